@@ -1,0 +1,90 @@
+"""Dense neural networks with the backward pass in the open: exact, checked and fast.
+
+Nothing is loaded before it is used: ``import backlit`` imports neither NumPy nor Numba,
+scikit-learn or matplotlib.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from backlit._version import __version__
+
+if TYPE_CHECKING:
+    from backlit.activations import (
+        relu,
+        relu_backward,
+        sigmoid,
+        sigmoid_backward,
+    )
+    from backlit.linear import (
+        linear_activation_backward,
+        linear_activation_forward,
+        linear_backward,
+        linear_forward,
+    )
+    from backlit.losses import compute_cost
+    from backlit.model import (
+        L_model_backward,
+        L_model_forward,
+        model_backward,
+        model_forward,
+    )
+    from backlit.parameters import (
+        initialize_parameters,
+        initialize_parameters_deep,
+        update_parameters,
+    )
+
+# public name -> the module that holds it
+_HOMES = {
+    "relu": "backlit.activations",
+    "relu_backward": "backlit.activations",
+    "sigmoid": "backlit.activations",
+    "sigmoid_backward": "backlit.activations",
+    "compute_cost": "backlit.losses",
+    "linear_activation_backward": "backlit.linear",
+    "linear_activation_forward": "backlit.linear",
+    "linear_backward": "backlit.linear",
+    "linear_forward": "backlit.linear",
+    "L_model_backward": "backlit.model",
+    "L_model_forward": "backlit.model",
+    "model_backward": "backlit.model",
+    "model_forward": "backlit.model",
+    "initialize_parameters": "backlit.parameters",
+    "initialize_parameters_deep": "backlit.parameters",
+    "update_parameters": "backlit.parameters",
+}
+
+__all__ = [
+    "L_model_backward",
+    "L_model_forward",
+    "__version__",
+    "compute_cost",
+    "initialize_parameters",
+    "initialize_parameters_deep",
+    "linear_activation_backward",
+    "linear_activation_forward",
+    "linear_backward",
+    "linear_forward",
+    "model_backward",
+    "model_forward",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "update_parameters",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'backlit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,57 @@
+"""The exceptions and warnings of backlit.
+
+Each one also derives from the built-in class that a caller would have caught anyway, so that an
+``except ValueError`` written before backlit came along keeps working.
+"""
+
+
+class BacklitError(Exception):
+    """Base class of every exception that backlit raises on purpose."""
+
+
+class ShapeError(BacklitError, ValueError):
+    """An array has a shape that does not fit the others."""
+
+
+class DTypeError(BacklitError, TypeError):
+    """An array, or a value in its place, has a type that cannot be computed with."""
+
+
+class NonFiniteError(BacklitError, ValueError):
+    """An array holds NaN or infinity where only finite numbers make sense."""
+
+
+class UnknownNameError(BacklitError, ValueError):
+    """A name (of an activation, a loss, an optimizer, ...) is none of those that exist."""
+
+
+class SettingError(BacklitError, ValueError):
+    """A setting lies outside the range in which it has a meaning."""
+
+
+class CacheError(BacklitError, ValueError):
+    """Caches and arrays come from different forward passes, or a cache is malformed."""
+
+
+class DivergenceError(BacklitError, ValueError):
+    """Training reached a cost or parameters that are not finite."""
+
+
+class ModelFileError(BacklitError, ValueError):
+    """A model file cannot be read, or is not what it claims to be."""
+
+
+class PhotoError(BacklitError, OSError):
+    """A picture cannot be read; the message says why."""
+
+
+class PhotoFolderError(BacklitError, ValueError):
+    """A folder of pictures cannot be learnt from; the message says why."""
+
+
+class BacklitWarning(UserWarning):
+    """Base class of the warnings."""
+
+
+class PhotoWarning(BacklitWarning):
+    """A picture was left out."""
