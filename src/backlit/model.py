@@ -1,0 +1,441 @@
+"""The whole network, forward and backward, with every cache and every gradient by its name.
+
+With two arguments, `model_forward` runs ``[LINEAR -> RELU] x (L-1) -> LINEAR -> SIGMOID``, and
+`model_backward` takes the binary cross-entropy back through it. Their keyword arguments are the
+general form: an activation for each layer, other outputs and losses, an L2 penalty, dropout masks,
+example weights.
+
+The cost that is differentiated is ::
+
+    cost = sum_i w_i loss_i / sum_i w_i  +  l2 / (2 sum_i w_i) * sum_l ||W_l||^2
+
+with all w_i = 1, and so m in place of their sum, where no weights are given.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from backlit._checks import (
+    Array,
+    array_namespace,
+    as_arrays,
+    check_finite,
+    check_linear,
+    check_matrix,
+    check_shape,
+    labels_like,
+    weights_for,
+)
+from backlit.activations import FUNCTIONS
+from backlit.errors import CacheError, NonFiniteError, SettingError, ShapeError
+from backlit.linear import (
+    LayerCache,
+    LinearCache,
+    _linear_forward,
+    _linear_gradients,
+    _linear_input_gradient,
+    checked_layer_cache,
+)
+from backlit.losses import FUNCTIONS_OF_LOGITS, loss_parameter
+from backlit.names import ACTIVATIONS, DEFAULT_LOSS, LOSSES, activation_name, loss_name
+
+#: an AL this many units in the last place from sigmoid(Z) is taken for it
+_SAME_SIGMOID = 8
+
+
+def model_forward(
+    X: Any,
+    parameters: Mapping[str, Any],
+    *,
+    activations: Sequence[str] | None = None,
+    dropout_masks: Sequence[Any] | None = None,
+) -> tuple[Array, list[LayerCache]]:
+    """Run the network forward.
+
+    Parameters
+    ----------
+    X : array, shape (n_0, m)
+        Input; examples are columns.
+    parameters : mapping
+        ``W1, b1, ..., WL, bL`` of shapes (n_l, n_{l-1}) and (n_l, 1).
+    activations : sequence of str, optional
+        The L names, one a layer. By default relu in the hidden layers and sigmoid at the output.
+    dropout_masks : sequence of (array or None), optional
+        L - 1 masks D_l of shape (n_l, m), one a hidden layer: ``A_l = g(Z_l) * D_l``. Kept units
+        carry 1 / (share kept), dropped ones 0.
+
+    Returns
+    -------
+    AL : array, shape (n_L, m)
+        Output.
+    caches : list of LayerCache
+        ``((A_prev, W, b), Z)`` of each layer.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such activation.
+    SettingError
+        If there are more or fewer activations or masks than layers, or parameters are missing.
+    ShapeError, DTypeError, NonFiniteError
+        If the arrays do not fit each other, or are not real and finite.
+    """
+    function = "model_forward"
+    names, arrays = _parameter_arrays(function, X, parameters)
+    n_layers = len(names) // 2
+    activations = _activation_names(function, activations, n_layers)
+    A = arrays["X"]
+    masks = _masks(function, dropout_masks, n_layers)
+    caches = []
+    for l in range(1, n_layers + 1):
+        W, b = arrays[f"W{l}"], arrays[f"b{l}"]
+        if l == 1:
+            check_linear(function, A, W, b)
+        else:
+            _check_next_layer(function, l, W, b, A)
+        cache = LinearCache(A, W, b)
+        Z = _linear_forward(A, W, b)  # (n_l, m)
+        A = FUNCTIONS[activations[l - 1]].forward(Z)  # (n_l, m)
+        if l < n_layers and masks[l - 1] is not None:
+            A = A * _mask_like(function, l, masks[l - 1], A)
+        caches.append(LayerCache(cache, Z))
+    check_finite(function, **{f"Z{n_layers}": caches[-1].activation_cache})
+    return A, caches
+
+
+def model_backward(
+    AL: Any,
+    Y: Any,
+    caches: Sequence[Any],
+    *,
+    activations: Sequence[str] | None = None,
+    loss: str | None = None,
+    loss_parameter: float | None = None,
+    l2: float = 0.0,
+    dropout_masks: Sequence[Any] | None = None,
+    sample_weight: Any = None,
+    input_gradient: bool = True,
+) -> dict[str, Array]:
+    """Take the gradient of the cost back through the whole network.
+
+    At a sigmoid output with the binary cross-entropy the two derivatives cancel into
+    ``dZ_L = AL - Y``, which is computed from the cached `Z` as ``(1 - Y) sigmoid(Z) -
+    Y sigmoid(-Z)``: exact to rounding also where the sigmoid reaches 0 or 1. Where `AL` is not the
+    sigmoid of the cached `Z` (decided element by element, to within 8 eps), the chain rule is
+    applied to it literally: ``dAL = -(Y / AL - (1 - Y) / (1 - AL))``, then `sigmoid_backward`.
+
+    Parameters
+    ----------
+    AL : array, shape (n_L, m)
+        Output, as `model_forward` returned it.
+    Y : array-like, shape (n_L, m); anything of m numbers where n_L = 1
+        Labels: any finite real numbers. With several outputs they are never reshaped.
+    caches : sequence of LayerCache, tuple or list
+        ``((A_prev, W, b), Z)`` of each layer, as `model_forward` returned them.
+    activations : sequence of str, optional
+        The L names that `model_forward` was given. By default relu and, at the output, sigmoid.
+    loss : str, optional
+        A name of `backlit.names.LOSSES` that fits the output activation; by default binary
+        cross-entropy for sigmoid, cross-entropy for softmax, squared for identity, Poisson for exp.
+    loss_parameter : float, optional
+        Huber's delta (default 1) or the quantile (default 0.5).
+    l2 : float, default 0
+        Strength of the penalty ``l2 / (2 m) * sum(W ** 2)``; biases are free of it.
+    dropout_masks : sequence of (array or None), optional
+        The masks that `model_forward` was given.
+    sample_weight : array-like, shape (m,), optional
+        Weights of the examples; column i of each `dZ` then carries ``w_i * m / sum(w)``.
+    input_gradient : bool, default True
+        Whether to compute ``dA0``; training never needs it.
+
+    Returns
+    -------
+    dict
+        ``dA0..dA{L-1}`` (with no 1/m: column i belongs to example i), ``dW1..dWL`` and
+        ``db1..dbL``; without ``dA0`` if `input_gradient` is False.
+
+    Raises
+    ------
+    UnknownNameError, SettingError
+        If a name or a setting is none that exists, or loss and output do not go together.
+    CacheError
+        If the caches are malformed, belong to different passes, or do not belong to `AL`.
+    ShapeError, DTypeError, NonFiniteError
+        If the arrays do not fit each other, or are not real and finite; also where `AL` is 0 or 1
+        without being the sigmoid of `Z` and denies `Y`, since the gradient is infinite there.
+    """
+    function = "model_backward"
+    layers = _checked_caches(function, caches)
+    activations = _activation_names(function, activations, len(layers))
+    ZL = layers[-1].activation_cache
+    AL, ZL = as_arrays(function, AL=AL, ZL=ZL)
+    if AL.ndim == 1 and ZL.shape[0] == 1:
+        AL = array_namespace(AL).reshape(AL, (1, -1))
+    check_shape(function, "AL", AL, tuple(ZL.shape), "the last layer's cached Z has that shape")
+    check_finite(function, AL=AL)
+    Y = labels_like(function, Y, AL)
+    dZL = _output_gradient(function, AL, Y, ZL, activations[-1], loss, loss_parameter)
+    weight_sum = None
+    if sample_weight is not None:
+        dZL = dZL * weights_for(function, sample_weight, ZL)
+        weight_sum = float(np.sum(np.asarray(sample_weight, dtype=np.float64)))
+    return _backward(
+        function, dZL, layers, activations, l2, weight_sum, dropout_masks, input_gradient
+    )
+
+
+def backward_from_logits(
+    dZL: Any,
+    caches: Sequence[Any],
+    *,
+    activations: Sequence[str] | None = None,
+    l2: float = 0.0,
+    dropout_masks: Sequence[Any] | None = None,
+    input_gradient: bool = True,
+) -> dict[str, Array]:
+    """Take any gradient with respect to the logits back through the network.
+
+    `model_backward` is this, after its ``dZ_L``. With another ``dZ_L`` it serves other losses, and
+    one-hot columns give the gradient of a logit itself (a saliency map is their ``dA0``).
+
+    Parameters
+    ----------
+    dZL : array, shape (n_L, m)
+        Gradient with respect to the output layer's `Z`, with no 1/m.
+    caches : sequence of LayerCache, tuple or list
+        As `model_forward` returned them.
+    activations : sequence of str, optional
+        The L names that `model_forward` was given; the last one does not matter here.
+    l2 : float, default 0
+        Strength of the penalty ``l2 / (2 m) * sum(W ** 2)``.
+    dropout_masks : sequence of (array or None), optional
+        The masks that `model_forward` was given.
+    input_gradient : bool, default True
+        Whether to compute ``dA0``.
+
+    Returns
+    -------
+    dict
+        ``dA0..dA{L-1}``, ``dW1..dWL``, ``db1..dbL``, as `model_backward` returns them.
+
+    Raises
+    ------
+    UnknownNameError, SettingError, CacheError, ShapeError, DTypeError, NonFiniteError
+        As `model_backward`.
+    """
+    function = "backward_from_logits"
+    layers = _checked_caches(function, caches)
+    activations = _activation_names(function, activations, len(layers))
+    dZL, ZL = as_arrays(function, dZL=dZL, ZL=layers[-1].activation_cache)
+    check_shape(function, "dZL", dZL, tuple(ZL.shape), "the last layer's cached Z has that shape")
+    check_finite(function, dZL=dZL)
+    return _backward(function, dZL, layers, activations, l2, None, dropout_masks, input_gradient)
+
+
+#: the names under which a well-known course calls them
+L_model_forward = model_forward
+L_model_backward = model_backward
+
+
+def _backward(
+    function: str,
+    dZ: Array,
+    layers: list[LayerCache],
+    activations: Sequence[str],
+    l2: float,
+    weight_sum: float | None,
+    dropout_masks: Sequence[Any] | None,
+    input_gradient: bool,
+) -> dict[str, Array]:
+    """Walk from the last layer to the first; `dZ` comes in as the output's."""
+    if not 0 <= l2 < float("inf"):
+        raise SettingError(f"{function}: l2 is {l2}, expected a finite number of at least 0.")
+    masks = _masks(function, dropout_masks, len(layers))
+    # dividing by the sum of the weights is dividing by m, once the weights' mean is one
+    penalty = l2 / (dZ.shape[1] if weight_sum is None else weight_sum)
+    grads = {}
+    for l in range(len(layers), 0, -1):
+        (A_prev, W, _), _ = layers[l - 1]
+        dW, db = _linear_gradients(dZ, A_prev)
+        grads[f"dW{l}"] = dW + penalty * W if l2 else dW
+        grads[f"db{l}"] = db
+        if l == 1 and not input_gradient:
+            break
+        dA = _linear_input_gradient(dZ, W)  # (n_{l-1}, m)
+        grads[f"dA{l - 1}"] = dA
+        if l > 1:
+            # forward was A = g(Z) * D, so now dZ = (dA * D) * g'(Z)
+            if masks[l - 2] is not None:
+                dA = dA * _mask_like(function, l - 1, masks[l - 2], dA)
+            dZ = FUNCTIONS[activations[l - 2]].backward(dA, layers[l - 2].activation_cache)
+    return grads
+
+
+def _output_gradient(
+    function: str,
+    AL: Array,
+    Y: Array,
+    ZL: Array,
+    activation: str,
+    loss: str | None,
+    parameter: float | None,
+) -> Array:
+    """Return dZ_L, with no 1/m, for an output activation and the loss that goes with it."""
+    if loss is None:
+        if activation not in DEFAULT_LOSS:
+            raise SettingError(
+                f"{function}: no loss goes with the output activation {activation!r}, expected "
+                f"one of {', '.join(map(repr, DEFAULT_LOSS))}; otherwise hand your own dZL to "
+                "backward_from_logits."
+            )
+        loss = DEFAULT_LOSS[activation]
+    loss = loss_name(function, loss)
+    if LOSSES[loss].output != activation:
+        raise SettingError(
+            f"{function}: loss {loss!r} is defined for the output activation "
+            f"{LOSSES[loss].output!r}, got {activation!r}."
+        )
+    parameter = loss_parameter(function, loss, parameter)
+    exact = FUNCTIONS_OF_LOGITS[loss].gradient(ZL, Y, parameter)
+    if activation == "sigmoid":
+        return _where_sigmoid(function, AL, Y, ZL, exact)
+    if isinstance(AL, np.ndarray):
+        expected = FUNCTIONS[activation].forward(ZL)
+        tolerance = np.sqrt(np.finfo(AL.dtype).eps)
+        if not np.allclose(AL, expected, rtol=tolerance, atol=tolerance):
+            raise CacheError(
+                f"{function}: AL is not {activation}(Z) of the last layer's cached Z (it differs "
+                f"by up to {np.max(np.abs(AL - expected)):.3g}), expected AL and caches of one "
+                "forward pass."
+            )
+    return exact
+
+
+def _where_sigmoid(function: str, AL: Array, Y: Array, ZL: Array, exact: Array) -> Array:
+    """Choose, element by element, between the exact dZ_L and the literal chain rule through AL."""
+    xp = array_namespace(ZL)
+    tolerance = _SAME_SIGMOID * xp.finfo(AL.dtype).eps
+    same = xp.abs(AL - FUNCTIONS["sigmoid"].forward(ZL)) <= tolerance
+    if isinstance(same, np.ndarray):
+        if same.all():
+            return exact
+        denied = ~same & (((AL == 0) & (Y != 0)) | ((AL == 1) & (Y != 1)))
+        if denied.any():
+            where = tuple(int(i) for i in np.argwhere(denied)[0])
+            raise NonFiniteError(
+                f"{function}: AL is {AL[where]} at {where} where Y is {Y[where]}, and it is not "
+                "the sigmoid of the cached Z, so that the gradient is infinite there; hand in "
+                "the AL that model_forward returned with these caches."
+            )
+    # cost was -(Y log AL + (1-Y) log(1-AL)), so now dAL = -(Y / AL - (1-Y) / (1-AL)), 0 / 0 = 0
+    one, zero = xp.ones_like(AL), xp.zeros_like(AL)
+    of_label = xp.where(Y == 0, zero, Y / xp.where(AL == 0, one, AL))
+    of_rest = xp.where(Y == 1, zero, (1 - Y) / xp.where(AL == 1, one, 1 - AL))
+    literal = FUNCTIONS["sigmoid"].backward(of_rest - of_label, ZL)
+    return xp.where(same, exact, literal)
+
+
+# ------------------------------------------------------------------------------ checks and names
+
+
+def _parameter_arrays(
+    function: str, X: Any, parameters: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Array]]:
+    """Return the names W1, b1, ..., WL, bL and the checked arrays by name, X among them."""
+    if not isinstance(parameters, Mapping):
+        raise SettingError(
+            f"{function}: parameters is {type(parameters).__name__}, expected a mapping with the "
+            "keys W1, b1, W2, b2, ...."
+        )
+    n_layers = sum(1 for key in parameters if isinstance(key, str) and key.startswith("W"))
+    names = [name for l in range(1, n_layers + 1) for name in (f"W{l}", f"b{l}")]
+    missing = [name for name in names or ["W1", "b1"] if name not in parameters]
+    extra = [key for key in parameters if key not in names]
+    if missing or extra:
+        what = f"lacks {missing[0]!r}" if missing else f"has the unexpected key {extra[0]!r}"
+        raise SettingError(
+            f"{function}: parameters {what}, expected the keys W1, b1, ..., WL, bL and no others."
+        )
+    values = {"X": X, **{name: parameters[name] for name in names}}
+    arrays = dict(zip(values, as_arrays(function, **values), strict=True))
+    check_matrix(function, "X", arrays["X"], "(n_0, m)")
+    first = arrays["W1"]
+    check_matrix(function, "W1", first, "(n_1, n_0)")
+    if arrays["X"].shape[0] != first.shape[1]:
+        raise ShapeError(
+            f"{function}: X has shape {tuple(arrays['X'].shape)}, expected ({first.shape[1]}, m) "
+            f"because W1 has shape {tuple(first.shape)}; examples are columns."
+        )
+    check_finite(function, **arrays)
+    return names, arrays
+
+
+def _check_next_layer(function: str, l: int, W: Array, b: Array, A_prev: Array) -> None:
+    check_matrix(function, f"W{l}", W, f"(n_{l}, n_{l - 1})")
+    check_shape(
+        function,
+        f"W{l}",
+        W,
+        (W.shape[0], A_prev.shape[0]),
+        f"layer {l - 1} has {A_prev.shape[0]} units",
+    )
+    check_shape(function, f"b{l}", b, (W.shape[0], 1), f"W{l} has shape {tuple(W.shape)}")
+
+
+def _activation_names(
+    function: str, activations: Sequence[str] | None, n_layers: int
+) -> tuple[str, ...]:
+    if activations is None:
+        return ("relu",) * (n_layers - 1) + ("sigmoid",)
+    if isinstance(activations, str) or len(activations) != n_layers:
+        count = "one string" if isinstance(activations, str) else len(activations)
+        raise SettingError(
+            f"{function}: activations has {count}, expected {n_layers} names, one a layer."
+        )
+    names = tuple(activation_name(function, name) for name in activations)
+    for l, name in enumerate(names[:-1], start=1):
+        if not ACTIVATIONS[name].hidden:
+            raise SettingError(
+                f"{function}: {name!r} is an output activation, got it in layer {l}."
+            )
+    return names
+
+
+def _masks(
+    function: str, dropout_masks: Sequence[Any] | None, n_layers: int
+) -> Sequence[Any | None]:
+    if dropout_masks is None:
+        return (None,) * (n_layers - 1)
+    if len(dropout_masks) != n_layers - 1:
+        raise SettingError(
+            f"{function}: dropout_masks has {len(dropout_masks)} entries, expected "
+            f"{n_layers - 1}, one a hidden layer (None for a layer without dropout)."
+        )
+    return dropout_masks
+
+
+def _mask_like(function: str, l: int, mask: Any, A: Array) -> Array:
+    _, mask = as_arrays(function, A=A, mask=mask)
+    check_shape(function, f"dropout_masks[{l - 1}]", mask, tuple(A.shape), f"A{l} has that shape")
+    check_finite(function, mask=mask)
+    return mask
+
+
+def _checked_caches(function: str, caches: Sequence[Any]) -> list[LayerCache]:
+    if not isinstance(caches, (list, tuple)) or len(caches) == 0:
+        what = "empty" if isinstance(caches, (list, tuple)) else type(caches).__name__
+        raise CacheError(f"{function}: caches is {what}, expected a list with one cache a layer.")
+    layers = [
+        checked_layer_cache(function, cache, f"caches[{l}]") for l, cache in enumerate(caches)
+    ]
+    for l in range(1, len(layers)):
+        Z, A_prev = layers[l - 1].activation_cache, layers[l].linear_cache.A_prev
+        if tuple(Z.shape) != tuple(A_prev.shape):
+            raise CacheError(
+                f"{function}: caches[{l}] holds A_prev of shape {tuple(A_prev.shape)}, expected "
+                f"{tuple(Z.shape)} because caches[{l - 1}] holds Z of that shape; the caches come "
+                "from different passes or are out of order."
+            )
+    return layers
