@@ -1,0 +1,47 @@
+"""Gradients into a trained network: optimizers, schedules, stopping, and the compiled engine.
+
+`fit` is the whole of it for most purposes. Nothing here uses the open functions of
+`backlit.model`: the two are independent statements of the same mathematics.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backlit.training.fit import FitResult, Progress, fit
+    from backlit.training.optimizers import SGD, Adam
+    from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
+
+_HOMES = {
+    "SGD": "backlit.training.optimizers",
+    "Adam": "backlit.training.optimizers",
+    "Constant": "backlit.training.schedules",
+    "Cosine": "backlit.training.schedules",
+    "FitResult": "backlit.training.fit",
+    "InverseScaling": "backlit.training.schedules",
+    "OneCycle": "backlit.training.schedules",
+    "Progress": "backlit.training.fit",
+    "fit": "backlit.training.fit",
+}
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Constant",
+    "Cosine",
+    "FitResult",
+    "InverseScaling",
+    "OneCycle",
+    "Progress",
+    "fit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'backlit.training' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,1 @@
+"""The compiled engine: one Numba function for any depth, and what calls it."""

@@ -1,0 +1,178 @@
+"""Compiling the engine once a machine and floating type, and finding it again.
+
+Numba caches a compiled function by the source file that it stands in, and so does not see an edit
+in another module that it calls; nor may two floating types share a file that two processes write
+at once. The folder here is named after the sources of the whole engine and the type. It lies in
+the user's cache folder (``BACKLIT_CACHE_DIR`` sets another); where nothing can be written, the
+engine is compiled for this process alone.
+"""
+
+import functools
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+
+from backlit._version import __version__
+from backlit.training.engine import steps
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """Return the folder for this version's compiled code; it need not exist yet."""
+    root = os.environ.get("BACKLIT_CACHE_DIR")
+    if not root:
+        from platformdirs import user_cache_dir
+
+        root = user_cache_dir("backlit", appauthor=False)
+    return Path(root) / f"engine-{__version__}-{_digest()}"
+
+
+@functools.cache
+def _digest() -> str:
+    """Return a digest of everything that is compiled."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for path in (*sorted(here.glob("*.py")), here.parents[1] / "names.py"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class _Locator(_CacheLocator):  # type: ignore[misc]
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder() / self._label)
+
+    def get_source_stamp(self) -> str:
+        return _digest()
+
+    def get_disambiguator(self) -> str:
+        return self._label
+
+
+class _EngineCache(FunctionCache):  # type: ignore[misc]
+    """A cache that lies where `_Locator` says, and reports when it has to compile."""
+
+    def __init__(self, py_func: Any, label: str, on_compile: Callable[[], None]) -> None:
+        class Impl(CompileResultCacheImpl):  # type: ignore[misc]
+            _locator_classes = (type("Locator", (), {"from_function": lambda *_: _Locator(label)}),)
+
+        self._impl_class = Impl
+        self._on_compile = on_compile
+        super().__init__(py_func)
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        return str(signature), codegen.magic_tuple(), _digest()
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        try:
+            found = super().load_overload(signature, target_context)
+        except Exception:  # a damaged or foreign file is as good as none
+            found = None
+        if found is None:
+            self._on_compile()
+        return found
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            super().save_overload(signature, data)
+        except OSError:  # nowhere to write: this process keeps what it has compiled
+            self.disable()
+
+
+def _signature(dtype: np.dtype[Any]) -> Any:
+    """Return the one signature of `steps.run` for a floating type."""
+    real = types.float32 if dtype == np.float32 else types.float64
+
+    def array(element: Any, *, readonly: bool = False) -> Any:
+        return types.Array(element, 1, "C", readonly=readonly)
+
+    def record(cls: Any, *fields: Any) -> Any:
+        if len(set(fields)) == 1:
+            return types.NamedUniTuple(fields[0], len(fields), cls)
+        return types.NamedTuple(fields, cls)
+
+    reals, read_reals = array(real), array(real, readonly=True)
+    whole, doubles = types.int64, types.float64
+    wholes, read_wholes = array(whole), array(whole, readonly=True)
+    return types.void(
+        whole,
+        whole,
+        record(steps.Net, wholes, wholes, wholes, wholes, whole, doubles),
+        record(
+            steps.Data,
+            read_reals,
+            array(types.int32, readonly=True),
+            read_reals,
+            array(doubles, readonly=True),
+        ),
+        record(
+            steps.Batches,
+            whole,
+            read_wholes,
+            read_wholes,
+            array(doubles),
+            array(types.uint16),
+            doubles,
+        ),
+        record(
+            steps.Settings, whole, *([doubles] * 3), types.boolean, *([doubles] * 3), array(doubles)
+        ),  # fmt: skip
+        record(steps.State, reals, reals, reals, reals, wholes),
+        record(
+            steps.Work,
+            reals,
+            wholes,
+            wholes,
+            wholes,
+            whole,
+            whole,
+            whole,
+            wholes,
+            wholes,
+            reals,
+            array(doubles),
+            wholes,
+        ),  # fmt: skip
+        record(steps.Results, array(doubles), array(doubles), reals),
+    )
+
+
+_compiled: dict[str, Any] = {}
+
+
+def run_function(dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None) -> Any:
+    """Return the compiled `steps.run` for a floating type.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float32 or float64.
+    on_compile : callable, optional
+        Called before a compilation, which takes seconds; not when the cache has it.
+
+    Returns
+    -------
+    callable
+        ``run(thread, threads, net, data, batches, settings, state, work, results)``, which
+        releases the interpreter's lock.
+    """
+    label = dtype.name
+    with _lock:
+        if label not in _compiled:
+            dispatcher = njit(nogil=True, error_model="numpy")(steps.run)
+            dispatcher._cache = _EngineCache(steps.run, label, on_compile or (lambda: None))
+            dispatcher.compile(_signature(dtype).args)
+            dispatcher.disable_compile()
+            _compiled[label] = dispatcher
+        return _compiled[label]

@@ -1,0 +1,306 @@
+"""The engine: a network, its flat vectors and its buffers, and calls that run batches through it.
+
+Arrays are prepared and checked by the caller; nothing here draws a random number. Buffers are
+planned once, for the largest batch.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.names import ACTIVATIONS, LOSSES
+from backlit.parameters import Layout
+from backlit.training.engine import compiled, steps
+from backlit.training.engine.functions import GELU, SILU
+from backlit.training.engine.products import PACK_SIZE
+from backlit.training.engine.simd import VECTOR_BYTES
+from backlit.training.optimizers import Numbers
+
+
+class Examples(NamedTuple):
+    """Examples as the engine reads them; see `prepare`."""
+
+    X: NDArray[Any]
+    classes: NDArray[np.int32] | None = None
+    targets: NDArray[Any] | None = None
+    sample_weight: NDArray[np.float64] | None = None
+
+
+def _read_only(array: NDArray[Any] | None, dtype: Any) -> NDArray[Any]:
+    """Return a flat, read-only view: the one type of array for which the engine is compiled."""
+    if array is None:
+        array = np.empty(0, dtype)
+    view = np.asarray(array).reshape(-1).view()
+    view.flags.writeable = False
+    return view
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return zeros that begin on a vector's boundary."""
+    spare = VECTOR_BYTES // dtype.itemsize
+    raw = np.zeros(size + spare, dtype)
+    begin = -raw.ctypes.data % VECTOR_BYTES // dtype.itemsize
+    return raw[begin : begin + size]
+
+
+class Engine:
+    """Runs mini-batches of one network through the compiled loop.
+
+    Parameters
+    ----------
+    layer_dims : sequence of int
+        ``n_0, ..., n_L``.
+    activations : sequence of str
+        The L names, one a layer.
+    loss : str
+        A name of `backlit.names.LOSSES`.
+    parameters : array, shape (layout.size,)
+        The flat vector that `train` updates in place; its dtype is the engine's.
+    batch_size : int
+        The largest batch.
+    loss_parameter : float, default 0
+        Huber's delta or the quantile.
+    numbers : Numbers, optional
+        The optimizer and penalty. Without, the engine only runs forward and takes gradients.
+    dropout : sequence of float, optional
+        The share of units dropped in each hidden layer.
+    threads : int, default 1
+        How many threads share each batch.
+    on_compile : callable, optional
+        Called before a compilation.
+    """
+
+    def __init__(
+        self,
+        layer_dims: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        parameters: NDArray[Any],
+        batch_size: int,
+        *,
+        loss_parameter: float = 0.0,
+        numbers: Numbers | None = None,
+        dropout: Sequence[float] = (),
+        threads: int = 1,
+        on_compile: Callable[[], None] | None = None,
+    ) -> None:
+        self.layout = Layout(layer_dims)
+        self.parameters = parameters
+        self.dtype = parameters.dtype
+        self.threads = threads
+        self._run = compiled.run_function(self.dtype, on_compile)
+        dims = np.array(self.layout.layer_dims, np.int64)
+        codes = np.array([ACTIVATIONS[name].code for name in activations], np.int64)
+        self._net = steps.Net(
+            dims,
+            codes,
+            np.array(self.layout.weight_offsets, np.int64),
+            np.array(self.layout.bias_offsets, np.int64),
+            LOSSES[loss].code,
+            float(loss_parameter),
+        )
+        self._dropout = np.array(dropout if any(dropout) else (), np.float64)
+        self._settings = self._settings_of(numbers or Numbers())
+        empty = np.empty(0, self.dtype)
+        size = self.layout.size
+        numbers = numbers or Numbers(moments=0)
+        self.state = steps.State(
+            parameters,
+            np.zeros(size, self.dtype),
+            np.zeros(size, self.dtype) if numbers.moments > 0 else empty,
+            np.zeros(size, self.dtype) if numbers.moments > 1 else empty,
+            np.zeros(1, np.int64),
+        )
+        self._plan(dims, codes, batch_size)
+        self._empty = empty
+
+    def _settings_of(self, numbers: Numbers) -> steps.Settings:
+        return steps.Settings(
+            numbers.optimizer,
+            float(numbers.beta1),
+            float(numbers.beta2),
+            float(numbers.epsilon),
+            bool(numbers.scaled_epsilon),
+            float(numbers.l2),
+            float(numbers.decay),
+            float(numbers.clip),
+            self._dropout,
+        )
+
+    def _plan(self, dims: NDArray[np.int64], codes: NDArray[np.int64], batch_size: int) -> None:
+        """Lay out the buffers: two batches of activations, a few rows, and room to pack."""
+        lanes = VECTOR_BYTES // self.dtype.itemsize
+        pitch = (batch_size + lanes - 1) // lanes * lanes + lanes
+        n_layers = len(codes)
+        direct = dims[0] >= steps.DIRECT_INPUTS and dims[1] <= steps.DIRECT_UNITS
+        place, a, dz = 0, [], [0]
+        for l in range(n_layers + 1):
+            a.append(place)
+            place += 0 if l == 0 and direct else int(dims[l]) * pitch
+        for l in range(1, n_layers + 1):
+            dz.append(place)
+            place += int(dims[l]) * pitch
+        key = list(a)
+        for l in range(1, n_layers):
+            if codes[l - 1] in (GELU, SILU) or self._dropout.size:
+                key[l] = place
+                place += int(dims[l]) * pitch
+        y = place
+        place += int(dims[-1]) * pitch
+        losses, weights = place, place + pitch
+        place += 2 * pitch
+        self.batch_size = batch_size
+        self._work = steps.Work(
+            _aligned(place, self.dtype),
+            np.array(a, np.int64),
+            np.array(dz, np.int64),
+            np.array(key, np.int64),
+            y,
+            losses,
+            weights,
+            np.zeros(pitch, np.int64),
+            np.zeros(max(pitch, self.threads * int(dims.max())), np.int64),
+            _aligned(self.threads * PACK_SIZE, self.dtype),
+            np.zeros(8 * self.threads, np.float64),
+            np.zeros(16, np.int64),
+        )
+
+    def train(
+        self,
+        examples: Examples,
+        order: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        rates: NDArray[np.float64],
+        random: NDArray[np.uint16] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Take one optimizer step for each batch.
+
+        Parameters
+        ----------
+        examples : Examples
+            The data.
+        order : int64 array
+            Rows of X in the order in which they are used.
+        starts : int64 array, shape (n_batches + 1,)
+            Batch i is ``order[starts[i] : starts[i + 1]]``.
+        rates : float64 array, shape (n_batches,)
+            Learning rates.
+        random : uint16 array, optional
+            For dropout, one number for each hidden unit of each example, batch after batch.
+
+        Returns
+        -------
+        losses, penalties : float64 array, shape (n_batches,)
+            Each batch's mean loss, and the L2 penalty, both before its step.
+        """
+        n = len(starts) - 1
+        results = steps.Results(np.zeros(n), np.zeros(n), self._empty)
+        if random is None:
+            random = np.empty(0, np.uint16)
+        self._call(examples, steps.TRAIN, order, starts, rates, random, 0.0, results)
+        return results.losses, results.penalties
+
+    def gradient(
+        self,
+        examples: Examples,
+        order: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        total_weight: float,
+    ) -> tuple[float, NDArray[Any]]:
+        """Sum the gradient over batches, each example's share being its weight / `total_weight`.
+
+        Returns
+        -------
+        loss : float
+            ``sum_i w_i loss_i / total_weight``, without the penalty.
+        gradient : array, shape (layout.size,)
+            Its gradient; the next call overwrites it.
+        """
+        n = len(starts) - 1
+        results = steps.Results(np.zeros(n), np.zeros(n), self._empty)
+        self.state.gradient[...] = 0
+        random = np.empty(0, np.uint16)
+        rates = np.zeros(n)
+        self._call(examples, steps.GRADIENT, order, starts, rates, random, total_weight, results)
+        return float(results.losses.sum()), self.state.gradient
+
+    def forward(
+        self,
+        examples: Examples,
+        order: NDArray[np.int64],
+        *,
+        outputs: bool = True,
+        total_weight: float | None = None,
+    ) -> tuple[float, NDArray[Any] | None]:
+        """Run rows forward, `batch_size` at a time.
+
+        Returns
+        -------
+        loss : float
+            ``sum_i w_i loss_i / total_weight`` if the examples are labelled, else 0.
+        outputs : array, shape (len(order), n_L), or None
+            The network's outputs, if they are asked for.
+        """
+        n_rows, n_out = len(order), self.layout.layer_dims[-1]
+        starts = np.append(np.arange(0, n_rows, self.batch_size, dtype=np.int64), n_rows)
+        n = len(starts) - 1
+        room = np.empty(n_rows * n_out if outputs else 0, self.dtype)
+        results = steps.Results(np.zeros(n), np.zeros(n), room)
+        if total_weight is None:
+            weights = examples.sample_weight
+            total_weight = float(n_rows if weights is None else weights[order].sum())
+        random, rates = np.empty(0, np.uint16), np.zeros(n)
+        self._call(examples, steps.FORWARD, order, starts, rates, random, total_weight, results)
+        return float(results.losses.sum()), room.reshape(n_rows, n_out) if outputs else None
+
+    def _call(
+        self,
+        examples: Examples,
+        mode: int,
+        order: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        rates: NDArray[np.float64],
+        random: NDArray[np.uint16],
+        total_weight: float,
+        results: steps.Results,
+    ) -> None:
+        data = steps.Data(
+            _read_only(examples.X, self.dtype),
+            _read_only(examples.classes, np.int32),
+            _read_only(examples.targets, self.dtype),
+            _read_only(examples.sample_weight, np.float64),
+        )
+        whole = np.int64
+        batches = steps.Batches(
+            mode, _read_only(order, whole), _read_only(starts, whole), rates, random, total_weight
+        )
+        self._work.sync[:] = 0
+        arguments = (self._net, data, batches, self._settings, self.state, self._work, results)
+        if self.threads == 1:
+            self._run(0, 1, *arguments)
+        else:
+            self._run_threads(arguments)
+
+    def _run_threads(self, arguments: tuple[Any, ...]) -> None:
+        """Run the loop in all threads; the calling one is number 0.
+
+        If this one cannot go on (an interrupt between two lines), the others must not wait for it.
+        """
+        others = [
+            threading.Thread(target=self._run, args=(i, self.threads, *arguments), daemon=True)
+            for i in range(1, self.threads)
+        ]
+        try:
+            for thread in others:
+                thread.start()
+            self._run(0, self.threads, *arguments)
+        except BaseException:
+            self._work.sync[steps.ABORTED] = 1
+            raise
+        finally:
+            for thread in others:
+                if thread.ident is not None:
+                    thread.join()

@@ -1,0 +1,364 @@
+"""Activations and losses as compiled loops: the second, independent statement of each.
+
+The open statements are in `backlit.activations` and `backlit.losses`; nothing here calls them, and
+only tests join the two. An activation is known by its code (`backlit.names`), each self-contained
+in `activate` and `differentiate`. Exponentials and logarithms are written out, since a call of the
+mathematical library would keep these loops from being vectorised.
+
+Numbers below a type's range of full precision ("denormals") slow a processor down by a factor of
+up to a hundred, and a converged network is full of them. Gradients this small change nothing, so
+they are set to zero where they arise.
+"""
+
+import math
+
+import numpy as np
+from numba.extending import intrinsic
+
+from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from backlit.training.engine.simd import kernel, like
+
+IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, SOFTPLUS, SOFTMAX, EXP = range(12)
+BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED, ABSOLUTE, HUBER, QUANTILE, POISSON = range(7)
+
+_LOG2_E = 1.4426950408889634
+_LN2_HIGH = 0.693359375
+_LN2_LOW = -2.1219444005469058e-4
+
+
+@intrinsic
+def _power_of_two(typing_context, exponent):
+    """Return 2 ** exponent for a whole floating number in the range of normal numbers."""
+    double = exponent.bitwidth == 64
+
+    def codegen(context, builder, signature, args):
+        from llvmlite import ir
+
+        integer = ir.IntType(exponent.bitwidth)
+        bias, shift = (1023, 52) if double else (127, 23)
+        biased = builder.add(builder.fptosi(args[0], integer), ir.Constant(integer, bias))
+        return builder.bitcast(
+            builder.shl(biased, ir.Constant(integer, shift)), context.get_value_type(exponent)
+        )
+
+    return exponent(exponent), codegen
+
+
+@intrinsic
+def _lowest_exponent(typing_context, value):
+    """Return the logarithm below which exp() is no normal number any more, as a constant."""
+    limit = -708.0 if value.bitwidth == 64 else -87.0
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(value, limit)
+
+    return value(value), codegen
+
+
+@intrinsic
+def _negligible(typing_context, value):
+    """Return what gradients and moments are set to zero below, as a constant.
+
+    Well above where the type loses precision (1.2e-38 and 2.2e-308), so that products with weights
+    do not fall below it either.
+    """
+    limit = 1e-280 if value.bitwidth == 64 else 1e-30
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(value, limit)
+
+    return value(value), codegen
+
+
+@kernel()
+def flushed(value):
+    """Return the value, or zero where it is negligible."""
+    return value if abs(value) > _negligible(value) else like(value, 0.0)
+
+
+@kernel(fast=True)
+def exp_negative(x):
+    """Return exp(x) for x <= 0, zero where it would be denormal.
+
+    ``exp(x) = 2^n exp(r)``, with ``exp(r) = 1 + 2 r P(r^2) / (Q(r^2) - r P(r^2))``: the rational
+    approximation of Cephes (Moshier 1989), good to an ulp in double precision.
+    """
+    low = _lowest_exponent(x)
+    bounded = max(x, low)
+    n = np.floor(bounded * like(x, _LOG2_E) + like(x, 0.5))
+    r = bounded - n * like(x, _LN2_HIGH) - n * like(x, _LN2_LOW)
+    rr = r * r
+    p = r * (
+        (like(x, 1.26177193074810590878e-4) * rr + like(x, 3.02994407707441961300e-2)) * rr
+        + like(x, 9.99999999999999999910e-1)
+    )
+    q = (
+        (like(x, 3.00198505138664455042e-6) * rr + like(x, 2.52448340349684104192e-3)) * rr
+        + like(x, 2.27265548208155028766e-1)
+    ) * rr + like(x, 2.0)
+    value = (like(x, 1.0) + like(x, 2.0) * (p / (q - p))) * _power_of_two(n)
+    return value if x >= low else like(x, 0.0)
+
+
+@kernel(fast=True)
+def log1p_unit(e):
+    """Return log(1 + e) for 0 <= e <= 1, as 2 artanh(e / (2 + e)), by its series."""
+    s = e / (like(e, 2.0) + e)
+    ss = s * s  # at most 1/9, so that the 17th term is below 1e-17
+    series = like(e, 1 / 35)
+    series = series * ss + like(e, 1 / 33)
+    series = series * ss + like(e, 1 / 31)
+    series = series * ss + like(e, 1 / 29)
+    series = series * ss + like(e, 1 / 27)
+    series = series * ss + like(e, 1 / 25)
+    series = series * ss + like(e, 1 / 23)
+    series = series * ss + like(e, 1 / 21)
+    series = series * ss + like(e, 1 / 19)
+    series = series * ss + like(e, 1 / 17)
+    series = series * ss + like(e, 1 / 15)
+    series = series * ss + like(e, 1 / 13)
+    series = series * ss + like(e, 1 / 11)
+    series = series * ss + like(e, 1 / 9)
+    series = series * ss + like(e, 1 / 7)
+    series = series * ss + like(e, 1 / 5)
+    series = series * ss + like(e, 1 / 3)
+    return like(e, 2.0) * s * (series * ss + like(e, 1.0))
+
+
+@kernel(fast=True)
+def sigmoid(z):
+    """Return 1 / (1 + exp(-z)) without overflow."""
+    e = exp_negative(-abs(z))
+    one = like(z, 1.0)
+    return (one if z >= 0 else e) / (one + e)
+
+
+@kernel(fast=True)
+def softplus(z):
+    """Return log(1 + exp(z)) without overflow."""
+    return max(z, like(z, 0.0)) + log1p_unit(exp_negative(-abs(z)))
+
+
+@kernel(fast=True)
+def activate(code, a, key):
+    """Overwrite pre-activations `a` by activations, and set `key` to what `differentiate` needs.
+
+    `key` is `a` itself where the derivative follows from the activation; gelu and silu, which are
+    not monotone, keep their pre-activations in it.
+    """
+    n = a.size
+    if code == RELU:
+        for i in range(n):
+            a[i] = max(a[i], like(a, 0.0))
+    elif code == SIGMOID:
+        for i in range(n):
+            a[i] = sigmoid(a[i])
+    elif code == TANH:
+        for i in range(n):
+            # tanh|z| = (1 - e) / (1 + e) with e = exp(-2|z|); near 0 by its series
+            z = a[i]
+            e = exp_negative(like(z, -2.0) * abs(z))
+            zz = z * z
+            near = like(z, -17 / 315)
+            near = near * zz + like(z, 2 / 15)
+            near = near * zz + like(z, -1 / 3)
+            near = z + z * zz * near
+            t = (like(z, 1.0) - e) / (like(z, 1.0) + e)
+            a[i] = near if zz < like(z, 1e-4) else math.copysign(t, z)
+    elif code == LEAKY_RELU:
+        for i in range(n):
+            z = a[i]
+            a[i] = z if z > 0 else like(z, LEAKY_SLOPE) * z
+    elif code == ELU:
+        for i in range(n):
+            z = a[i]
+            a[i] = z if z > 0 else math.expm1(z)
+    elif code == SELU:
+        for i in range(n):
+            z = a[i]
+            below = like(z, SELU_SCALE * SELU_ALPHA) * math.expm1(min(z, like(z, 0.0)))
+            a[i] = like(z, SELU_SCALE) * z if z > 0 else below
+    elif code == GELU:
+        for i in range(n):
+            z = a[i]
+            key[i] = z
+            a[i] = z * like(z, 0.5) * math.erfc(z * like(z, -math.sqrt(0.5)))
+    elif code == SILU:
+        for i in range(n):
+            z = a[i]
+            key[i] = z
+            a[i] = z * sigmoid(z)
+    elif code == SOFTPLUS:
+        for i in range(n):
+            a[i] = softplus(a[i])
+    elif code == EXP:
+        for i in range(n):
+            a[i] = math.exp(a[i])
+
+
+@kernel(fast=True)
+def differentiate(code, da, key):
+    """Overwrite gradients `da` by ``dZ = dA * g'(Z)``, with g' from what `activate` kept."""
+    n = da.size
+    if code == RELU:
+        for i in range(n):
+            da[i] = flushed(da[i]) if key[i] > 0 else like(da, 0.0)
+    elif code == SIGMOID:
+        for i in range(n):
+            a = key[i]
+            da[i] = flushed(da[i] * (a * (like(a, 1.0) - a)))
+    elif code == TANH:
+        for i in range(n):
+            a = key[i]
+            da[i] = flushed(da[i] * ((like(a, 1.0) - a) * (like(a, 1.0) + a)))
+    elif code == LEAKY_RELU:
+        for i in range(n):
+            da[i] = flushed(da[i] if key[i] > 0 else like(da, LEAKY_SLOPE) * da[i])
+    elif code == ELU:
+        for i in range(n):
+            a = key[i]
+            da[i] = flushed(da[i] if a > 0 else da[i] * (a + like(a, 1.0)))
+    elif code == SELU:
+        for i in range(n):
+            a = key[i]
+            slope = like(a, SELU_SCALE) if a > 0 else a + like(a, SELU_SCALE * SELU_ALPHA)
+            da[i] = flushed(da[i] * slope)
+    elif code == GELU:
+        for i in range(n):
+            z = key[i]
+            phi = math.exp(like(z, -0.5) * z * z) * like(z, 1 / math.sqrt(2 * math.pi))
+            cdf = like(z, 0.5) * math.erfc(z * like(z, -math.sqrt(0.5)))
+            da[i] = flushed(da[i] * (cdf + z * phi))
+    elif code == SILU:
+        for i in range(n):
+            z = key[i]
+            s = sigmoid(z)
+            da[i] = flushed(da[i] * (s * (like(z, 1.0) + z * (like(z, 1.0) - s))))
+    elif code == SOFTPLUS:
+        for i in range(n):
+            # softplus'(z) = sigmoid(z) = 1 - exp(-a)
+            da[i] = flushed(da[i] * -math.expm1(-key[i]))
+    elif code == IDENTITY:
+        for i in range(n):
+            da[i] = flushed(da[i])
+
+
+@kernel(fast=True)
+def _one_loss(loss, z, y, parameter):
+    """Return the loss and its gradient for one logit and label."""
+    if loss == BINARY_CROSS_ENTROPY:
+        e = exp_negative(-abs(z))
+        one = like(z, 1.0)
+        positive = (one if z >= 0 else e) / (one + e)
+        negative = (e if z >= 0 else one) / (one + e)
+        tail = log1p_unit(e)
+        value = (one - y) * (max(z, like(z, 0.0)) + tail) + y * (max(-z, like(z, 0.0)) + tail)
+        return value, (one - y) * positive - y * negative
+    residual = z - y
+    if loss == SQUARED:
+        return like(z, 0.5) * residual * residual, residual
+    distance = abs(residual)
+    sign = like(z, 0.0) if residual == 0 else math.copysign(like(z, 1.0), residual)
+    if loss == ABSOLUTE:
+        return distance, sign
+    if loss == HUBER:
+        inside = min(distance, parameter)
+        return inside * (distance - like(z, 0.5) * inside), sign * inside
+    if loss == QUANTILE:
+        if residual < 0:
+            return -parameter * residual, -parameter
+        return (like(z, 1.0) - parameter) * residual, (like(z, 1.0) - parameter) * sign
+    rate = math.exp(z)
+    constant = y * math.log(y) - y if y > 0 else like(z, 0.0)
+    return rate - y * z + constant, rate - y
+
+
+@kernel(fast=True)
+def binary_losses(z, y, dz, losses):
+    """The binary cross-entropy of one row, apart, since it is everybody's and vectorises."""
+    for i in range(z.size):
+        value, gradient = _one_loss(BINARY_CROSS_ENTROPY, z[i], y[i], z[i])
+        losses[i] += value
+        dz[i] = gradient
+
+
+@kernel()
+def other_losses(loss, z, y, dz, losses, parameter):
+    """Any other loss that takes the outputs one by one."""
+    for i in range(z.size):
+        value, gradient = _one_loss(loss, z[i], y[i], parameter)
+        losses[i] += value
+        dz[i] = gradient
+
+
+@kernel(fast=True)
+def class_losses(work, z, dz, pitch, n_classes, n, classes, losses):
+    """The softmax cross-entropy of whole-number classes, all units of `n` columns at once.
+
+    ``loss = log sum_k exp(z_k) - z_class`` and ``dz_k = p_k - [k = class]``, the latter as minus
+    the other classes' share, so that a confident network's small gradients keep their digits.
+    `losses` is overwritten.
+    """
+    zero, one = like(work, 0.0), like(work, 1.0)
+    top = work[z : z + n]
+    for i in range(n):
+        losses[i] = top[i]
+    for k in range(1, n_classes):
+        row = work[z + k * pitch : z + k * pitch + n]
+        for i in range(n):
+            losses[i] = max(losses[i], row[i])
+    for k in range(n_classes):  # dz holds exp(z - max) for now
+        row = work[z + k * pitch : z + k * pitch + n]
+        share = work[dz + k * pitch : dz + k * pitch + n]
+        for i in range(n):
+            share[i] = exp_negative(row[i] - losses[i])
+    for i in range(n):
+        own = classes[i]
+        others = zero
+        for k in range(n_classes):
+            others += zero if k == own else work[dz + k * pitch + i]
+        mine = work[dz + own * pitch + i]
+        total = others + mine
+        scale = one / total
+        losses[i] += math.log(total) - work[z + own * pitch + i]
+        for k in range(n_classes):
+            place = dz + k * pitch + i
+            work[place] = -others * scale if k == own else work[place] * scale
+
+
+@kernel(fast=True)
+def softmax_losses(work, z, dz, y, pitch, n_classes, n, losses):
+    """The softmax cross-entropy of class probabilities `y`; `losses` is overwritten."""
+    zero = like(work, 0.0)
+    for i in range(n):
+        top = work[z + i]
+        for k in range(1, n_classes):
+            top = max(top, work[z + k * pitch + i])
+        total, mass, dot = zero, zero, zero
+        for k in range(n_classes):
+            e = exp_negative(work[z + k * pitch + i] - top)
+            work[dz + k * pitch + i] = e
+            total += e
+            label = work[y + k * pitch + i]
+            mass += label
+            dot += label * (work[z + k * pitch + i] - top)
+        losses[i] = mass * math.log(total) - dot
+        for k in range(n_classes):
+            place = dz + k * pitch + i
+            work[place] = work[place] * (mass / total) - work[y + k * pitch + i]
+
+
+@kernel(fast=True)
+def softmax(work, z, pitch, n_classes, n):
+    """Overwrite `n` columns of logits by probabilities."""
+    for i in range(n):
+        top = work[z + i]
+        for k in range(1, n_classes):
+            top = max(top, work[z + k * pitch + i])
+        total = like(work, 0.0)
+        for k in range(n_classes):
+            e = exp_negative(work[z + k * pitch + i] - top)
+            work[z + k * pitch + i] = e
+            total += e
+        for k in range(n_classes):
+            work[z + k * pitch + i] /= total

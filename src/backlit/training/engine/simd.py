@@ -1,0 +1,433 @@
+"""Vector instructions inside Numba: the tiles of which every matrix product is made.
+
+Numba leaves vectorising to LLVM, which does well with plain loops and badly with the innermost
+block of a matrix product: it will not keep a block of accumulators in registers. The intrinsics
+here say what is meant, with LLVM's own vector types, which every processor can run: `outer_tile`,
+`dot_tile` and `transpose_tile`. The width of a vector and the shape of the tiles follow from the
+processor.
+
+All arrays are one-dimensional; places in them are offsets in elements. Nothing is checked here.
+"""
+
+from typing import Any
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+
+def _host_vector() -> tuple[int, int, int]:
+    """Return bytes a vector, rows a tile and vectors a tile that this processor likes."""
+    features = llvmlite.binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 8, 3  # 24 accumulators and 3 operands of 32 registers
+    if features.get("avx"):
+        return 32, 4, 3  # 12 accumulators and 3 operands of 16 registers
+    if "neon" in features or "asimd" in features:
+        return 16, 8, 3
+    return 16, 4, 2
+
+
+VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _host_vector()
+
+# Numba compiles a function anew for each literal that it is called with; these are plain values
+ZERO, ONE, YES, NO = np.int64(0), np.int64(1), np.bool_(True), np.bool_(False)
+
+#: LLVM may contract a * b + c and reorder sums, but must honour NaN and infinity
+FAST = {"contract", "reassoc", "nsz"}
+
+
+def kernel(*, fast: bool = False) -> Any:
+    """Return the decorator of every compiled helper.
+
+    Helpers are called by compiled code alone, so that the wrappers with which Python would call
+    them need not be compiled.
+    """
+    return njit(
+        error_model="numpy",
+        fastmath=FAST if fast else False,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )
+
+
+_INT = ir.IntType(64)
+_LANE = ir.IntType(32)
+
+
+def _int(value: int) -> ir.Constant:
+    return ir.Constant(_INT, value)
+
+
+class _Vectors:
+    """Writes loads, stores and arithmetic of one vector type through an IR builder."""
+
+    def __init__(self, context: Any, builder: Any, element: Any) -> None:
+        self.context, self.builder = context, builder
+        self.element = context.get_value_type(element)
+        self.bytes = element.bitwidth // 8
+        self.lanes = VECTOR_BYTES // self.bytes
+        self.type = ir.VectorType(self.element, self.lanes)
+        self.zero = ir.Constant(self.type, [0.0] * self.lanes)
+
+    def data(self, array_type: Any, array: Any) -> Any:
+        return self.context.make_array(array_type)(self.context, self.builder, array).data
+
+    def offset(self, base: Any, step: Any, count: int) -> Any:
+        """Return base + count * step."""
+        if count == 0:
+            return base
+        return self.builder.add(base, self.builder.mul(step, _int(count)))
+
+    def _pointer(self, data: Any, offset: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(data, [offset]), self.type.as_pointer())
+
+    def load(self, data: Any, offset: Any) -> Any:
+        pointer = self._pointer(data, offset)
+        return self.builder.load(pointer, align=self.bytes, typ=self.type)
+
+    def store(self, value: Any, data: Any, offset: Any) -> None:
+        self.builder.store(value, self._pointer(data, offset), align=self.bytes)
+
+    def broadcast(self, scalar: Any) -> Any:
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))
+        return self.shuffle(first, first, [0] * self.lanes)
+
+    def load_scalar(self, data: Any, offset: Any) -> Any:
+        return self.builder.load(self.builder.gep(data, [offset]), typ=self.element)
+
+    def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        mask = ir.Constant(ir.VectorType(_LANE, len(lanes)), lanes)
+        return self.builder.shuffle_vector(a, b, mask)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a * b + c; 'contract' lets the processor fuse the two where it can."""
+        product = self.builder.fmul(a, b, flags=("contract",))
+        return self.builder.fadd(c, product, flags=("contract",))
+
+    def variable(self) -> Any:
+        """Return a vector variable that LLVM will keep in a register."""
+        return cgutils.alloca_once(self.builder, self.type)
+
+    def lane_mask(self, count: Any) -> Any:
+        """Return the mask of the first `count` lanes."""
+        lanes = ir.VectorType(_INT, self.lanes)
+        iota = ir.Constant(lanes, list(range(self.lanes)))
+        undefined = ir.Constant(lanes, ir.Undefined)
+        first = self.builder.insert_element(undefined, count, ir.Constant(_LANE, 0))
+        mask = ir.Constant(ir.VectorType(_LANE, self.lanes), [0] * self.lanes)
+        bound = self.builder.shuffle_vector(first, first, mask)
+        return self.builder.icmp_signed("<", iota, bound)
+
+    def _masked(self, kind: str, result: Any, operands: list[Any]) -> Any:
+        letter = "f" if self.bytes == 4 else "d"
+        bits = "32" if letter == "f" else "64"
+        name = f"llvm.masked.{kind}.v{self.lanes}f{bits}.p0"
+        function_type = ir.FunctionType(result, [operand.type for operand in operands])
+        function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
+        return self.builder.call(function, operands)
+
+    def store_lanes(self, value: Any, data: Any, offset: Any, mask: Any) -> None:
+        align = ir.Constant(ir.IntType(32), self.bytes)
+        pointer = self._pointer(data, offset)
+        self._masked("store", ir.VoidType(), [value, pointer, align, mask])
+
+    def load_lanes(self, data: Any, offset: Any, mask: Any) -> Any:
+        align = ir.Constant(ir.IntType(32), self.bytes)
+        pointer = self._pointer(data, offset)
+        return self._masked("load", self.type, [pointer, align, mask, self.zero])
+
+
+@intrinsic
+def lanes(typing_context: Any, array: Any) -> Any:
+    """Return how many elements of an array's type fit in a vector, as a constant."""
+    count = VECTOR_BYTES // (array.dtype.bitwidth // 8)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, count)
+
+    return types.intp(array), codegen
+
+
+@intrinsic(prefer_literal=True)
+def like(typing_context: Any, value: Any, constant: Any) -> Any:
+    """Return a number in the floating type of `value`; a literal becomes a constant.
+
+    Numba computes float32 with a float64 literal in float64, which halves the vectors.
+    """
+    target = value.dtype if isinstance(value, types.Array) else value
+    source = constant.literal_type if isinstance(constant, types.Literal) else constant
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if isinstance(constant, types.Literal):
+            return context.get_constant(target, constant.literal_value)
+        return context.cast(builder, args[1], source, target)
+
+    return target(value, constant), codegen
+
+
+@intrinsic
+def read_only(typing_context: Any, array: Any) -> Any:
+    """Return an array under its read-only type, so that one compilation serves both."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if context.enable_nrt:
+            context.nrt.incref(builder, array, args[0])
+        return args[0]
+
+    return array.copy(readonly=True)(array), codegen
+
+
+@intrinsic(prefer_literal=True)
+def outer_tile(
+    typing_context: Any,
+    rows: Any,
+    vectors: Any,
+    masked: Any,
+    C: Any,
+    c: Any,
+    ldc: Any,
+    S: Any,
+    s: Any,
+    s_row: Any,
+    s_k: Any,
+    V: Any,
+    v: Any,
+    ldv: Any,
+    K: Any,
+    valid: Any,
+    start: Any,
+    B: Any,
+    b: Any,
+) -> Any:
+    """Compute one tile of C = S V + start by outer products, all accumulators in registers.
+
+    ``C[i, j] = sum_k S[i, k] V[k, j]`` for `rows` rows i and `vectors` vectors of columns j.
+    ``S[i, k]`` lies at ``s + i s_row + k s_k``, so that a transposed operand is only other strides;
+    rows of V are `ldv` apart. `start` says what is added: 0 nothing, 1 ``B[b + i]`` (a bias), 2
+    what C holds. With `masked` true only the first `valid` columns are loaded and stored.
+    """
+    element = C.dtype
+    n_rows, n_vectors = rows.literal_value, vectors.literal_value
+    is_masked = masked.literal_value
+    signature = types.void(
+        rows, vectors, masked, C, *([types.intp] * 2), S, *([types.intp] * 3), V,
+        *([types.intp] * 5), B, types.intp,
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (_, _, _, C_, c, ldc, S_, s, s_row, s_k, V_, v, ldv, K, valid, start, B_, b) = args
+        x = _Vectors(context, builder, element)
+        C_data, S_data = x.data(C, C_), x.data(S, S_)
+        V_data, B_data = x.data(V, V_), x.data(B, B_)
+        accumulators = [[x.variable() for _ in range(n_vectors)] for _ in range(n_rows)]
+        places = [
+            [x.offset(builder.add(c, _int(j * x.lanes)), ldc, i) for j in range(n_vectors)]
+            for i in range(n_rows)
+        ]
+        masks = [
+            x.lane_mask(builder.sub(valid, _int(j * x.lanes))) if is_masked else None
+            for j in range(n_vectors)
+        ]
+        for row in accumulators:
+            for accumulator in row:
+                builder.store(x.zero, accumulator)
+        with builder.if_then(builder.icmp_signed("==", start, _int(1))):
+            for i, row in enumerate(accumulators):
+                bias = x.broadcast(x.load_scalar(B_data, builder.add(b, _int(i))))
+                for accumulator in row:
+                    builder.store(bias, accumulator)
+        with builder.if_then(builder.icmp_signed("==", start, _int(2))):
+            for i, row in enumerate(accumulators):
+                for j, accumulator in enumerate(row):
+                    held = (
+                        x.load_lanes(C_data, places[i][j], masks[j])
+                        if is_masked
+                        else x.load(C_data, places[i][j])
+                    )
+                    builder.store(held, accumulator)
+        with cgutils.for_range(builder, K) as loop:
+            v_row = builder.add(v, builder.mul(loop.index, ldv))
+            columns = [
+                x.load(V_data, builder.add(v_row, _int(j * x.lanes))) for j in range(n_vectors)
+            ]
+            s_column = builder.add(s, builder.mul(loop.index, s_k))
+            for i, row in enumerate(accumulators):
+                scalar = x.broadcast(x.load_scalar(S_data, x.offset(s_column, s_row, i)))
+                for j, accumulator in enumerate(row):
+                    total = x.multiply_add(scalar, columns[j], builder.load(accumulator))
+                    builder.store(total, accumulator)
+        for i, row in enumerate(accumulators):
+            for j, accumulator in enumerate(row):
+                if is_masked:
+                    x.store_lanes(builder.load(accumulator), C_data, places[i][j], masks[j])
+                else:
+                    x.store(builder.load(accumulator), C_data, places[i][j])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _transposed(x: _Vectors, rows: list[Any]) -> list[Any]:
+    """Transpose a square of vectors in log2(lanes) rounds of pairwise shuffles."""
+    n = x.lanes
+    distance = n // 2
+    while distance:
+        for i in range(n):
+            if i & distance:
+                continue
+            a, b = rows[i], rows[i + distance]
+            # exchange a's blocks with the bit set for b's with the bit clear
+            low = [l if not l & distance else n + (l ^ distance) for l in range(n)]
+            high = [l ^ distance if not l & distance else n + l for l in range(n)]
+            rows[i], rows[i + distance] = x.shuffle(a, b, low), x.shuffle(a, b, high)
+        distance //= 2
+    return rows
+
+
+@intrinsic
+def transpose_tile(
+    typing_context: Any, target: Any, t: Any, ldt: Any, source: Any, places: Any, p: Any, k: Any
+) -> Any:
+    """Transpose a square, one vector's lanes wide: ``target[t + i ldt + j] = source[row j, k + i]``.
+
+    Row j of the source begins at ``places[p + j]``, so that rows may lie anywhere.
+    """
+    signature = types.void(target, types.intp, types.intp, source, places, types.intp, types.intp)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        target_, t, ldt, source_, places_, p, k = args
+        x = _Vectors(context, builder, target.dtype)
+        target_data, source_data = x.data(target, target_), x.data(source, source_)
+        place_data = x.data(places, places_)
+        rows = []
+        for j in range(x.lanes):
+            pointer = builder.gep(place_data, [builder.add(p, _int(j))])
+            place = builder.load(pointer, typ=_INT)
+            rows.append(x.load(source_data, builder.add(place, k)))
+        for i, row in enumerate(_transposed(x, rows)):
+            x.store(row, target_data, x.offset(t, ldt, i))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic(prefer_literal=True)
+def dot_tile(
+    typing_context: Any,
+    rows: Any,
+    columns: Any,
+    C: Any,
+    c: Any,
+    ldc: Any,
+    c_column: Any,
+    S: Any,
+    s: Any,
+    lds: Any,
+    V: Any,
+    places: Any,
+    p: Any,
+    v: Any,
+    K: Any,
+    start: Any,
+    B: Any,
+    b: Any,
+) -> Any:
+    """Compute one tile of C = S V^T + start by dot products along contiguous rows.
+
+    ``C[c + i ldc + j c_column] = sum_k S[s + i lds + k] V[places[p + j] + v + k]``; `start` is 0
+    for nothing, 1 for a bias ``B[b + i]``, 2 for what C holds. Any K is right: the last, partial
+    vector is loaded under a mask.
+    """
+    element = C.dtype
+    n_rows, n_columns = rows.literal_value, columns.literal_value
+    signature = types.void(
+        rows, columns, C, *([types.intp] * 3), S, types.intp, types.intp, V, places,
+        *([types.intp] * 4), B, types.intp,
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (_, _, C_, c, ldc, c_column, S_, s, lds, V_, places_, p, v, K, start, B_, b) = args
+        x = _Vectors(context, builder, element)
+        C_data, S_data, V_data = x.data(C, C_), x.data(S, S_), x.data(V, V_)
+        B_data, place_data = x.data(B, B_), x.data(places, places_)
+        accumulators = [[x.variable() for _ in range(n_columns)] for _ in range(n_rows)]
+        for row in accumulators:
+            for accumulator in row:
+                builder.store(x.zero, accumulator)
+        s_rows = [x.offset(s, lds, i) for i in range(n_rows)]
+        v_rows = []
+        for j in range(n_columns):
+            pointer = builder.gep(place_data, [builder.add(p, _int(j))])
+            v_rows.append(builder.add(v, builder.load(pointer, typ=_INT)))
+
+        def accumulate(load: Any) -> None:
+            v_vectors = [load(V_data, place) for place in v_rows]
+            for i, row in enumerate(accumulators):
+                s_vector = load(S_data, s_rows[i])
+                for j, accumulator in enumerate(row):
+                    total = x.multiply_add(s_vector, v_vectors[j], builder.load(accumulator))
+                    builder.store(total, accumulator)
+
+        whole = builder.sdiv(K, _int(x.lanes))
+        done = builder.mul(whole, _int(x.lanes))
+        with cgutils.for_range(builder, whole) as loop:
+            k = builder.mul(loop.index, _int(x.lanes))
+            accumulate(lambda data, place: x.load(data, builder.add(place, k)))
+        with builder.if_then(builder.icmp_signed("<", done, K)):
+            mask = x.lane_mask(builder.sub(K, done))
+            accumulate(lambda data, place: x.load_lanes(data, builder.add(place, done), mask))
+        for i, row in enumerate(accumulators):
+            for j, accumulator in enumerate(row):
+                total = _sum_of_lanes(x, builder.load(accumulator))
+                place = builder.add(x.offset(c, ldc, i), builder.mul(c_column, _int(j)))
+                pointer = builder.gep(C_data, [place])
+                slot = cgutils.alloca_once_value(builder, total)
+                with builder.if_then(builder.icmp_signed("==", start, _int(1))):
+                    bias = x.load_scalar(B_data, builder.add(b, _int(i)))
+                    builder.store(builder.fadd(total, bias), slot)
+                with builder.if_then(builder.icmp_signed("==", start, _int(2))):
+                    builder.store(builder.fadd(total, builder.load(pointer)), slot)
+                builder.store(builder.load(slot), pointer)
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+def _sum_of_lanes(x: _Vectors, vector: Any) -> Any:
+    """Add up a vector's lanes by halves, in a fixed order."""
+    count = x.lanes
+    while count > 1:
+        count //= 2
+        low = x.shuffle(vector, vector, list(range(count)))
+        high = x.shuffle(vector, vector, list(range(count, 2 * count)))
+        vector = x.builder.fadd(low, high)
+    return x.builder.extract_element(vector, ir.Constant(_LANE, 0))
+
+
+@intrinsic
+def atomic_add(typing_context: Any, array: Any, index: Any, amount: Any) -> Any:
+    """Add to an integer that several threads share; return what it was before."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, args[0]).data
+        pointer = builder.gep(data, [args[1]])
+        return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
+
+    return types.intp(array, types.intp, types.intp), codegen
+
+
+@intrinsic
+def atomic_load(typing_context: Any, array: Any, index: Any) -> Any:
+    """Read an integer that several threads share."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, args[0]).data
+        pointer = builder.gep(data, [args[1]])
+        return builder.load_atomic(pointer, "acquire", 8, typ=_INT)
+
+    return types.intp(array, types.intp), codegen

@@ -1,0 +1,481 @@
+"""`fit`: arrays in, a trained network out."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from backlit.errors import DivergenceError, SettingError, ShapeError
+from backlit.names import activation_name, loss_parameter, output_and_loss
+from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
+from backlit.training.data import Labels, prepare_inputs, prepare_labels, prepare_weights
+from backlit.training.engine.engine import Engine, Examples
+from backlit.training.loop import Loop
+from backlit.training.optimizers import Adam, Optimizer
+from backlit.training.schedules import Schedule, as_schedule
+from backlit.training.threads import choose_threads
+
+#: rows that validation runs forward at a time
+_VALIDATION_BLOCK = 512
+
+
+@dataclass
+class Progress:
+    """What a callback is told; the same object each time.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs finished.
+    epochs : int
+        Epochs at most.
+    share : float
+        Share of the running epoch that is done.
+    loss : float
+        Mean training loss of the last finished epoch, penalty included; NaN before there is one.
+    validation_loss, validation_score : float
+        Mean validation loss, and accuracy (or R^2), of the last finished epoch; NaN without.
+    seconds : float
+        Time since the start.
+    parameters : dict
+        ``W1, b1, ...``, the engine's own arrays.
+    """
+
+    epochs: int
+    parameters: dict[str, NDArray[Any]]
+    epoch: int = 0
+    share: float = 0.0
+    loss: float = float("nan")
+    validation_loss: float = float("nan")
+    validation_score: float = float("nan")
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained network and how it came about.
+
+    Attributes
+    ----------
+    parameters : dict
+        ``W1, b1, ..., WL, bL``: views into `vector`.
+    vector : array
+        All parameters, flat.
+    layer_dims : tuple of int
+        ``n_0, ..., n_L``.
+    activations : tuple of str
+        One a layer.
+    loss : str
+        The loss that was minimised.
+    loss_curve : list of float
+        Mean training loss of each epoch, penalty included.
+    validation_curve, validation_scores : list of float
+        Mean validation loss and score after each epoch; empty without validation.
+    n_epochs, n_steps : int
+        How many were run.
+    best_epoch : int
+        The epoch whose parameters these are, counted from 1; 0 for the initial ones.
+    stopped : str
+        Why it ended: "epochs", "patience", "callback" or "interrupted".
+    seconds : float
+        Time taken, compilation included.
+    """
+
+    parameters: dict[str, NDArray[Any]] = field(repr=False)
+    vector: NDArray[Any] = field(repr=False)
+    layer_dims: tuple[int, ...]
+    activations: tuple[str, ...]
+    loss: str
+    loss_curve: list[float] = field(repr=False)
+    validation_curve: list[float] = field(repr=False)
+    validation_scores: list[float] = field(repr=False)
+    n_epochs: int
+    n_steps: int
+    best_epoch: int
+    stopped: str
+    seconds: float
+
+
+class _Validation:
+    """Rows that are only looked at: their loss and score after each epoch."""
+
+    def __init__(
+        self, engine: Engine, examples: Examples, rows: NDArray[np.int64], labels: Labels
+    ) -> None:
+        self._engine, self._examples, self._rows = engine, examples, rows
+        if labels.classes is not None:
+            self._expected = labels.classes[rows]
+        else:
+            assert labels.targets is not None
+            self._expected = labels.targets[rows]
+        self._classes = labels.classes is not None
+
+    def measure(self, output: str) -> tuple[float, float]:
+        """Return the mean loss and the accuracy, or R^2 for a regression."""
+        loss, outputs = self._engine.forward(self._examples, self._rows)
+        assert outputs is not None
+        if output in ("identity", "exp"):
+            centred = self._expected - self._expected.mean(axis=0)
+            total = float(np.sum(centred * centred))
+            left = float(np.sum((outputs - self._expected) ** 2))
+            return loss, 1 - left / total if total > 0 else float("nan")
+        if output == "softmax":
+            expected = self._expected if self._classes else self._expected.argmax(axis=1)
+            right = outputs.argmax(axis=1) == expected
+        elif self._classes:
+            right = (outputs[:, 0] > 0.5) == (self._expected > 0.5)
+        else:
+            right = ((outputs > 0.5) == (self._expected > 0.5)).all(axis=1)
+        return loss, float(right.mean())
+
+
+def fit(
+    X: Any,
+    y: Any,
+    *,
+    hidden: Sequence[int] = (100,),
+    activation: str | Sequence[str] = "relu",
+    output: str = "sigmoid",
+    loss: str | None = None,
+    loss_parameter: float | None = None,
+    optimizer: Optimizer | None = None,
+    schedule: Schedule | str = "constant",
+    batch_size: int = 200,
+    epochs: int = 200,
+    l2: float = 0.0,
+    dropout: float | Sequence[float] = 0.0,
+    clip: float | None = None,
+    sample_weight: Any = None,
+    validation: tuple[Any, Any] | float | None = None,
+    patience: int | None = None,
+    min_improvement: float = 0.0,
+    shuffle: bool = True,
+    seed: int | np.random.Generator | None = 0,
+    initial_parameters: dict[str, Any] | None = None,
+    dtype: DTypeLike | None = None,
+    threads: int | None = None,
+    callback: Callable[[Progress], Any] | None = None,
+    on_compile: Callable[[], None] | None = None,
+) -> FitResult:
+    """Train a dense network with the compiled engine.
+
+    Parameters
+    ----------
+    X : array-like, shape (m, n_0)
+        Examples in rows. A C-contiguous float32 or float64 array, a memory map too, is read where
+        it lies.
+    y : array-like, shape (m,) or (m, n_L)
+        Labels: for "sigmoid" 0 and 1 (or numbers between; several columns for several yes-or-no
+        questions), for "softmax" whole classes from 0 or rows of probabilities, for "identity"
+        targets, for "exp" counts.
+    hidden : sequence of int, default (100,)
+        Units of the hidden layers; empty for none.
+    activation : str or sequence of str, default "relu"
+        The hidden layers' activation, or one for each.
+    output : {"sigmoid", "softmax", "identity", "exp"}, default "sigmoid"
+        The output activation; "logistic" is another name of "sigmoid".
+    loss : str, optional
+        A loss that goes with the output: "absolute", "huber" and "quantile" besides "squared" for
+        "identity".
+    loss_parameter : float, optional
+        Huber's delta (default 1) or the quantile (default 0.5).
+    optimizer : SGD or Adam, optional
+        By default ``Adam()``.
+    schedule : str or Schedule, default "constant"
+        "constant", "inverse_scaling", "cosine", "one_cycle", or an object.
+    batch_size : int, default 200
+        Examples a step.
+    epochs : int, default 200
+        Epochs at most.
+    l2 : float, default 0
+        Strength of the penalty ``l2 / (2 m) * sum(W ** 2)``, m being the batch.
+    dropout : float or sequence of float, default 0
+        Share of units dropped in the hidden layers, or in each, to a 65536th.
+    clip : float, optional
+        The largest norm of the gradient; a larger one is scaled down to it.
+    sample_weight : array-like, shape (m,), optional
+        Weights of the examples.
+    validation : (X, y) or float, optional
+        Examples to judge each epoch by, or the share of the rows to set aside for it (of each class
+        alike). The parameters of the best epoch are returned.
+    patience : int, optional
+        Stop after this many epochs without an improvement of the validation loss (of the training
+        loss, if there is no validation).
+    min_improvement : float, default 0
+        The least decrease that counts as one.
+    shuffle : bool, default True
+        Whether each epoch goes through the rows in a new order.
+    seed : int, Generator or None, default 0
+        Where the first weights, the split, the orders and dropout come from.
+    initial_parameters : dict, optional
+        ``W1, b1, ..., WL, bL`` to begin from instead.
+    dtype : dtype, optional
+        float32 or float64; by default that of `X`, or float32 for integers.
+    threads : int, optional
+        Threads to use; by default the work in a step decides.
+    callback : callable, optional
+        Called with a `Progress` about ten times a second and after each epoch. Training stops if it
+        returns True.
+    on_compile : callable, optional
+        Called before the engine is compiled, which happens once a machine and type.
+
+    Returns
+    -------
+    FitResult
+        The network. Ctrl-C ends the training early with what it has (`stopped` says so).
+
+    Raises
+    ------
+    SettingError, UnknownNameError
+        If a setting has no meaning or a name is unknown.
+    ShapeError, DTypeError, NonFiniteError
+        If the arrays do not fit each other or are not real and finite.
+    DivergenceError
+        If the loss or the parameters stop being finite.
+    """
+    began = time.perf_counter()
+    function = "fit"
+    output, loss = output_and_loss(function, output, loss)
+    parameter = _loss_parameter(function, loss, loss_parameter)
+    X = prepare_inputs(function, X, dtype)
+    m = X.shape[0]
+    labels = prepare_labels(function, y, m, output, X.dtype)
+    weights = prepare_weights(function, sample_weight, m)
+    _check_counts(function, batch_size=batch_size, epochs=epochs)
+    if patience is not None:
+        _check_counts(function, patience=patience)
+    if not 0 <= l2 < float("inf"):
+        raise SettingError(f"{function}: l2 is {l2}, expected a finite number of at least 0.")
+    if clip is not None and not 0 < clip < float("inf"):
+        raise SettingError(f"{function}: clip is {clip}, expected a finite number above 0.")
+    generator = np.random.default_rng(seed)
+
+    rows = np.arange(m, dtype=np.int64)
+    held_out: Examples | None = None
+    held_rows = rows[:0]
+    held_labels = labels
+    if isinstance(validation, tuple):
+        X_held = prepare_inputs(function, validation[0], X.dtype, "validation X")
+        if X_held.shape[1] != X.shape[1]:
+            raise ShapeError(
+                f"{function}: validation X has {X_held.shape[1]} features, expected {X.shape[1]} "
+                "because X has so many."
+            )
+        held_labels = prepare_labels(
+            function, validation[1], X_held.shape[0], output, X.dtype, "validation y"
+        )
+        if held_labels.classes is not None and labels.classes is None:
+            held_labels = Labels(
+                None, held_labels.classes.astype(X.dtype).reshape(-1, 1), held_labels.n_outputs
+            )
+        held_out = Examples(X_held, held_labels.classes, held_labels.targets)
+        held_rows = np.arange(X_held.shape[0], dtype=np.int64)
+    elif validation is not None:
+        rows, held_rows = _split(function, validation, labels, m, generator)
+    n_outputs = max(labels.n_outputs, held_labels.n_outputs)
+    if labels.targets is not None and held_labels.n_outputs != labels.n_outputs:
+        raise ShapeError(
+            f"{function}: validation y has {held_labels.n_outputs} outputs, expected "
+            f"{labels.n_outputs} because y has so many."
+        )
+
+    layer_dims = checked_layer_dims(function, (X.shape[1], *hidden, n_outputs))
+    hidden_names = _hidden_names(function, activation, len(layer_dims) - 2)
+    activations = (*hidden_names, output)
+    layout = Layout(layer_dims)
+    if initial_parameters is None:
+        drawn = initialize_parameters(layer_dims, generator, activations=activations, dtype=X.dtype)
+        vector = layout.pack(drawn, X.dtype)
+    else:
+        vector = layout.pack(initial_parameters, X.dtype)
+    optimizer = optimizer if optimizer is not None else Adam()
+    numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
+    shares = _dropout_shares(function, dropout, len(layer_dims) - 2)
+    batch_size = min(batch_size, len(rows))
+    engine = Engine(
+        layer_dims,
+        activations,
+        loss,
+        vector,
+        max(batch_size, min(_VALIDATION_BLOCK, len(held_rows))),
+        loss_parameter=parameter,
+        numbers=numbers,
+        dropout=shares,
+        threads=choose_threads(function, threads, layer_dims, batch_size),
+        on_compile=on_compile,
+    )
+    examples = Examples(X, labels.classes, labels.targets, weights)
+    judge = None
+    if held_out is not None or len(held_rows):
+        judge = _Validation(engine, held_out or examples, held_rows, held_labels)
+    loop = Loop(
+        engine,
+        examples,
+        rows,
+        batch_size,
+        shuffle=generator.shuffle if shuffle else None,
+        learning_rate=optimizer.learning_rate,
+        schedule=as_schedule(function, schedule),
+        total_steps=epochs * -(-len(rows) // batch_size),
+        hidden_units=sum(layer_dims[1:-1]) if any(shares) else 0,
+        dropout_generator=generator if any(shares) else None,
+    )
+    progress = Progress(epochs, layout.views(vector))
+    return _run(loop, judge, output, patience, min_improvement, progress, callback, began,
+                activations, loss)  # fmt: skip
+
+
+def _run(
+    loop: Loop,
+    judge: _Validation | None,
+    output: str,
+    patience: int | None,
+    min_improvement: float,
+    progress: Progress,
+    callback: Callable[[Progress], Any] | None,
+    began: float,
+    activations: tuple[str, ...],
+    loss: str,
+) -> FitResult:
+    """Run epochs until one of the reasons to stop; keep the best parameters if there is a judge."""
+    vector = loop.engine.parameters
+    best, best_epoch, best_loss, waited = vector.copy() if judge else vector, 0, np.inf, 0
+    loss_curve: list[float] = []
+    validation_curve: list[float] = []
+    validation_scores: list[float] = []
+    stopped = "epochs"
+
+    def report(share: float) -> bool:
+        progress.share = share
+        progress.seconds = time.perf_counter() - began
+        return callback is not None and callback(progress) is True
+
+    class _Stop(Exception):
+        pass
+
+    def tick(share: float) -> None:
+        if share < 1.0 and report(share):
+            raise _Stop
+
+    try:
+        while progress.epoch < progress.epochs:
+            progress.loss = loop.run_epoch(tick)
+            loss_curve.append(progress.loss)
+            judged = progress.loss
+            if judge is not None:
+                progress.validation_loss, progress.validation_score = judge.measure(output)
+                validation_curve.append(progress.validation_loss)
+                validation_scores.append(progress.validation_score)
+                judged = progress.validation_loss
+            if not (np.isfinite(progress.loss) and np.isfinite(vector).all()):
+                raise DivergenceError(
+                    f"fit: in epoch {progress.epoch + 1} the loss became {progress.loss}, expected "
+                    "a finite number; scale the inputs (to mean 0 and variance 1) or lower the "
+                    "learning rate."
+                )
+            progress.epoch += 1
+            waited += 1
+            if judged < best_loss - min_improvement:
+                waited = 0
+            if judged < best_loss:
+                best_loss, best_epoch = judged, progress.epoch
+                if judge is not None:
+                    best[:] = vector
+            if report(0.0):
+                stopped = "callback"
+                break
+            if patience is not None and waited >= patience:
+                stopped = "patience"
+                break
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    except _Stop:
+        stopped = "callback"
+    if judge is not None and best_epoch:
+        vector[:] = best
+    elif judge is None:
+        best_epoch = progress.epoch
+    layout = loop.engine.layout
+    return FitResult(
+        layout.views(vector),
+        vector,
+        layout.layer_dims,
+        activations,
+        loss,
+        loss_curve,
+        validation_curve,
+        validation_scores,
+        progress.epoch,
+        int(loop.engine.state.steps[0]),
+        best_epoch,
+        stopped,
+        time.perf_counter() - began,
+    )
+
+
+# the keyword of `fit` has the function's name
+_loss_parameter = loss_parameter
+
+
+def _check_counts(function: str, **counts: int) -> None:
+    for name, count in counts.items():
+        whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
+        if not whole or count < 1:
+            raise SettingError(f"{function}: {name} is {count!r}, expected an integer above 0.")
+
+
+def _hidden_names(function: str, activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
+    names = (activation,) * n_hidden if isinstance(activation, str) else tuple(activation)
+    if len(names) != n_hidden:
+        raise SettingError(
+            f"{function}: activation has {len(names)} names, expected {n_hidden}, one a hidden "
+            "layer."
+        )
+    canonical = tuple(activation_name(function, name) for name in names)
+    for name in canonical:
+        if name in ("softmax", "exp"):
+            raise SettingError(f"{function}: {name!r} is an output activation, not a hidden one.")
+    return canonical
+
+
+def _dropout_shares(
+    function: str, dropout: float | Sequence[float], n_hidden: int
+) -> tuple[float, ...]:
+    shares = (
+        (float(dropout),) * n_hidden
+        if isinstance(dropout, (int, float))
+        else tuple(float(share) for share in dropout)
+    )
+    if len(shares) != n_hidden or any(not 0 <= share < 1 for share in shares):
+        raise SettingError(
+            f"{function}: dropout is {dropout!r}, expected a share in [0, 1), or {n_hidden} of "
+            "them, one a hidden layer."
+        )
+    return shares
+
+
+def _split(
+    function: str, share: float, labels: Labels, m: int, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Set aside a share of the rows, of each class alike; return rows to train on and to judge by."""
+    if not isinstance(share, (int, float)) or not 0 < share < 1:
+        raise SettingError(
+            f"{function}: validation is {share!r}, expected (X, y) or a share between 0 and 1."
+        )
+    groups = [np.arange(m)]
+    if labels.classes is not None:
+        groups = [np.flatnonzero(labels.classes == k) for k in np.unique(labels.classes)]
+    held = np.concatenate(
+        [generator.permutation(group)[: round(share * len(group))] for group in groups]
+    )
+    if len(held) == 0 or len(held) == m:
+        raise SettingError(
+            f"{function}: validation is {share}, which sets aside {len(held)} of {m} rows; "
+            "expected at least one on either side."
+        )
+    mask = np.zeros(m, bool)
+    mask[held] = True
+    return np.flatnonzero(~mask).astype(np.int64), np.flatnonzero(mask).astype(np.int64)

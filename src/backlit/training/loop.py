@@ -1,0 +1,134 @@
+"""The epoch loop: the one path from data to a trained network.
+
+An epoch is run in calls of the compiled engine that take about a tenth of a second each. Between
+two calls Python answers Ctrl-C and reports progress. Where a call ends changes no bit.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.training.engine.engine import Engine, Examples
+from backlit.training.schedules import Schedule
+
+#: seconds that a call of the engine should take
+CALL_SECONDS = 0.1
+#: random numbers for dropout that are drawn at once, at most
+_RANDOM_BLOCK = 1 << 22
+
+
+class Loop:
+    """Runs epochs over a set of rows.
+
+    Parameters
+    ----------
+    engine : Engine
+        The network and its state.
+    examples : Examples
+        The data.
+    rows : int64 array
+        The rows that are trained on; `shuffle` reorders this array in place.
+    batch_size : int
+        Examples a step; the last batch of an epoch takes what is left.
+    shuffle : callable or None
+        Called with `rows` at the start of each epoch.
+    learning_rate : float
+        The optimizer's rate, before the schedule; may be changed between epochs.
+    schedule : Schedule
+        Factors of it.
+    total_steps : int
+        How many steps there will be at most, for the schedule.
+    hidden_units : int, default 0
+        Hidden units an example, if there is dropout.
+    dropout_generator : Generator, optional
+        Where dropout's random numbers come from.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        examples: Examples,
+        rows: NDArray[np.int64],
+        batch_size: int,
+        *,
+        shuffle: Callable[[NDArray[np.int64]], None] | None,
+        learning_rate: float,
+        schedule: Schedule,
+        total_steps: int,
+        hidden_units: int = 0,
+        dropout_generator: np.random.Generator | None = None,
+    ) -> None:
+        self.engine, self.examples, self.rows = engine, examples, rows
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.learning_rate, self.schedule, self.total_steps = learning_rate, schedule, total_steps
+        self._hidden_units, self._generator = hidden_units, dropout_generator
+        self._starts = np.append(np.arange(0, len(rows), batch_size, dtype=np.int64), len(rows))
+        self._steps_per_call = 1
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps an epoch has."""
+        return len(self._starts) - 1
+
+    def run_epoch(self, tick: Callable[[float], None] | None = None) -> float:
+        """Go through all rows once.
+
+        Parameters
+        ----------
+        tick : callable, optional
+            Called after each call of the engine with the share of the epoch that is done.
+
+        Returns
+        -------
+        float
+            The epoch's mean loss, penalty included, each batch at the parameters before its step.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            On Ctrl-C, between two calls: parameters and moments are those after the last step.
+        """
+        if self.shuffle is not None:
+            self.shuffle(self.rows)
+        total, step, n_steps = 0.0, 0, self.steps_per_epoch
+        while step < n_steps:
+            count = min(self._steps_per_call, n_steps - step)
+            if self._generator is not None:
+                most = _RANDOM_BLOCK // max(self._hidden_units * self.batch_size, 1)
+                count = min(count, max(most, 1))
+            began = time.perf_counter()
+            total += self._run_steps(step, count)
+            step += count
+            seconds = time.perf_counter() - began
+            # double at most, so that one quick call does not make the next one long
+            wanted = int(count * CALL_SECONDS / max(seconds, 1e-9))
+            self._steps_per_call = max(1, min(wanted, 2 * count))
+            if tick is not None:
+                tick(step / n_steps)
+        weights = self.examples.sample_weight
+        whole = float(len(self.rows) if weights is None else weights[self.rows].sum())
+        return total / whole
+
+    def _run_steps(self, first: int, count: int) -> float:
+        """Run some of the epoch's steps; return the sum of the losses times the batches' weights."""
+        starts = self._starts[first : first + count + 1]
+        order = self.rows[starts[0] : starts[-1]]
+        done = int(self.engine.state.steps[0])
+        steps = np.arange(done, done + count, dtype=np.int64)
+        rates = self.learning_rate * self.schedule.factors(steps, self.total_steps)
+        random = None
+        if self._generator is not None:
+            random = self._generator.integers(
+                0, 1 << 16, len(order) * self._hidden_units, dtype=np.uint16
+            )
+        losses, penalties = self.engine.train(
+            self.examples, order, starts - starts[0], np.ascontiguousarray(rates), random
+        )
+        if self.examples.sample_weight is None:
+            sizes = np.diff(starts).astype(np.float64)
+        else:
+            weights = self.examples.sample_weight[order]
+            sizes = np.add.reduceat(weights, starts[:-1] - starts[0])
+        return float(np.dot(losses + penalties, sizes))

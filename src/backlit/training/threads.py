@@ -1,0 +1,58 @@
+"""How many threads a fit uses: decided by the work in a step, never by the number of cores alone."""
+
+import os
+from collections.abc import Sequence
+
+from backlit.errors import SettingError
+
+#: below this many multiply-adds a step, what a second thread saves is less than meeting it costs
+WORTH_SHARING = 1_500_000
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use.
+
+    The scheduler's affinity counts, and ``OMP_NUM_THREADS`` where it is set: joblib and job queues
+    limit the threads of their workers by it.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # no affinity on this system
+        cores = os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
+
+
+def choose_threads(
+    function: str, threads: int | None, layer_dims: Sequence[int], batch_size: int
+) -> int:
+    """Return the number of threads for a fit.
+
+    Parameters
+    ----------
+    function : str
+        The public function, for messages.
+    threads : int or None
+        What the caller asks for; None lets the work decide.
+    layer_dims : sequence of int
+        ``n_0, ..., n_L``.
+    batch_size : int
+        Examples a step.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    SettingError
+        If `threads` is not a positive integer.
+    """
+    if threads is not None:
+        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+            raise SettingError(f"{function}: threads is {threads!r}, expected an integer above 0.")
+        return threads
+    weights = sum(a * b for a, b in zip(layer_dims[:-1], layer_dims[1:], strict=True))
+    work = 3 * weights * batch_size
+    return max(1, min(available_cores(), work // WORTH_SHARING))
