@@ -107,9 +107,7 @@ def _c_cross_entropy(Z: np.ndarray, Y: np.ndarray, _: float) -> np.ndarray:
 
 def _c_huber(Z: np.ndarray, Y: np.ndarray, delta: float) -> np.ndarray:
     distance = _c_abs(Z - Y)
-    return np.where(
-        np.real(distance) <= delta, distance**2 / 2, delta * distance - delta**2 / 2
-    )
+    return np.where(np.real(distance) <= delta, distance**2 / 2, delta * distance - delta**2 / 2)
 
 
 def _c_poisson(Z: np.ndarray, Y: np.ndarray, _: float) -> np.ndarray:
