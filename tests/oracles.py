@@ -365,9 +365,13 @@ def jax_gradients(
         penalty = sum((theta[f"W{l}"] ** 2).sum() for l in range(1, n_layers + 1))
         return (w * each).sum() / w.sum() + l2 / (2 * w.sum()) * penalty
 
-    of_example = jax.vmap(jax.grad(example_loss, argnums=1), (None, 1, 1, 1, 1), 1)
-    dA = of_example(theta, zeros, X, Y, D)
+    @jax.jit  # one compilation takes a tenth of the time of running operation by operation
+    def gradients(theta: Any) -> Any:
+        of_example = jax.vmap(jax.grad(example_loss, argnums=1), (None, 1, 1, 1, 1), 1)
+        return jax.grad(total)(theta), of_example(theta, zeros, X, Y, D)
+
+    of_parameters, dA = gradients(theta)
     scale = w * m / w.sum()
-    named = {f"d{name}": value for name, value in jax.grad(total)(theta).items()}
+    named = {f"d{name}": value for name, value in of_parameters.items()}
     named |= {f"dA{l}": value * scale for l, value in enumerate(dA)}
     return {name: np.asarray(value) for name, value in named.items()}
