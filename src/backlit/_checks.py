@@ -243,7 +243,7 @@ def labels_like(function: str, Y: Any, output: Array, name: str = "AL") -> Array
             f"{name} has that shape; labels of several outputs are never reshaped",
         )
     check_finite(function, Y=labels)
-    return in_dtype_of(output, labels)
+    return in_dtype_of(function, "Y", labels, output)
 
 
 def weights_for(function: str, sample_weight: Any, output: Array) -> tuple[Array, Any]:
@@ -287,7 +287,7 @@ def weights_for(function: str, sample_weight: Any, output: Array) -> tuple[Array
         )
     weights = xp.reshape(weights, (1, m))
     if xp is not np:
-        weights = in_dtype_of(output, weights)
+        weights = in_dtype_of(function, "sample_weight", weights, output)
         total = xp.sum(weights)
         return weights * (m / total), total
     check_finite(function, sample_weight=weights)
@@ -298,7 +298,8 @@ def weights_for(function: str, sample_weight: Any, output: Array) -> tuple[Array
             f"{total}, expected none below zero and a sum above it."
         )
     # scaled before it is rounded to the output's type, which may not hold the weights themselves
-    return in_dtype_of(output, weights.astype(np.float64) / (total / m)), total
+    weights = weights.astype(np.float64) / (total / m)
+    return in_dtype_of(function, "sample_weight", weights, output), total
 
 
 def _same_library(function: str, name: str, value: Any, xp: Any) -> Array:
@@ -313,11 +314,27 @@ def _same_library(function: str, name: str, value: Any, xp: Any) -> Array:
     return array
 
 
-def in_dtype_of(model: Array, array: Array) -> Array:
-    """Return an array in the dtype of another one of the same library."""
+def in_dtype_of(function: str, name: str, array: Array, model: Array) -> Array:
+    """Return a finite array in the dtype of another one of the same library.
+
+    Raises
+    ------
+    NonFiniteError
+        If a NumPy array holds a number that is too large for that dtype.
+    """
     if array.dtype == model.dtype:
         return array
-    return array_namespace(model).astype(array, model.dtype)
+    if not isinstance(array, np.ndarray):
+        return array_namespace(model).astype(array, model.dtype)
+    with np.errstate(over="ignore"):
+        converted = array.astype(model.dtype)
+    too_large = int(np.count_nonzero(~np.isfinite(converted)))
+    if too_large:
+        raise NonFiniteError(
+            f"{function}: {name} has {too_large} of {array.size} numbers that are too large for "
+            f"{model.dtype}, the dtype that is computed in."
+        )
+    return converted
 
 
 def non_negative(function: str, name: str, value: Any) -> Any:

@@ -319,21 +319,29 @@ def _where_sigmoid(function: str, AL: Array, Y: Array, ZL: Array, exact: Array) 
     if isinstance(same, np.ndarray):
         if same.all():
             return exact
-        denied = ~same & (((AL == 0) & (Y != 0)) | ((AL == 1) & (Y != 1)))
-        if denied.any():
-            where = tuple(int(i) for i in np.argwhere(denied)[0])
-            raise NonFiniteError(
-                f"{function}: AL is {AL[where]} at {where} where Y is {Y[where]}, and it is not "
-                "the sigmoid of the cached Z, so that the gradient is infinite there; hand in "
-                "the AL that model_forward returned with these caches."
-            )
+        denied = ((AL == 0) & (Y != 0)) | ((AL == 1) & (Y != 1))
+        _refuse_infinite(function, AL, Y, ~same & denied)
     # cost was -(Y log AL + (1-Y) log(1-AL)), so now dAL = -(Y / AL - (1-Y) / (1-AL)), 0 / 0 = 0
     # (the elements that are not divided for get a harmless 1/2 as divisor)
     half, zero = xp.full_like(AL, 0.5), xp.zeros_like(AL)
-    of_label = xp.where(Y == 0, zero, Y / xp.where(same | (AL == 0), half, AL))
-    of_rest = xp.where(Y == 1, zero, (1 - Y) / xp.where(same | (AL == 1), half, 1 - AL))
-    literal = FUNCTIONS["sigmoid"].backward(of_rest - of_label, ZL)
-    return xp.where(same, exact, literal)
+    with np.errstate(over="ignore"):  # an infinite quotient is an error just below
+        of_label = xp.where(Y == 0, zero, Y / xp.where(same | (AL == 0), half, AL))
+        of_rest = xp.where(Y == 1, zero, (1 - Y) / xp.where(same | (AL == 1), half, 1 - AL))
+    dAL = of_rest - of_label
+    if isinstance(dAL, np.ndarray):
+        _refuse_infinite(function, AL, Y, ~np.isfinite(dAL))
+    return xp.where(same, exact, FUNCTIONS["sigmoid"].backward(dAL, ZL))
+
+
+def _refuse_infinite(function: str, AL: Array, Y: Array, infinite: Array) -> None:
+    """Raise `NonFiniteError` where the literal chain rule leads to infinity."""
+    if infinite.any():
+        where = tuple(int(i) for i in np.argwhere(infinite)[0])
+        raise NonFiniteError(
+            f"{function}: AL is {AL[where]} at {where} where Y is {Y[where]}, and it is not the "
+            "sigmoid of the cached Z, so that the gradient is infinite there; hand in the AL that "
+            "model_forward returned with these caches."
+        )
 
 
 # ------------------------------------------------------------------------------ checks and names
@@ -406,7 +414,7 @@ def _mask_like(function: str, l: int, mask: Any, A: Array) -> Array:
     _, mask = as_arrays(function, **{f"A{l}": A, name: mask})
     check_shape(function, name, mask, tuple(A.shape), f"A{l} has that shape")
     check_finite(function, **{name: mask})
-    return in_dtype_of(A, mask)
+    return in_dtype_of(function, name, mask, A)
 
 
 def _checked_caches(function: str, caches: Sequence[Any]) -> list[LayerCache]:

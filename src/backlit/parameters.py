@@ -257,7 +257,8 @@ def update_parameters(
             function, f"d{name}", gradient, tuple(parameter.shape), f"{name} has that shape"
         )
         check_finite(function, **{name: parameter, f"d{name}": gradient})
-        updated[name] = parameter - rate * in_dtype_of(parameter, gradient)
+        gradient = in_dtype_of(function, f"d{name}", gradient, parameter)
+        updated[name] = parameter - rate * gradient
     return updated
 
 
