@@ -6,12 +6,13 @@ stall an accelerator.
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from backlit.errors import CacheError, DTypeError, NonFiniteError, ShapeError
+from backlit.errors import CacheError, DTypeError, NonFiniteError, SettingError, ShapeError
 
 #: an array of any library that follows the array API standard
 Array = Any
@@ -107,6 +108,11 @@ def _as_foreign_arrays(function: str, first: str, values: Mapping[str, Any]) -> 
                     "arrays from one library."
                 )
             value = xp.asarray(value)
+        elif array_namespace(value) is not xp:
+            raise DTypeError(
+                f"{function}: {name} is a {type(value).__module__} array and {first} a "
+                f"{type(values[first]).__module__} array; expected all arrays from one library."
+            )
         if xp.isdtype(value.dtype, "complex floating"):
             raise DTypeError(
                 f"{function}: {name} is complex, expected real floating numbers such as float32."
@@ -135,7 +141,8 @@ def check_matrix(function: str, name: str, array: Array, meaning: str) -> None:
     if len(shape) != 2:
         raise ShapeError(f"{function}: {name} has shape {shape}, expected two axes, {meaning}.")
     if 0 in shape:
-        what = "an empty batch has no gradient" if shape[1] == 0 else "a layer needs units"
+        empty_batch = shape[1] == 0 and meaning.endswith("m)")
+        what = "an empty batch has no gradient" if empty_batch else "a layer needs units"
         raise ShapeError(
             f"{function}: {name} has shape {shape}, expected no empty axis in {meaning}, "
             f"because {what}."
@@ -215,15 +222,11 @@ def labels_like(function: str, Y: Any, output: Array, name: str = "AL") -> Array
     array, shape (n_L, m)
         The labels in `output`'s dtype.
     """
-    (labels,) = as_arrays(function, Y=Y) if not _is_foreign(output) else (Y,)
     xp = array_namespace(output)
-    if xp is not np and not _is_foreign(labels):
-        labels = xp.asarray(labels)
+    labels = _same_library(function, "Y", Y, xp)
     n_out, m = output.shape
     shape = tuple(labels.shape)
-    size = 1
-    for length in shape:
-        size *= length
+    size = prod(shape)
     if n_out == 1:
         if size != m:
             raise ShapeError(
@@ -240,38 +243,124 @@ def labels_like(function: str, Y: Any, output: Array, name: str = "AL") -> Array
             f"{name} has that shape; labels of several outputs are never reshaped",
         )
     check_finite(function, Y=labels)
-    if labels.dtype != output.dtype:
-        labels = xp.astype(labels, output.dtype)
-    return labels
+    return in_dtype_of(function, "Y", labels, output)
 
 
-def weights_for(function: str, sample_weight: Any, output: Array) -> Array:
+def weights_for(function: str, sample_weight: Any, output: Array) -> tuple[Array, Any]:
     """Bring example weights into shape (1, m), scaled so that their mean is one.
 
     Column i of `dZ` then carries ``w_i * m / sum(w)``, and the mean over examples becomes the
     weighted mean.
+
+    Parameters
+    ----------
+    function : str
+        The public function on whose behalf this is done.
+    sample_weight : array-like, m numbers
+        Weights of the examples, none below zero.
+    output : array, shape (n_L, m)
+        The output or the logits of the network.
+
+    Returns
+    -------
+    weights : array, shape (1, m)
+        ``w * m / sum(w)`` in `output`'s dtype.
+    total : scalar
+        ``sum(w)``: a float, or an array without axes of another library than NumPy.
+
+    Raises
+    ------
+    ShapeError
+        If there are more or fewer than m.
+    SettingError
+        If one is below zero, or all are zero.
+    DTypeError, NonFiniteError
+        If they are not real and finite.
     """
-    if not _is_foreign(sample_weight):
-        (sample_weight,) = as_arrays(function, sample_weight=sample_weight)
-        check_finite(function, sample_weight=sample_weight)
     xp = array_namespace(output)
-    weights = xp.asarray(sample_weight, dtype=output.dtype)
+    weights = _same_library(function, "sample_weight", sample_weight, xp)
     m = output.shape[1]
-    size = 1
-    for length in weights.shape:
-        size *= length
-    if size != m:
+    if prod(weights.shape) != m:
         raise ShapeError(
             f"{function}: sample_weight has shape {tuple(weights.shape)}, expected ({m},) because "
             f"there are {m} examples."
         )
     weights = xp.reshape(weights, (1, m))
-    if xp is np and (weights.min() < 0 or weights.sum() <= 0):
-        raise NonFiniteError(
+    if xp is not np:
+        weights = in_dtype_of(function, "sample_weight", weights, output)
+        total = xp.sum(weights)
+        return weights * (m / total), total
+    check_finite(function, sample_weight=weights)
+    total = float(weights.sum(dtype=np.float64))
+    if weights.min() < 0 or total <= 0:
+        raise SettingError(
             f"{function}: sample_weight has the smallest value {weights.min()} and the sum "
-            f"{weights.sum()}, expected none below zero and a sum above it."
+            f"{total}, expected none below zero and a sum above it."
         )
-    return weights * (m / xp.sum(weights))
+    # scaled before it is rounded to the output's type, which may not hold the weights themselves
+    weights = weights.astype(np.float64) / (total / m)
+    return in_dtype_of(function, "sample_weight", weights, output), total
+
+
+def _same_library(function: str, name: str, value: Any, xp: Any) -> Array:
+    """Turn an array-like that goes with the network into a real floating array of its library."""
+    if xp is np and _is_foreign(value):
+        value = np.asarray(value)
+    if xp is not np and not _is_foreign(value):
+        (value,) = as_arrays(function, **{name: value})
+        check_finite(function, **{name: value})
+        value = xp.asarray(value)
+    (array,) = as_arrays(function, **{name: value})
+    return array
+
+
+def in_dtype_of(function: str, name: str, array: Array, model: Array) -> Array:
+    """Return a finite array in the dtype of another one of the same library.
+
+    Raises
+    ------
+    NonFiniteError
+        If a NumPy array holds a number that is too large for that dtype.
+    """
+    if array.dtype == model.dtype:
+        return array
+    if not isinstance(array, np.ndarray):
+        return array_namespace(model).astype(array, model.dtype)
+    with np.errstate(over="ignore"):
+        converted = array.astype(model.dtype)
+    too_large = int(np.count_nonzero(~np.isfinite(converted)))
+    if too_large:
+        raise NonFiniteError(
+            f"{function}: {name} has {too_large} of {array.size} numbers that are too large for "
+            f"{model.dtype}, the dtype that is computed in."
+        )
+    return converted
+
+
+def non_negative(function: str, name: str, value: Any) -> Any:
+    """Return a setting as a float of at least 0, or raise `SettingError`.
+
+    A Python float takes the arrays' dtype in an operation, where NumPy's float64 would turn float32
+    into float64. The value of another library's array is not looked at, so that it can be traced.
+    """
+    if _is_foreign(value) and tuple(value.shape) == ():
+        return value
+    number = number_or_nan(value)
+    if not 0 <= number < float("inf"):
+        raise SettingError(
+            f"{function}: {name} is {value!r}, expected a finite number of at least 0."
+        )
+    return number
+
+
+def number_or_nan(value: Any) -> float:
+    """Return a real number as a float, and NaN for what is none, which no range contains."""
+    if isinstance(value, (str, bytes)):
+        return float("nan")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
 def unpack(function: str, name: str, value: Any, fields: Sequence[str]) -> tuple[Any, ...]:

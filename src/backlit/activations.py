@@ -119,7 +119,8 @@ def _erfc(Z: Array) -> Array:
     if isinstance(Z, (np.ndarray, np.generic)):
         from scipy.special import erfc
 
-        return erfc(Z)
+        # SciPy's knows float32 and float64
+        return erfc(Z) if Z.dtype.itemsize in (4, 8) else erfc(Z.astype(np.float64)).astype(Z.dtype)
     library = type(Z).__module__.partition(".")[0]
     if library == "torch":
         import torch  # type: ignore[import-not-found, unused-ignore]
@@ -150,9 +151,10 @@ def _gelu(Z: Array) -> Array:
 
 
 def _gelu_backward(dA: Array, Z: Array) -> Array:
-    # gelu'(Z) = Phi(Z) + Z phi(Z)
+    # gelu'(Z) = Phi(Z) + Z phi(Z); phi(40) is 0 already, and the square of a larger Z may overflow
     xp = array_namespace(Z)
-    density = xp.exp(-0.5 * Z * Z) * (1 / sqrt(2 * pi))
+    near = xp.clip(Z, -40.0, 40.0)
+    density = xp.exp(-0.5 * near * near) * (1 / sqrt(2 * pi))
     return dA * (_normal_cdf(Z) + Z * density)
 
 

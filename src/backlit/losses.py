@@ -20,6 +20,7 @@ from backlit._checks import (
     check_finite,
     check_matrix,
     labels_like,
+    number_or_nan,
     weights_for,
 )
 from backlit.activations import FUNCTIONS
@@ -59,15 +60,16 @@ def _binary_cross_entropy_gradient(ZL: Array, Y: Array, _: float) -> Array:
     return (1 - Y) * sigmoid(ZL) - Y * sigmoid(-ZL)
 
 
-def _log_sum_exp(Z: Array) -> Array:
-    xp = array_namespace(Z)
-    top = xp.max(Z, axis=0, keepdims=True)
-    return top + xp.log(_sum_units(xp.exp(Z - top)))
-
-
 def _cross_entropy(ZL: Array, Y: Array, _: float) -> Array:
-    # -Y log softmax(Z) = Y (logsumexp(Z) - Z)
-    return Y * (_log_sum_exp(ZL) - ZL)
+    # -Y log softmax(Z) = Y (logsumexp(Z) - Z) = Y ((Z_top - Z) + log(1 + sum of exp(Z_i - Z_top)
+    # over the others)): no digit is lost to the size of the logits, nor to the 1 of the top class
+    xp = array_namespace(ZL)
+    top = xp.max(ZL, axis=0, keepdims=True)
+    units = xp.reshape(xp.arange(ZL.shape[0]), (-1, 1))
+    is_top = units == xp.expand_dims(xp.argmax(ZL, axis=0), axis=0)
+    e = xp.exp(ZL - top)
+    others = _sum_units(xp.where(is_top, xp.zeros_like(e), e))
+    return Y * ((top - ZL) + xp.log1p(others))
 
 
 def _cross_entropy_gradient(ZL: Array, Y: Array, _: float) -> Array:
@@ -186,14 +188,18 @@ def loss_parameter(function: str, loss: str, parameter: float | None) -> float:
         If it lies outside its range, or the loss has none.
     """
     if loss == "huber":
-        delta = HUBER_DELTA if parameter is None else float(parameter)
+        delta = number_or_nan(HUBER_DELTA if parameter is None else parameter)
         if not 0 < delta < float("inf"):
-            raise SettingError(f"{function}: Huber's delta is {delta}, expected a number above 0.")
+            raise SettingError(
+                f"{function}: Huber's delta is {parameter!r}, expected a finite number above 0."
+            )
         return delta
     if loss == "quantile":
-        quantile = QUANTILE if parameter is None else float(parameter)
+        quantile = number_or_nan(QUANTILE if parameter is None else parameter)
         if not 0 < quantile < 1:
-            raise SettingError(f"{function}: the quantile is {quantile}, expected between 0 and 1.")
+            raise SettingError(
+                f"{function}: the quantile is {parameter!r}, expected a number between 0 and 1."
+            )
         return quantile
     if parameter is not None:
         raise SettingError(f"{function}: loss {loss!r} has no parameter, got {parameter!r}.")
@@ -218,8 +224,8 @@ def loss_from_logits(ZL: Any, Y: Any, loss: str, *, parameter: float | None = No
     Returns
     -------
     array, shape (m,)
-        Losses, summed over outputs; finite at any finite logit (Poisson's up to where exp
-        overflows).
+        Losses, summed over outputs; finite at any logit, as long as the loss itself fits in the
+        dtype (Poisson's grows like exp, the squared loss like a square).
 
     Raises
     ------
@@ -302,7 +308,8 @@ def cost_from_logits(
     name, ZL, Y, parameter = _checked(function, ZL, Y, loss, parameter)
     value = FUNCTIONS_OF_LOGITS[name].value(ZL, Y, parameter)
     if sample_weight is not None:
-        value = value * weights_for(function, sample_weight, ZL)
+        weights, _ = weights_for(function, sample_weight, ZL)
+        value = value * weights
     return array_namespace(ZL).sum(value) / ZL.shape[1]
 
 
@@ -357,7 +364,8 @@ def compute_cost(AL: Any, Y: Any) -> float:
     one = xp.ones_like(AL)
     log_AL = xp.where(AL > 0, xp.log(xp.where(AL > 0, AL, one)), -xp.inf * one)
     log_not = xp.where(AL < 1, xp.log1p(-xp.where(AL < 1, AL, 0 * one)), -xp.inf * one)
-    return float(-xp.sum(_times(Y, log_AL) + _times(1 - Y, log_not)) / AL.shape[1])
+    # 0 - x, for -x would give a perfect prediction the cost -0.0
+    return float(0.0 - xp.sum(_times(Y, log_AL) + _times(1 - Y, log_not)) / AL.shape[1])
 
 
 def _times(factor: Array, logarithm: Array) -> Array:

@@ -22,10 +22,11 @@ from backlit._checks import (
     array_namespace,
     as_arrays,
     check_finite,
-    check_linear,
     check_matrix,
     check_shape,
+    in_dtype_of,
     labels_like,
+    non_negative,
     weights_for,
 )
 from backlit.activations import FUNCTIONS
@@ -39,7 +40,7 @@ from backlit.linear import (
     checked_layer_cache,
 )
 from backlit.losses import FUNCTIONS_OF_LOGITS, loss_parameter
-from backlit.names import ACTIVATIONS, DEFAULT_LOSS, LOSSES, activation_name, loss_name
+from backlit.names import DEFAULT_LOSS, LOSSES, layer_activations, loss_name
 
 #: an AL this many units in the last place from sigmoid(Z) is taken for it
 _SAME_SIGMOID = 8
@@ -85,23 +86,20 @@ def model_forward(
     function = "model_forward"
     names, arrays = _parameter_arrays(function, X, parameters)
     n_layers = len(names) // 2
-    activations = _activation_names(function, activations, n_layers)
+    activations = layer_activations(function, activations, n_layers)
     A = arrays["X"]
     masks = _masks(function, dropout_masks, n_layers)
     caches = []
     for l in range(1, n_layers + 1):
         W, b = arrays[f"W{l}"], arrays[f"b{l}"]
-        if l == 1:
-            check_linear(function, A, W, b)
-        else:
-            _check_next_layer(function, l, W, b, A)
+        _check_layer(function, l, W, b, A)
         cache = LinearCache(A, W, b)
         Z = _linear_forward(A, W, b)  # (n_l, m)
+        check_finite(function, **{f"Z{l}": Z})
         A = FUNCTIONS[activations[l - 1]].forward(Z)  # (n_l, m)
         if l < n_layers and masks[l - 1] is not None:
             A = A * _mask_like(function, l, masks[l - 1], A)
         caches.append(LayerCache(cache, Z))
-    check_finite(function, **{f"Z{n_layers}": caches[-1].activation_cache})
     return A, caches
 
 
@@ -168,7 +166,7 @@ def model_backward(
     """
     function = "model_backward"
     layers = _checked_caches(function, caches)
-    activations = _activation_names(function, activations, len(layers))
+    activations = layer_activations(function, activations, len(layers))
     ZL = layers[-1].activation_cache
     AL, ZL = as_arrays(function, AL=AL, ZL=ZL)
     if AL.ndim == 1 and ZL.shape[0] == 1:
@@ -177,10 +175,10 @@ def model_backward(
     check_finite(function, AL=AL)
     Y = labels_like(function, Y, AL)
     dZL = _output_gradient(function, AL, Y, ZL, activations[-1], loss, loss_parameter)
-    weight_sum = None
+    weight_sum = ZL.shape[1]
     if sample_weight is not None:
-        dZL = dZL * weights_for(function, sample_weight, ZL)
-        weight_sum = float(np.sum(np.asarray(sample_weight, dtype=np.float64)))
+        weights, weight_sum = weights_for(function, sample_weight, ZL)
+        dZL = dZL * weights
     return _backward(
         function, dZL, layers, activations, l2, weight_sum, dropout_masks, input_gradient
     )
@@ -227,11 +225,12 @@ def backward_from_logits(
     """
     function = "backward_from_logits"
     layers = _checked_caches(function, caches)
-    activations = _activation_names(function, activations, len(layers))
+    activations = layer_activations(function, activations, len(layers))
     dZL, ZL = as_arrays(function, dZL=dZL, ZL=layers[-1].activation_cache)
     check_shape(function, "dZL", dZL, tuple(ZL.shape), "the last layer's cached Z has that shape")
     check_finite(function, dZL=dZL)
-    return _backward(function, dZL, layers, activations, l2, None, dropout_masks, input_gradient)
+    m = ZL.shape[1]
+    return _backward(function, dZL, layers, activations, l2, m, dropout_masks, input_gradient)
 
 
 #: the names under which a well-known course calls them
@@ -245,21 +244,20 @@ def _backward(
     layers: list[LayerCache],
     activations: Sequence[str],
     l2: float,
-    weight_sum: float | None,
+    weight_sum: Any,
     dropout_masks: Sequence[Any] | None,
     input_gradient: bool,
 ) -> dict[str, Array]:
     """Walk from the last layer to the first; `dZ` comes in as the output's."""
-    if not 0 <= l2 < float("inf"):
-        raise SettingError(f"{function}: l2 is {l2}, expected a finite number of at least 0.")
     masks = _masks(function, dropout_masks, len(layers))
-    # dividing by the sum of the weights is dividing by m, once the weights' mean is one
-    penalty = l2 / (dZ.shape[1] if weight_sum is None else weight_sum)
+    # l2 / (2 sum w) ||W||^2 adds l2 / sum w * W to dW, where the sum is m without weights
+    penalty = non_negative(function, "l2", l2) / weight_sum
+    no_penalty = isinstance(l2, (int, float)) and l2 == 0
     grads = {}
     for l in range(len(layers), 0, -1):
         (A_prev, W, _), _ = layers[l - 1]
         dW, db = _linear_gradients(dZ, A_prev)
-        grads[f"dW{l}"] = dW + penalty * W if l2 else dW
+        grads[f"dW{l}"] = dW if no_penalty else dW + penalty * W
         grads[f"db{l}"] = db
         if l == 1 and not input_gradient:
             break
@@ -316,25 +314,34 @@ def _output_gradient(
 def _where_sigmoid(function: str, AL: Array, Y: Array, ZL: Array, exact: Array) -> Array:
     """Choose, element by element, between the exact dZ_L and the literal chain rule through AL."""
     xp = array_namespace(ZL)
-    tolerance = _SAME_SIGMOID * xp.finfo(AL.dtype).eps
-    same = xp.abs(AL - FUNCTIONS["sigmoid"].forward(ZL)) <= tolerance
+    eps = max(float(xp.finfo(AL.dtype).eps), float(xp.finfo(ZL.dtype).eps))
+    same = xp.abs(AL - FUNCTIONS["sigmoid"].forward(ZL)) <= _SAME_SIGMOID * eps
     if isinstance(same, np.ndarray):
         if same.all():
             return exact
-        denied = ~same & (((AL == 0) & (Y != 0)) | ((AL == 1) & (Y != 1)))
-        if denied.any():
-            where = tuple(int(i) for i in np.argwhere(denied)[0])
-            raise NonFiniteError(
-                f"{function}: AL is {AL[where]} at {where} where Y is {Y[where]}, and it is not "
-                "the sigmoid of the cached Z, so that the gradient is infinite there; hand in "
-                "the AL that model_forward returned with these caches."
-            )
+        denied = ((AL == 0) & (Y != 0)) | ((AL == 1) & (Y != 1))
+        _refuse_infinite(function, AL, Y, ~same & denied)
     # cost was -(Y log AL + (1-Y) log(1-AL)), so now dAL = -(Y / AL - (1-Y) / (1-AL)), 0 / 0 = 0
-    one, zero = xp.ones_like(AL), xp.zeros_like(AL)
-    of_label = xp.where(Y == 0, zero, Y / xp.where(AL == 0, one, AL))
-    of_rest = xp.where(Y == 1, zero, (1 - Y) / xp.where(AL == 1, one, 1 - AL))
-    literal = FUNCTIONS["sigmoid"].backward(of_rest - of_label, ZL)
-    return xp.where(same, exact, literal)
+    # (the elements that are not divided for get a harmless 1/2 as divisor)
+    half, zero = xp.full_like(AL, 0.5), xp.zeros_like(AL)
+    with np.errstate(over="ignore"):  # an infinite quotient is an error just below
+        of_label = xp.where(Y == 0, zero, Y / xp.where(same | (AL == 0), half, AL))
+        of_rest = xp.where(Y == 1, zero, (1 - Y) / xp.where(same | (AL == 1), half, 1 - AL))
+    dAL = of_rest - of_label
+    if isinstance(dAL, np.ndarray):
+        _refuse_infinite(function, AL, Y, ~np.isfinite(dAL))
+    return xp.where(same, exact, FUNCTIONS["sigmoid"].backward(dAL, ZL))
+
+
+def _refuse_infinite(function: str, AL: Array, Y: Array, infinite: Array) -> None:
+    """Raise `NonFiniteError` where the literal chain rule leads to infinity."""
+    if infinite.any():
+        where = tuple(int(i) for i in np.argwhere(infinite)[0])
+        raise NonFiniteError(
+            f"{function}: AL is {AL[where]} at {where} where Y is {Y[where]}, and it is not the "
+            "sigmoid of the cached Z, so that the gradient is infinite there; hand in the AL that "
+            "model_forward returned with these caches."
+        )
 
 
 # ------------------------------------------------------------------------------ checks and names
@@ -372,7 +379,7 @@ def _parameter_arrays(
     return names, arrays
 
 
-def _check_next_layer(function: str, l: int, W: Array, b: Array, A_prev: Array) -> None:
+def _check_layer(function: str, l: int, W: Array, b: Array, A_prev: Array) -> None:
     check_matrix(function, f"W{l}", W, f"(n_{l}, n_{l - 1})")
     check_shape(
         function,
@@ -384,30 +391,16 @@ def _check_next_layer(function: str, l: int, W: Array, b: Array, A_prev: Array) 
     check_shape(function, f"b{l}", b, (W.shape[0], 1), f"W{l} has shape {tuple(W.shape)}")
 
 
-def _activation_names(
-    function: str, activations: Sequence[str] | None, n_layers: int
-) -> tuple[str, ...]:
-    if activations is None:
-        return ("relu",) * (n_layers - 1) + ("sigmoid",)
-    if isinstance(activations, str) or len(activations) != n_layers:
-        count = "one string" if isinstance(activations, str) else len(activations)
-        raise SettingError(
-            f"{function}: activations has {count}, expected {n_layers} names, one a layer."
-        )
-    names = tuple(activation_name(function, name) for name in activations)
-    for l, name in enumerate(names[:-1], start=1):
-        if not ACTIVATIONS[name].hidden:
-            raise SettingError(
-                f"{function}: {name!r} is an output activation, got it in layer {l}."
-            )
-    return names
-
-
 def _masks(
     function: str, dropout_masks: Sequence[Any] | None, n_layers: int
 ) -> Sequence[Any | None]:
     if dropout_masks is None:
         return (None,) * (n_layers - 1)
+    if not isinstance(dropout_masks, (list, tuple)):
+        raise SettingError(
+            f"{function}: dropout_masks is {type(dropout_masks).__name__}, expected a list with "
+            "one mask a hidden layer (None for a layer without dropout)."
+        )
     if len(dropout_masks) != n_layers - 1:
         raise SettingError(
             f"{function}: dropout_masks has {len(dropout_masks)} entries, expected "
@@ -417,10 +410,11 @@ def _masks(
 
 
 def _mask_like(function: str, l: int, mask: Any, A: Array) -> Array:
-    _, mask = as_arrays(function, A=A, mask=mask)
-    check_shape(function, f"dropout_masks[{l - 1}]", mask, tuple(A.shape), f"A{l} has that shape")
-    check_finite(function, mask=mask)
-    return mask
+    name = f"dropout_masks[{l - 1}]"
+    _, mask = as_arrays(function, **{f"A{l}": A, name: mask})
+    check_shape(function, name, mask, tuple(A.shape), f"A{l} has that shape")
+    check_finite(function, **{name: mask})
+    return in_dtype_of(function, name, mask, A)
 
 
 def _checked_caches(function: str, caches: Sequence[Any]) -> list[LayerCache]:

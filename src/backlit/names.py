@@ -4,6 +4,7 @@ Everything that accepts a name looks it up here, so that an error can list the r
 that the open statement of an activation and the compiled one can be held against one registry.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from backlit.errors import SettingError, UnknownNameError
@@ -137,6 +138,53 @@ def activation_name(function: str, name: object) -> str:
             return canonical
     known = ", ".join(repr(known) for known in (*ACTIVATIONS, *ACTIVATION_ALIASES))
     raise UnknownNameError(f"{function}: activation is {name!r}, expected one of {known}.")
+
+
+def layer_activations(
+    function: str, activations: Sequence[str] | None, n_layers: int
+) -> tuple[str, ...]:
+    """Return the canonical name of each layer's activation.
+
+    Parameters
+    ----------
+    function : str
+        The public function on whose behalf the names are looked up; it opens the messages.
+    activations : sequence of str, or None
+        What the caller passed; None stands for relu in the hidden layers and sigmoid at the output.
+    n_layers : int
+        L.
+
+    Returns
+    -------
+    tuple of str
+        L keys of `ACTIVATIONS`, the first layer's first.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such activation.
+    SettingError
+        If there are more or fewer than L, or one that only an output can have stands before it.
+    """
+    if activations is None:
+        return ("relu",) * (n_layers - 1) + ("sigmoid",)
+    if isinstance(activations, str) or not isinstance(activations, Sequence):
+        raise SettingError(
+            f"{function}: activations is {activations!r}, expected a list of {n_layers} names, "
+            "one a layer."
+        )
+    if len(activations) != n_layers:
+        raise SettingError(
+            f"{function}: activations has {len(activations)} names, expected {n_layers}, "
+            "one a layer."
+        )
+    names = tuple(activation_name(function, name) for name in activations)
+    for l, name in enumerate(names[:-1], start=1):
+        if not ACTIVATIONS[name].hidden:
+            raise SettingError(
+                f"{function}: {name!r} is an output activation, got it in layer {l} of {n_layers}."
+            )
+    return names
 
 
 def loss_name(function: str, name: object) -> str:

@@ -11,9 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from backlit._checks import Array, as_arrays, check_finite, check_shape
+from backlit._checks import (
+    Array,
+    as_arrays,
+    check_finite,
+    check_shape,
+    in_dtype_of,
+    non_negative,
+)
 from backlit.errors import SettingError, ShapeError
-from backlit.names import ACTIVATIONS, INITIALIZATIONS, activation_name
+from backlit.names import ACTIVATIONS, INITIALIZATIONS, layer_activations
 
 
 class Layout:
@@ -169,16 +176,10 @@ def initialize_parameters(
     function = "initialize_parameters"
     layout = Layout(checked_layer_dims(function, layer_dims))
     dtype = checked_dtype(function, dtype)
-    if activations is None:
-        activations = ("relu",) * (layout.n_layers - 1) + ("sigmoid",)
-    if len(activations) != layout.n_layers:
-        raise SettingError(
-            f"{function}: activations has {len(activations)} names, expected {layout.n_layers}, "
-            "one a layer."
-        )
-    schemes = [ACTIVATIONS[activation_name(function, name)].initialization for name in activations]
+    names = layer_activations(function, activations, layout.n_layers)
+    schemes = [ACTIVATIONS[name].initialization for name in names]
     if initialization is not None:
-        if initialization not in INITIALIZATIONS:
+        if not isinstance(initialization, str) or initialization not in INITIALIZATIONS:
             known = ", ".join(map(repr, INITIALIZATIONS))
             raise SettingError(
                 f"{function}: initialization is {initialization!r}, expected one of {known}."
@@ -228,7 +229,7 @@ def update_parameters(
     Returns
     -------
     dict
-        New parameters; the old ones stay as they are.
+        New parameters, each in its old one's dtype; the old ones stay as they are.
 
     Raises
     ------
@@ -238,12 +239,16 @@ def update_parameters(
         If a gradient does not fit its parameter, or is not real and finite.
     """
     function = "update_parameters"
-    if not 0 <= learning_rate < float("inf"):
-        raise SettingError(
-            f"{function}: learning_rate is {learning_rate}, expected a finite number of at least 0."
-        )
+    rate = non_negative(function, "learning_rate", learning_rate)
+    for what, mapping in (("parameters", parameters), ("grads", grads)):
+        if not isinstance(mapping, Mapping):
+            raise SettingError(
+                f"{function}: {what} is {type(mapping).__name__}, expected a mapping of arrays."
+            )
     updated = {}
     for name, value in parameters.items():
+        if not isinstance(name, str):
+            raise SettingError(f"{function}: parameters has the key {name!r}, expected W1, b1, ...")
         if f"d{name}" not in grads:
             raise SettingError(f"{function}: grads lacks 'd{name}', the gradient of {name}.")
         values = {name: value, f"d{name}": grads[f"d{name}"]}
@@ -252,7 +257,8 @@ def update_parameters(
             function, f"d{name}", gradient, tuple(parameter.shape), f"{name} has that shape"
         )
         check_finite(function, **{name: parameter, f"d{name}": gradient})
-        updated[name] = parameter - learning_rate * gradient
+        gradient = in_dtype_of(function, f"d{name}", gradient, parameter)
+        updated[name] = parameter - rate * gradient
     return updated
 
 
@@ -261,17 +267,21 @@ def layer_dims_of(function: str, parameters: Mapping[str, Any]) -> tuple[int, ..
 
     Raises
     ------
+    SettingError
+        If a weight matrix is missing.
     ShapeError
         If the layers do not follow on each other.
     """
-    n_layers = sum(1 for key in parameters if key.startswith("W"))
-    dims = [int(parameters["W1"].shape[1])]
+    n_layers = max(1, sum(1 for key in parameters if key.startswith("W")))
+    dims: list[int] = []
     for l in range(1, n_layers + 1):
+        if f"W{l}" not in parameters:
+            raise SettingError(f"{function}: parameters lacks 'W{l}'.")
         n_out, n_in = parameters[f"W{l}"].shape
-        if n_in != dims[-1]:
+        if dims and n_in != dims[-1]:
             raise ShapeError(
                 f"{function}: W{l} has shape {(n_out, n_in)}, expected ({n_out}, {dims[-1]}) "
                 f"because the layer before has {dims[-1]} units."
             )
-        dims.append(int(n_out))
+        dims = [*(dims or [int(n_in)]), int(n_out)]
     return tuple(dims)
