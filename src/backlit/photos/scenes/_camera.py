@@ -1,0 +1,156 @@
+"""The camera: exposure, colour, tone, noise, lens and file, from linear light to bytes."""
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from backlit.photos.scenes._raster import (
+    LUMA,
+    Bytes,
+    Floats,
+    Frame,
+    chance,
+    column,
+    pick,
+    soften,
+    static,
+)
+
+_STEPS = 4096  # resolution of the tone curve's table
+
+
+def tilt(light: Floats, frame: Frame, rng: np.random.Generator) -> Floats:
+    """Turn and crop the picture a little: (3, h, w) -> the same shape."""
+    angle = float(np.deg2rad(rng.normal(0.0, 2.5)))
+    zoom = 1.0 + rng.uniform(0.0, 0.25)
+    grow = abs(np.sin(angle)) * max(frame.aspect, 1.0 / frame.aspect) + np.cos(angle)
+    scale = 1.0 / (zoom * grow)
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    w, h = frame.width, frame.height
+    room_x, room_y = (1.0 - 1.0 / zoom) * w / 2, (1.0 - 1.0 / zoom) * h / 2
+    x0 = w / 2 + rng.uniform(-1, 1) * room_x
+    y0 = h / 2 + rng.uniform(-1, 1) * room_y
+    matrix = (c, s, x0 - c * w / 2 - s * h / 2, -s, c, y0 + s * w / 2 - c * h / 2)
+    return np.stack(
+        [
+            np.asarray(
+                Image.fromarray(plane).transform(
+                    (w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+                )
+            )
+            for plane in light
+        ]
+    )
+
+
+def expose(light: Floats, wanted: float, ceiling: float) -> float:
+    """Find the gain that gives the wanted mean brightness, in 0..1 after gamma.
+
+    Meters a coarse grid. At most the share `ceiling` of the picture may clip, which is what keeps
+    a dark night from being lifted to a grey day.
+    """
+    step = max(1, min(light.shape[1:]) // 24)
+    brightness = np.tensordot(LUMA, light[:, ::step, ::step], axes=1).ravel()
+    low, high = -8.0, 12.0
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        seen = 1.0 - np.exp(-(2.0**middle) * brightness)
+        if float((seen**0.4545).mean()) < wanted:
+            low = middle
+        else:
+            high = middle
+    gain = float(2.0**low)
+    top = float(np.quantile(brightness, 1.0 - ceiling))
+    return min(gain, 2.5 / max(top, 1e-6))
+
+
+def develop(light: Floats, frame: Frame, rng: np.random.Generator, *, grain: float) -> Floats:
+    """Turn exposed light into a picture, 0..255: (3, h, w) float32.
+
+    `grain` is the strength of the noise: shot noise grows with the root of the light, read noise
+    does not.
+    """
+    light = light * _vignette(frame, rng)[None]
+    light = soften(light, pick(rng, (0.1, 0.16, 0.22, 0.27)))
+    if chance(rng, 0.2):
+        light = soften(soften(light, 0.3), 0.3)  # out of focus, or a cheap lens
+    noise = static(rng, (3, frame.height, frame.width))
+    np.maximum(light, 0.0, out=light)
+    light += noise * np.float32(grain) * (np.sqrt(light) + np.float32(0.15))
+    return _tone(light, rng)
+
+
+def _vignette(frame: Frame, rng: np.random.Generator) -> Floats:
+    strength = np.float32(rng.uniform(0.0, 0.35) if chance(rng, 0.7) else rng.uniform(0.3, 0.8))
+    dx = (frame.x - np.float32(frame.aspect / 2)) / np.float32(frame.aspect / 2)
+    dy = (frame.y - np.float32(0.5)) * np.float32(2.0)
+    fall: Floats = 1.0 / np.square(1.0 + strength * (dx * dx + dy * dy) * np.float32(0.5))
+    return fall
+
+
+def _tone(light: Floats, rng: np.random.Generator) -> Floats:
+    """Apply the tone curve by table: shoulder, gamma, contrast, lifted blacks."""
+    x = np.linspace(0.0, 2.0, _STEPS, dtype=np.float32) ** 2  # light up to 4
+    shoulder = rng.uniform(0.0, 1.0)
+    y = shoulder * (1.0 - np.exp(-x)) + (1.0 - shoulder) * np.minimum(0.85 * x, 1.0)
+    y = y ** np.float32(1.0 / rng.uniform(1.9, 2.5))
+    contrast = rng.normal(0.3, 0.3)
+    y = y + np.float32(contrast) * (y * y * (3.0 - 2.0 * y) - y)
+    black, white = 0.0, 1.0
+    if chance(rng, 0.2):
+        black, white = rng.uniform(0.0, 0.12), rng.uniform(0.85, 1.0)  # a faded look
+    curve = (255.0 * (black + (white - black) * np.clip(y, 0.0, 1.0))).astype(np.float32)
+    np.clip(light, 0.0, 4.0, out=light)
+    index = (np.sqrt(light) * np.float32((_STEPS - 1) / 2.0)).astype(np.int16)
+    return curve[index]
+
+
+def colour(picture: Floats, rng: np.random.Generator, *, cast: float) -> Floats:
+    """Set saturation and a colour cast of the finished picture, as editing does."""
+    saturation = 0.0 if chance(rng, 0.03) else float(np.clip(rng.normal(1.15, 0.25), 0.25, 1.8))
+    grey = np.tensordot(LUMA, picture, axes=1)[None]
+    gains = np.exp(rng.normal(0.0, cast, 3))
+    gains = gains / float(gains @ LUMA)
+    if saturation == 0.0:
+        gains = np.ones(3)
+    return (grey + np.float32(saturation) * (picture - grey)) * column(gains)
+
+
+def print_bytes(picture: Floats) -> Bytes:
+    """Round to bytes, channels last: (3, h, w) -> (h, w, 3)."""
+    return np.clip(picture + 0.5, 0.0, 255.0).astype(np.uint8).transpose(1, 2, 0).copy()
+
+
+def stamp(image: Bytes, rng: np.random.Generator, *, night: bool) -> Bytes:
+    """Write date and time over the picture, as webcams do."""
+    hour = int(rng.integers(20, 29)) % 24 if night else int(rng.integers(9, 17))
+    text = (
+        f"{rng.integers(2004, 2026)}-{rng.integers(1, 13):02d}-{rng.integers(1, 29):02d} "
+        f"{hour:02d}:{rng.integers(60):02d}:{rng.integers(60):02d}"
+    )
+    picture = Image.fromarray(image)
+    width, height = picture.size
+    pen = ImageDraw.Draw(picture)
+    tall = max(6, height // 13)
+    top = 0 if chance(rng, 0.5) else height - tall
+    paper, ink = pick(rng, ((0, 255), (255, 0), (40, 220), (-1, 255), (-1, 0)))
+    if paper >= 0:
+        pen.rectangle((0, top, width, top + tall), fill=(paper,) * 3)
+    pen.text((2, top), text, fill=(ink,) * 3, font=_font(max(5, int(0.8 * tall))))
+    return np.asarray(picture).copy()
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)
+
+
+def compress(image: Bytes, quality: int) -> Bytes:
+    """Pass a picture through a JPEG file of some quality, in memory."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    file.seek(0)
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB")).copy()
