@@ -21,28 +21,27 @@ from backlit.photos.scenes._raster import (
 _STEPS = 4096  # resolution of the tone curve's table
 
 
-def tilt(light: Floats, frame: Frame, rng: np.random.Generator) -> Floats:
-    """Turn and crop the picture a little: (3, h, w) -> the same shape."""
+def tilt(image: Bytes, rng: np.random.Generator) -> Bytes:
+    """Turn and crop the picture a little, as hands and editors do: (h, w, 3), the same shape."""
+    height, width = image.shape[:2]
     angle = float(np.deg2rad(rng.normal(0.0, 2.5)))
     zoom = 1.0 + rng.uniform(0.0, 0.25)
-    grow = abs(np.sin(angle)) * max(frame.aspect, 1.0 / frame.aspect) + np.cos(angle)
-    scale = 1.0 / (zoom * grow)
-    c, s = scale * np.cos(angle), scale * np.sin(angle)
-    w, h = frame.width, frame.height
-    room_x, room_y = (1.0 - 1.0 / zoom) * w / 2, (1.0 - 1.0 / zoom) * h / 2
-    x0 = w / 2 + rng.uniform(-1, 1) * room_x
-    y0 = h / 2 + rng.uniform(-1, 1) * room_y
-    matrix = (c, s, x0 - c * w / 2 - s * h / 2, -s, c, y0 + s * w / 2 - c * h / 2)
-    return np.stack(
-        [
-            np.asarray(
-                Image.fromarray(plane).transform(
-                    (w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
-                )
-            )
-            for plane in light
-        ]
+    grow = abs(np.sin(angle)) * max(width / height, height / width) + np.cos(angle)
+    c, s = np.cos(angle) / (zoom * grow), np.sin(angle) / (zoom * grow)
+    x0 = width / 2 * (1.0 + rng.uniform(-1.0, 1.0) * (1.0 - 1.0 / zoom))
+    y0 = height / 2 * (1.0 + rng.uniform(-1.0, 1.0) * (1.0 - 1.0 / zoom))
+    matrix = (
+        c,
+        s,
+        x0 - c * width / 2 - s * height / 2,
+        -s,
+        c,
+        y0 + s * width / 2 - c * height / 2,
     )
+    turned = Image.fromarray(image).transform(
+        (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
+    return np.asarray(turned)
 
 
 def expose(light: Floats, wanted: float, ceiling: float) -> float:
@@ -51,19 +50,19 @@ def expose(light: Floats, wanted: float, ceiling: float) -> float:
     Meters a coarse grid. At most the share `ceiling` of the picture may clip, which is what keeps
     a dark night from being lifted to a grey day.
     """
-    step = max(1, min(light.shape[1:]) // 24)
-    brightness = np.tensordot(LUMA, light[:, ::step, ::step], axes=1).ravel()
+    step = max(1, min(light.shape[1:]) // 20)
+    coarse = light[:, ::step, ::step].reshape(3, -1)
+    brightness = np.sort(LUMA @ coarse)
     low, high = -8.0, 12.0
-    for _ in range(12):
+    for _ in range(10):
         middle = 0.5 * (low + high)
-        seen = 1.0 - np.exp(-(2.0**middle) * brightness)
-        if float((seen**0.4545).mean()) < wanted:
+        seen = 1.0 - np.exp(np.float32(-(2.0**middle)) * brightness)
+        if float((seen ** np.float32(0.4545)).mean()) < wanted:
             low = middle
         else:
             high = middle
-    gain = float(2.0**low)
-    top = float(np.quantile(brightness, 1.0 - ceiling))
-    return min(gain, 2.5 / max(top, 1e-6))
+    top = float(brightness[int((1.0 - ceiling) * (len(brightness) - 1))])
+    return float(min(2.0**low, 2.5 / max(top, 1e-6)))
 
 
 def develop(light: Floats, frame: Frame, rng: np.random.Generator, *, grain: float) -> Floats:
@@ -73,8 +72,10 @@ def develop(light: Floats, frame: Frame, rng: np.random.Generator, *, grain: flo
     does not.
     """
     light = light * _vignette(frame, rng)[None]
-    light = soften(light, pick(rng, (0.1, 0.16, 0.22, 0.27)))
-    if chance(rng, 0.2):
+    sharpness = pick(rng, (0.0, 0.08, 0.15, 0.22))
+    if sharpness:
+        light = soften(light, sharpness)
+    if chance(rng, 0.1):
         light = soften(soften(light, 0.3), 0.3)  # out of focus, or a cheap lens
     noise = static(rng, (3, frame.height, frame.width))
     np.maximum(light, 0.0, out=light)
@@ -96,7 +97,7 @@ def _tone(light: Floats, rng: np.random.Generator) -> Floats:
     shoulder = rng.uniform(0.0, 1.0)
     y = shoulder * (1.0 - np.exp(-x)) + (1.0 - shoulder) * np.minimum(0.85 * x, 1.0)
     y = y ** np.float32(1.0 / rng.uniform(1.9, 2.5))
-    contrast = rng.normal(0.3, 0.3)
+    contrast = np.clip(rng.normal(0.45, 0.3), -0.2, 0.95)
     y = y + np.float32(contrast) * (y * y * (3.0 - 2.0 * y) - y)
     black, white = 0.0, 1.0
     if chance(rng, 0.2):
@@ -109,13 +110,23 @@ def _tone(light: Floats, rng: np.random.Generator) -> Floats:
 
 def colour(picture: Floats, rng: np.random.Generator, *, cast: float) -> Floats:
     """Set saturation and a colour cast of the finished picture, as editing does."""
-    saturation = 0.0 if chance(rng, 0.03) else float(np.clip(rng.normal(1.15, 0.25), 0.25, 1.8))
+    saturation = 0.0 if chance(rng, 0.03) else float(np.clip(rng.normal(1.25, 0.25), 0.25, 2.0))
     grey = np.tensordot(LUMA, picture, axes=1)[None]
     gains = np.exp(rng.normal(0.0, cast, 3))
     gains = gains / float(gains @ LUMA)
     if saturation == 0.0:
         gains = np.ones(3)
     return (grey + np.float32(saturation) * (picture - grey)) * column(gains)
+
+
+def levels(picture: Floats, rng: np.random.Generator) -> Floats:
+    """Stretch the picture's darkest and brightest parts towards black and white."""
+    height, width = picture.shape[1:]
+    coarse = np.sort(picture[1, :: max(1, height // 24), :: max(1, width // 24)], axis=None)
+    low, high = float(coarse[len(coarse) // 100]), float(coarse[-1 - len(coarse) // 50])
+    black = rng.uniform(0.3, 1.0) * min(low, 90.0)
+    white = high + rng.uniform(0.0, 0.5) * (255.0 - high)
+    return (picture - np.float32(black)) * np.float32(255.0 / max(white - black, 60.0))
 
 
 def print_bytes(picture: Floats) -> Bytes:

@@ -119,14 +119,19 @@ def _town(
     glow = np.zeros((f.height, f.width, 3), np.uint8)
     glow[where[0][on], where[1][on]] = tints[hashed[on]]
 
-    walls = np.minimum(paint, 255.0).astype(np.uint8)[building][None]
+    # every pixel's number in a palette: the buildings, then ground, glass and road marking
+    palette = np.zeros((count + 3, 4), np.uint8)
+    palette[:count, :3] = np.minimum(paint, 255.0)
     floor = pick(rng, ((52, 52, 54), (88, 84, 78), (120, 114, 104)))
-    base = np.array((200, 204, 210) if stage.snowy else floor, np.uint8)
-    matter = np.where(ground[..., None], base, walls)
-    matter[where] = pick(rng, ((14, 17, 21), (34, 42, 52), (70, 86, 104)))
+    palette[count, :3] = (200, 204, 210) if stage.snowy else floor
+    palette[count + 1, :3] = pick(rng, ((14, 17, 21), (34, 42, 52), (70, 86, 104)))
+    palette[count + 2, :3] = 190
+    number = np.where(ground, count, building[None, :])
+    number[where] = count + 1
     if chance(rng, 0.6):  # a line along the middle of the road
         paint_line = ground & (np.abs(dx * z) < 0.12) & (np.floor(z / 4.0) % 2 == 0)
-        matter[paint_line] = 190
+        number[paint_line] = count + 2
+    matter = palette.view(np.uint32)[:, 0][number].view(np.uint8).reshape(f.height, f.width, 4)
 
     facts = np.empty((f.height, f.width, 4), np.uint8)
     facts[..., 0] = 255.0 * (1.0 - np.exp(z * np.float32(-1.0 / 150.0)))
@@ -138,7 +143,7 @@ def _town(
     facts[..., 3] = np.where(ground, WET, SOLID)
     facts[sky] = (255.0, 255.0, 0.0, SKY)
     stage.load(
-        Image.fromarray(matter),
+        Image.fromarray(matter).convert("RGB"),
         Image.fromarray(facts),
         Image.fromarray(glow),
     )

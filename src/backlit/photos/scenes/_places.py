@@ -67,7 +67,7 @@ def _house(
     w, sun = size * rng.uniform(0.7, 1.4), rng.uniform(0.1, 1.0)
     flood = 0.8 if chance(rng, 0.06) else 0.0
     stage.box(x - w, foot - size, x + w, foot, wall, far, sun=sun, flood=flood)
-    if size * stage.frame.height > 4:
+    if size > 0.035:
         stage.windows(rng, x - w, foot - size, x + w, foot, (2, int(rng.integers(2, 5))), share)
     peak = foot - size * rng.uniform(1.3, 1.8)
     stage.poly(
@@ -183,10 +183,10 @@ def roofs(stage: Stage, rng: np.random.Generator) -> None:
         _hills(stage, rng, int(rng.integers(1, 3)), rng.uniform(0.05, 0.3))
     _ground(stage, rng)
     depth = rng.uniform(0.5, 0.95)
-    for level in np.linspace(0.02, 1.0, int(rng.integers(6, 11))) ** 1.3:
+    for level in np.linspace(0.02, 1.0, int(rng.integers(6, 10))) ** 1.3:
         foot = stage.horizon + (1.05 - stage.horizon) * level * depth + 0.01
         size = 0.015 + 0.11 * level * rng.uniform(0.7, 1.1)
-        count = int(min(24, 0.6 * aspect / size))
+        count = int(min(16, 0.6 * aspect / size))
         for x in rng.uniform(-0.05, aspect + 0.05, count):
             if chance(rng, 0.18):
                 tree(stage, rng, float(x), foot, 1.6 * size, 3.0 / size)

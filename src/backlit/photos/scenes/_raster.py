@@ -163,13 +163,14 @@ def soften(light: Floats, amount: float) -> Floats:
     """Blur with taps (a, 1 - 2a, a) along both axes, edges repeated: (..., h, w)."""
     side, middle = np.float32(amount), np.float32(1.0 - 2.0 * amount)
     for axis in (-1, -2):
-        swapped = light.swapaxes(axis, -1)
-        out = middle * swapped
-        out[..., 1:] += side * swapped[..., :-1]
-        out[..., :-1] += side * swapped[..., 1:]
-        out[..., :1] += side * swapped[..., :1]
-        out[..., -1:] += side * swapped[..., -1:]
-        light = out.swapaxes(axis, -1)
+        out = middle * light
+        part = side * light
+        given, wide = part.swapaxes(axis, -1), out.swapaxes(axis, -1)
+        wide[..., 1:] += given[..., :-1]
+        wide[..., :-1] += given[..., 1:]
+        wide[..., :1] += given[..., :1]
+        wide[..., -1:] += given[..., -1:]
+        light = out
     return light
 
 

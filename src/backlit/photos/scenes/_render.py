@@ -9,6 +9,7 @@ from backlit.photos.scenes._camera import (
     compress,
     develop,
     expose,
+    levels,
     print_bytes,
     stamp,
     tilt,
@@ -25,7 +26,7 @@ from backlit.photos.scenes._raster import (
     pick,
     splat,
 )
-from backlit.photos.scenes._sky import DAYS, NIGHTS, Light, day_light, night_light
+from backlit.photos.scenes._sky import DARK_DAYS, DAYS, NIGHTS, Light, day_light, night_light
 from backlit.photos.scenes._stage import SKY, WATER, WET, Spot, Stage
 
 DAY, NIGHT = 0, 1
@@ -65,17 +66,17 @@ def photograph(plan: Plan, frame: Frame, rng: np.random.Generator) -> Bytes:
     """Render one scene: (h, w, 3) bytes."""
     night = plan.label == NIGHT
     snowy = plan.weather == "snow" or chance(rng, 0.05)
-    stage = Stage(frame, snowy)
+    glowing = night or (plan.weather in DARK_DAYS and chance(rng, 0.3))
+    stage = Stage(frame, snowy, glowing)
     PLACES[plan.place][0](stage, rng)
     if night:
         rural = plan.place in ("hills", "shore", "woods", "sky")
         light = night_light(frame, rng, plan.weather, stage.horizon, rural)
     else:
         light = day_light(frame, rng, plan.weather, stage.horizon)
+        light.lamps = 0.1 * rng.random() if glowing else 0.0
     image = _lit(stage, light, rng, plan)
     image = _falling(image, light, plan, frame, rng)
-    if chance(rng, 0.6):
-        image = tilt(image, frame, rng)
     return _taken(image, plan, frame, rng)
 
 
@@ -83,43 +84,51 @@ def _lit(stage: Stage, light: Light, rng: np.random.Generator, plan: Plan) -> Fl
     """Light the stage: (3, h, w) radiance."""
     frame = stage.frame
     matter, facts, glow = stage.arrays()
-    albedo = np.ascontiguousarray(matter.transpose(2, 0, 1), dtype=np.float32)
-    albedo *= np.float32(1.0 / 255.0)
-    solid = facts[..., 3] != SKY
+    scale = np.float32(1.0 / 255.0)
+    albedo = np.empty((3, frame.height, frame.width), np.float32)
+    np.multiply(matter.transpose(2, 0, 1), scale, out=albedo)
+    depth, sunny, flood, kind = np.ascontiguousarray(facts.transpose(2, 0, 1))
+    open_sky = (kind == SKY).astype(np.float32)
     texture = fractal(frame, rng, cells=(8, 12), octaves=4, roughness=1.1)
     albedo *= np.exp(np.float32(rng.uniform(0.04, 0.22)) * texture)
-    sunlit = facts[..., 1] * np.float32(1.0 / 255.0)
+    sunlit = sunny * scale
     if light.sun.any() and chance(rng, 0.5):  # shadows of clouds, trees and houses
-        patches = fractal(frame, rng, cells=(5, 5), octaves=4)
-        sunlit = sunlit * np.clip(patches * 3.0 + np.float32(rng.uniform(0, 4)), 0.05, 1.0)
-    falling = column(light.sun) * sunlit[None] + column(light.ambient)
+        patches = fractal(frame, rng, cells=(7, 4), octaves=4, roughness=0.7)
+        sunlit *= np.clip(patches * np.float32(4.0) + np.float32(rng.uniform(0, 4)), 0.03, 1.0)
+    falling = column(light.ambient)
+    if light.sun.any():
+        falling = column(light.sun) * sunlit[None] + falling
 
-    emitted = np.square(glow.transpose(2, 0, 1).astype(np.float32) * np.float32(1.0 / 255.0))
     halo = None
+    image = albedo
     if light.lamps > 0:
         strength = light.lamps
         falling = falling + _lamplight(stage, rng, strength)
-        flood = facts[..., 2] * np.float32(1.0 / 255.0)
         if stage.arena:
             tint, power = (0.92, 1.0, 0.95), rng.uniform(0.8, 2.5)
         else:
             tint, power = pick(rng, (*_LAMPS, (0.9, 0.3, 0.8), (0.3, 0.5, 1.0))), rng.uniform(0.4, 2.2)
-        falling = falling + column(tint) * (flood * np.float32(power * strength))[None]
-        emitted *= np.float32(strength * rng.uniform(0.8, 4.0))
+        falling = falling + column(tint) * (flood * np.float32(power * strength / 255.0))[None]
         halo = _halos(stage, rng, strength, light.thickness)
-    else:
-        emitted *= np.float32(0.0)
-    image = albedo * falling + emitted
+    image *= falling
+    if light.lamps > 0 and glow.any():
+        emitted = np.empty_like(image)
+        np.multiply(glow.transpose(2, 0, 1), scale, out=emitted)
+        emitted *= emitted
+        emitted *= np.float32(light.lamps * rng.uniform(0.8, 4.0))
+        image += emitted
     if light.thickness > 0:
         table = (1.0 - np.arange(256) / 256.0) ** light.thickness
-        clear = table.astype(np.float32)[facts[..., 0]][None]
-        image = image * clear + column(light.haze) * (1.0 - clear)
-    image = np.where(solid[None], image, light.picture)
+        clear = table.astype(np.float32)[depth][None]
+        image -= column(light.haze)
+        image *= clear
+        image += column(light.haze)
+    image += (light.picture - image) * open_sky
     if halo is not None:
         image += halo
     if plan.label == NIGHT:
         image += np.float32(rng.uniform(0.02, 0.15)) * bloom(frame, np.minimum(image, 4.0), 0.12)
-    return _mirrored(image, stage, light, facts[..., 3], plan, rng)
+    return _mirrored(image, stage, kind, plan, rng)
 
 
 def _spots(spots: list[Spot], limit: int = 40) -> Floats:
@@ -181,7 +190,7 @@ def _halos(stage: Stage, rng: np.random.Generator, strength: float, thickness: f
 
 
 def _mirrored(
-    image: Floats, stage: Stage, light: Light, kind: Floats, plan: Plan, rng: np.random.Generator
+    image: Floats, stage: Stage, kind: Bytes, plan: Plan, rng: np.random.Generator
 ) -> Floats:
     """Let water and wet ground reflect what stands above them."""
     frame = stage.frame
@@ -219,7 +228,7 @@ def _falling(
         sx = np.full(count, 0.35 / frame.height) + 0.001 * near
         sy = 0.01 + 0.05 * near
     else:
-        sx = 0.7 / frame.height + 0.010 * near
+        sx = 0.4 / frame.height + 0.007 * near
         sy = sx * rng.uniform(1.0, 2.0)
     level = image.mean(axis=(1, 2)) * rng.uniform(0.1, 0.8) * (1.0 if plan.weather == "snow" else 0.4)
     bright = (0.3 + 0.7 * rng.random(count))[:, None] * level[None]
@@ -232,10 +241,14 @@ def _taken(image: Floats, plan: Plan, frame: Frame, rng: np.random.Generator) ->
     wanted, ceiling = _brightness(plan, rng)
     balance = np.exp(rng.normal(0.0, 0.2 if night else 0.05, 3) * np.array((1.0, 0.3, 1.0)))
     image = image * column(balance * expose(image, wanted, ceiling))
-    grain = rng.lognormal(-3.6, 0.6) if night else rng.lognormal(-4.5, 0.5)
+    grain = rng.lognormal(-3.9, 0.6) if night else rng.lognormal(-4.5, 0.5)
     picture = develop(image, frame, rng, grain=float(min(grain, 0.15)))
     picture = colour(picture, rng, cast=0.06 if night else 0.035)
+    if chance(rng, 0.25 if night else 0.65):
+        picture = levels(picture, rng)
     result = print_bytes(picture)
+    if chance(rng, 0.6):
+        result = tilt(result, rng)
     if chance(rng, 0.18):
         result = stamp(result, rng, night=night)
     if chance(rng, 0.5):
@@ -246,15 +259,15 @@ def _taken(image: Floats, plan: Plan, frame: Frame, rng: np.random.Generator) ->
 def _brightness(plan: Plan, rng: np.random.Generator) -> tuple[float, float]:
     """Draw the mean brightness that the camera aims at, and the share that may clip."""
     if plan.label == NIGHT:
-        wanted = float(np.exp(rng.normal(np.log(0.24), 0.45)))
-        if plan.place == "stadium" or chance(rng, 0.08):
-            wanted = rng.uniform(0.3, 0.5)
+        wanted = float(np.exp(rng.normal(np.log(0.235), 0.42)))
+        if plan.place == "stadium" or chance(rng, 0.06):
+            wanted = rng.uniform(0.28, 0.48)
         return min(wanted, 0.55), float(rng.uniform(0.01, 0.12))
-    wanted = rng.normal(0.56, 0.08)
+    wanted = rng.normal(0.55, 0.08)
     if plan.weather in ("gloomy", "rain"):
         wanted -= rng.uniform(0.0, 0.16)
     if plan.weather in ("golden", "backlit"):
         wanted -= rng.uniform(0.0, 0.12)
     if chance(rng, 0.1):
         wanted -= rng.uniform(0.1, 0.25)
-    return float(np.clip(wanted, 0.2, 0.85)), 0.6
+    return float(np.clip(wanted, 0.25, 0.85)), 0.6

@@ -23,10 +23,10 @@ from backlit.photos.scenes._raster import (
 
 # weather -> weight
 DAYS = {
-    "clear": 3.0,
-    "cumulus": 3.0,
+    "clear": 4.0,
+    "cumulus": 4.0,
     "cirrus": 1.5,
-    "overcast": 2.5,
+    "overcast": 2.0,
     "gloomy": 1.5,
     "fog": 0.9,
     "rain": 0.9,
@@ -34,6 +34,7 @@ DAYS = {
     "golden": 1.5,
     "backlit": 1.3,
 }
+DARK_DAYS = ("gloomy", "rain", "fog", "snow")  # on which lamps may be lit
 NIGHTS = {
     "black": 4.0,
     "stars": 2.0,
@@ -81,7 +82,7 @@ def day_light(frame: Frame, rng: np.random.Generator, weather: str, horizon: flo
     sun = mix((1.0, 0.95, 0.86), (1.0, 0.55, 0.24), low) * np.float32(
         0.35 + 0.75 * np.sin(high) ** 0.5
     )
-    ambient = mix((0.17, 0.22, 0.30), (0.16, 0.17, 0.22), low)
+    ambient = mix((0.10, 0.14, 0.20), (0.09, 0.10, 0.14), low) * np.float32(rng.uniform(0.6, 1.3))
     haze, thickness = mix(rim, zenith, 0.25), rng.uniform(0.02, 0.2)
 
     if weather in ("golden", "backlit") or (weather == "clear" and chance(rng, 0.15)):
@@ -107,18 +108,16 @@ def day_light(frame: Frame, rng: np.random.Generator, weather: str, horizon: flo
         bright = np.float32(level) * (1.0 - 0.25 * (1.0 - fall)) * noise
         picture = column(grey) * bright[None]
         sun = sun * np.float32(0.0 if weather != "gloomy" else 0.12 * rng.random())
-        ambient = grey * np.float32(level * rng.uniform(0.32, 0.55))
+        ambient = grey * np.float32(level * rng.uniform(0.25, 0.6))
         haze = grey * np.float32(level * 0.95)
         thickness = {
-            "overcast": rng.uniform(0.05, 0.5),
+            "overcast": rng.uniform(0.03, 0.35),
             "gloomy": rng.uniform(0.03, 0.3),
             "fog": rng.uniform(1.0, 6.0),
             "rain": rng.uniform(0.2, 1.0),
             "snow": rng.uniform(0.4, 2.0),
         }[weather]
-    lit = weather in ("gloomy", "rain", "fog", "snow") and chance(rng, 0.3)
-    lamps = 0.1 * rng.random() if lit else 0.0
-    return Light(picture.astype(np.float32), sun, ambient, haze, float(thickness), lamps)
+    return Light(picture, sun, ambient, haze, float(thickness))
 
 
 def _layered(frame: Frame, rng: np.random.Generator, horizon: float) -> Floats:

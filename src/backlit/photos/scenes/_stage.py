@@ -77,6 +77,7 @@ class Stage:
 
     frame: Frame
     snowy: bool
+    glowing: bool = True  # whether lights will be on: if not, none are painted
     horizon: float = 0.5
     mirror: float = 0.6
     lamps: list[Spot] = field(default_factory=list)
@@ -97,7 +98,8 @@ class Stage:
     def load(self, matter: Image.Image, facts: Image.Image, glow: Image.Image) -> None:
         """Take three pictures to paint on."""
         self.pictures = (matter, facts, glow)
-        self.pens = tuple(ImageDraw.Draw(picture) for picture in self.pictures)
+        painted = self.pictures if self.glowing else self.pictures[:2]
+        self.pens = tuple(ImageDraw.Draw(picture) for picture in painted)
 
     def arrays(self) -> tuple[Bytes, Bytes, Bytes]:
         """Give matter (h, w, 3), facts (h, w, 4) and glow (h, w, 3)."""
@@ -135,9 +137,8 @@ class Stage:
         """Fill a polygon; `points` (k, 2) in picture heights."""
         h = self.frame.height
         flat = [float(v) for v in (np.asarray(points, np.float64) * h).ravel()]
-        for pen, ink in zip(
-            self.pens, self._inks(colour, metres, sun, flood, kind, glow), strict=True
-        ):
+        inks = self._inks(colour, metres, sun, flood, kind, glow)
+        for pen, ink in zip(self.pens, inks, strict=False):
             pen.polygon(flat, fill=ink)
 
     def box(
@@ -158,9 +159,8 @@ class Stage:
         """Fill an upright rectangle or the ellipse in it."""
         h = self.frame.height
         corners = (x0 * h, y0 * h, max(x0, x1) * h, max(y0, y1) * h)
-        for pen, ink in zip(
-            self.pens, self._inks(colour, metres, sun, flood, kind, glow), strict=True
-        ):
+        inks = self._inks(colour, metres, sun, flood, kind, glow)
+        for pen, ink in zip(self.pens, inks, strict=False):
             if ellipse:
                 pen.ellipse(corners, fill=ink)
             else:
@@ -178,7 +178,8 @@ class Stage:
         """Draw a line, at least one pixel wide."""
         h = self.frame.height
         flat = [(x * h, y * h) for x, y in points]
-        for pen, ink in zip(self.pens, self._inks(colour, metres, 1, 0, SOLID, glow), strict=True):
+        inks = self._inks(colour, metres, 1, 0, SOLID, glow)
+        for pen, ink in zip(self.pens, inks, strict=False):
             pen.line(flat, fill=ink, width=max(1, round(width * h)))
 
     def ridge(
@@ -234,7 +235,8 @@ class Stage:
                     )
                     if corners[2] >= corners[0] and corners[3] >= corners[1]:
                         self.pens[0].rectangle(corners, fill=glass)
-                        self.pens[2].rectangle(corners, fill=tuple(light[i][j]))
+                        if self.glowing:
+                            self.pens[2].rectangle(corners, fill=tuple(light[i][j]))
             return
         holes = np.zeros((3 * rows, 3 * columns), np.uint8)
         holes[1::3, 1::3] = 255
@@ -244,6 +246,8 @@ class Stage:
         size = (right - left, bottom - top)
         mask = Image.fromarray(holes).resize(size, Image.Resampling.NEAREST)
         self.pictures[0].paste(glass, (left, top), mask)
+        if not self.glowing:
+            return
         light = (colours * (lamps[..., None] * dim)).astype(np.uint8)
         light = light.repeat(3, axis=0).repeat(3, axis=1)
         self.pictures[2].paste(
