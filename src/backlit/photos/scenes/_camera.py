@@ -12,7 +12,6 @@ from backlit.photos.scenes._raster import (
     Floats,
     Frame,
     chance,
-    column,
     pick,
     soften,
     static,
@@ -68,18 +67,20 @@ def expose(light: Floats, wanted: float, ceiling: float) -> float:
 def develop(light: Floats, frame: Frame, rng: np.random.Generator, *, grain: float) -> Floats:
     """Turn exposed light into a picture, 0..255: (3, h, w) float32.
 
-    `grain` is the strength of the noise: shot noise grows with the root of the light, read noise
-    does not.
+    `grain` is the strength of the noise. Shot noise grows with the root of the light, so that it
+    is even along the root itself: ``sqrt(x + grain sqrt(x) n) = sqrt(x) + grain n / 2 + ...``.
     """
-    light = light * _vignette(frame, rng)[None]
-    sharpness = pick(rng, (0.0, 0.08, 0.15, 0.22))
+    light = light * _vignette(frame, rng)
+    sharpness = pick(rng, (0.0, 0.0, 0.12, 0.2))
     if sharpness:
         light = soften(light, sharpness)
     if chance(rng, 0.1):
         light = soften(soften(light, 0.3), 0.3)  # out of focus, or a cheap lens
-    noise = static(rng, (3, frame.height, frame.width))
     np.maximum(light, 0.0, out=light)
-    light += noise * np.float32(grain) * (np.sqrt(light) + np.float32(0.15))
+    np.sqrt(light, out=light)
+    noise = static(rng, light.shape)
+    noise *= np.float32(0.5 * grain)
+    light += noise
     return _tone(light, rng)
 
 
@@ -91,8 +92,8 @@ def _vignette(frame: Frame, rng: np.random.Generator) -> Floats:
     return fall
 
 
-def _tone(light: Floats, rng: np.random.Generator) -> Floats:
-    """Apply the tone curve by table: shoulder, gamma, contrast, lifted blacks."""
+def _tone(root: Floats, rng: np.random.Generator) -> Floats:
+    """Apply the tone curve to the root of light, by table: shoulder, gamma, contrast, blacks."""
     x = np.linspace(0.0, 2.0, _STEPS, dtype=np.float32) ** 2  # light up to 4
     shoulder = rng.uniform(0.0, 1.0)
     y = shoulder * (1.0 - np.exp(-x)) + (1.0 - shoulder) * np.minimum(0.85 * x, 1.0)
@@ -103,20 +104,22 @@ def _tone(light: Floats, rng: np.random.Generator) -> Floats:
     if chance(rng, 0.2):
         black, white = rng.uniform(0.0, 0.12), rng.uniform(0.85, 1.0)  # a faded look
     curve = (255.0 * (black + (white - black) * np.clip(y, 0.0, 1.0))).astype(np.float32)
-    np.clip(light, 0.0, 4.0, out=light)
-    index = (np.sqrt(light) * np.float32((_STEPS - 1) / 2.0)).astype(np.int16)
-    return curve[index]
+    root *= np.float32((_STEPS - 1) / 2.0)
+    np.clip(root, 0.0, _STEPS - 1, out=root)
+    return curve.take(root.astype(np.intp))
 
 
 def colour(picture: Floats, rng: np.random.Generator, *, cast: float) -> Floats:
     """Set saturation and a colour cast of the finished picture, as editing does."""
     saturation = 0.0 if chance(rng, 0.03) else float(np.clip(rng.normal(1.25, 0.25), 0.25, 2.0))
-    grey = np.tensordot(LUMA, picture, axes=1)[None]
     gains = np.exp(rng.normal(0.0, cast, 3))
     gains = gains / float(gains @ LUMA)
     if saturation == 0.0:
         gains = np.ones(3)
-    return (grey + np.float32(saturation) * (picture - grey)) * column(gains)
+    # every channel: grey + saturation (itself - grey), times its gain
+    matrix = saturation * np.eye(3) + (1.0 - saturation) * LUMA[None, :]
+    matrix = (gains[:, None] * matrix).astype(np.float32)
+    return (matrix @ picture.reshape(3, -1)).reshape(picture.shape)
 
 
 def levels(picture: Floats, rng: np.random.Generator) -> Floats:
@@ -131,7 +134,12 @@ def levels(picture: Floats, rng: np.random.Generator) -> Floats:
 
 def print_bytes(picture: Floats) -> Bytes:
     """Round to bytes, channels last: (3, h, w) -> (h, w, 3)."""
-    return np.clip(picture + 0.5, 0.0, 255.0).astype(np.uint8).transpose(1, 2, 0).copy()
+    picture = np.clip(picture, 0.0, 255.0)
+    picture += np.float32(0.5)
+    image = np.empty((*picture.shape[1:], 3), np.uint8)
+    for k in range(3):
+        image[..., k] = picture[k]  # truncates
+    return image
 
 
 def stamp(image: Bytes, rng: np.random.Generator, *, night: bool) -> Bytes:

@@ -67,8 +67,8 @@ def _house(
     w, sun = size * rng.uniform(0.7, 1.4), rng.uniform(0.1, 1.0)
     flood = 0.8 if chance(rng, 0.06) else 0.0
     stage.box(x - w, foot - size, x + w, foot, wall, far, sun=sun, flood=flood)
-    if size > 0.035:
-        stage.windows(rng, x - w, foot - size, x + w, foot, (2, int(rng.integers(2, 5))), share)
+    if size > 0.045:
+        stage.windows(rng, x - w, foot - size, x + w, foot, (2, int(rng.integers(2, 4))), share)
     peak = foot - size * rng.uniform(1.3, 1.8)
     stage.poly(
         [(x - 1.15 * w, foot - size), (x - 0.6 * w, peak), (x + 0.6 * w, peak), (x + 1.15 * w, foot - size)],
@@ -183,12 +183,12 @@ def roofs(stage: Stage, rng: np.random.Generator) -> None:
         _hills(stage, rng, int(rng.integers(1, 3)), rng.uniform(0.05, 0.3))
     _ground(stage, rng)
     depth = rng.uniform(0.5, 0.95)
-    for level in np.linspace(0.02, 1.0, int(rng.integers(6, 10))) ** 1.3:
+    for level in np.linspace(0.02, 1.0, int(rng.integers(5, 8))) ** 1.3:
         foot = stage.horizon + (1.05 - stage.horizon) * level * depth + 0.01
-        size = 0.015 + 0.11 * level * rng.uniform(0.7, 1.1)
-        count = int(min(16, 0.6 * aspect / size))
+        size = 0.018 + 0.11 * level * rng.uniform(0.7, 1.1)
+        count = int(min(14, 0.6 * aspect / size))
         for x in rng.uniform(-0.05, aspect + 0.05, count):
-            if chance(rng, 0.18):
+            if chance(rng, 0.12):
                 tree(stage, rng, float(x), foot, 1.6 * size, 3.0 / size)
             else:
                 _house(stage, rng, float(x), foot, size, share)

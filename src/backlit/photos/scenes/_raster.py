@@ -87,16 +87,17 @@ def fractal(
     The number of draws does not depend on the size of the picture.
     """
     rows, columns = cells
-    noise = rng.standard_normal((rows, columns), dtype=np.float32)
+    noise = static(rng, (rows, columns))
     strength = 1.0
     for _ in range(octaves - 1):
         rows, columns, strength = 2 * rows, 2 * columns, strength * roughness
-        fine = rng.standard_normal((rows, columns), dtype=np.float32)
+        fine = static(rng, (rows, columns))
         noise = resize(noise, columns, rows) + np.float32(strength) * fine
     noise = resize(noise, frame.width, frame.height)
-    noise = noise - noise.mean()
-    deviation = float(noise.std())
-    return noise / np.float32(deviation if deviation > 0 else 1.0)
+    noise -= noise.mean()
+    variance = float(np.vdot(noise, noise)) / noise.size
+    noise *= np.float32(variance**-0.5 if variance > 0 else 1.0)
+    return noise
 
 
 def profile(

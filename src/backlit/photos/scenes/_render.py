@@ -89,7 +89,7 @@ def _lit(stage: Stage, light: Light, rng: np.random.Generator, plan: Plan) -> Fl
     np.multiply(matter.transpose(2, 0, 1), scale, out=albedo)
     depth, sunny, flood, kind = np.ascontiguousarray(facts.transpose(2, 0, 1))
     open_sky = (kind == SKY).astype(np.float32)
-    texture = fractal(frame, rng, cells=(8, 12), octaves=4, roughness=1.1)
+    texture = fractal(frame, rng, cells=(12, 18), octaves=3, roughness=1.2)
     albedo *= np.exp(np.float32(rng.uniform(0.04, 0.22)) * texture)
     sunlit = sunny * scale
     if light.sun.any() and chance(rng, 0.5):  # shadows of clouds, trees and houses
@@ -97,7 +97,7 @@ def _lit(stage: Stage, light: Light, rng: np.random.Generator, plan: Plan) -> Fl
         sunlit *= np.clip(patches * np.float32(4.0) + np.float32(rng.uniform(0, 4)), 0.03, 1.0)
     falling = column(light.ambient)
     if light.sun.any():
-        falling = column(light.sun) * sunlit[None] + falling
+        falling = column(light.sun) * sunlit + falling
 
     halo = None
     image = albedo
@@ -123,7 +123,10 @@ def _lit(stage: Stage, light: Light, rng: np.random.Generator, plan: Plan) -> Fl
         image -= column(light.haze)
         image *= clear
         image += column(light.haze)
-    image += (light.picture - image) * open_sky
+    picture = light.picture
+    picture -= image
+    picture *= open_sky
+    image += picture
     if halo is not None:
         image += halo
     if plan.label == NIGHT:
@@ -195,24 +198,30 @@ def _mirrored(
     """Let water and wet ground reflect what stands above them."""
     frame = stage.frame
     wet = plan.weather == "rain" or (plan.label == NIGHT and chance(rng, 0.2))
-    mask = np.where(kind == WATER, np.float32(rng.uniform(0.5, 0.95)), np.float32(0.0))
-    if wet:
-        mask = np.where(kind == WET, np.float32(rng.uniform(0.1, 0.5)), mask)
-    if not mask.any():
+    water = bool((kind == WATER).any())
+    shares = np.zeros(256, np.float32)  # of reflected light, by kind
+    shares[WATER] = rng.uniform(0.5, 0.95)
+    shares[WET] = rng.uniform(0.1, 0.5) if wet else 0.0
+    ripple = fractal(frame, rng, cells=(16, 4), octaves=3, roughness=0.7) if water or wet else None
+    if ripple is None:
         return image
-    line = stage.mirror if (kind == WATER).any() else stage.horizon + 0.03
-    ripple = fractal(frame, rng, cells=(16, 4), octaves=3, roughness=0.7)
-    rough = rng.uniform(0.0, 0.03) if kind.max() >= WATER else rng.uniform(0.01, 0.05)
-    below = np.maximum(frame.y - np.float32(line), 0.0)
-    reflection = np.zeros_like(image)
-    stretches = (0.6, 1.0, 1.5) if plan.label == NIGHT else (1.0,)
+    line = stage.mirror if water else stage.horizon + 0.03
+    first = int(np.clip(line * frame.height, 0, frame.height))
+    if first == frame.height:
+        return image
+    below = np.maximum(frame.y[first:] - np.float32(line), 0.0)  # (rows, 1)
+    rough = np.float32(rng.uniform(0.0, 0.03) if water else rng.uniform(0.01, 0.05))
+    shake = ripple[first:] * (rough * np.minimum(below * 8.0, 1.0))
+    # lights are drawn out towards the eye by waves that tilt a little
+    stretches = (0.65, 1.35) if plan.label == NIGHT else (1.0,)
+    share = shares[kind[first:]] * np.float32(1.0 / len(stretches))
+    lower = image[:, first:] * (1.0 - len(stretches) * share)
     for stretch in stretches:
-        source = np.float32(line) - below * np.float32(stretch)
-        source = source + ripple * np.float32(rough) * np.minimum(below * 8.0, 1.0)
-        rows = np.clip(source * frame.height, 0, frame.height - 1).astype(np.intp)
-        reflection += image[:, rows, frame.columns]
-    reflection *= np.float32(1.0 / len(stretches))
-    return image + mask[None] * (reflection - image)
+        source = np.float32(line) - below * np.float32(stretch) + shake
+        rows = np.clip(source * np.float32(frame.height), 0, frame.height - 1).astype(np.intp)
+        lower += share * image[:, rows, frame.columns]
+    image[:, first:] = lower
+    return image
 
 
 def _falling(
@@ -247,11 +256,11 @@ def _taken(image: Floats, plan: Plan, frame: Frame, rng: np.random.Generator) ->
     if chance(rng, 0.25 if night else 0.65):
         picture = levels(picture, rng)
     result = print_bytes(picture)
-    if chance(rng, 0.6):
+    if chance(rng, 0.45):
         result = tilt(result, rng)
     if chance(rng, 0.18):
         result = stamp(result, rng, night=night)
-    if chance(rng, 0.5):
+    if chance(rng, 0.4):
         result = compress(result, int(rng.integers(25, 92)))
     return result
 
@@ -259,15 +268,15 @@ def _taken(image: Floats, plan: Plan, frame: Frame, rng: np.random.Generator) ->
 def _brightness(plan: Plan, rng: np.random.Generator) -> tuple[float, float]:
     """Draw the mean brightness that the camera aims at, and the share that may clip."""
     if plan.label == NIGHT:
-        wanted = float(np.exp(rng.normal(np.log(0.235), 0.42)))
-        if plan.place == "stadium" or chance(rng, 0.06):
+        wanted = float(np.exp(rng.normal(np.log(0.2), 0.4)))
+        if plan.place == "stadium" or chance(rng, 0.05):
             wanted = rng.uniform(0.28, 0.48)
         return min(wanted, 0.55), float(rng.uniform(0.01, 0.12))
-    wanted = rng.normal(0.55, 0.08)
+    wanted = rng.normal(0.57, 0.08)
     if plan.weather in ("gloomy", "rain"):
         wanted -= rng.uniform(0.0, 0.16)
     if plan.weather in ("golden", "backlit"):
         wanted -= rng.uniform(0.0, 0.12)
-    if chance(rng, 0.1):
+    if chance(rng, 0.07):
         wanted -= rng.uniform(0.1, 0.25)
     return float(np.clip(wanted, 0.25, 0.85)), 0.6

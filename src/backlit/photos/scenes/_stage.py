@@ -267,7 +267,7 @@ def tree(
     stage.line([(x, foot), (x, foot - 0.6 * size)], 0.05 * size, trunk, metres)
     form = rng.random()
     if form < 0.55:
-        count = int(rng.integers(9, 20))
+        count = int(rng.integers(8, 16))
         dx = np.clip(rng.normal(0.0, 0.17, count), -0.36, 0.36) * size
         dy = np.clip(rng.normal(0.0, 0.14, count), -0.3, 0.3) * size
         r = rng.uniform(0.06, 0.2, count) * size
