@@ -17,7 +17,7 @@ from backlit.photos.scenes._raster import (
     static,
 )
 
-_STEPS = 4096  # resolution of the tone curve's table
+_STEPS = 2048  # resolution of the tone curve's table
 
 
 def tilt(image: Bytes, rng: np.random.Generator) -> Bytes:
@@ -78,7 +78,8 @@ def develop(light: Floats, frame: Frame, rng: np.random.Generator, *, grain: flo
         light = soften(soften(light, 0.3), 0.3)  # out of focus, or a cheap lens
     np.maximum(light, 0.0, out=light)
     np.sqrt(light, out=light)
-    noise = static(rng, light.shape)
+    # a stream of its own, so that the number of pixels changes nothing that is drawn later
+    noise = static(np.random.default_rng(int(rng.integers(2**62))), light.shape)
     noise *= np.float32(0.5 * grain)
     light += noise
     return _tone(light, rng)
@@ -106,7 +107,8 @@ def _tone(root: Floats, rng: np.random.Generator) -> Floats:
     curve = (255.0 * (black + (white - black) * np.clip(y, 0.0, 1.0))).astype(np.float32)
     root *= np.float32((_STEPS - 1) / 2.0)
     np.clip(root, 0.0, _STEPS - 1, out=root)
-    return curve.take(root.astype(np.intp))
+    toned: Floats = curve.take(root.astype(np.intp))
+    return toned
 
 
 def colour(picture: Floats, rng: np.random.Generator, *, cast: float) -> Floats:

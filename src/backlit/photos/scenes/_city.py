@@ -167,11 +167,19 @@ def _furnish(
     spacing, tall = rng.uniform(14.0, 32.0), rng.uniform(4.5, 9.0)
     lamps = np.arange(rng.uniform(6.0, 16.0), end, spacing)
     things = [(z, "lamp", side * 0.85 * wide) for z in lamps for side in (-1.0, 1.0)]
-    things += [(z, "car", s) for z, s in zip(rng.uniform(6, end, cars), rng.uniform(-0.6, 0.6, cars) * wide, strict=True)]
+    things += [
+        (z, "car", s)
+        for z, s in zip(rng.uniform(6, end, cars), rng.uniform(-0.6, 0.6, cars) * wide, strict=True)
+    ]
     trees = int(rng.integers(0, 5)) if chance(rng, 0.4) else 0
     things += [(z, "tree", pick(rng, (-0.8, 0.8)) * wide) for z in rng.uniform(8, end, trees)]
     people = int(rng.integers(0, 8))
-    things += [(z, "person", s) for z, s in zip(rng.uniform(6, end, people), rng.uniform(-0.8, 0.8, people) * wide, strict=True)]
+    things += [
+        (z, "person", s)
+        for z, s in zip(
+            rng.uniform(6, end, people), rng.uniform(-0.8, 0.8, people) * wide, strict=True
+        )
+    ]
     hangs = int(rng.integers(0, 4)) if chance(rng, 0.4) else 0
     things += [(z, "sign", pick(rng, (-0.9, 0.9)) * wide) for z in rng.uniform(10, end, hangs)]
     parked = rng.random() < 0.5

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
@@ -44,8 +43,8 @@ class Frame:
 @lru_cache(maxsize=32)
 def make_frame(width: int, height: int) -> Frame:
     """Make the grid of a picture, once for each size."""
-    x = ((np.arange(width, dtype=np.float32) + 0.5) / height)[None, :]
-    y = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
+    x: Floats = ((np.arange(width) + 0.5) / height).astype(np.float32)[None, :]
+    y: Floats = ((np.arange(height) + 0.5) / height).astype(np.float32)[:, None]
     columns = np.arange(width)[None, :]
     for array in (x, y, columns):
         array.flags.writeable = False
@@ -59,7 +58,7 @@ def _weights(before: int, after: int) -> Floats:
     centres = (np.arange(after) + 0.5) * scale - 0.5
     distance = np.abs(np.arange(before)[None, :] - np.clip(centres, 0, before - 1)[:, None])
     tent = np.maximum(0.0, 1.0 - distance / max(1.0, scale))
-    weights = (tent / tent.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights: Floats = (tent / tent.sum(axis=1, keepdims=True)).astype(np.float32)
     weights.flags.writeable = False
     return weights
 
@@ -68,9 +67,9 @@ def resize(planes: Floats, width: int, height: int) -> Floats:
     """Resample planes (..., h, w) bilinearly, averaging where they shrink."""
     rows, columns = planes.shape[-2:]
     # (height, h) @ (h, w) @ (w, width)
-    return np.matmul(
-        np.matmul(_weights(rows, height), planes), _weights(columns, width).T
-    )
+    tall, wide = _weights(rows, height), _weights(columns, width)
+    out: Floats = np.asarray(tall @ planes @ wide.T, np.float32)
+    return out
 
 
 def fractal(
@@ -132,7 +131,8 @@ def splat(
     rows = _bell(frame.y[:, 0], y, sy)  # (k, h)
     colours = np.asarray(light, np.float32).reshape(-1, 3)
     # (3, h, k) @ (k, w)
-    return np.matmul(colours.T[:, None, :] * rows.T[None], columns)
+    spots: Floats = np.asarray((colours.T[:, None, :] * rows.T[None]) @ columns, np.float32)
+    return spots
 
 
 def _bell(along: Floats, centres: npt.ArrayLike, widths: npt.ArrayLike) -> Floats:
@@ -149,15 +149,20 @@ def bloom(frame: Frame, light: Floats, reach: float) -> Floats:
     return resize(resize(light, columns, rows), frame.width, frame.height)
 
 
-_QUANTILES = np.array(
-    [NormalDist().inv_cdf((k + 0.5) / 256.0) for k in range(256)], np.float32
-)  # of the normal distribution, one for each value of a byte
-
-
 def static(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Draw white noise, about normal: a byte of randomness a value, several times faster."""
-    drawn = np.frombuffer(rng.bytes(math.prod(shape)), np.uint8)
-    return _QUANTILES[drawn].reshape(shape)
+    """Draw white noise, mean 0, standard deviation 1: sums of three even bytes, nearly normal.
+
+    Several times faster than normal deviates.
+    """
+    count = math.prod(shape)
+    drawn = np.frombuffer(rng.bytes(3 * count), np.uint8).reshape(3, count)
+    total = np.add(drawn[0], drawn[1], dtype=np.int16)
+    total += drawn[2]
+    noise: Floats = total.astype(np.float32)
+    noise -= np.float32(382.5)
+    noise *= np.float32((3 * (256**2 - 1) / 12) ** -0.5)
+    shaped: Floats = noise.reshape(shape)
+    return shaped
 
 
 def soften(light: Floats, amount: float) -> Floats:

@@ -53,7 +53,9 @@ class Plan:
 def draw_plan(label: int, rng: np.random.Generator) -> Plan:
     """Draw a place and a weather by their weights."""
     skies = DAYS if label == DAY else NIGHTS
-    place = _weighted(rng, {name: row[1 + label] for name, row in PLACES.items()})
+    place = _weighted(
+        rng, {name: (row[2] if label == NIGHT else row[1]) for name, row in PLACES.items()}
+    )
     return Plan(label, place, _weighted(rng, skies))
 
 
@@ -107,7 +109,10 @@ def _lit(stage: Stage, light: Light, rng: np.random.Generator, plan: Plan) -> Fl
         if stage.arena:
             tint, power = (0.92, 1.0, 0.95), rng.uniform(0.8, 2.5)
         else:
-            tint, power = pick(rng, (*_LAMPS, (0.9, 0.3, 0.8), (0.3, 0.5, 1.0))), rng.uniform(0.4, 2.2)
+            tint, power = (
+                pick(rng, (*_LAMPS, (0.9, 0.3, 0.8), (0.3, 0.5, 1.0))),
+                rng.uniform(0.4, 2.2),
+            )
         falling = falling + column(tint) * (flood * np.float32(power * strength / 255.0))[None]
         halo = _halos(stage, rng, strength, light.thickness)
     image *= falling
@@ -239,7 +244,9 @@ def _falling(
     else:
         sx = 0.4 / frame.height + 0.007 * near
         sy = sx * rng.uniform(1.0, 2.0)
-    level = image.mean(axis=(1, 2)) * rng.uniform(0.1, 0.8) * (1.0 if plan.weather == "snow" else 0.4)
+    level = (
+        image.mean(axis=(1, 2)) * rng.uniform(0.1, 0.8) * (1.0 if plan.weather == "snow" else 0.4)
+    )
     bright = (0.3 + 0.7 * rng.random(count))[:, None] * level[None]
     return image + splat(frame, x, y, sx, sy, bright)
 
@@ -248,11 +255,12 @@ def _taken(image: Floats, plan: Plan, frame: Frame, rng: np.random.Generator) ->
     """Expose, develop, edit, stamp and compress."""
     night = plan.label == NIGHT
     wanted, ceiling = _brightness(plan, rng)
-    balance = np.exp(rng.normal(0.0, 0.2 if night else 0.05, 3) * np.array((1.0, 0.3, 1.0)))
+    warmth, green = rng.normal(0.0, 0.22 if night else 0.06), rng.normal(0.0, 0.03)
+    balance = np.exp(np.array((warmth, green, -warmth), np.float32))
     image = image * column(balance * expose(image, wanted, ceiling))
     grain = rng.lognormal(-3.9, 0.6) if night else rng.lognormal(-4.5, 0.5)
     picture = develop(image, frame, rng, grain=float(min(grain, 0.15)))
-    picture = colour(picture, rng, cast=0.06 if night else 0.035)
+    picture = colour(picture, rng, cast=0.05 if night else 0.02)
     if chance(rng, 0.25 if night else 0.65):
         picture = levels(picture, rng)
     result = print_bytes(picture)

@@ -127,7 +127,8 @@ def _layered(frame: Frame, rng: np.random.Generator, horizon: float) -> Floats:
         return noise
     up = np.clip((horizon - frame.y[:, 0]) / max(horizon, 0.2), 0.0, 1.0)
     rows = (frame.height - 1) * np.clip((up + 0.03) ** 0.4, 0.0, 1.0)
-    return noise[rows.astype(np.intp)]
+    flat: Floats = noise[rows.astype(np.intp)]
+    return flat
 
 
 def _clouds(
@@ -169,7 +170,18 @@ def night_light(
         picture += np.float32(0.006 * rng.random()) * tone
         picture += np.float32(0.02 * rng.random()) * rim * glowing
     elif weather in ("stars", "milkyway", "aurora"):
-        tone = column(pick(rng, ((0.35, 0.5, 1.0), (0.5, 0.5, 0.8), (0.3, 0.7, 0.8), (0.6, 0.5, 0.45), (0.7, 0.45, 0.9))))
+        tone = column(
+            pick(
+                rng,
+                (
+                    (0.35, 0.5, 1.0),
+                    (0.5, 0.5, 0.8),
+                    (0.3, 0.7, 0.8),
+                    (0.6, 0.5, 0.45),
+                    (0.7, 0.45, 0.9),
+                ),
+            )
+        )
         picture += np.float32(0.01 + 0.05 * rng.random()) * tone * (0.7 + 0.6 * rim)
         picture += np.float32(0.12 * rng.random() ** 2) * rim * glowing
         if weather == "milkyway":
@@ -185,7 +197,9 @@ def night_light(
     elif weather == "skyglow":
         level = 0.03 + 0.22 * rng.random()
         noise = fractal(frame, rng, octaves=3)
-        picture += np.float32(level) * glowing * (0.45 + 0.9 * rim) * np.exp(np.float32(0.12) * noise)
+        picture += (
+            np.float32(level) * glowing * (0.45 + 0.9 * rim) * np.exp(np.float32(0.12) * noise)
+        )
     elif weather == "bluehour":
         tone = column(mix((0.07, 0.2, 0.7), (0.16, 0.26, 0.55), float(rng.random())))
         warm = column(pick(rng, ((0.9, 0.45, 0.25), (0.35, 0.4, 0.7), (0.2, 0.5, 0.7))))
@@ -196,14 +210,22 @@ def night_light(
             picture *= 1.0 - np.float32(0.45) * smoothstep(noise, -0.3, 1.2)
     elif weather == "cloudy":
         noise = _layered(frame, rng, horizon)
-        tone = column(pick(rng, ((0.9, 0.6, 0.4), (0.5, 0.5, 0.65), (0.45, 0.4, 0.8), (0.3, 0.4, 0.5))))
+        tone = column(
+            pick(rng, ((0.9, 0.6, 0.4), (0.5, 0.5, 0.65), (0.45, 0.4, 0.8), (0.3, 0.4, 0.5)))
+        )
         level = 0.02 + 0.12 * rng.random()
         picture += np.float32(level) * tone * np.exp(np.float32(0.6) * noise) * (0.6 + 0.7 * rim)
     else:
         level = {"fog": 0.2, "rain": 0.05, "snow": 0.15}[weather] * rng.uniform(0.3, 1.5)
         noise = fractal(frame, rng, octaves=3)
-        picture += np.float32(level) * glowing * (0.7 + 0.5 * rim) * np.exp(np.float32(0.15) * noise)
-        thickness = {"fog": rng.uniform(1.0, 5.0), "rain": rng.uniform(0.2, 0.8), "snow": rng.uniform(0.4, 2.0)}[weather]
+        picture += (
+            np.float32(level) * glowing * (0.7 + 0.5 * rim) * np.exp(np.float32(0.15) * noise)
+        )
+        thickness = {
+            "fog": rng.uniform(1.0, 5.0),
+            "rain": rng.uniform(0.2, 0.8),
+            "snow": rng.uniform(0.4, 2.0),
+        }[weather]
     mean = picture.mean(axis=(1, 2))
     ambient = mean * np.float32(rng.uniform(0.25, 0.7)) + np.float32(0.004)
     if weather == "moon":
@@ -268,7 +290,9 @@ def _moon(frame: Frame, rng: np.random.Generator, horizon: float) -> Floats:
     radius = rng.uniform(0.012, 0.06)
     tint = np.array((1.0, 0.95, 0.82)) if chance(rng, 0.7) else np.array((1.0, 0.75, 0.45))
     dx, dy = frame.x - np.float32(x), frame.y - np.float32(y)
-    disc = smoothstep(np.sqrt(dx * dx + dy * dy), radius + 0.5 / frame.height, radius - 0.5 / frame.height)
+    disc = smoothstep(
+        np.sqrt(dx * dx + dy * dy), radius + 0.5 / frame.height, radius - 0.5 / frame.height
+    )
     phase = rng.uniform(-1.6, 1.6) * radius
     shade = np.sqrt((dx + np.float32(phase)) ** 2 + dy * dy)
     if abs(phase) > 0.4 * radius:

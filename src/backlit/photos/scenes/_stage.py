@@ -20,6 +20,8 @@ from PIL import Image, ImageDraw
 
 from backlit.photos.scenes._raster import Bytes, Floats, Frame, chance, pick
 
+Colour = Sequence[float] | npt.NDArray[np.floating]
+
 SOLID, WET, WATER, SKY = 0, 60, 120, 255
 
 # colours of lit windows: incandescent, warm white, neutral, cold, television
@@ -108,7 +110,7 @@ class Stage:
 
     def _inks(
         self,
-        colour: Sequence[float],
+        colour: Colour,
         metres: float,
         sun: float,
         flood: float,
@@ -126,7 +128,7 @@ class Stage:
     def poly(
         self,
         points: Sequence[tuple[float, float]] | npt.NDArray[np.floating],
-        colour: Sequence[float],
+        colour: Colour,
         metres: float,
         *,
         sun: float = 1.0,
@@ -147,7 +149,7 @@ class Stage:
         y0: float,
         x1: float,
         y1: float,
-        colour: Sequence[float],
+        colour: Colour,
         metres: float,
         *,
         sun: float = 1.0,
@@ -170,7 +172,7 @@ class Stage:
         self,
         points: Sequence[tuple[float, float]],
         width: float,
-        colour: Sequence[float],
+        colour: Colour,
         metres: float,
         *,
         glow: Sequence[float] = (0, 0, 0),
@@ -185,7 +187,7 @@ class Stage:
     def ridge(
         self,
         line: Floats,
-        colour: Sequence[float],
+        colour: Colour,
         metres: float,
         *,
         sun: float = 1.0,
@@ -219,9 +221,9 @@ class Stage:
         lamps = rng.random((rows, columns)) < share_lit
         colours = WINDOW_LIGHTS[rng.integers(len(WINDOW_LIGHTS), size=(rows, columns))]
         dim = rng.uniform(0.35, 1.0, (rows, columns, 1))
+        glass = pick(rng, ((14, 17, 21), (30, 38, 46), (60, 74, 88)))
         if right - left < 2 or bottom - top < 2:
             return
-        glass = pick(rng, ((14, 17, 21), (30, 38, 46), (60, 74, 88)))
         if rows * columns <= 8:  # quicker one by one
             light = (colours * (lamps[..., None] * dim)).astype(np.intp).tolist()
             high, wide = (bottom - top) / rows, (right - left) / columns
@@ -337,7 +339,9 @@ def mast(
     stage.lamps.append(Spot(x + arm, top, foot, metre, power))
 
 
-def sign(stage: Stage, rng: np.random.Generator, x: float, y: float, size: float, far: float) -> None:
+def sign(
+    stage: Stage, rng: np.random.Generator, x: float, y: float, size: float, far: float
+) -> None:
     """Hang up a sign: a lit panel, or tubes bent into strokes."""
     colour = pick(rng, SIGN_LIGHTS)
     if chance(rng, 0.45):
