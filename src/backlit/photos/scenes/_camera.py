@@ -40,7 +40,7 @@ def tilt(image: Bytes, rng: np.random.Generator) -> Bytes:
     turned = Image.fromarray(image).transform(
         (width, height), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
     )
-    return np.asarray(turned)
+    return np.array(turned)
 
 
 def expose(light: Floats, wanted: float, ceiling: float) -> float:
@@ -107,8 +107,7 @@ def _tone(root: Floats, rng: np.random.Generator) -> Floats:
     curve = (255.0 * (black + (white - black) * np.clip(y, 0.0, 1.0))).astype(np.float32)
     root *= np.float32((_STEPS - 1) / 2.0)
     np.clip(root, 0.0, _STEPS - 1, out=root)
-    toned: Floats = curve.take(root.astype(np.intp))
-    return toned
+    return curve.take(root.astype(np.intp), out=root, mode="clip")
 
 
 def colour(picture: Floats, rng: np.random.Generator, *, cast: float) -> Floats:
