@@ -107,7 +107,8 @@ def _tone(root: Floats, rng: np.random.Generator) -> Floats:
     curve = (255.0 * (black + (white - black) * np.clip(y, 0.0, 1.0))).astype(np.float32)
     root *= np.float32((_STEPS - 1) / 2.0)
     np.clip(root, 0.0, _STEPS - 1, out=root)
-    return curve.take(root.astype(np.intp), out=root, mode="clip")
+    curve.take(root.astype(np.intp), out=root, mode="clip")
+    return root
 
 
 def colour(picture: Floats, rng: np.random.Generator, *, cast: float) -> Floats:

@@ -223,6 +223,7 @@ def _mirrored(
     lower = image[:, first:] * (1.0 - len(stretches) * share)
     for stretch in stretches:
         source = np.float32(line) - below * np.float32(stretch) + shake
+        source = np.abs(source)  # above the picture it may go on as it came
         rows = np.clip(source * np.float32(frame.height), 0, frame.height - 1).astype(np.intp)
         lower += share * image[:, rows, frame.columns]
     image[:, first:] = lower
