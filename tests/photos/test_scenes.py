@@ -17,6 +17,7 @@ from backlit.photos.scenes import (
     DAY_WEATHERS,
     NIGHT_WEATHERS,
     PLACES,
+    _blas,
     _raster,
     _render,
     contact_sheet,
@@ -112,16 +113,23 @@ class TestReproducibility:
         np.testing.assert_array_equal(first, render_scene(1, np.random.default_rng(11)))
 
     def test_threads_change_nothing_and_are_given_back(self):
+        def threads():
+            return [library["num_threads"] for library in threadpool_info()]
+
         expected, _ = render_scenes(16, seed=6, size=(80, 60))
-        with threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(4) as pool:
-            threads = [library["num_threads"] for library in threadpool_info()]
-            assert 2 in threads
-            results = list(
-                pool.map(lambda _: render_scenes(16, seed=6, size=(80, 60))[0], range(8))
-            )
-            assert [library["num_threads"] for library in threadpool_info()] == threads
-        for images in results:
-            np.testing.assert_array_equal(images, expected)
+        with threadpool_limits(2, user_api="blas"):
+            before = threads()
+            assert 2 in before
+            with _blas.one_thread():
+                assert 2 not in threads()
+            images, _ = render_scenes(16, seed=6, size=(80, 60))
+            assert threads() == before
+            with ThreadPoolExecutor(4) as pool:
+                jobs = [pool.submit(render_scenes, 16, seed=6, size=(80, 60)) for _ in range(8)]
+                results = [job.result()[0] for job in jobs]
+            assert threads() == before
+        for other in (images, *results):
+            np.testing.assert_array_equal(other, expected)
 
     def test_another_process_gives_the_same_bits(self):
         code = (
