@@ -1,0 +1,1 @@
+"""Files of photographs in, day or night out."""
