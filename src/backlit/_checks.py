@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backlit.errors import CacheError, DTypeError, NonFiniteError, SettingError, ShapeError
+from backlit.names import DEFAULT_LOSS_PARAMETER
 
 #: an array of any library that follows the array API standard
 Array = Any
@@ -361,6 +362,44 @@ def number_or_nan(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         return float("nan")
+
+
+def loss_parameter(function: str, loss: str, parameter: float | None) -> float:
+    """Return a loss's own parameter, checked, or its default.
+
+    Parameters
+    ----------
+    function : str
+        The public function on whose behalf it is checked.
+    loss : str
+        A name of `backlit.names.LOSSES`.
+    parameter : float or None
+        Huber's delta, above 0; the quantile, between 0 and 1; None for the default.
+
+    Returns
+    -------
+    float
+        The parameter; 0 for losses that have none.
+
+    Raises
+    ------
+    SettingError
+        If it lies outside its range, or the loss has none.
+    """
+    if loss not in DEFAULT_LOSS_PARAMETER:
+        if parameter is not None:
+            raise SettingError(f"{function}: loss {loss!r} has no parameter, got {parameter!r}.")
+        return 0.0
+    value = number_or_nan(DEFAULT_LOSS_PARAMETER[loss] if parameter is None else parameter)
+    if loss == "huber" and not 0 < value < float("inf"):
+        raise SettingError(
+            f"{function}: Huber's delta is {parameter!r}, expected a finite number above 0."
+        )
+    if loss == "quantile" and not 0 < value < 1:
+        raise SettingError(
+            f"{function}: the quantile is {parameter!r}, expected a number between 0 and 1."
+        )
+    return value
 
 
 def unpack(function: str, name: str, value: Any, fields: Sequence[str]) -> tuple[Any, ...]:

@@ -20,17 +20,12 @@ from backlit._checks import (
     check_finite,
     check_matrix,
     labels_like,
-    number_or_nan,
+    loss_parameter,
     weights_for,
 )
 from backlit.activations import FUNCTIONS
 from backlit.errors import SettingError
 from backlit.names import loss_name
-
-#: where the Huber loss turns from a parabola into a line, in units of the label
-HUBER_DELTA = 1.0
-#: which quantile the quantile loss estimates
-QUANTILE = 0.5
 
 
 class Loss(NamedTuple):
@@ -163,47 +158,6 @@ FUNCTIONS_OF_LOGITS: dict[str, Loss] = {
     "quantile": Loss(_quantile, _quantile_gradient),
     "poisson": Loss(_poisson, _poisson_gradient),
 }
-
-
-def loss_parameter(function: str, loss: str, parameter: float | None) -> float:
-    """Return a loss's own parameter, checked, or its default.
-
-    Parameters
-    ----------
-    function : str
-        The public function on whose behalf it is checked.
-    loss : str
-        A name of `backlit.names.LOSSES`.
-    parameter : float or None
-        Huber's delta, above 0; the quantile, between 0 and 1; None for the default (1 and 0.5).
-
-    Returns
-    -------
-    float
-        The parameter; 0 for losses that have none.
-
-    Raises
-    ------
-    SettingError
-        If it lies outside its range, or the loss has none.
-    """
-    if loss == "huber":
-        delta = number_or_nan(HUBER_DELTA if parameter is None else parameter)
-        if not 0 < delta < float("inf"):
-            raise SettingError(
-                f"{function}: Huber's delta is {parameter!r}, expected a finite number above 0."
-            )
-        return delta
-    if loss == "quantile":
-        quantile = number_or_nan(QUANTILE if parameter is None else parameter)
-        if not 0 < quantile < 1:
-            raise SettingError(
-                f"{function}: the quantile is {parameter!r}, expected a number between 0 and 1."
-            )
-        return quantile
-    if parameter is not None:
-        raise SettingError(f"{function}: loss {loss!r} has no parameter, got {parameter!r}.")
-    return 0.0
 
 
 def loss_from_logits(ZL: Any, Y: Any, loss: str, *, parameter: float | None = None) -> Array:

@@ -26,6 +26,7 @@ from backlit._checks import (
     check_shape,
     in_dtype_of,
     labels_like,
+    loss_parameter,
     non_negative,
     weights_for,
 )
@@ -39,8 +40,8 @@ from backlit.linear import (
     _linear_input_gradient,
     checked_layer_cache,
 )
-from backlit.losses import FUNCTIONS_OF_LOGITS, loss_parameter
-from backlit.names import DEFAULT_LOSS, LOSSES, layer_activations, loss_name
+from backlit.losses import FUNCTIONS_OF_LOGITS
+from backlit.names import layer_activations, output_and_loss
 
 #: an AL this many units in the last place from sigmoid(Z) is taken for it
 _SAME_SIGMOID = 8
@@ -238,6 +239,10 @@ L_model_forward = model_forward
 L_model_backward = model_backward
 
 
+# a keyword of `model_backward` has the function's name
+_loss_parameter = loss_parameter
+
+
 def _backward(
     function: str,
     dZ: Array,
@@ -281,21 +286,8 @@ def _output_gradient(
     parameter: float | None,
 ) -> Array:
     """Return dZ_L, with no 1/m, for an output activation and the loss that goes with it."""
-    if loss is None:
-        if activation not in DEFAULT_LOSS:
-            raise SettingError(
-                f"{function}: no loss goes with the output activation {activation!r}, expected "
-                f"one of {', '.join(map(repr, DEFAULT_LOSS))}; otherwise hand your own dZL to "
-                "backward_from_logits."
-            )
-        loss = DEFAULT_LOSS[activation]
-    loss = loss_name(function, loss)
-    if LOSSES[loss].output != activation:
-        raise SettingError(
-            f"{function}: loss {loss!r} is defined for the output activation "
-            f"{LOSSES[loss].output!r}, got {activation!r}."
-        )
-    parameter = loss_parameter(function, loss, parameter)
+    _, loss = output_and_loss(function, activation, loss)
+    parameter = _loss_parameter(function, loss, parameter)
     exact = FUNCTIONS_OF_LOGITS[loss].gradient(ZL, Y, parameter)
     if activation == "sigmoid":
         return _where_sigmoid(function, AL, Y, ZL, exact)

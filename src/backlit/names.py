@@ -217,40 +217,6 @@ def loss_name(function: str, name: object) -> str:
 DEFAULT_LOSS_PARAMETER: dict[str, float] = {"huber": 1.0, "quantile": 0.5}
 
 
-def loss_parameter(function: str, loss: str, parameter: float | None) -> float:
-    """Return a loss's own parameter, checked, or its default.
-
-    Parameters
-    ----------
-    function : str
-        The public function on whose behalf it is checked.
-    loss : str
-        A name of `LOSSES`.
-    parameter : float or None
-        Huber's delta, above 0; the quantile, between 0 and 1; None for the default.
-
-    Returns
-    -------
-    float
-        The parameter; 0 for losses that have none.
-
-    Raises
-    ------
-    SettingError
-        If it lies outside its range, or the loss has none.
-    """
-    if loss not in DEFAULT_LOSS_PARAMETER:
-        if parameter is not None:
-            raise SettingError(f"{function}: loss {loss!r} has no parameter, got {parameter!r}.")
-        return 0.0
-    value = DEFAULT_LOSS_PARAMETER[loss] if parameter is None else float(parameter)
-    if loss == "huber" and not 0 < value < float("inf"):
-        raise SettingError(f"{function}: Huber's delta is {value}, expected a number above 0.")
-    if loss == "quantile" and not 0 < value < 1:
-        raise SettingError(f"{function}: the quantile is {value}, expected between 0 and 1.")
-    return value
-
-
 def output_and_loss(function: str, output: str, loss: str | None) -> tuple[str, str]:
     """Return the canonical output activation and the loss that goes with it.
 
@@ -278,7 +244,8 @@ def output_and_loss(function: str, output: str, loss: str | None) -> tuple[str, 
         if output not in DEFAULT_LOSS:
             raise SettingError(
                 f"{function}: no loss goes with the output activation {output!r}, expected one "
-                f"of {', '.join(map(repr, DEFAULT_LOSS))}."
+                f"of {', '.join(map(repr, DEFAULT_LOSS))}; to take any gradient back from the "
+                "logits there is backlit.model.backward_from_logits."
             )
         return output, DEFAULT_LOSS[output]
     loss = loss_name(function, loss)

@@ -1,4 +1,4 @@
-"""Examples as the caller has them -> arrays as the engine reads them, copied only where they must be."""
+"""Examples as the caller has them -> arrays as the engine reads them, copied only if need be."""
 
 from typing import Any, NamedTuple
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from backlit._checks import loss_parameter
 from backlit.errors import DivergenceError, SettingError, ShapeError
-from backlit.names import activation_name, loss_parameter, output_and_loss
+from backlit.names import activation_name, output_and_loss
 from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
 from backlit.training.data import Labels, prepare_inputs, prepare_labels, prepare_weights
 from backlit.training.engine.engine import Engine, Examples
@@ -460,7 +461,7 @@ def _dropout_shares(
 def _split(
     function: str, share: float, labels: Labels, m: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Set aside a share of the rows, of each class alike; return rows to train on and to judge by."""
+    """Set aside a share of the rows, of each class alike; return those to train on, then these."""
     if not isinstance(share, (int, float)) or not 0 < share < 1:
         raise SettingError(
             f"{function}: validation is {share!r}, expected (X, y) or a share between 0 and 1."

@@ -112,7 +112,7 @@ class Loop:
         return total / whole
 
     def _run_steps(self, first: int, count: int) -> float:
-        """Run some of the epoch's steps; return the sum of the losses times the batches' weights."""
+        """Run some of the epoch's steps; return the sum of their losses times their weights."""
         starts = self._starts[first : first + count + 1]
         order = self.rows[starts[0] : starts[-1]]
         done = int(self.engine.state.steps[0])

@@ -115,7 +115,8 @@ class Adam:
         _check_positive("Adam", "epsilon", self.epsilon)
         if not 0 <= self.weight_decay < float("inf"):
             raise SettingError(
-                f"Adam: weight_decay is {self.weight_decay}, expected a finite number of at least 0."
+                f"Adam: weight_decay is {self.weight_decay}, expected a finite number of at "
+                "least 0."
             )
 
     def numbers(self) -> Numbers:

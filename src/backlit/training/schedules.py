@@ -66,7 +66,8 @@ class InverseScaling:
 
     def factors(self, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
         """Return ``1 / (step + 1) ** power``."""
-        return (steps + 1.0) ** -self.power
+        factors: NDArray[np.float64] = np.power(steps + 1.0, -self.power)
+        return factors
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class Cosine:
         rising = (steps + 1.0) / max(warm, 1.0)
         progress = np.clip((steps - warm) / max(total - warm, 1.0), 0.0, 1.0)
         falling = self.final + (1 - self.final) * 0.5 * (1 + np.cos(np.pi * progress))
-        return np.where(steps < warm, np.minimum(rising, 1.0), falling)
+        factors: NDArray[np.float64] = np.where(steps < warm, np.minimum(rising, 1.0), falling)
+        return factors
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""How many threads a fit uses: decided by the work in a step, never by the number of cores alone."""
+"""How many threads a fit uses: the work in a step decides, never the number of cores alone."""
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 
 from backlit.errors import SettingError
 
@@ -53,6 +54,6 @@ def choose_threads(
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise SettingError(f"{function}: threads is {threads!r}, expected an integer above 0.")
         return threads
-    weights = sum(a * b for a, b in zip(layer_dims[:-1], layer_dims[1:], strict=True))
+    weights = sum(a * b for a, b in pairwise(layer_dims))
     work = 3 * weights * batch_size
     return max(1, min(available_cores(), work // WORTH_SHARING))

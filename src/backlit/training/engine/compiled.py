@@ -13,14 +13,17 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.ccallback import CFunc
+from numpy.typing import NDArray
 
 from backlit._version import __version__
-from backlit.training.engine import steps
+from backlit.training.engine import functions, products, steps, units, updates
+from backlit.training.engine.simd import FAST
 
 _lock = threading.Lock()
 
@@ -46,7 +49,7 @@ def _digest() -> str:
     return digest.hexdigest()[:16]
 
 
-class _Locator(_CacheLocator):  # type: ignore[misc]
+class _Locator(_CacheLocator):
     def __init__(self, label: str) -> None:
         self._label = label
 
@@ -60,11 +63,11 @@ class _Locator(_CacheLocator):  # type: ignore[misc]
         return self._label
 
 
-class _EngineCache(FunctionCache):  # type: ignore[misc]
+class _EngineCache(FunctionCache):
     """A cache that lies where `_Locator` says, and reports when it has to compile."""
 
     def __init__(self, py_func: Any, label: str, on_compile: Callable[[], None]) -> None:
-        class Impl(CompileResultCacheImpl):  # type: ignore[misc]
+        class Impl(CompileResultCacheImpl):
             _locator_classes = (type("Locator", (), {"from_function": lambda *_: _Locator(label)}),)
 
         self._impl_class = Impl
@@ -108,6 +111,7 @@ def _signature(dtype: np.dtype[Any]) -> Any:
     return types.void(
         whole,
         whole,
+        wholes,
         record(steps.Net, wholes, wholes, wholes, wholes, whole, doubles),
         record(
             steps.Data,
@@ -127,7 +131,7 @@ def _signature(dtype: np.dtype[Any]) -> Any:
         ),
         record(
             steps.Settings, whole, *([doubles] * 3), types.boolean, *([doubles] * 3), array(doubles)
-        ),  # fmt: skip
+        ),
         record(steps.State, reals, reals, reals, reals, wholes),
         record(
             steps.Work,
@@ -141,38 +145,87 @@ def _signature(dtype: np.dtype[Any]) -> Any:
             wholes,
             wholes,
             reals,
+            reals,
             array(doubles),
             wholes,
-        ),  # fmt: skip
+        ),
         record(steps.Results, array(doubles), array(doubles), reals),
     )
 
 
-_compiled: dict[str, Any] = {}
+#: the units' definitions; only loops without tiles of their own may be rearranged by LLVM
+_UNITS = {
+    "panel": (products.panel, False),
+    "dot_product": (products.dot_product, False),
+    "gather_columns": (products.gather_columns, False),
+    "product": (products.product, False),
+    "weight_gradient": (products.weight_gradient, False),
+    "activate": (functions.activate, True),
+    "differentiate": (functions.differentiate, True),
+    "losses_of_unit": (functions.losses_of_unit, True),
+    "losses_of_classes": (functions.losses_of_classes, True),
+    "losses_of_shares": (functions.losses_of_shares, True),
+    "softmax": (functions.softmax, True),
+    "update": (updates.update, True),
+    "squared_norm": (updates.squared_norm, True),
+}
 
 
-def run_function(dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None) -> Any:
-    """Return the compiled `steps.run` for a floating type.
+class Compiled(NamedTuple):
+    """The compiled engine for one floating type."""
+
+    run: Any
+    addresses: NDArray[np.int64]
+    units: tuple[Any, ...]  # what the addresses belong to
+
+
+_compiled: dict[str, Compiled] = {}
+
+
+def engine_for(dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None) -> Compiled:
+    """Return the compiled engine for a floating type.
 
     Parameters
     ----------
     dtype : dtype
         float32 or float64.
     on_compile : callable, optional
-        Called before a compilation, which takes seconds; not when the cache has it.
+        Called once before a compilation, which takes seconds; not when the cache has it.
 
     Returns
     -------
-    callable
-        ``run(thread, threads, net, data, batches, settings, state, work, results)``, which
-        releases the interpreter's lock.
+    Compiled
+        ``run(thread, threads, addresses, net, data, batches, settings, state, work, results)``,
+        which releases the interpreter's lock, and the addresses that it takes.
     """
-    label = dtype.name
     with _lock:
-        if label not in _compiled:
-            dispatcher = njit(nogil=True, error_model="numpy")(steps.run)
-            dispatcher._cache = _EngineCache(steps.run, label, on_compile or (lambda: None))
-            dispatcher.compile(_signature(dtype).args)
-            dispatcher.disable_compile()
-            _compiled[label] = dispatcher
-        return _compiled[label]
+        if dtype.name not in _compiled:
+            _compiled[dtype.name] = _compile(dtype, on_compile)
+        return _compiled[dtype.name]
+
+
+def _compile(dtype: np.dtype[Any], on_compile: Callable[[], None] | None) -> Compiled:
+    announced = False
+
+    def announce() -> None:
+        nonlocal announced
+        if not announced and on_compile is not None:
+            on_compile()
+        announced = True
+
+    real = types.float32 if dtype == np.float32 else types.float64
+    parts = []
+    for name in units.ORDER:
+        function, fast = _UNITS[name]
+        signature = units.signature_of(name, real)
+        options = {"error_model": "numpy", "fastmath": FAST if fast else False}
+        part = CFunc(function, (signature.args, signature.return_type), {}, options)
+        part._cache = _EngineCache(function, dtype.name, announce)
+        part.compile()
+        parts.append(part)
+    addresses = np.array([part.address for part in parts], np.int64)
+    run = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(steps.run)
+    run._cache = _EngineCache(steps.run, dtype.name, announce)
+    run.compile(_signature(dtype).args)
+    run.disable_compile()
+    return Compiled(run, addresses, tuple(parts))

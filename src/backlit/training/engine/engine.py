@@ -91,7 +91,7 @@ class Engine:
         self.parameters = parameters
         self.dtype = parameters.dtype
         self.threads = threads
-        self._run = compiled.run_function(self.dtype, on_compile)
+        self._run, self._addresses, _ = compiled.engine_for(self.dtype, on_compile)
         dims = np.array(self.layout.layer_dims, np.int64)
         codes = np.array([ACTIVATIONS[name].code for name in activations], np.int64)
         self._net = steps.Net(
@@ -164,6 +164,7 @@ class Engine:
             np.zeros(pitch, np.int64),
             np.zeros(max(pitch, self.threads * int(dims.max())), np.int64),
             _aligned(self.threads * PACK_SIZE, self.dtype),
+            np.zeros(32 * self.threads, self.dtype),
             np.zeros(8 * self.threads, np.float64),
             np.zeros(16, np.int64),
         )
@@ -278,7 +279,9 @@ class Engine:
             mode, _read_only(order, whole), _read_only(starts, whole), rates, random, total_weight
         )
         self._work.sync[:] = 0
-        arguments = (self._net, data, batches, self._settings, self.state, self._work, results)
+        settings, work = self._settings, self._work
+        net, table = self._net, self._addresses
+        arguments = (table, net, data, batches, settings, self.state, work, results)
         if self.threads == 1:
             self._run(0, 1, *arguments)
         else:

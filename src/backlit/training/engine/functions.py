@@ -139,14 +139,12 @@ def softplus(z):
     return max(z, like(z, 0.0)) + log1p_unit(exp_negative(-abs(z)))
 
 
-@kernel(fast=True)
-def activate(code, a, key):
+def activate(code, a, key, n):
     """Overwrite pre-activations `a` by activations, and set `key` to what `differentiate` needs.
 
     `key` is `a` itself where the derivative follows from the activation; gelu and silu, which are
-    not monotone, keep their pre-activations in it.
+    not monotone, keep their pre-activations in it. Both have `n` elements.
     """
-    n = a.size
     if code == RELU:
         for i in range(n):
             a[i] = max(a[i], like(a, 0.0))
@@ -196,10 +194,8 @@ def activate(code, a, key):
             a[i] = math.exp(a[i])
 
 
-@kernel(fast=True)
-def differentiate(code, da, key):
+def differentiate(code, da, key, n):
     """Overwrite gradients `da` by ``dZ = dA * g'(Z)``, with g' from what `activate` kept."""
-    n = da.size
     if code == RELU:
         for i in range(n):
             da[i] = flushed(da[i]) if key[i] > 0 else like(da, 0.0)
@@ -273,92 +269,80 @@ def _one_loss(loss, z, y, parameter):
     return rate - y * z + constant, rate - y
 
 
-@kernel(fast=True)
-def binary_losses(z, y, dz, losses):
-    """The binary cross-entropy of one row, apart, since it is everybody's and vectorises."""
-    for i in range(z.size):
-        value, gradient = _one_loss(BINARY_CROSS_ENTROPY, z[i], y[i], z[i])
-        losses[i] += value
-        dz[i] = gradient
+def losses_of_unit(loss, z, y, dz, losses, n, parameter):
+    """Add one output's losses to `losses`, and write their gradients to `dz`."""
+    if loss == BINARY_CROSS_ENTROPY:  # apart, since it is everybody's and vectorises
+        for i in range(n):
+            value, gradient = _one_loss(BINARY_CROSS_ENTROPY, z[i], y[i], z[i])
+            losses[i] += value
+            dz[i] = gradient
+    else:
+        for i in range(n):
+            value, gradient = _one_loss(loss, z[i], y[i], like(z, parameter))
+            losses[i] += value
+            dz[i] = gradient
 
 
-@kernel()
-def other_losses(loss, z, y, dz, losses, parameter):
-    """Any other loss that takes the outputs one by one."""
-    for i in range(z.size):
-        value, gradient = _one_loss(loss, z[i], y[i], parameter)
-        losses[i] += value
-        dz[i] = gradient
-
-
-@kernel(fast=True)
-def class_losses(work, z, dz, pitch, n_classes, n, classes, losses):
-    """The softmax cross-entropy of whole-number classes, all units of `n` columns at once.
+def losses_of_classes(z, dz, pitch, n_classes, n, classes, losses):
+    """Write the softmax cross-entropies of whole-number classes, and their gradients.
 
     ``loss = log sum_k exp(z_k) - z_class`` and ``dz_k = p_k - [k = class]``, the latter as minus
     the other classes' share, so that a confident network's small gradients keep their digits.
-    `losses` is overwritten.
+    Unit k of example i is at ``k pitch + i``.
     """
-    zero, one = like(work, 0.0), like(work, 1.0)
-    top = work[z : z + n]
+    zero, one = like(z, 0.0), like(z, 1.0)
     for i in range(n):
-        losses[i] = top[i]
+        losses[i] = z[i]
     for k in range(1, n_classes):
-        row = work[z + k * pitch : z + k * pitch + n]
         for i in range(n):
-            losses[i] = max(losses[i], row[i])
+            losses[i] = max(losses[i], z[k * pitch + i])
     for k in range(n_classes):  # dz holds exp(z - max) for now
-        row = work[z + k * pitch : z + k * pitch + n]
-        share = work[dz + k * pitch : dz + k * pitch + n]
         for i in range(n):
-            share[i] = exp_negative(row[i] - losses[i])
+            dz[k * pitch + i] = exp_negative(z[k * pitch + i] - losses[i])
     for i in range(n):
         own = classes[i]
         others = zero
         for k in range(n_classes):
-            others += zero if k == own else work[dz + k * pitch + i]
-        mine = work[dz + own * pitch + i]
-        total = others + mine
+            others += zero if k == own else dz[k * pitch + i]
+        total = others + dz[own * pitch + i]
         scale = one / total
-        losses[i] += math.log(total) - work[z + own * pitch + i]
+        losses[i] += math.log(total) - z[own * pitch + i]
         for k in range(n_classes):
-            place = dz + k * pitch + i
-            work[place] = -others * scale if k == own else work[place] * scale
+            place = k * pitch + i
+            dz[place] = -others * scale if k == own else dz[place] * scale
 
 
-@kernel(fast=True)
-def softmax_losses(work, z, dz, y, pitch, n_classes, n, losses):
-    """The softmax cross-entropy of class probabilities `y`; `losses` is overwritten."""
-    zero = like(work, 0.0)
+def losses_of_shares(z, dz, y, pitch, n_classes, n, losses):
+    """Write the softmax cross-entropies of class probabilities `y`, and their gradients."""
+    zero = like(z, 0.0)
     for i in range(n):
-        top = work[z + i]
+        top = z[i]
         for k in range(1, n_classes):
-            top = max(top, work[z + k * pitch + i])
+            top = max(top, z[k * pitch + i])
         total, mass, dot = zero, zero, zero
         for k in range(n_classes):
-            e = exp_negative(work[z + k * pitch + i] - top)
-            work[dz + k * pitch + i] = e
+            place = k * pitch + i
+            e = exp_negative(z[place] - top)
+            dz[place] = e
             total += e
-            label = work[y + k * pitch + i]
-            mass += label
-            dot += label * (work[z + k * pitch + i] - top)
+            mass += y[place]
+            dot += y[place] * (z[place] - top)
         losses[i] = mass * math.log(total) - dot
         for k in range(n_classes):
-            place = dz + k * pitch + i
-            work[place] = work[place] * (mass / total) - work[y + k * pitch + i]
+            place = k * pitch + i
+            dz[place] = dz[place] * (mass / total) - y[place]
 
 
-@kernel(fast=True)
-def softmax(work, z, pitch, n_classes, n):
+def softmax(z, pitch, n_classes, n):
     """Overwrite `n` columns of logits by probabilities."""
     for i in range(n):
-        top = work[z + i]
+        top = z[i]
         for k in range(1, n_classes):
-            top = max(top, work[z + k * pitch + i])
-        total = like(work, 0.0)
+            top = max(top, z[k * pitch + i])
+        total = like(z, 0.0)
         for k in range(n_classes):
-            e = exp_negative(work[z + k * pitch + i] - top)
-            work[z + k * pitch + i] = e
+            e = exp_negative(z[k * pitch + i] - top)
+            z[k * pitch + i] = e
             total += e
         for k in range(n_classes):
-            work[z + k * pitch + i] /= total
+            z[k * pitch + i] /= total

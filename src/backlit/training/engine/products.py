@@ -10,25 +10,24 @@ Operands that do not fit the first-level cache are copied block by block into a 
 (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008), so that the
 innermost loop reads contiguous memory that stays in the cache.
 
-Every matrix is a view of a flat array: an offset and a distance between rows, in elements. Each
+The public functions are compiled on their own (`units`), so that their many tiles are compiled
+once; `table` holds their addresses.
+
+Every matrix is a pointer, an offset and a distance between rows, in elements. Each
 sum runs over its terms in one order, whatever block it falls into, so that neither the number of
 threads nor the place of an example in its batch changes a bit.
 """
 
 from typing import Any
 
-import numpy as np
-
+from backlit.training.engine import units
 from backlit.training.engine.simd import (
-    ONE,
     TILE_ROWS,
     TILE_VECTORS,
-    ZERO,
     dot_tile,
     kernel,
     lanes,
     outer_tile,
-    read_only,
     transpose_tile,
 )
 
@@ -45,19 +44,14 @@ UNPACKED_SPAN = 1 << 14
 #: a weight gradient of at most so many rows is computed by dot products, without packing
 DOT_ROWS = 4
 
-_ROWS_AT = np.int64(BLOCK_K * BLOCK_COLUMNS)
-_TILE_ROWS = np.int64(TILE_ROWS)
+_ROWS_AT = BLOCK_K * BLOCK_COLUMNS
 
 
-def _panel(vectors: int, masked: bool) -> Any:
-    """Make the loop down the rows of a panel `vectors` vectors wide.
-
-    Row i of S begins at ``s + (i // TILE_ROWS) s_tile + (i % TILE_ROWS) s_row``, so that packed and
-    unpacked rows are read by the same loop.
-    """
+def _rows_of_tiles(vectors: int, masked: bool) -> Any:
+    """Make the loop down the rows of a panel `vectors` vectors wide."""
 
     @kernel()
-    def panel(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b):
+    def rows_of_tiles(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b):
         i = 0
         while i + TILE_ROWS <= M:
             outer_tile(TILE_ROWS, vectors, masked, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v,
@@ -78,11 +72,27 @@ def _panel(vectors: int, masked: bool) -> Any:
             outer_tile(1, vectors, masked, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K,
                        valid, start, B, b + i)  # fmt: skip
 
-    return panel
+    return rows_of_tiles
 
 
-_panel_1, _panel_2, _panel_3 = (_panel(count, False) for count in (1, 2, 3))
-_panel_tail = _panel(1, True)
+_one_vector, _two_vectors, _three_vectors = (_rows_of_tiles(count, False) for count in (1, 2, 3))
+_part_of_vector = _rows_of_tiles(1, True)
+
+
+def panel(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, vectors, K, valid, start, B, b):
+    """Compute a panel of C = S V + start: M rows, `vectors` vectors wide.
+
+    Row i of S begins at ``s + (i // TILE_ROWS) s_tile + (i % TILE_ROWS) s_row``, so that packed and
+    unpacked rows are read by the same loop. With no vectors, it is `valid` columns wide.
+    """
+    if vectors == 3:
+        _three_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+    elif vectors == 2:
+        _two_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+    elif vectors == 1:
+        _one_vector(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+    else:
+        _part_of_vector(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
 
 
 @kernel()
@@ -93,43 +103,30 @@ def _panel_width(left):
 
 
 @kernel()
-def _run_panel(width, C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, start, B, b):
-    if width == 3:
-        _panel_3(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, ZERO, start, B, b)
-    elif width == 2:
-        _panel_2(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, ZERO, start, B, b)
-    else:
-        _panel_1(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, ZERO, start, B, b)
-
-
-@kernel()
 def _pack_rows(pack, S, s, s_k, M, K):
-    """Copy rows that lie side by side (s_row = 1) so that a tile's rows are contiguous for each k."""
+    """Copy rows that lie side by side (s_row = 1), those of a tile contiguous for each k."""
     for i0 in range(0, M, TILE_ROWS):
         rows = min(TILE_ROWS, M - i0)
         target = _ROWS_AT + i0 * K
         for k in range(K):
-            source = S[s + k * s_k + i0 : s + k * s_k + i0 + rows]
-            packed = pack[target + k * TILE_ROWS : target + k * TILE_ROWS + rows]
+            at, to = s + k * s_k + i0, target + k * TILE_ROWS
             for x in range(rows):
-                packed[x] = source[x]
+                pack[to + x] = S[at + x]
 
 
-@kernel()
-def product(C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, pack):
+def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, pack):
     """Compute C (M, N) = S (M, K) @ V (K, N), plus the bias ``B[b + i]`` of each row if `bias`.
 
     N is a multiple of the vector's lanes. ``S[i, k]`` lies at ``s + i s_row + k s_k``.
     """
     L = lanes(C)
-    packed_ro = read_only(pack)
     first = 1 if bias else 0
     if K * ldv <= UNPACKED_SPAN or M <= TILE_ROWS:
         j = 0
         while j < N:
             width = _panel_width((N - j) // L)
-            _run_panel(width, C, c + j, ldc, S, s, TILE_ROWS * s_row, s_row, s_k, V, v + j, ldv,
-                       M, K, first, B, b)  # fmt: skip
+            units.panel(table, C, c + j, ldc, S, s, TILE_ROWS * s_row, s_row, s_k, V, v + j, ldv, M,
+                        width, K, 0, first, B, b)  # fmt: skip
             j += width * L
         return
     for j0 in range(0, N, BLOCK_COLUMNS):
@@ -141,10 +138,9 @@ def product(C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, pack):
                 width = _panel_width((columns - j) // L) * L
                 for k in range(depth):
                     at = v + (k0 + k) * ldv + j0 + j
-                    source = V[at : at + width]
-                    packed = pack[j * depth + k * width : j * depth + (k + 1) * width]
+                    to = j * depth + k * width
                     for x in range(width):
-                        packed[x] = source[x]
+                        pack[to + x] = V[at + x]
                 j += width
             start = first if k0 == 0 else 2
             for i0 in range(0, M, BLOCK_ROWS):
@@ -157,17 +153,16 @@ def product(C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, pack):
                     width = _panel_width((columns - j) // L)
                     to = c + i0 * ldc + j0 + j
                     if s_row == 1:
-                        _run_panel(width, C, to, ldc, packed_ro, _ROWS_AT, TILE_ROWS * depth, ONE,
-                                   _TILE_ROWS, packed_ro, j * depth, width * L, rows, depth, start, B,
-                                   b + i0)  # fmt: skip
+                        units.panel(table, C, to, ldc, pack, _ROWS_AT, TILE_ROWS * depth, 1,
+                                    TILE_ROWS, pack, j * depth, width * L, rows, width, depth, 0,
+                                    start, B, b + i0)  # fmt: skip
                     else:
-                        _run_panel(width, C, to, ldc, S, at, TILE_ROWS * s_row, s_row, s_k, packed_ro,
-                                   j * depth, width * L, rows, depth, start, B,
-                                   b + i0)  # fmt: skip
+                        units.panel(table, C, to, ldc, S, at, TILE_ROWS * s_row, s_row, s_k, pack,
+                                    j * depth, width * L, rows, width, depth, 0, start, B,
+                                    b + i0)  # fmt: skip
                     j += width * L
 
 
-@kernel()
 def gather_columns(T, t, ldt, V, places, p, v, count, columns):
     """Transpose rows into columns: ``T[t + k ldt + j] = V[places[p + j] + v + k]``.
 
@@ -192,7 +187,6 @@ def gather_columns(T, t, ldt, V, places, p, v, count, columns):
         j += 1
 
 
-@kernel()
 def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, start, B, b):
     """Compute ``C[i, j] = sum_k S[i, k] V[places[p + j] + k]`` along contiguous rows of both.
 
@@ -223,8 +217,7 @@ def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, start, B,
         j += 4 if wide else 1
 
 
-@kernel()
-def weight_gradient(C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N, K, add, pack):
+def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N, K, add, pack):
     """Compute the weight gradient C (M, N) = S (M, K) @ V, K being the examples.
 
     Where the examples are V's rows (`by_rows`: the first layer, straight from the rows of X),
@@ -232,10 +225,9 @@ def weight_gradient(C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N, K, add
     at ``places[p + j] + k``. With `add`, it is added to what C holds.
     """
     L = lanes(C)
-    packed_ro = read_only(pack)
     first = 2 if add else 0
     if not by_rows and M <= DOT_ROWS:
-        dot_product(C, c, ldc, ONE, S, s, lds, V, places, p, M, N, K, first, S, ZERO)
+        units.dot_product(table, C, c, ldc, 1, S, s, lds, V, places, p, M, N, K, first, S, 0)
         return
     for j0 in range(0, N, BLOCK_COLUMNS):
         columns = min(BLOCK_COLUMNS, N - j0)
@@ -246,14 +238,13 @@ def weight_gradient(C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N, K, add
             if by_rows:
                 for k in range(depth):
                     at = places[p + k0 + k] + v + j0
-                    source = V[at : at + columns]
-                    packed = pack[k * padded : (k + 1) * padded]
+                    to = k * padded
                     for x in range(columns):
-                        packed[x] = source[x]
+                        pack[to + x] = V[at + x]
                     for x in range(columns, padded):
-                        packed[x] = 0
+                        pack[to + x] = 0
             else:
-                gather_columns(pack, ZERO, padded, V, places, p + j0, k0, columns, depth)
+                units.gather_columns(table, pack, 0, padded, V, places, p + j0, k0, columns, depth)
                 for k in range(depth):
                     for x in range(columns, padded):
                         pack[k * padded + x] = 0
@@ -262,10 +253,10 @@ def weight_gradient(C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N, K, add
             j = 0
             while j < whole:
                 width = _panel_width(whole - j)
-                _run_panel(width, C, c + j0 + j * L, ldc, S, s + k0, TILE_ROWS * lds, lds, ONE,
-                           packed_ro, j * L, padded, M, depth, start, S, ZERO)  # fmt: skip
+                units.panel(table, C, c + j0 + j * L, ldc, S, s + k0, TILE_ROWS * lds, lds, 1, pack,
+                            j * L, padded, M, width, depth, 0, start, S, 0)  # fmt: skip
                 j += width
             if whole < vectors:
-                _panel_tail(C, c + j0 + whole * L, ldc, S, s + k0, TILE_ROWS * lds, lds, ONE,
-                            packed_ro, whole * L, padded, M, depth, columns - whole * L, start, S,
-                            ZERO)  # fmt: skip
+                units.panel(table, C, c + j0 + whole * L, ldc, S, s + k0, TILE_ROWS * lds, lds, 1,
+                            pack, whole * L, padded, M, 0, depth, columns - whole * L, start, S,
+                            0)  # fmt: skip

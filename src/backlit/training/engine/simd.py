@@ -6,7 +6,8 @@ here say what is meant, with LLVM's own vector types, which every processor can 
 `dot_tile` and `transpose_tile`. The width of a vector and the shape of the tiles follow from the
 processor.
 
-All arrays are one-dimensional; places in them are offsets in elements. Nothing is checked here.
+Memory is addressed by pointers and offsets in elements; `pointer` makes a pointer of an array.
+Nothing is checked here.
 """
 
 from typing import Any
@@ -73,9 +74,6 @@ class _Vectors:
         self.type = ir.VectorType(self.element, self.lanes)
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
 
-    def data(self, array_type: Any, array: Any) -> Any:
-        return self.context.make_array(array_type)(self.context, self.builder, array).data
-
     def offset(self, base: Any, step: Any, count: int) -> Any:
         """Return base + count * step."""
         if count == 0:
@@ -83,7 +81,8 @@ class _Vectors:
         return self.builder.add(base, self.builder.mul(step, _int(count)))
 
     def _pointer(self, data: Any, offset: Any) -> Any:
-        return self.builder.bitcast(self.builder.gep(data, [offset]), self.type.as_pointer())
+        place = self.builder.gep(data, [offset], source_etype=self.element)
+        return self.builder.bitcast(place, self.type.as_pointer())
 
     def load(self, data: Any, offset: Any) -> Any:
         pointer = self._pointer(data, offset)
@@ -98,7 +97,8 @@ class _Vectors:
         return self.shuffle(first, first, [0] * self.lanes)
 
     def load_scalar(self, data: Any, offset: Any) -> Any:
-        return self.builder.load(self.builder.gep(data, [offset]), typ=self.element)
+        place = self.builder.gep(data, [offset], source_etype=self.element)
+        return self.builder.load(place, typ=self.element)
 
     def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
         mask = ir.Constant(ir.VectorType(_LANE, len(lanes)), lanes)
@@ -143,14 +143,35 @@ class _Vectors:
 
 
 @intrinsic
-def lanes(typing_context: Any, array: Any) -> Any:
-    """Return how many elements of an array's type fit in a vector, as a constant."""
-    count = VECTOR_BYTES // (array.dtype.bitwidth // 8)
+def pointer(typing_context: Any, array: Any) -> Any:
+    """Return a pointer to an array's first element; the array must outlive it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.make_array(array)(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def shifted(typing_context: Any, place: Any, offset: Any) -> Any:
+    """Return a pointer some elements further on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = context.get_data_type(place.dtype)
+        return builder.gep(args[0], [args[1]], source_etype=element)
+
+    return place(place, types.intp), codegen
+
+
+@intrinsic
+def lanes(typing_context: Any, place: Any) -> Any:
+    """Return how many elements of a pointer's type fit in a vector, as a constant."""
+    count = VECTOR_BYTES // (place.dtype.bitwidth // 8)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.get_constant(types.intp, count)
 
-    return types.intp(array), codegen
+    return types.intp(place), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -159,7 +180,7 @@ def like(typing_context: Any, value: Any, constant: Any) -> Any:
 
     Numba computes float32 with a float64 literal in float64, which halves the vectors.
     """
-    target = value.dtype if isinstance(value, types.Array) else value
+    target = getattr(value, "dtype", value)
     source = constant.literal_type if isinstance(constant, types.Literal) else constant
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -168,18 +189,6 @@ def like(typing_context: Any, value: Any, constant: Any) -> Any:
         return context.cast(builder, args[1], source, target)
 
     return target(value, constant), codegen
-
-
-@intrinsic
-def read_only(typing_context: Any, array: Any) -> Any:
-    """Return an array under its read-only type, so that one compilation serves both."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if context.enable_nrt:
-            context.nrt.incref(builder, array, args[0])
-        return args[0]
-
-    return array.copy(readonly=True)(array), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -220,10 +229,9 @@ def outer_tile(
     )  # fmt: skip
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (_, _, _, C_, c, ldc, S_, s, s_row, s_k, V_, v, ldv, K, valid, start, B_, b) = args
+        (_, _, _, C_data, c, ldc, S_data, s, s_row, s_k, V_data, v, ldv, K, valid, start, B_data,
+         b) = args  # fmt: skip
         x = _Vectors(context, builder, element)
-        C_data, S_data = x.data(C, C_), x.data(S, S_)
-        V_data, B_data = x.data(V, V_), x.data(B, B_)
         accumulators = [[x.variable() for _ in range(n_vectors)] for _ in range(n_rows)]
         places = [
             [x.offset(builder.add(c, _int(j * x.lanes)), ldc, i) for j in range(n_vectors)]
@@ -293,20 +301,18 @@ def _transposed(x: _Vectors, rows: list[Any]) -> list[Any]:
 def transpose_tile(
     typing_context: Any, target: Any, t: Any, ldt: Any, source: Any, places: Any, p: Any, k: Any
 ) -> Any:
-    """Transpose a square, one vector's lanes wide: ``target[t + i ldt + j] = source[row j, k + i]``.
+    """Transpose a square of vectors: ``target[t + i ldt + j] = source[row j, k + i]``.
 
     Row j of the source begins at ``places[p + j]``, so that rows may lie anywhere.
     """
     signature = types.void(target, types.intp, types.intp, source, places, types.intp, types.intp)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        target_, t, ldt, source_, places_, p, k = args
+        target_data, t, ldt, source_data, place_data, p, k = args
         x = _Vectors(context, builder, target.dtype)
-        target_data, source_data = x.data(target, target_), x.data(source, source_)
-        place_data = x.data(places, places_)
         rows = []
         for j in range(x.lanes):
-            pointer = builder.gep(place_data, [builder.add(p, _int(j))])
+            pointer = builder.gep(place_data, [builder.add(p, _int(j))], source_etype=_INT)
             place = builder.load(pointer, typ=_INT)
             rows.append(x.load(source_data, builder.add(place, k)))
         for i, row in enumerate(_transposed(x, rows)):
@@ -351,10 +357,9 @@ def dot_tile(
     )  # fmt: skip
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (_, _, C_, c, ldc, c_column, S_, s, lds, V_, places_, p, v, K, start, B_, b) = args
+        (_, _, C_data, c, ldc, c_column, S_data, s, lds, V_data, place_data, p, v, K, start,
+         B_data, b) = args  # fmt: skip
         x = _Vectors(context, builder, element)
-        C_data, S_data, V_data = x.data(C, C_), x.data(S, S_), x.data(V, V_)
-        B_data, place_data = x.data(B, B_), x.data(places, places_)
         accumulators = [[x.variable() for _ in range(n_columns)] for _ in range(n_rows)]
         for row in accumulators:
             for accumulator in row:
@@ -362,7 +367,7 @@ def dot_tile(
         s_rows = [x.offset(s, lds, i) for i in range(n_rows)]
         v_rows = []
         for j in range(n_columns):
-            pointer = builder.gep(place_data, [builder.add(p, _int(j))])
+            pointer = builder.gep(place_data, [builder.add(p, _int(j))], source_etype=_INT)
             v_rows.append(builder.add(v, builder.load(pointer, typ=_INT)))
 
         def accumulate(load: Any) -> None:
@@ -385,13 +390,13 @@ def dot_tile(
             for j, accumulator in enumerate(row):
                 total = _sum_of_lanes(x, builder.load(accumulator))
                 place = builder.add(x.offset(c, ldc, i), builder.mul(c_column, _int(j)))
-                pointer = builder.gep(C_data, [place])
+                pointer = builder.gep(C_data, [place], source_etype=x.element)
                 slot = cgutils.alloca_once_value(builder, total)
                 with builder.if_then(builder.icmp_signed("==", start, _int(1))):
                     bias = x.load_scalar(B_data, builder.add(b, _int(i)))
                     builder.store(builder.fadd(total, bias), slot)
                 with builder.if_then(builder.icmp_signed("==", start, _int(2))):
-                    builder.store(builder.fadd(total, builder.load(pointer)), slot)
+                    builder.store(builder.fadd(total, builder.load(pointer, typ=x.element)), slot)
                 builder.store(builder.load(slot), pointer)
         return context.get_dummy_value()
 

@@ -9,35 +9,17 @@ thread. After a barrier the weight gradients and the update are split by the par
 another the next step begins. No sum is split, so that the number of threads changes no bit.
 """
 
+import math
 import sys
 from typing import Any, NamedTuple
 
 from numba.core import types
 
-from backlit.training.engine.functions import (
-    BINARY_CROSS_ENTROPY,
-    CROSS_ENTROPY,
-    GELU,
-    SILU,
-    SOFTMAX,
-    activate,
-    binary_losses,
-    class_losses,
-    differentiate,
-    other_losses,
-    softmax,
-    softmax_losses,
-)
-from backlit.training.engine.products import (
-    PACK_SIZE,
-    dot_product,
-    gather_columns,
-    product,
-    weight_gradient,
-)
+from backlit.training.engine import units
+from backlit.training.engine.functions import CROSS_ENTROPY, GELU, SILU, SOFTMAX
+from backlit.training.engine.products import PACK_SIZE
 from backlit.training.engine.simd import (
     NO,
-    ONE,
     YES,
     ZERO,
     atomic_add,
@@ -45,9 +27,21 @@ from backlit.training.engine.simd import (
     kernel,
     lanes,
     like,
-    read_only,
+    pointer,
+    shifted,
 )
-from backlit.training.engine.updates import clip_scale, squared_norm, update
+from backlit.training.engine.updates import (
+    ADAM,
+    BETA1,
+    BETA2,
+    EPSILON,
+    KEEP,
+    PENALTY,
+    REST1,
+    REST2,
+    SCALE,
+    STEP,
+)
 
 #: what a call does with its batches
 TRAIN, GRADIENT, FORWARD = range(3)
@@ -73,7 +67,7 @@ class Net(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The examples: X flat, in rows; classes or targets, and weights, each empty if there is none."""
+    """The examples: X in flat rows; classes or targets, and weights, each empty if absent."""
 
     X: Any
     classes: Any
@@ -134,12 +128,13 @@ class Work(NamedTuple):
     places: Any
     rows: Any
     pack: Any
+    numbers: Any
     partial: Any
     sync: Any
 
 
 class Results(NamedTuple):
-    """A batch's mean loss and penalty; in FORWARD mode the outputs, in rows as the order has them."""
+    """Each batch's mean loss and penalty; in FORWARD mode the outputs, in rows, in the order."""
 
     losses: Any
     penalties: Any
@@ -173,79 +168,63 @@ def _span(n, thread, threads):
 
 
 @kernel()
-def row_pitch(array, m):
+def row_pitch(buffer, m):
     """Return the distance between rows of m examples: whole vectors, and no power of two.
 
     Rows a power of two apart fall into the same few places of the cache.
     """
-    L = lanes(array)
+    L = lanes(buffer)
     width = (m + L - 1) // L * L
     return width + L if width % (16 * L) == 0 else width
 
 
 @kernel()
-def _drop(a, random, threshold, scale):
+def _drop_rows(buffer, at, pitch, n_units, c0, stop, m, random, place, share):
     """Multiply by the dropout mask: dropped where the random number is below the threshold."""
-    for i in range(a.size):
-        a[i] = like(a, 0.0) if random[i] < threshold else a[i] * scale
-
-
-@kernel()
-def _drop_rows(buffer, at, pitch, n_units, c0, c1, m, random, place, share):
-    threshold = int(round(share * 65536.0))
+    threshold = int(round(share * 65536.0))  # noqa: RUF046 (Numba's round returns a float)
     scale = like(buffer, 65536.0 / (65536.0 - threshold))
-    stop = min(c1, m)
-    if stop <= c0:
-        return
     for unit in range(n_units):
-        row = at + unit * pitch
-        drawn = place + unit * m
-        _drop(buffer[row + c0 : row + stop], random[drawn + c0 : drawn + stop], threshold, scale)
+        row, drawn = at + unit * pitch, place + unit * m
+        for j in range(c0, stop):
+            dropped = random[drawn + j] < threshold
+            buffer[row + j] = like(buffer, 0.0) if dropped else buffer[row + j] * scale
 
 
 @kernel()
-def _activate_rows(code, buffer, a, key, pitch, n_units, c0, c1, whole, separate):
-    if whole:
-        _activate_one(code, buffer, a, key, n_units * pitch, separate)
-    else:
-        for unit in range(n_units):
-            at = unit * pitch + c0
-            _activate_one(code, buffer, a + at, key + at, c1 - c0, separate)
+def _activate_rows(table, code, buffer, a, key, pitch, n_units, c0, c1, threads):
+    """Apply an activation to columns c0..c1 of a layer, in one go if they are all columns."""
+    rows, n = (1, n_units * pitch) if threads == 1 else (n_units, c1 - c0)
+    begin = 0 if threads == 1 else c0
+    for row in range(rows):
+        at = row * pitch + begin
+        units.activate(table, code, shifted(buffer, a + at), shifted(buffer, key + at), n)
+        if key != a and code not in (GELU, SILU):
+            for i in range(at, at + n):
+                buffer[key + i] = buffer[a + i]
 
 
 @kernel()
-def _activate_one(code, buffer, a, key, n, separate):
-    values, kept = buffer[a : a + n], buffer[key : key + n]
-    activate(code, values, kept)
-    if separate and code not in (GELU, SILU):
-        for i in range(n):
-            kept[i] = values[i]
-
-
-@kernel()
-def _differentiate_rows(code, buffer, dz, key, pitch, n_units, c0, c1, whole):
-    if whole:
-        n = n_units * pitch
-        differentiate(code, buffer[dz : dz + n], buffer[key : key + n])
-    else:
-        for unit in range(n_units):
-            at = unit * pitch + c0
-            differentiate(
-                code,
-                buffer[dz + at : dz + at + c1 - c0],
-                buffer[key + at : key + at + c1 - c0],
-            )
+def _differentiate_rows(table, code, buffer, dz, key, pitch, n_units, c0, c1, threads):
+    rows, n = (1, n_units * pitch) if threads == 1 else (n_units, c1 - c0)
+    begin = 0 if threads == 1 else c0
+    for row in range(rows):
+        at = row * pitch + begin
+        units.differentiate(table, code, shifted(buffer, dz + at), shifted(buffer, key + at), n)
 
 
 @kernel()
 def _labels(net, data, work, order, begin, pitch, c0, stop):
     """Gather the labels and weights of columns c0..stop into the work buffer."""
     n_out = net.dims[-1]
-    buffer = work.buffer
-    if data.classes.size and net.loss != CROSS_ENTROPY:
-        for j in range(c0, stop):
-            buffer[work.y + j] = data.classes[order[begin + j]]
-    elif data.targets.size:
+    buffer = pointer(work.buffer)
+    if data.classes.size:
+        if net.loss == CROSS_ENTROPY:
+            for j in range(c0, stop):
+                work.rows[j] = data.classes[order[begin + j]]
+        else:
+            for j in range(c0, stop):
+                buffer[work.y + j] = data.classes[order[begin + j]]
+    else:
         for j in range(c0, stop):
             row = order[begin + j] * n_out
             for unit in range(n_out):
@@ -256,98 +235,87 @@ def _labels(net, data, work, order, begin, pitch, c0, stop):
 
 
 @kernel()
-def _loss_and_gradient(net, data, work, order, begin, pitch, c0, stop, total_weight):
+def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
     """Compute losses and dZ_L of columns c0..stop; dZ carries ``w_i / sum w`` from here on."""
-    n_layers = net.activations.size
-    n_out = net.dims[-1]
-    n = stop - c0
-    buffer = work.buffer
+    n_layers, n_out, n = net.activations.size, net.dims[-1], stop - c0
+    buffer = pointer(work.buffer)
     z, dz = work.a[n_layers] + c0, work.dz[n_layers] + c0
-    losses = buffer[work.losses + c0 : work.losses + stop]
+    losses = shifted(buffer, work.losses + c0)
     if net.loss == CROSS_ENTROPY:
         if data.classes.size:
-            classes = work.rows[: work.rows.size]
-            own = classes[c0:stop]
-            for j in range(n):
-                own[j] = data.classes[order[begin + c0 + j]]
-            class_losses(buffer, z, dz, pitch, n_out, n, own, losses)
+            classes = shifted(pointer(work.rows), c0)
+            units.losses_of_classes(table, shifted(buffer, z), shifted(buffer, dz), pitch, n_out, n,
+                                    classes, losses)  # fmt: skip
         else:
-            softmax_losses(buffer, z, dz, work.y + c0, pitch, n_out, n, losses)
+            units.losses_of_shares(table, shifted(buffer, z), shifted(buffer, dz),
+                                   shifted(buffer, work.y + c0), pitch, n_out, n,
+                                   losses)  # fmt: skip
     else:
         for j in range(n):
             losses[j] = 0
         for unit in range(n_out):
             at = unit * pitch
-            logits, labels = (
-                buffer[z + at : z + at + n],
-                buffer[work.y + at + c0 : work.y + at + stop],
-            )
-            gradient = buffer[dz + at : dz + at + n]
-            if net.loss == BINARY_CROSS_ENTROPY:
-                binary_losses(logits, labels, gradient, losses)
-            else:
-                parameter = like(buffer, net.loss_parameter)
-                other_losses(net.loss, logits, labels, gradient, losses, parameter)
+            units.losses_of_unit(table, net.loss, shifted(buffer, z + at),
+                                 shifted(buffer, work.y + c0 + at), shifted(buffer, dz + at),
+                                 losses, n, net.loss_parameter)  # fmt: skip
     weighted = data.sample_weight.size > 0
     share = like(buffer, 1.0 / total_weight)
-    weights = buffer[work.weights + c0 : work.weights + stop]
+    weights = work.weights + c0
     if weighted:
         for j in range(n):
-            losses[j] *= weights[j]
+            losses[j] *= buffer[weights + j]
     for unit in range(n_out):
-        row = buffer[dz + unit * pitch : dz + unit * pitch + n]
+        row = dz + unit * pitch
         for j in range(n):
-            row[j] *= share
+            buffer[row + j] *= share
         if weighted:
             for j in range(n):
-                row[j] *= weights[j]
+                buffer[row + j] *= buffer[weights + j]
 
 
 @kernel()
-def _forward(net, data, state, settings, work, pack, begin, m, pitch, c0, c1, threads, random_at,
-             batches):  # fmt: skip
+def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0, c1, threads,
+             random_at, batches):  # fmt: skip
     """Run columns c0..c1 of a batch forward; the logits end in the last layer's A."""
-    buffer = work.buffer
-    reading = read_only(buffer)
-    parameters = read_only(state.parameters)
+    buffer, parameters = pointer(work.buffer), pointer(state.parameters)
     n_layers = net.activations.size
     n0, n1 = net.dims[0], net.dims[1]
     stop = min(c1, m)
     for j in range(c0, stop):
         work.places[j] = batches.order[begin + j] * n0
-    places = read_only(work.places)
+    places, X = pointer(work.places), pointer(data.X)
     if n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
         if stop > c0:
-            dot_product(buffer, work.a[1] + c0, pitch, ONE, parameters, net.weights[0], n0, data.X,
-                        places, c0, n1, stop - c0, n0, ONE, parameters, net.biases[0])  # fmt: skip
+            units.dot_product(table, buffer, work.a[1] + c0, pitch, 1, parameters, net.weights[0],
+                              n0, X, places, c0, n1, stop - c0, n0, 1, parameters,
+                              net.biases[0])  # fmt: skip
     else:
         if stop > c0:
-            gather_columns(buffer, work.a[0] + c0, pitch, data.X, places, c0, ZERO, stop - c0, n0)
-        product(buffer, work.a[1] + c0, pitch, parameters, net.weights[0], n0, ONE, reading,
-                work.a[0] + c0, pitch, n1, c1 - c0, n0, YES, parameters, net.biases[0],
-                pack)  # fmt: skip
+            units.gather_columns(
+                table, buffer, work.a[0] + c0, pitch, X, places, c0, 0, stop - c0, n0
+            )
+        units.product(table, table, buffer, work.a[1] + c0, pitch, parameters, net.weights[0], n0,
+                      1, buffer, work.a[0] + c0, pitch, n1, c1 - c0, n0, 1, parameters,
+                      net.biases[0], pack)  # fmt: skip
     for l in range(1, n_layers):
         n_units = net.dims[l]
-        drops = settings.dropout.size > 0 and settings.dropout[l - 1] > 0
-        drops = drops and batches.mode != FORWARD
-        _activate_rows(net.activations[l - 1], buffer, work.a[l], work.key[l], pitch, n_units, c0,
-                       c1, threads == 1, work.key[l] != work.a[l])  # fmt: skip
-        if drops:
-            _drop_rows(buffer, work.a[l], pitch, n_units, c0, c1, m, batches.random, random_at,
-                       settings.dropout[l - 1])  # fmt: skip
+        _activate_rows(table, net.activations[l - 1], buffer, work.a[l], work.key[l], pitch,
+                       n_units, c0, c1, threads)  # fmt: skip
         if settings.dropout.size:
+            if settings.dropout[l - 1] > 0 and batches.mode != FORWARD:
+                _drop_rows(buffer, work.a[l], pitch, n_units, c0, stop, m, batches.random,
+                           random_at, settings.dropout[l - 1])  # fmt: skip
             random_at += n_units * m
-        product(buffer, work.a[l + 1] + c0, pitch, parameters, net.weights[l], n_units, ONE, reading,
-                work.a[l] + c0, pitch, net.dims[l + 1], c1 - c0, n_units, YES, parameters,
-                net.biases[l], pack)  # fmt: skip
+        units.product(table, table, buffer, work.a[l + 1] + c0, pitch, parameters, net.weights[l],
+                      n_units, 1, buffer, work.a[l] + c0, pitch, net.dims[l + 1], c1 - c0, n_units,
+                      1, parameters, net.biases[l], pack)  # fmt: skip
 
 
 @kernel()
-def _backward(net, state, settings, work, pack, m, pitch, c0, c1, threads, random_at, batches):
+def _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads, random_at,
+              batches):  # fmt: skip
     """Take dZ of columns c0..c1 back from the last layer to the first."""
-    buffer = work.buffer
-    reading = read_only(buffer)
-    parameters = read_only(state.parameters)
+    buffer, parameters = pointer(work.buffer), pointer(state.parameters)
     n_layers = net.activations.size
     if settings.dropout.size:
         for l in range(1, n_layers):
@@ -355,16 +323,16 @@ def _backward(net, state, settings, work, pack, m, pitch, c0, c1, threads, rando
     for l in range(n_layers, 1, -1):
         n_units, n_prev = net.dims[l], net.dims[l - 1]
         # forward was Z = W @ A_prev + b, so now dA_prev = W.T @ dZ
-        product(buffer, work.dz[l - 1] + c0, pitch, parameters, net.weights[l - 1], ONE, n_prev,
-                reading, work.dz[l] + c0, pitch, n_prev, c1 - c0, n_units, NO, parameters, ZERO,
-                pack)  # fmt: skip
+        units.product(table, table, buffer, work.dz[l - 1] + c0, pitch, parameters,
+                      net.weights[l - 1], 1, n_prev, buffer, work.dz[l] + c0, pitch, n_prev,
+                      c1 - c0, n_units, 0, parameters, 0, pack)  # fmt: skip
         if settings.dropout.size:
             random_at -= n_prev * m
             if settings.dropout[l - 2] > 0:
-                _drop_rows(buffer, work.dz[l - 1], pitch, n_prev, c0, c1, m, batches.random,
-                           random_at, settings.dropout[l - 2])  # fmt: skip
-        _differentiate_rows(net.activations[l - 2], buffer, work.dz[l - 1], work.key[l - 1], pitch,
-                            n_prev, c0, c1, threads == 1)  # fmt: skip
+                _drop_rows(buffer, work.dz[l - 1], pitch, n_prev, c0, min(c1, m), m,
+                           batches.random, random_at, settings.dropout[l - 2])  # fmt: skip
+        _differentiate_rows(table, net.activations[l - 2], buffer, work.dz[l - 1],
+                            work.key[l - 1], pitch, n_prev, c0, c1, threads)  # fmt: skip
 
 
 @kernel()
@@ -379,102 +347,166 @@ def _share_of_layer(L, n_units, n_prev, thread, threads):
 
 
 @kernel(fast=True)
-def _sum(row):
-    total = like(row, 0.0)
-    for i in range(row.size):
-        total += row[i]
+def _sum(buffer, begin, n):
+    total = like(buffer, 0.0)
+    for i in range(begin, begin + n):
+        total += buffer[i]
     return total
 
 
 @kernel()
-def _layer_gradient(net, data, state, work, pack, l, m, pitch, thread, threads, add):
+def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, threads, add):
     """Compute this thread's share of layer l's dW and db."""
-    buffer = work.buffer
+    buffer, gradient = pointer(work.buffer), pointer(state.gradient)
     n_units, n_prev = net.dims[l], net.dims[l - 1]
     r0, r1, k0, k1 = _share_of_layer(lanes(buffer), n_units, n_prev, thread, threads)
     if r1 > r0 and k1 > k0:
         target = net.weights[l - 1] + r0 * n_prev + k0
         dz = work.dz[l] + r0 * pitch
-        if l == 1:
-            weight_gradient(state.gradient, target, n_prev, read_only(buffer), dz, pitch, data.X,
-                            k0, read_only(work.places), ZERO, YES, r1 - r0, k1 - k0, m, add,
-                            pack)  # fmt: skip
-        else:
+        X, places, v = pointer(data.X), pointer(work.places), k0
+        if l > 1:
             base = thread * (work.rows.size // threads)
-            rows = work.rows[base : base + k1 - k0]
             for k in range(k1 - k0):
-                rows[k] = work.a[l - 1] + (k0 + k) * pitch
-            weight_gradient(state.gradient, target, n_prev, read_only(buffer), dz, pitch,
-                            read_only(buffer), ZERO, read_only(rows), ZERO, NO, r1 - r0, k1 - k0, m,
-                            add, pack)  # fmt: skip
+                work.rows[base + k] = work.a[l - 1] + (k0 + k) * pitch
+            X, places, v = buffer, shifted(pointer(work.rows), base), 0
+        units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, X, v,
+                              places, 0, l == 1, r1 - r0, k1 - k0, m, add, pack)  # fmt: skip
     r0, r1 = _span(n_units, thread, threads)
     for unit in range(r0, r1):
-        row = work.dz[l] + unit * pitch
-        total = _sum(buffer[row : row + m])
+        total = _sum(buffer, work.dz[l] + unit * pitch, m)
         place = net.biases[l - 1] + unit
-        state.gradient[place] = state.gradient[place] + total if add else total
+        gradient[place] = gradient[place] + total if add else total
 
 
 @kernel()
-def _layer_update(net, state, settings, step_number, l, rate, penalty, scale, thread, threads):
-    """Update this thread's share of layer l; return the sum of the squared weights before it."""
+def _step_numbers(settings, numbers, step_number, rate, penalty, scale):
+    """Compute in double precision what `update` reads, for weights and then for biases."""
+    step, epsilon = rate, 0.0
+    if settings.optimizer == ADAM:
+        # Kingma and Ba's Algorithm 1 adds epsilon to the corrected root, their faster form before
+        correction = math.sqrt(1.0 - settings.beta2**step_number)
+        step = rate * correction / (1.0 - settings.beta1**step_number)
+        epsilon = settings.epsilon * (1.0 if settings.scaled_epsilon else correction)
+    for at in (0, 16):
+        numbers[at + PENALTY] = penalty if at == 0 else 0.0
+        numbers[at + KEEP] = 1.0 - rate * settings.decay if at == 0 else 1.0
+        numbers[at + SCALE] = scale
+        numbers[at + STEP] = step
+        numbers[at + EPSILON] = epsilon
+        numbers[at + BETA1] = settings.beta1
+        numbers[at + REST1] = 1.0 - settings.beta1
+        numbers[at + BETA2] = settings.beta2
+        numbers[at + REST2] = 1.0 - settings.beta2
+
+
+@kernel()
+def _update_run(table, settings, state, begin, n, numbers):
+    units.update(table, settings.optimizer, shifted(pointer(state.parameters), begin),
+                 shifted(pointer(state.gradient), begin), shifted(pointer(state.first), begin),
+                 shifted(pointer(state.second), begin), n, numbers)  # fmt: skip
+
+
+@kernel()
+def _layer_update(table, net, state, settings, l, numbers, thread, threads):
+    """Update this thread's share of layer l."""
     n_units, n_prev = net.dims[l], net.dims[l - 1]
-    r0, r1, k0, k1 = _share_of_layer(lanes(state.parameters), n_units, n_prev, thread, threads)
-    squares = 0.0
+    L = lanes(pointer(state.parameters))
+    r0, r1, k0, k1 = _share_of_layer(L, n_units, n_prev, thread, threads)
+    begin = net.weights[l - 1] + r0 * n_prev + k0
     if k1 - k0 == n_prev:
-        begin = net.weights[l - 1] + r0 * n_prev
-        squares += update(
-            settings, state, step_number, begin, (r1 - r0) * n_prev, rate, penalty, scale, YES
-        )
+        _update_run(table, settings, state, begin, (r1 - r0) * n_prev, numbers)
     else:
-        for row in range(r0, r1):
-            begin = net.weights[l - 1] + row * n_prev + k0
-            squares += update(
-                settings, state, step_number, begin, k1 - k0, rate, penalty, scale, YES
-            )
+        for row in range(r1 - r0):
+            _update_run(table, settings, state, begin + row * n_prev, k1 - k0, numbers)
     r0, r1 = _span(n_units, thread, threads)
-    update(settings, state, step_number, net.biases[l - 1] + r0, r1 - r0, rate, 0.0, scale, NO)
-    return squares
+    _update_run(table, settings, state, net.biases[l - 1] + r0, r1 - r0, shifted(numbers, 16))
 
 
 @kernel()
-def _layer_norm(net, state, l, penalty, thread, threads):
-    """Return this thread's share of the squared norm of layer l's gradient."""
+def _layer_norm(table, net, state, l, penalty, gradient, thread, threads):
+    """Return this thread's share of the squared norm of layer l: of its gradient or its weights."""
     n_units, n_prev = net.dims[l], net.dims[l - 1]
-    r0, r1, k0, k1 = _share_of_layer(lanes(state.parameters), n_units, n_prev, thread, threads)
+    parameters = pointer(state.parameters)
+    r0, r1, k0, k1 = _share_of_layer(lanes(parameters), n_units, n_prev, thread, threads)
+    vector = pointer(state.gradient) if gradient else parameters
     total = 0.0
     for row in range(r0, r1):
         begin = net.weights[l - 1] + row * n_prev + k0
-        total += squared_norm(state, begin, k1 - k0, penalty)
-    r0, r1 = _span(n_units, thread, threads)
-    return total + squared_norm(state, net.biases[l - 1] + r0, r1 - r0, 0.0)
+        at = shifted(parameters, begin)
+        total += units.squared_norm(table, at, shifted(vector, begin), k1 - k0, penalty)
+    if gradient:
+        r0, r1 = _span(n_units, thread, threads)
+        begin = net.biases[l - 1] + r0
+        at = shifted(parameters, begin)
+        total += units.squared_norm(table, at, shifted(vector, begin), r1 - r0, 0.0)
+    return total
 
 
 @kernel()
-def _write_outputs(net, work, results, begin, pitch, c0, stop):
+def _write_outputs(table, net, work, results, begin, pitch, c0, stop):
     """Apply the output activation and write columns c0..stop as rows of the outputs."""
-    n_layers = net.activations.size
-    n_out = net.dims[-1]
-    buffer = work.buffer
+    n_layers, n_out, n = net.activations.size, net.dims[-1], stop - c0
+    buffer = pointer(work.buffer)
     z = work.a[n_layers] + c0
     code = net.activations[n_layers - 1]
-    n = stop - c0
     if code == SOFTMAX:
-        softmax(buffer, z, pitch, n_out, n)
+        units.softmax(table, shifted(buffer, z), pitch, n_out, n)
     else:
         for unit in range(n_out):
-            row = buffer[z + unit * pitch : z + unit * pitch + n]
-            activate(code, row, row)
+            row = shifted(buffer, z + unit * pitch)
+            units.activate(table, code, row, row, n)
     for j in range(n):
         for unit in range(n_out):
             results.outputs[(begin + c0 + j) * n_out + unit] = buffer[z + unit * pitch + j]
 
 
-def run(thread, threads, net, data, batches, settings, state, work, results):
+@kernel()
+def _batch_weight(data, batches, begin, m):
+    """Return what the batch's losses are divided by."""
+    if batches.total_weight != 0.0:
+        return batches.total_weight
+    if not data.sample_weight.size:
+        return float(m)
+    total = 0.0
+    for j in range(m):
+        total += data.sample_weight[batches.order[begin + j]]
+    return total if total > 0.0 else 1.0
+
+
+@kernel()
+def _apply_step(table, net, settings, state, work, rate, penalty, step_number, norm, phase, thread,
+                threads):  # fmt: skip
+    """Update this thread's parameters; return the barrier's phase, or -1 if a thread gave up."""
+    n_layers = net.activations.size
+    scale = 1.0
+    if settings.clip > 0.0:
+        work.partial[8 * thread] = norm
+        phase += 1
+        if not _barrier(work.sync, threads, phase):
+            return -1
+        total = 0.0
+        for other in range(threads):
+            total += work.partial[8 * other]
+        scale = min(1.0, settings.clip / math.sqrt(total)) if total > 0.0 else 1.0
+    numbers = shifted(pointer(work.numbers), 32 * thread)
+    _step_numbers(settings, numbers, step_number, rate, penalty, scale)
+    squares = 0.0
+    for l in range(1, n_layers + 1):
+        if penalty != 0.0:
+            squares += _layer_norm(table, net, state, l, 0.0, NO, thread, threads)
+        _layer_update(table, net, state, settings, l, numbers, thread, threads)
+    work.partial[8 * thread + 1] = squares
+    return phase
+
+
+def run(thread, threads, addresses, net, data, batches, settings, state, work, results):
     """Run all batches; see the module's docstring."""
     n_layers = net.activations.size
-    pack = work.pack[thread * PACK_SIZE : (thread + 1) * PACK_SIZE]
+    table, buffer = pointer(addresses), pointer(work.buffer)
+    pack = shifted(pointer(work.pack), thread * PACK_SIZE)
+    L = lanes(buffer)
     labelled = data.classes.size > 0 or data.targets.size > 0
+    learns = batches.mode != FORWARD
     n_random = 0
     if settings.dropout.size:
         for l in range(1, n_layers):
@@ -484,35 +516,22 @@ def run(thread, threads, net, data, batches, settings, state, work, results):
     for batch in range(batches.starts.size - 1):
         begin = batches.starts[batch]
         m = batches.starts[batch + 1] - begin
-        pitch = row_pitch(work.buffer, m)
-        L = lanes(work.buffer)
+        pitch = row_pitch(buffer, m)
         v0, v1 = _span((m + L - 1) // L, thread, threads)
         c0, c1 = v0 * L, v1 * L
-        if threads == 1:
-            c1 = (m + L - 1) // L * L
         stop = min(c1, m)
-        total_weight = batches.total_weight
-        if total_weight == 0.0:
-            total_weight = float(m)
-            if data.sample_weight.size:
-                total_weight = 0.0
-                for j in range(m):
-                    total_weight += data.sample_weight[batches.order[begin + j]]
-                if total_weight <= 0.0:
-                    total_weight = 1.0
-        if c1 > c0:
-            _forward(net, data, state, settings, work, pack, begin, m, pitch, c0, c1, threads,
-                     random_at, batches)  # fmt: skip
-            if labelled and stop > c0:
+        total_weight = _batch_weight(data, batches, begin, m)
+        if stop > c0:
+            _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0, c1,
+                     threads, random_at, batches)  # fmt: skip
+            if labelled:
                 _labels(net, data, work, batches.order, begin, pitch, c0, stop)
-                _loss_and_gradient(net, data, work, batches.order, begin, pitch, c0, stop,
-                                   total_weight)  # fmt: skip
-            if batches.mode == FORWARD:
-                if results.outputs.size and stop > c0:
-                    _write_outputs(net, work, results, begin, pitch, c0, stop)
-            else:
-                _backward(net, state, settings, work, pack, m, pitch, c0, c1, threads, random_at,
-                          batches)  # fmt: skip
+                _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight)
+            if learns:
+                _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads,
+                          random_at, batches)  # fmt: skip
+            elif results.outputs.size:
+                _write_outputs(table, net, work, results, begin, pitch, c0, stop)
         random_at += n_random * m
         phase += 1
         if not _barrier(work.sync, threads, phase):
@@ -520,31 +539,21 @@ def run(thread, threads, net, data, batches, settings, state, work, results):
         if thread == 0 and labelled:
             total = 0.0
             for j in range(m):
-                total += work.buffer[work.losses + j]
+                total += buffer[work.losses + j]
             results.losses[batch] = total / total_weight
-        if batches.mode != FORWARD:
-            penalty = settings.l2 / total_weight
-            clips = batches.mode == TRAIN and settings.clip > 0.0
-            rate = batches.rates[batch] if batches.mode == TRAIN else 0.0
-            squares, norm = 0.0, 0.0
+        if learns:
+            penalty, norm = settings.l2 / total_weight, 0.0
             for l in range(1, n_layers + 1):
-                _layer_gradient(net, data, state, work, pack, l, m, pitch, thread, threads,
+                _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, threads,
                                 batches.mode == GRADIENT)  # fmt: skip
-                if clips:
-                    norm += _layer_norm(net, state, l, penalty, thread, threads)
+                if settings.clip > 0.0:
+                    norm += _layer_norm(table, net, state, l, penalty, YES, thread, threads)
             if batches.mode == TRAIN:
-                scale = 1.0
-                work.partial[8 * thread] = norm
-                if clips:
-                    phase += 1
-                    if not _barrier(work.sync, threads, phase):
-                        return
-                if clips:
-                    scale = clip_scale(work.partial, threads, settings.clip)
-                for l in range(1, n_layers + 1):
-                    squares += _layer_update(net, state, settings, steps + batch + 1, l, rate, penalty,
-                                             scale, thread, threads)  # fmt: skip
-                work.partial[8 * thread + 1] = squares
+                phase = _apply_step(table, net, settings, state, work, batches.rates[batch],
+                                    penalty, steps + batch + 1, norm, phase, thread,
+                                    threads)  # fmt: skip
+                if phase < 0:
+                    return
         phase += 1
         if not _barrier(work.sync, threads, phase):
             return

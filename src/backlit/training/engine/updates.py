@@ -8,101 +8,62 @@ into denormal numbers, which are a hundred times slower.
 import math
 
 from backlit.training.engine.functions import flushed
-from backlit.training.engine.simd import kernel, like
 
 #: `Settings.optimizer`
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 
+#: places in the numbers that `update` reads
+PENALTY, SCALE, KEEP, STEP, EPSILON, BETA1, REST1, BETA2, REST2 = range(9)
 
-@kernel(fast=True)
-def update(settings, state, step_number, begin, n, rate, penalty, scale, weights):
-    """Take one step with ``n`` parameters from ``begin`` on; return their sum of squares before.
+
+def update(optimizer, p, g, first, second, n, numbers):
+    """Take one step with `n` parameters.
 
     Parameters
     ----------
-    settings, state : Settings, State
-        The optimizer's numbers and arrays.
-    step_number : int
-        Which step this is, counted from 1.
-    begin, n : int
-        Which parameters.
-    rate : float
-        Learning rate.
-    penalty : float
-        L2 strength divided by the batch's weight.
-    scale : float
-        What the gradient is multiplied by (1 unless clipped).
-    weights : bool
-        Whether they are weights, which decay, or biases, which do not.
+    optimizer : int
+        Which one.
+    p, g, first, second : pointer
+        Parameters, gradient and moments.
+    n : int
+        How many.
+    numbers : pointer
+        What the step is made of, in the parameters' type: the penalty's and the clipping's factor
+        of the gradient, what is kept of the weights (decoupled decay: Loshchilov and Hutter 2019),
+        the length of the step, Adam's epsilon, and each moment's decay and the rest to one.
     """
-    p = state.parameters[begin : begin + n]
-    g = state.gradient[begin : begin + n]
-    squares = 0.0
-    if penalty != 0.0:
-        total = like(p, 0.0)
+    l2, scale, keep = numbers[PENALTY], numbers[SCALE], numbers[KEEP]
+    step, epsilon = numbers[STEP], numbers[EPSILON]
+    b1, c1, b2, c2 = numbers[BETA1], numbers[REST1], numbers[BETA2], numbers[REST2]
+    if optimizer == ADAM:
         for i in range(n):
-            total += p[i] * p[i]
-        squares = float(total)
-    l2, s = like(p, penalty), like(p, scale)
-    # decoupled decay (Loshchilov and Hutter 2019) shrinks the weights before the step
-    keep = like(p, 1.0 - rate * settings.decay if weights else 1.0)
-    if settings.optimizer == ADAM:
-        m = state.first[begin : begin + n]
-        v = state.second[begin : begin + n]
-        t = float(step_number)
-        correction = math.sqrt(1.0 - settings.beta2**t)
-        step = like(p, rate * correction / (1.0 - settings.beta1**t))
-        # Kingma and Ba's Algorithm 1 adds epsilon to the corrected root, their faster form before
-        epsilon = like(p, settings.epsilon * (1.0 if settings.scaled_epsilon else correction))
-        b1, b2 = like(p, settings.beta1), like(p, settings.beta2)
-        c1, c2 = like(p, 1.0 - settings.beta1), like(p, 1.0 - settings.beta2)
-        for i in range(n):
-            gradient = s * (g[i] + l2 * p[i])
-            mean = flushed(b1 * m[i] + c1 * gradient)
-            square = flushed(b2 * v[i] + c2 * gradient * gradient)
-            m[i] = mean
-            v[i] = square
+            gradient = scale * (g[i] + l2 * p[i])
+            mean = flushed(b1 * first[i] + c1 * gradient)
+            square = flushed(b2 * second[i] + c2 * gradient * gradient)
+            first[i] = mean
+            second[i] = square
             p[i] = keep * p[i] - step * mean / (math.sqrt(square) + epsilon)
-    elif settings.optimizer == SGD:
-        step = like(p, rate)
+    elif optimizer == SGD:
         for i in range(n):
-            p[i] = keep * p[i] - step * (s * (g[i] + l2 * p[i]))
+            p[i] = keep * p[i] - step * (scale * (g[i] + l2 * p[i]))
+    elif optimizer == MOMENTUM:
+        for i in range(n):
+            velocity = flushed(b1 * first[i] - step * (scale * (g[i] + l2 * p[i])))
+            first[i] = velocity
+            p[i] = keep * p[i] + velocity
     else:
-        m = state.first[begin : begin + n]
-        step, momentum = like(p, rate), like(p, settings.beta1)
-        if settings.optimizer == MOMENTUM:
-            for i in range(n):
-                velocity = flushed(momentum * m[i] - step * (s * (g[i] + l2 * p[i])))
-                m[i] = velocity
-                p[i] = keep * p[i] + velocity
-        else:
-            # Nesterov in Sutskever's form: the step looks ahead along the new velocity
-            for i in range(n):
-                move = step * (s * (g[i] + l2 * p[i]))
-                velocity = flushed(momentum * m[i] - move)
-                m[i] = velocity
-                p[i] = keep * p[i] + momentum * velocity - move
-    return squares
+        # Nesterov in Sutskever's form: the step looks ahead along the new velocity
+        for i in range(n):
+            move = step * (scale * (g[i] + l2 * p[i]))
+            velocity = flushed(b1 * first[i] - move)
+            first[i] = velocity
+            p[i] = keep * p[i] + b1 * velocity - move
 
 
-@kernel(fast=True)
-def squared_norm(state, begin, n, penalty):
-    """Return the squared norm of ``gradient + penalty * W`` over ``n`` parameters."""
-    p = state.parameters[begin : begin + n]
-    g = state.gradient[begin : begin + n]
-    l2 = like(p, penalty)
+def squared_norm(p, g, n, penalty):
+    """Return the squared norm of ``g + penalty * p`` over `n` elements, in double precision."""
     total = 0.0
     for i in range(n):
-        value = g[i] + l2 * p[i]
-        total += float(value) * float(value)
+        value = float(g[i]) + penalty * float(p[i])
+        total += value * value
     return total
-
-
-@kernel()
-def clip_scale(partial, threads, limit):
-    """Return the factor that brings the gradient's norm down to `limit`, from all threads' sums."""
-    total = 0.0
-    for thread in range(threads):
-        total += partial[8 * thread]
-    norm = math.sqrt(total)
-    return limit / norm if norm > limit else 1.0

@@ -1,0 +1,92 @@
+"""The parts of the engine that are compiled on their own, and how compiled code calls them.
+
+Numba optimises and translates a function again inside every function that calls it. The parts with
+many instructions would so be compiled five times over, which would take most of a minute. They are
+compiled once instead, as C functions, and called through a table of their addresses.
+"""
+
+from typing import Any
+
+import llvmlite.ir
+from numba.core import types
+from numba.extending import intrinsic
+
+#: each unit's arguments: R and I point to real and to whole numbers, n and d are one of each
+ARGUMENTS = {
+    "panel": "RnnRnnnnRnnnnnnnRn",
+    "dot_product": "RnnnRnnRInnnnnRn",
+    "gather_columns": "RnnRInnnn",
+    "product": "IRnnRnnnRnnnnnnRnR",
+    "weight_gradient": "IRnnRnnRnInnnnnnR",
+    "activate": "nRRn",
+    "differentiate": "nRRn",
+    "losses_of_unit": "nRRRRnd",
+    "losses_of_classes": "RRnnnIR",
+    "losses_of_shares": "RRRnnnR",
+    "softmax": "Rnnn",
+    "update": "nRRRRnR",
+    "squared_norm": "RRnd",
+}
+
+#: units that return a double
+_RETURNS = {"squared_norm"}
+
+ORDER = tuple(ARGUMENTS)
+
+
+def signature_of(name: str, real: Any) -> Any:
+    """Return a unit's signature for a floating type of Numba's."""
+    kinds = {
+        "R": types.CPointer(real),
+        "I": types.CPointer(types.int64),
+        "n": types.int64,
+        "d": types.float64,
+    }
+    result = types.float64 if name in _RETURNS else types.void
+    return result(*(kinds[kind] for kind in ARGUMENTS[name]))
+
+
+def _caller(name: str) -> Any:
+    """Make the function with which compiled code calls a unit: the table first, then arguments."""
+
+    @intrinsic
+    def call(typing_context: Any, units: Any, *arguments: Any) -> Any:
+        given = arguments[0] if len(arguments) == 1 else arguments
+        real = given[ARGUMENTS[name].index("R")].dtype
+        unit = signature_of(name, real)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            table, values = args[0], args[1]
+            count = len(unit.args)
+            values = [builder.extract_value(values, i) for i in range(count)]
+            address_type = llvmlite.ir.IntType(64)
+            place = builder.gep(table, [address_type(ORDER.index(name))], source_etype=address_type)
+            address = builder.load(place, typ=address_type)
+            function_type = llvmlite.ir.FunctionType(
+                context.get_value_type(unit.return_type),
+                [context.get_value_type(kind) for kind in unit.args],
+            )
+            target = builder.inttoptr(address, function_type.as_pointer())
+            result = builder.call(target, values)
+            if unit.return_type == types.void:
+                return context.get_dummy_value()
+            return result
+
+        return unit.return_type(units, types.StarArgTuple(unit.args)), codegen
+
+    return call
+
+
+panel = _caller("panel")
+dot_product = _caller("dot_product")
+gather_columns = _caller("gather_columns")
+product = _caller("product")
+weight_gradient = _caller("weight_gradient")
+activate = _caller("activate")
+differentiate = _caller("differentiate")
+losses_of_unit = _caller("losses_of_unit")
+losses_of_classes = _caller("losses_of_classes")
+losses_of_shares = _caller("losses_of_shares")
+softmax = _caller("softmax")
+update = _caller("update")
+squared_norm = _caller("squared_norm")
