@@ -162,7 +162,7 @@ class Engine:
             losses,
             weights,
             np.zeros(pitch, np.int64),
-            np.zeros(max(pitch, self.threads * int(dims.max())), np.int64),
+            np.zeros(max(pitch, self.threads * (int(dims.max()) + lanes)), np.int64),
             _aligned(self.threads * PACK_SIZE, self.dtype),
             np.zeros(32 * self.threads, self.dtype),
             np.zeros(8 * self.threads, np.float64),

@@ -167,24 +167,23 @@ def gather_columns(T, t, ldt, V, places, p, v, count, columns):
     """Transpose rows into columns: ``T[t + k ldt + j] = V[places[p + j] + v + k]``.
 
     For j below `count` and k below `columns`. With ``places = order * n_0`` this collects a
-    mini-batch, examples contiguous, in one pass over the rows of X.
+    mini-batch, examples contiguous, in one pass over the rows of X. Whole vectors are written:
+    `places` goes on to the next multiple of the lanes, and so does a row of T.
     """
     L = lanes(T)
-    j = 0
-    while j + L <= count:
+    for j in range(0, count, L):
         k = 0
         while k + L <= columns:
             transpose_tile(T, t + k * ldt + j, ldt, V, places, p + j, v + k)
             k += L
-        while k < columns:
+        if k < columns and columns >= L:  # once more, over some of the same columns
+            k = columns - L
+            transpose_tile(T, t + k * ldt + j, ldt, V, places, p + j, v + k)
+        elif k < columns:
             for x in range(L):
-                T[t + k * ldt + j + x] = V[places[p + j + x] + v + k]
-            k += 1
-        j += L
-    while j < count:
-        for k in range(columns):
-            T[t + k * ldt + j] = V[places[p + j] + v + k]
-        j += 1
+                at = places[p + j + x] + v
+                for k in range(columns):
+                    T[t + k * ldt + j + x] = V[at + k]
 
 
 def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, start, B, b):

@@ -281,8 +281,8 @@ def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0,
     n_layers = net.activations.size
     n0, n1 = net.dims[0], net.dims[1]
     stop = min(c1, m)
-    for j in range(c0, stop):
-        work.places[j] = batches.order[begin + j] * n0
+    for j in range(c0, c1):  # whole vectors: the last example stands in for those beyond
+        work.places[j] = batches.order[begin + min(j, m - 1)] * n0
     places, X = pointer(work.places), pointer(data.X)
     if n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
         if stop > c0:
@@ -366,8 +366,9 @@ def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, th
         X, places, v = pointer(data.X), pointer(work.places), k0
         if l > 1:
             base = thread * (work.rows.size // threads)
-            for k in range(k1 - k0):
-                work.rows[base + k] = work.a[l - 1] + (k0 + k) * pitch
+            L = lanes(buffer)
+            for k in range((k1 - k0 + L - 1) // L * L):
+                work.rows[base + k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
             X, places, v = buffer, shifted(pointer(work.rows), base), 0
         units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, X, v,
                               places, 0, l == 1, r1 - r0, k1 - k0, m, add, pack)  # fmt: skip
@@ -491,10 +492,14 @@ def _apply_step(table, net, settings, state, work, rate, penalty, step_number, n
     numbers = shifted(pointer(work.numbers), 32 * thread)
     _step_numbers(settings, numbers, step_number, rate, penalty, scale)
     squares = 0.0
-    for l in range(1, n_layers + 1):
-        if penalty != 0.0:
+    if penalty != 0.0:
+        for l in range(1, n_layers + 1):
             squares += _layer_norm(table, net, state, l, 0.0, NO, thread, threads)
-        _layer_update(table, net, state, settings, l, numbers, thread, threads)
+    if threads == 1 and penalty == 0.0 and settings.decay == 0.0:
+        _update_run(table, settings, state, 0, state.parameters.size, numbers)
+    else:
+        for l in range(1, n_layers + 1):
+            _layer_update(table, net, state, settings, l, numbers, thread, threads)
     work.partial[8 * thread + 1] = squares
     return phase
 
