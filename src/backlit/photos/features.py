@@ -46,9 +46,9 @@ _HISTOGRAMS = {
 }
 
 _MAPS = (
-    ("red", "green", "blue")
-    + ("minimum", "maximum", "contrast")
-    + ("log red/green", "log blue/green", "log luminance")
+    *("red", "green", "blue"),
+    *("minimum", "maximum", "contrast"),
+    *("log red/green", "log blue/green", "log luminance"),
 )
 
 
@@ -203,7 +203,8 @@ def _soft_histograms(channel: Floats, bins: int) -> Floats:
     top, middle, bottom = np.moveaxis(shared.reshape(m, 3, bins), 1, 0)
     sizes = np.bincount(thirds) * columns
     whole = (top + middle + bottom) / (rows * columns)
-    return np.sqrt(np.concatenate([whole, top / sizes[0], bottom / sizes[2]], axis=1))
+    roots: Floats = np.sqrt(np.concatenate([whole, top / sizes[0], bottom / sizes[2]], axis=1))
+    return roots
 
 
 @cache
@@ -217,4 +218,5 @@ def _sharing(bins: int) -> Floats:
     """Share of each level that each bin gets: (_LEVELS, bins), rows sum to 1."""
     position = np.arange(_LEVELS) * ((bins - 1) / (_LEVELS - 1))
     distance = np.abs(position[:, None] - np.arange(bins)[None, :])
-    return np.maximum(1 - distance, 0).astype(np.float32)
+    share: Floats = np.maximum(1 - distance, 0).astype(np.float32)
+    return share

@@ -8,7 +8,8 @@ from pathlib import Path
 from backlit.errors import PhotoFolderError
 
 ENDINGS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .avif .heic .heif .hif".split()
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff")
+    + (".avif", ".heic", ".heif", ".hif")
 )
 """Endings of the files that are taken for pictures, in lower case."""
 

@@ -63,9 +63,7 @@ def read_photo(path: str | os.PathLike[str], at_least: int | None = None) -> Pix
         return np.array(image, dtype=np.uint8)
 
 
-def read_crops(
-    path: str | os.PathLike[str], side: int, boxes: Sequence[Box] = (WHOLE,)
-) -> Pixels:
+def read_crops(path: str | os.PathLike[str], side: int, boxes: Sequence[Box] = (WHOLE,)) -> Pixels:
     """Read a picture once and reduce crops of it to squares, by averaging areas.
 
     Parameters
@@ -192,7 +190,7 @@ def _open(file: IO[bytes]) -> "Image":
         accepted = accept is None or accept(prefix)
         if not accepted or isinstance(accepted, str):
             continue
-        if name == "HEIF" and not prefix[8:12] in _HEIC_BRANDS:
+        if name == "HEIF" and prefix[8:12] not in _HEIC_BRANDS:
             continue
         image: Image = factory(file, "")
         return image
