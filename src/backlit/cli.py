@@ -167,8 +167,9 @@ def predict(
 ) -> None:
     """Tell what photographs show.
 
-    One row a picture, in the order given, folders by name. The probability is that of the second
-    class where there are two (night, of day and night), else that of the label.
+    One row a picture, in the order given; folders are looked into.
+    The probability is that of the second class where there are two
+    (of day and night: of night), else that of the label.
     """
     from backlit.console import CountingProgress
     from backlit.photos.classifier import PhotoClassifier

@@ -25,7 +25,7 @@ MAX_HEADER = 1 << 20
 MAX_TENSORS = 4096
 """Most tensors that a file may hold."""
 
-_DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 _METADATA = "__metadata__"
 
 
@@ -118,11 +118,11 @@ def _load(path: str, file: BinaryIO) -> tuple[dict[str, NDArray[Any]], dict[str,
         _refuse(path, _METADATA, "no description", "a model that backlit saved")
     places = _places(path, header, size - 8 - length)
     tensors = {}
-    for name, dtype, shape, count, begin, end in places:
+    for name, dtype, shape, n_values, begin, end in places:
         data = file.read(end - begin)
         if len(data) != end - begin:
             _refuse(path, f"tensor {name}", f"{len(data)} bytes", str(end - begin))
-        values = np.frombuffer(data, dtype=dtype, count=count)
+        values = np.frombuffer(data, dtype=dtype, count=n_values)
         tensors[name] = values.reshape(shape).astype(dtype.newbyteorder("="), copy=True)
     checksum = _checksum(metadata["backlit"], tensors)
     if metadata.get("sha256") != checksum:
@@ -139,7 +139,7 @@ class _Place(NamedTuple):
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    count: int
+    values: int
     begin: int
     end: int
 

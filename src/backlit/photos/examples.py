@@ -77,9 +77,7 @@ def read_examples(
 
     Returns
     -------
-
-    Examples
-    --------
+    read : Examples
         Those that could be read, in the order given; the others by name, with the reason.
     """
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from backlit.errors import PhotoFolderError
 
 ENDINGS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff")
-    + (".avif", ".heic", ".heif", ".hif")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
+        *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+    )
 )
 """Endings of the files that are taken for pictures, in lower case."""
 
