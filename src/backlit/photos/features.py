@@ -114,7 +114,9 @@ def _extract(pictures: NDArray[np.uint8], features: Floats) -> None:
     planes = np.ascontiguousarray(np.moveaxis(pictures, 3, 0), dtype=np.float32)
     if pictures.dtype == np.uint8:
         planes *= np.float32(1 / 255)
-    luminance = np.tensordot(_LUMA, planes, axes=1)
+    # Added up by hand: a matrix product would round differently for another batch size.
+    red, green, blue = planes
+    luminance = red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
     channels = _channels(planes, luminance)
     position = 0
     for values in _maps(planes, luminance):
