@@ -50,8 +50,6 @@ def save_tensors(
     ModelFileError
         Where a tensor has another type or holds NaN or infinity, or the file cannot be written.
     """
-    from safetensors.numpy import save
-
     path = os.fspath(path)
     for name, tensor in tensors.items():
         if tensor.dtype not in (np.float32, np.float64):
@@ -61,11 +59,9 @@ def save_tensors(
         if not np.isfinite(tensor).all():
             raise ModelFileError(f"{path}: tensor {name} holds NaN or infinity; not written.")
     text = json.dumps(description, ensure_ascii=True, allow_nan=False, sort_keys=True)
-    arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    metadata = {"backlit": text, "sha256": _checksum(text, arrays)}
-    data = save(arrays, metadata=metadata)
+    metadata = {"backlit": text, "sha256": _checksum(text, tensors)}
     try:
-        _replace(path, data)
+        _replace(path, _serialise(tensors, metadata))
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror}).") from error
 
@@ -98,6 +94,32 @@ def load_tensors(
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise ModelFileError(f"{path}: cannot be read ({reason}).") from error
+
+
+def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Lay the file out, the widest types first and then by name, so that all are aligned.
+
+    Written here rather than by the safetensors package, whose header has no fixed order: the same
+    model is the same file.
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    header: dict[str, Any] = {_METADATA: metadata}
+    parts = []
+    end = 0
+    for name in order:
+        tensor = tensors[name]
+        code = "F64" if tensor.dtype == np.float64 else "F32"
+        part = np.ascontiguousarray(tensor, dtype=_DTYPES[code]).tobytes()
+        header[name] = {
+            "dtype": code,
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + len(part)],
+        }
+        parts.append(part)
+        end += len(part)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
 def _load(path: str, file: BinaryIO) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
