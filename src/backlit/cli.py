@@ -102,6 +102,9 @@ def train(
     ),
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 0,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the pictures.")] = 60,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Passes without improvement before stopping.")
+    ] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 1e-3,
     hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "20,7,5",
@@ -129,6 +132,7 @@ def train(
         hidden=_sizes(hidden),
         members=members,
         epochs=epochs,
+        patience=patience,
         batch_size=batch_size,
         learning_rate=learning_rate,
         l2=l2,
