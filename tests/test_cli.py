@@ -262,7 +262,14 @@ def test_ctrl_c(tmp_path, photos, model, command):
     arguments = {
         "train": ["train", photos, "--model", tmp_path / "n", "--epochs", 100_000]
         + ["--l2", 0, "--patience", 100_000],
-        "predict": ["predict", *[photos / "day" / "000.jpg"] * 5_000, "-m", model, "-o", tmp_path / "x.csv"],
+        "predict": [
+            "predict",
+            *[photos / "day" / "000.jpg"] * 5_000,
+            "-m",
+            model,
+            "-o",
+            tmp_path / "x.csv",
+        ],
     }[command]
     process = subprocess.Popen(
         [sys.executable, "-m", "backlit", *map(str, arguments)],

@@ -25,7 +25,7 @@ from backlit.photos.listing import PhotoFolder, Split, scan_folder
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
-    from backlit.training import TrainingState
+    from backlit.training.fit import Progress as FitProgress
 
 Floats = NDArray[np.float32]
 
@@ -212,7 +212,7 @@ def _fit(
         else:
             held = (rows[judge, 0], train_set.labels[judge])
         X = np.ascontiguousarray(rows[learn].reshape(-1, n_0))
-        y = np.repeat(train_set.labels[learn], rows.shape[1])
+        y = np.repeat(train_set.labels[learn], train_set.features.shape[1])
         parameters = trained.fit(X, y, held, member)
         unseen[judge] = _logits(rows[judge, 0], parameters)
         if trained.interrupted:
@@ -282,8 +282,9 @@ class _Members:
             y,
             hidden=recipe.hidden,
             activation="relu",
-            output="logistic" if self.n_classes == 2 else "softmax",
+            output="sigmoid" if self.n_classes == 2 else "softmax",
             optimizer=Adam(learning_rate=recipe.learning_rate),
+            schedule="cosine",
             batch_size=min(recipe.batch_size, len(X)),
             epochs=recipe.epochs,
             l2=recipe.l2,
@@ -300,9 +301,11 @@ class _Members:
         self.interrupted = result.stopped == "interrupted"
         return parameters
 
-    def _tell(self, state: "TrainingState") -> None:
-        note = f"loss {state.loss:.4f}"
-        if state.validation_score is not None:
+    def _tell(self, state: "FitProgress") -> None:
+        note = ""
+        if state.epoch:
+            note = f"loss {state.loss:.4f}"
+        if not np.isnan(state.validation_score):
             note += f"  held-out accuracy {state.validation_score:.3f}"
         self.progress.advance(state.epoch, note)
 

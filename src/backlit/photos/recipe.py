@@ -25,7 +25,7 @@ class Recipe:
     learning_rate : float
         Of Adam.
     l2 : float
-        Penalty on the weights.
+        Penalty on the weights, ``l2 / (2 m) * sum(W ** 2)`` for batches of m.
     copies : int or None
         Changed copies of each picture; None: so many that there are about 12,000 examples, but 3
         to 15.
@@ -35,11 +35,11 @@ class Recipe:
 
     hidden: tuple[int, ...] = (20, 7, 5)
     members: int = 5
-    epochs: int = 60
+    epochs: int = 40
     patience: int = 10
     batch_size: int = 64
     learning_rate: float = 1e-3
-    l2: float = 1e-2
+    l2: float = 0.6
     copies: int | None = None
     seed: int = 0
 
