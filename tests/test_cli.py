@@ -10,11 +10,11 @@ import time
 
 import numpy as np
 import pytest
-from sample_pictures import save_class, save_day_night
 
 from backlit import __version__, cli
 from backlit.photos import PhotoClassifier
 from backlit.photos.features import feature_names
+from sample_pictures import save_class, save_day_night
 
 
 @pytest.fixture
@@ -260,8 +260,8 @@ def test_closed_pipe(photos, model):
 @pytest.mark.parametrize("command", ["train", "predict"])
 def test_ctrl_c(tmp_path, photos, model, command):
     arguments = {
-        "train": ["train", photos, "--model", tmp_path / "n", "--epochs", 100_000]
-        + ["--l2", 0, "--patience", 100_000],
+        "train": ["train", photos, "--model", tmp_path / "n", "--l2", 0]
+        + [part for option in ("--epochs", "--patience") for part in (option, 100_000)],
         "predict": [
             "predict",
             *[photos / "day" / "000.jpg"] * 5_000,

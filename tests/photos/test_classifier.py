@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from sample_pictures import day_picture, night_picture, save_day_night
 
 from backlit import initialize_parameters, model_forward
 from backlit.errors import ModelFileError, SettingError
@@ -11,6 +10,7 @@ from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.photos import PhotoClassifier, predict
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.reading import read_crops
+from sample_pictures import day_picture, night_picture, save_day_night
 
 N_0 = len(feature_names())
 
@@ -83,7 +83,7 @@ def test_unsure(folder):
         assert other.label == expected
         assert other.probability == one.probability
     assert 0 < sum(one.label == "unsure" for one in careful) < 40
-    with pytest.raises(SettingError, match="unsure is 1.5"):
+    with pytest.raises(SettingError, match=r"unsure is 1\.5"):
         classifier.predict(folder, unsure=1.5)
 
 

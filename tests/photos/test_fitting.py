@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from sample_pictures import day_picture, night_picture, save_class, save_day_night
 
 from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
 from backlit.photos import PhotoClassifier, Recipe, evaluate, train
 from backlit.photos.examples import folds, read_examples
+from sample_pictures import day_picture, night_picture, save_class, save_day_night
 
 QUICK = Recipe(members=2, epochs=12, copies=2)
 
