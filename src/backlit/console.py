@@ -219,6 +219,8 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     if trained.broken:
         count = len(trained.broken)
         out.print(f"{count:,} broken picture{'s' if count > 1 else ''} left out.")
+    for text in trained.notes:
+        _say("note: ", "cyan", text)
     out.print(Text(f"Model saved: {printable(model)}"), soft_wrap=True)
 
 

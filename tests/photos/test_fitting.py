@@ -117,12 +117,22 @@ def test_copies_follow_the_number_of_pictures():
 
 def test_folds_deal_each_class_evenly():
     labels = np.array([0] * 23 + [1] * 11 + [2])
-    fold = folds(labels, 5, np.random.default_rng(0))
+    fold = folds(labels, np.arange(len(labels)), 5, np.random.default_rng(0))
     for label, low, high in ((0, 4, 5), (1, 2, 3)):
         counts = np.bincount(fold[labels == label], minlength=5)
         assert counts.min() >= low
         assert counts.max() <= high
     assert fold[-1] == -1
+
+
+def test_folds_keep_groups_together_unless_they_are_most_of_a_class():
+    labels = np.array([0] * 40 + [1] * 40)
+    groups = np.concatenate([np.repeat(np.arange(8), 5), np.full(40, 100)])
+    fold = folds(labels, groups, 5, np.random.default_rng(0))
+    for group in range(8):
+        assert len(set(fold[groups == group])) == 1
+    assert np.bincount(fold[:40], minlength=5).max() <= 10
+    assert np.bincount(fold[40:], minlength=5).tolist() == [8] * 5
 
 
 def test_examples_keep_order_and_the_picture_itself():

@@ -119,14 +119,20 @@ def _name(source: Source, index: int) -> str:
 
 
 def folds(
-    labels: NDArray[np.int64], count: int, generator: np.random.Generator
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    count: int,
+    generator: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Deal examples into folds, each class evenly.
+    """Deal examples into folds, each class evenly, groups kept together.
 
     Parameters
     ----------
     labels : ndarray of int, shape (m,)
         Classes.
+    groups : ndarray of int, shape (m,)
+        Near-duplicates have the same number. A group of more than a quarter of its class is dealt
+        one by one, as a fixed camera's pictures must be.
     count : int
         Number of folds.
     generator : Generator
@@ -141,6 +147,16 @@ def folds(
     fold = np.full(len(labels), -1, dtype=np.int64)
     for label in np.unique(labels):
         places = generator.permutation(np.flatnonzero(labels == label))
-        if len(places) > 1:
-            fold[places] = (np.arange(len(places)) + label) % count
+        if len(places) == 1:
+            continue
+        _, own, sizes = np.unique(groups[places], return_inverse=True, return_counts=True)
+        large = sizes > max(1, len(places) // 4)
+        own = np.where(large[own], len(sizes) + np.arange(len(places)), own)
+        filled = np.zeros(count, dtype=np.int64)
+        # Large groups first, each into the emptiest fold; the folds take turns by class.
+        members = [places[own == group] for group in dict.fromkeys(own.tolist())]
+        for member in sorted(members, key=len, reverse=True):
+            emptiest = int(np.argmin(np.roll(filled, -label))) + int(label)
+            fold[member] = emptiest % count
+            filled[emptiest % count] += len(member)
     return fold

@@ -16,8 +16,17 @@ from numpy.typing import NDArray
 
 from backlit._version import __version__
 from backlit.errors import PhotoFolderError, PhotoWarning
+from backlit.photos.advice import (
+    Suspect,
+    few_pictures,
+    no_better_than_threshold,
+    suspected_labels,
+    suspects,
+    threshold_accuracy,
+)
 from backlit.photos.calibration import fit_temperature, log_probabilities
 from backlit.photos.classifier import PhotoClassifier, standardise
+from backlit.photos.duplicates import NEAR, groups, near_duplicates, signatures
 from backlit.photos.ensemble import Parameters, merge_members
 from backlit.photos.evaluation import Evaluation, evaluate_labels
 from backlit.photos.examples import Examples, Source, folds, read_examples
@@ -32,6 +41,7 @@ Floats = NDArray[np.float32]
 SCENES = 1600
 """Rendered scenes to learn from where there is no folder."""
 
+_MOST_COMPARED = 20_000  # pictures that are compared with each other
 _SCALE_FLOOR = 1e-3  # a feature that hardly varies in training is not blown up
 
 
@@ -64,6 +74,13 @@ class TrainedPhotos:
         validation split of its own, each picture is judged by the member that did not see it.
     broken : list of (str, str)
         Pictures left out, with the reason.
+    notes : list of str
+        Advice: too few pictures, near-duplicates across splits, suspected labels, no better than
+        a brightness threshold.
+    suspects : list of Suspect
+        Training pictures whose labels may be wrong.
+    duplicates : list of (str, str, str)
+        Split, picture in it, near-duplicate of it in the training split.
     epochs : tuple of int
         Passes of each member.
     interrupted : bool
@@ -73,6 +90,9 @@ class TrainedPhotos:
     classifier: PhotoClassifier
     evaluations: dict[str, Evaluation]
     broken: list[tuple[str, str]]
+    notes: list[str]
+    suspects: list[Suspect]
+    duplicates: list[tuple[str, str, str]]
     epochs: tuple[int, ...]
     interrupted: bool
 
@@ -240,15 +260,91 @@ def _fit(
     }
     if "test" in examples:
         evaluations["test"] = _judge(classifier, examples["test"])
+    judged = np.flatnonzero(np.isfinite(unseen).all(axis=1))
+    found = suspects(
+        [train_set.names[place] for place in judged],
+        train_set.labels[judged],
+        np.exp(log_probabilities(unseen[judged] / temperature)),
+        source.classes,
+    )
+    twins = _across_splits(examples)
+    notes = [
+        *few_pictures(train_set.labels, source.classes),
+        *_duplicate_notes(twins),
+        *suspected_labels(found, train_set.labels, source.classes),
+        *_threshold_notes(examples, evaluations, train_set, judged),
+    ]
     return TrainedPhotos(
-        classifier, evaluations, broken, tuple(trained.epochs), trained.interrupted
+        classifier,
+        evaluations,
+        broken,
+        notes,
+        found,
+        twins,
+        tuple(trained.epochs),
+        trained.interrupted,
     )
 
 
 def _folds(examples: Examples, recipe: Recipe) -> NDArray[np.int64]:
     """Fold of each picture: one fold a member, at least five, so that a single one has most."""
     generator = np.random.default_rng((recipe.seed, 1))
-    return folds(examples.labels, max(recipe.members, 5), generator)
+    group = np.arange(len(examples))
+    if len(examples) <= _MOST_COMPARED:
+        # Wider than for plain near-duplicates: a camera's views should not be torn apart.
+        pairs = near_duplicates(signatures(examples.plain), limit=1.5 * NEAR)
+        group = groups(pairs, len(examples))
+    return folds(examples.labels, group, max(recipe.members, 5), generator)
+
+
+def _across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
+    """Pictures of the other splits that all but the training split has too."""
+    train_set = examples["train"]
+    own = signatures(train_set.plain)
+    twins = []
+    for split, other in examples.items():
+        if split == "train" or len(train_set) * len(other) > _MOST_COMPARED**2:
+            continue
+        seen: set[int] = set()
+        for place, twin in near_duplicates(signatures(other.plain), own).tolist():
+            if place not in seen:
+                seen.add(place)
+                twins.append((split, other.names[place], train_set.names[twin]))
+    return twins
+
+
+def _duplicate_notes(twins: list[tuple[str, str, str]]) -> list[str]:
+    notes = []
+    for split in dict.fromkeys(split for split, _, _ in twins):
+        own = [twin for twin in twins if twin[0] == split]
+        notes.append(
+            f"{len(own)} pictures of the {split} split have a near-duplicate in the training split, "
+            f"as {own[0][1]} and {own[0][2]}: its accuracy flatters."
+        )
+    return notes
+
+
+def _threshold_notes(
+    examples: dict[str, Examples],
+    evaluations: dict[str, Evaluation],
+    train_set: Examples,
+    judged: NDArray[np.intp],
+) -> list[str]:
+    """Compare with a brightness threshold on the best pictures there are for it."""
+    if len(evaluations["train"].classes) != 2:
+        return []
+    own = (train_set.plain, train_set.labels)
+    split = next((name for name in ("test", "validation") if name in examples), "")
+    if split:
+        features, labels = examples[split].plain, examples[split].labels
+    else:
+        features, labels = train_set.plain[judged], train_set.labels[judged]
+    judge = evaluations[split or "validation"]
+    if not len(labels) or judge.n != len(labels):
+        return []
+    return no_better_than_threshold(
+        judge.n_right, judge.n, threshold_accuracy(own, (features, labels))
+    )
 
 
 @dataclass
