@@ -291,3 +291,54 @@ def test_ctrl_c(tmp_path, photos, model, command):
     assert b"Traceback" not in err
     if command == "predict":
         assert time.monotonic() - begun < 2
+
+
+def test_unsure(run, photos, model):
+    code, out, _ = run("predict", photos, "-m", model, "-f", "csv", "--unsure", "1.0")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert {row["label"] for row in rows} == {"unsure"}
+    assert all(0 < float(row["probability"]) < 1 for row in rows)
+
+
+def test_resume(run, photos, model, tmp_path):
+    (photos / "night" / "zz.jpg").write_bytes(b"")
+    whole, part = tmp_path / "whole.csv", tmp_path / "part.csv"
+    assert run("predict", photos, "-m", model, "-o", whole)[0] == 3
+    part.write_bytes(whole.read_bytes()[:700])
+    code, _, err = run("predict", photos, "-m", model, "-o", part, "--resume")
+    assert code == 3
+    assert "are done already" in err
+    assert part.read_bytes() == whole.read_bytes()
+    assert run("predict", photos, "-m", model, "-o", part, "--resume")[0] == 3
+    assert part.read_bytes() == whole.read_bytes()
+    assert run("predict", photos, "-m", model, "--resume")[0] == 2
+
+
+def test_copy_and_move(run, photos, model):
+    target = photos / "sorted"
+    before = sorted(photos.rglob("*.jpg"))
+    code, _, err = run("predict", photos, "-m", model, "--move-to", target, "--dry-run")
+    assert code == 0
+    assert err.count("would move") == 24
+    assert sorted(photos.rglob("*.jpg")) == before
+    code, _, err = run("predict", photos, "-m", model, "--copy-to", target)
+    assert code == 0
+    assert "24 pictures copied" in err
+    assert len(list((target / "night").iterdir())) == 12
+    # What was sorted before is not looked at again.
+    code, out, err = run("predict", photos, "-m", model, "--move-to", target, "-f", "csv")
+    assert code == 0
+    assert out.count("\n") == 25
+    assert len(list((target / "day").iterdir())) == 24
+    assert sorted(path for path in photos.rglob("*.jpg") if target not in path.parents) == []
+    assert run("predict", photos, "-m", model, "--move-to", target, "--copy-to", target)[0] == 2
+    assert run("predict", photos, "-m", model, "--dry-run")[0] == 2
+
+
+def test_parquet(run, photos, model, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    code, _, err = run("predict", photos, "-m", model, "-o", tmp_path / "x.parquet")
+    assert code == 0, err
+    rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [row["label"] for row in rows] == ["day"] * 12 + ["night"] * 12

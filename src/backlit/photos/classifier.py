@@ -1,7 +1,7 @@
 """A trained network together with what turns pictures into its input and its output into labels."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +109,8 @@ class PhotoClassifier:
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
         unsure: float = 0.0,
+        skip: Container[str] = (),
+        leave_out: str | os.PathLike[str] | None = None,
         workers: int | None = None,
     ) -> Iterator[Prediction]:
         """Tell what pictures show, in order, as they are read.
@@ -119,6 +121,10 @@ class PhotoClassifier:
             Pictures, and folders of pictures, which are looked into recursively.
         unsure : float, optional
             The label is ``"unsure"`` where the highest probability is below this.
+        skip : container of str, optional
+            Pictures that are passed over.
+        leave_out : path, optional
+            A folder that is not looked into.
         workers : int, optional
             Number of threads that decode; by default one a core.
 
@@ -136,7 +142,8 @@ class PhotoClassifier:
             raise SettingError(f"predict: unsure is {unsure}, expected a probability, 0 to 1.")
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
-        return self._predict(walk_photos(paths), unsure, workers)
+        found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
+        return self._predict(found, unsure, workers)
 
     def _predict(
         self, found: Iterable[Found], unsure: float, workers: int | None

@@ -318,8 +318,8 @@ def _duplicate_notes(twins: list[tuple[str, str, str]]) -> list[str]:
     for split in dict.fromkeys(split for split, _, _ in twins):
         own = [twin for twin in twins if twin[0] == split]
         notes.append(
-            f"{len(own)} pictures of the {split} split have a near-duplicate in the training split, "
-            f"as {own[0][1]} and {own[0][2]}: its accuracy flatters."
+            f"{len(own)} pictures of the {split} split have a near-duplicate in the training "
+            f"split, as {own[0][1]} and {own[0][2]}: its accuracy flatters."
         )
     return notes
 

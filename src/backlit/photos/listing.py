@@ -103,7 +103,9 @@ def is_photo_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in ENDINGS and not is_hidden(name)
 
 
-def walk_photos(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Found]:
+def walk_photos(
+    paths: Iterable[str | os.PathLike[str]], leave_out: str | os.PathLike[str] | None = None
+) -> Iterator[Found]:
     """Yield the pictures under files and folders, each folder sorted by name.
 
     Folders are looked into recursively, symbolic links followed, each real folder once (so that
@@ -114,6 +116,8 @@ def walk_photos(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Found]:
     ----------
     paths : iterable of paths
         In the order in which they are yielded.
+    leave_out : path, optional
+        A folder that is not looked into.
 
     Yields
     ------
@@ -121,6 +125,9 @@ def walk_photos(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Found]:
         A picture, or a path with the reason why it cannot be looked at.
     """
     seen: set[tuple[int, int]] = set()
+    if leave_out is not None and os.path.isdir(leave_out):
+        status = os.stat(leave_out)
+        seen.add((status.st_dev, status.st_ino))
     for path in paths:
         text = os.fspath(path)
         if os.path.isdir(text):

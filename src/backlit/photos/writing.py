@@ -6,31 +6,39 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
-from backlit.errors import PhotoError
+from backlit.errors import PhotoError, SettingError
 from backlit.photos.classifier import Prediction
 from backlit.photos.judging import FolderEvaluation
 
 Write = Callable[[Prediction], None]
+
+_PARQUET_ROWS = 10_000
 
 CSV_COLUMNS = ("path", "label", "probability", "error")
 
 
 @contextmanager
 def open_writer(
-    form: str, output: str | os.PathLike[str] | None, classes: Sequence[str]
+    form: str,
+    output: str | os.PathLike[str] | None,
+    classes: Sequence[str],
+    *,
+    append: bool = False,
 ) -> Iterator[Write]:
     """Open a file, or standard output, to write predictions as they come.
 
     Parameters
     ----------
-    form : {"table", "csv", "jsonl"}
-        The format.
+    form : {"table", "csv", "jsonl", "parquet"}
+        The format; Parquet needs a file, and pyarrow.
     output : path or None
         The file; None for standard output.
     classes : sequence of str
         The classes, for the table's head.
+    append : bool, optional
+        Whether to go on in a file that has rows already.
 
     Yields
     ------
@@ -41,7 +49,13 @@ def open_writer(
     ------
     PhotoError
         Where the file cannot be written.
+    SettingError
+        Where Parquet is asked for without a file, or pyarrow is missing.
     """
+    if form == "parquet":
+        with _parquet_writer(output) as write:
+            yield write
+        return
     makers: dict[str, Callable[[TextIO, Sequence[str]], Write]] = {
         "table": _table_writer,
         "csv": _csv_writer,
@@ -55,7 +69,8 @@ def open_writer(
         sys.stdout.flush()
         return
     try:
-        stream = open(output, "w", encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
+        mode: Literal["a", "w"] = "a" if append else "w"
+        stream = open(output, mode, encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
     except OSError as error:
         raise PhotoError(f"cannot be written ({error.strerror})", os.fspath(output)) from error
     with stream:
@@ -64,7 +79,8 @@ def open_writer(
 
 def _csv_writer(stream: TextIO, classes: Sequence[str]) -> Write:
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    if not (stream.seekable() and stream.tell()):
+        writer.writerow(CSV_COLUMNS)
 
     def write(one: Prediction) -> None:
         writer.writerow((one.path, one.label, _number(one.probability), one.error))
@@ -113,6 +129,48 @@ def _table_writer(stream: TextIO, classes: Sequence[str]) -> Write:
         console.print(line, soft_wrap=True)
 
     return write
+
+
+@contextmanager
+def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
+    """Write columns path, label, probability and error, some ten thousand rows at a time."""
+    if output is None:
+        raise SettingError("Parquet cannot be written to standard output; give --output.")
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise SettingError("Parquet needs pyarrow: pip install pyarrow") from error
+    text = pyarrow.string()
+    columns = [("path", text), ("label", text), ("probability", pyarrow.float64()), ("error", text)]
+    schema = pyarrow.schema(columns)
+    rows: list[dict[str, Any]] = []
+
+    def flush() -> None:
+        if rows:
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+            rows.clear()
+
+    def write(one: Prediction) -> None:
+        rows.append(
+            {
+                # Parquet's strings are UTF-8: a stray byte is escaped.
+                "path": one.path.encode(errors="surrogateescape").decode(errors="backslashreplace"),
+                "label": one.label or None,
+                "probability": one.probability,
+                "error": one.error or None,
+            }
+        )
+        if len(rows) >= _PARQUET_ROWS:
+            flush()
+
+    try:
+        writer = pyarrow.parquet.ParquetWriter(os.fspath(output), schema)
+    except OSError as error:
+        raise PhotoError(f"cannot be written ({error.strerror})", os.fspath(output)) from error
+    with writer:
+        yield write
+        flush()
 
 
 def _number(probability: float | None) -> str:
