@@ -27,8 +27,8 @@ from backlit._text import printable
 
 if TYPE_CHECKING:
     from backlit.photos.evaluation import Evaluation
-    from backlit.photos.fitting import TrainedPhotos
     from backlit.photos.judging import FolderEvaluation
+    from backlit.photos.learning import TrainedPhotos
 
 _MOST_MISTAKES = 25
 _PIPED_WIDTH = 100

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from backlit.photos.classifier import PhotoClassifier, Prediction
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.features import extract_features, feature_names
-    from backlit.photos.fitting import TrainedPhotos, train
+    from backlit.photos.fitting import train
     from backlit.photos.judging import FolderEvaluation, Mistake, evaluate
+    from backlit.photos.learning import TrainedPhotos
     from backlit.photos.listing import scan_folder, walk_photos
     from backlit.photos.reading import read_crops, read_photo
     from backlit.photos.recipe import Recipe
@@ -22,7 +23,7 @@ _HOMES = {
     "Evaluation": "evaluation",
     "extract_features": "features",
     "feature_names": "features",
-    "TrainedPhotos": "fitting",
+    "TrainedPhotos": "learning",
     "train": "fitting",
     "FolderEvaluation": "judging",
     "Mistake": "judging",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.photos.evaluation import wilson_interval
+from backlit.photos.evaluation import Evaluation
 from backlit.photos.features import feature_names
 
 Floats = NDArray[np.floating]
@@ -178,13 +178,13 @@ def threshold_accuracy(
     return float(np.mean((guess != inverted) == judge[1]))
 
 
-def no_better_than_threshold(right: int, n: int, threshold: float) -> list[str]:
+def no_better_than_threshold(evaluation: Evaluation, threshold: float) -> list[str]:
     """Say so where a network is not clearly better than a brightness threshold.
 
     Parameters
     ----------
-    right, n : int
-        The network's right answers, of how many.
+    evaluation : Evaluation
+        The network's.
     threshold : float
         Accuracy of the threshold on the same pictures.
 
@@ -193,10 +193,33 @@ def no_better_than_threshold(right: int, n: int, threshold: float) -> list[str]:
     list of str
         One sentence, or none.
     """
-    if n == 0 or right / n > threshold or (threshold == 1.0 and right == n):
+    if not evaluation.n or evaluation.accuracy > threshold or evaluation.accuracy == 1.0:
         return []
-    low, high = wilson_interval(right, n)
+    low, high = evaluation.interval
     return [
-        f"no better than a brightness threshold: {100 * right / n:.1f} % "
-        f"({100 * low:.1f} - {100 * high:.1f}) against {100 * threshold:.1f} %."
+        f"no better than a brightness threshold: {100 * evaluation.accuracy:.1f} % "
+        f"({100 * low:.1f} to {100 * high:.1f}) against {100 * threshold:.1f} %."
     ]
+
+
+def duplicate_notes(twins: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Say which splits have near-duplicates in the training split.
+
+    Parameters
+    ----------
+    twins : sequence of (str, str, str)
+        Split, picture in it, near-duplicate of it in the training split.
+
+    Returns
+    -------
+    list of str
+        A sentence for each split.
+    """
+    notes = []
+    for split in dict.fromkeys(split for split, _, _ in twins):
+        own = [twin for twin in twins if twin[0] == split]
+        notes.append(
+            f"{len(own)} pictures of the {split} split have a near-duplicate in the training "
+            f"split, as {own[0][1]} and {own[0][2]}: its accuracy flatters."
+        )
+    return notes
