@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from backlit.photos.calibration import fit_temperature, log_probabilities
+from backlit.photos.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    log_probabilities,
+    reliability,
+)
 
 
 def test_log_probabilities_are_finite_and_sum_to_one():
@@ -31,3 +36,22 @@ def test_nothing_wrong_does_not_mean_certainty():
     labels = (Z[:, 0] > 0).astype(int)
     temperature = fit_temperature(Z, labels)
     assert 0.3 < temperature < 10
+
+
+def test_reliability_of_probabilities_that_mean_what_they_say():
+    generator = np.random.default_rng(0)
+    p = generator.random(200_000)
+    labels = (generator.random(len(p)) < p).astype(int)
+    honest = np.column_stack([1 - p, p])
+    assert expected_calibration_error(labels, honest) < 0.005
+    for row in reliability(labels, honest):
+        assert row.accuracy == pytest.approx(row.confidence, abs=0.02)
+    assert sum(row.n for row in reliability(labels, honest)) == len(p)
+
+
+def test_calibration_error_by_hand():
+    labels = np.array([1, 1, 1, 0])
+    probabilities = np.array([[0.1, 0.9]] * 3 + [[0.4, 0.6]])
+    # Three at 0.9, all right; one at 0.6, wrong.
+    expected = (3 * abs(1 - 0.9) + 1 * abs(0 - 0.6)) / 4
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(expected)

@@ -3,6 +3,8 @@
 C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks", ICML 2017.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,3 +69,76 @@ def fit_temperature(logits: Floats, labels: NDArray[np.integer]) -> float:
         else:
             low = left
     return float(np.exp((low + high) / 2.0))
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Predictions of about one confidence.
+
+    Attributes
+    ----------
+    n : int
+        How many.
+    confidence, accuracy : float
+        Mean probability of the predicted class, and share of right predictions.
+    """
+
+    n: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(
+    labels: NDArray[np.integer], probabilities: Floats, bins: int = 10
+) -> list[ReliabilityBin]:
+    """Compare how sure predictions are with how right they are.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (m,)
+        True classes.
+    probabilities : ndarray, shape (m, K)
+        Predicted ones.
+    bins : int, optional
+        Number of equal steps of confidence from 1/K to 1.
+
+    Returns
+    -------
+    list of ReliabilityBin
+        Those that are not empty, by rising confidence.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    least = 1.0 / probabilities.shape[1]
+    place = np.clip(((confidence - least) / (1.0 - least) * bins).astype(int), 0, bins - 1)
+    found = []
+    for number in range(bins):
+        mine = place == number
+        if mine.any():
+            found.append(
+                ReliabilityBin(
+                    int(mine.sum()), float(confidence[mine].mean()), float(right[mine].mean())
+                )
+            )
+    return found
+
+
+def expected_calibration_error(
+    labels: NDArray[np.integer], probabilities: Floats, bins: int = 10
+) -> float:
+    """Mean distance between confidence and accuracy over :func:`reliability`'s bins.
+
+    Parameters
+    ----------
+    labels, probabilities, bins
+        As for :func:`reliability`.
+
+    Returns
+    -------
+    float
+        ``sum_b n_b / m * abs(accuracy_b - confidence_b)``; NaN where there are no pictures.
+    """
+    if not len(labels):
+        return float("nan")
+    rows = reliability(labels, probabilities, bins)
+    return sum(row.n * abs(row.accuracy - row.confidence) for row in rows) / len(labels)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from backlit.photos.reading import read_crops
 Floats = NDArray[np.float32]
 
 KIND = "photo-classifier"
+SHIPPED_MODEL = Path(__file__).with_name("day_night.safetensors")
+"""The model that is part of the package: day and night, on any camera."""
+
 UNSURE = "unsure"
 """Label of a picture whose probability is below the wanted one."""
 
@@ -213,13 +217,13 @@ class PhotoClassifier:
         )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "PhotoClassifier":
+    def load(cls, path: str | os.PathLike[str] = SHIPPED_MODEL) -> "PhotoClassifier":
         """Read a model file.
 
         Parameters
         ----------
-        path : path
-            As :meth:`save` wrote it.
+        path : path, optional
+            As :meth:`save` wrote it; by default the model that is part of the package.
 
         Returns
         -------

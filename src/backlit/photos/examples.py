@@ -114,6 +114,27 @@ def read_examples(
     )
 
 
+def join_examples(parts: Sequence[Examples]) -> Examples:
+    """Join examples that have as many changed copies each.
+
+    Parameters
+    ----------
+    parts : sequence of Examples
+        At least one.
+
+    Returns
+    -------
+    joined : Examples
+        In the order given.
+    """
+    return Examples(
+        [name for part in parts for name in part.names],
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.features for part in parts]),
+        [one for part in parts for one in part.broken],
+    )
+
+
 def _name(source: Source, index: int) -> str:
     return source if isinstance(source, str) else f"picture {index}"
 
