@@ -116,6 +116,8 @@ def _signature(dtype: np.dtype[Any]) -> Any:
         record(
             steps.Data,
             read_reals,
+            read_wholes,
+            array(types.int32, readonly=True),
             array(types.int32, readonly=True),
             read_reals,
             array(doubles, readonly=True),
@@ -160,6 +162,8 @@ _UNITS = {
     "gather_columns": (products.gather_columns, False),
     "product": (products.product, False),
     "weight_gradient": (products.weight_gradient, False),
+    "sparse_product": (products.sparse_product, False),
+    "sparse_weight_gradient": (products.sparse_weight_gradient, False),
     "activate": (functions.activate, True),
     "differentiate": (functions.differentiate, True),
     "losses_of_unit": (functions.losses_of_unit, True),

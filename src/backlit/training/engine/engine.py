@@ -20,10 +20,18 @@ from backlit.training.engine.simd import VECTOR_BYTES
 from backlit.training.optimizers import Numbers
 
 
-class Examples(NamedTuple):
-    """Examples as the engine reads them; see `prepare`."""
+class Rows(NamedTuple):
+    """Sparse rows (CSR): row r has ``values[starts[r] : starts[r + 1]]`` in those `columns`."""
 
-    X: NDArray[Any]
+    values: NDArray[Any]
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int32]
+
+
+class Examples(NamedTuple):
+    """Examples as the engine reads them: C-contiguous, of the engine's type; see `data.py`."""
+
+    X: NDArray[Any] | Rows
     classes: NDArray[np.int32] | None = None
     targets: NDArray[Any] | None = None
     sample_weight: NDArray[np.float64] | None = None
@@ -268,8 +276,15 @@ class Engine:
         total_weight: float,
         results: steps.Results,
     ) -> None:
+        X = examples.X
+        if isinstance(X, Rows):
+            values, starts_of_rows, columns = X
+        else:
+            values, starts_of_rows, columns = X, None, None
         data = steps.Data(
-            _read_only(examples.X, self.dtype),
+            _read_only(values, self.dtype),
+            _read_only(starts_of_rows, np.int64),
+            _read_only(columns, np.int32),
             _read_only(examples.classes, np.int32),
             _read_only(examples.targets, self.dtype),
             _read_only(examples.sample_weight, np.float64),

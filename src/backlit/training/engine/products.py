@@ -259,3 +259,40 @@ def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N,
                 units.panel(table, C, c + j0 + whole * L, ldc, S, s + k0, TILE_ROWS * lds, lds, 1,
                             pack, whole * L, padded, M, 0, depth, columns - whole * L, start, S,
                             0)  # fmt: skip
+
+
+def sparse_product(C, c, ldc, W, w, n_in, values, starts, indices, rows, p, M, N, B, b):
+    """Compute a first layer from sparse rows: ``C[i, j] = sum_k W[i, k] X[rows[p + j], k] + B[i]``.
+
+    Row r of X has the values and column numbers ``starts[r] .. starts[r + 1]`` (CSR). ``W[i, k]``
+    lies at ``w + i n_in + k``, the biases at ``b + i``.
+    """
+    for i in range(M):
+        row, bias, to = w + i * n_in, B[b + i], c + i * ldc
+        for j in range(N):
+            example = rows[p + j]
+            total = bias
+            for at in range(starts[example], starts[example + 1]):
+                total += W[row + indices[at]] * values[at]
+            C[to + j] = total
+
+
+def sparse_weight_gradient(
+    C, c, n_in, S, s, lds, values, starts, indices, rows, M, first, stop, K, add
+):
+    """Compute columns first..stop of a first layer's gradient from sparse rows, ``C = S @ X``.
+
+    ``C[i, k]`` lies at ``c + i n_in + k``; K is the number of examples.
+    """
+    for i in range(M):
+        to, unit = c + i * n_in, s + i * lds
+        if not add:
+            for k in range(to + first, to + stop):
+                C[k] = 0
+        for j in range(K):
+            share, example = S[unit + j], rows[j]
+            if share != 0:
+                for at in range(starts[example], starts[example + 1]):
+                    k = indices[at]
+                    if first <= k < stop:
+                        C[to + k] += share * values[at]

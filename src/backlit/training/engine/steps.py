@@ -67,9 +67,14 @@ class Net(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The examples: X in flat rows; classes or targets, and weights, each empty if absent."""
+    """The examples: X in flat rows; classes or targets, and weights, each empty if absent.
+
+    If there are `row_starts`, X is sparse (CSR): X holds the values and `columns` where they are.
+    """
 
     X: Any
+    row_starts: Any
+    columns: Any
     classes: Any
     targets: Any
     sample_weight: Any
@@ -281,10 +286,16 @@ def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0,
     n_layers = net.activations.size
     n0, n1 = net.dims[0], net.dims[1]
     stop = min(c1, m)
+    sparse = data.row_starts.size > 0
+    length = 1 if sparse else n0
     for j in range(c0, c1):  # whole vectors: the last example stands in for those beyond
-        work.places[j] = batches.order[begin + min(j, m - 1)] * n0
+        work.places[j] = batches.order[begin + min(j, m - 1)] * length
     places, X = pointer(work.places), pointer(data.X)
-    if n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
+    if sparse:
+        units.sparse_product(table, buffer, work.a[1] + c0, pitch, parameters, net.weights[0], n0,
+                             X, pointer(data.row_starts), pointer(data.columns), places, c0, n1,
+                             stop - c0, parameters, net.biases[0])  # fmt: skip
+    elif n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
         if stop > c0:
             units.dot_product(table, buffer, work.a[1] + c0, pitch, 1, parameters, net.weights[0],
                               n0, X, places, c0, n1, stop - c0, n0, 1, parameters,
@@ -370,8 +381,13 @@ def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, th
             for k in range((k1 - k0 + L - 1) // L * L):
                 work.rows[base + k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
             X, places, v = buffer, shifted(pointer(work.rows), base), 0
-        units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, X, v,
-                              places, 0, l == 1, r1 - r0, k1 - k0, m, add, pack)  # fmt: skip
+        if l == 1 and data.row_starts.size:
+            units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
+                                         X, pointer(data.row_starts), pointer(data.columns),
+                                         places, r1 - r0, k0, k1, m, add)  # fmt: skip
+        else:
+            units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, X, v,
+                                  places, 0, l == 1, r1 - r0, k1 - k0, m, add, pack)  # fmt: skip
     r0, r1 = _span(n_units, thread, threads)
     for unit in range(r0, r1):
         total = _sum(buffer, work.dz[l] + unit * pitch, m)
