@@ -72,8 +72,8 @@ def _negligible(typing_context, value):
 
 @kernel()
 def flushed(value):
-    """Return the value, or zero where it is negligible."""
-    return value if abs(value) > _negligible(value) else like(value, 0.0)
+    """Return the value, or zero where it is negligible; NaN stays what it is."""
+    return like(value, 0.0) if abs(value) <= _negligible(value) else value
 
 
 @kernel(fast=True)
