@@ -526,8 +526,10 @@ def _hidden_names(function: str, activation: str | Sequence[str], n_hidden: int)
 def _dropout_shares(
     function: str, dropout: float | Sequence[float], n_hidden: int
 ) -> tuple[float, ...]:
-    several = isinstance(dropout, (Sequence, np.ndarray)) and not isinstance(dropout, str)
-    shares = tuple(map(number_or_nan, dropout if several else (dropout,) * n_hidden))
+    given: Sequence[Any] = (dropout,) * n_hidden
+    if isinstance(dropout, (Sequence, np.ndarray)) and not isinstance(dropout, str):
+        given = dropout
+    shares = tuple(number_or_nan(share) for share in given)
     # the engine compares 16 random bits, so that a share may not round to 1
     whole = 1 - 0.5 / 65536
     if len(shares) != n_hidden or any(not 0 <= share < whole for share in shares):
@@ -542,15 +544,19 @@ def _split(
     function: str, given: float, labels: Labels, output: str, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Set aside a share of the rows, of each class alike; return those to train on, then these."""
-    m = len(labels.targets if labels.classes is None else labels.classes)
+    classes = labels.classes
+    if classes is None:
+        assert labels.targets is not None
+        m = len(labels.targets)
+        if output == "softmax":
+            classes = labels.targets.argmax(axis=1).astype(np.int32)
+    else:
+        m = len(classes)
     share = number_or_nan(given)
     if not 0 < share < 1:
         raise SettingError(
             f"{function}: validation is {given!r}, expected (X, y) or a share between 0 and 1."
         )
-    classes = labels.classes
-    if output == "softmax" and labels.targets is not None:
-        classes = labels.targets.argmax(axis=1)
     groups = [np.arange(m)]
     if classes is not None:
         groups = [np.flatnonzero(classes == k) for k in np.unique(classes)]
