@@ -527,7 +527,7 @@ def _dropout_shares(
     function: str, dropout: float | Sequence[float], n_hidden: int
 ) -> tuple[float, ...]:
     given: Sequence[Any] = (dropout,) * n_hidden
-    if isinstance(dropout, (Sequence, np.ndarray)) and not isinstance(dropout, str):
+    if isinstance(dropout, (Sequence, np.ndarray)):
         given = dropout
     shares = tuple(number_or_nan(share) for share in given)
     # the engine compares 16 random bits, so that a share may not round to 1
