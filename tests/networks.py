@@ -69,10 +69,8 @@ class Network:
     def examples(self) -> Examples:
         if not self.classes:
             return Examples(self.X, None, self.targets, self.weights)
-        if self.loss == "cross_entropy":
-            labels = self.targets.argmax(axis=1)
-        else:
-            labels = self.targets[:, 0]
+        softmax = self.loss == "cross_entropy"
+        labels = self.targets.argmax(axis=1) if softmax else self.targets[:, 0]
         return Examples(self.X, labels.astype(np.int32), None, self.weights)
 
     def engine(self, batch_size: int | None = None, **settings: Any) -> Engine:
