@@ -67,7 +67,7 @@ def as_arrays(function: str, **values: Any) -> tuple[Array, ...]:
     foreign = [name for name, value in values.items() if _is_foreign(value)]
     if foreign:
         return _as_foreign_arrays(function, foreign[0], values)
-    arrays = {name: _as_numpy(function, name, value) for name, value in values.items()}
+    arrays = {name: as_numpy(function, name, value) for name, value in values.items()}
     floating = [a.dtype for a in arrays.values() if a.dtype.kind == "f"]
     if len(floating) == len(arrays):
         return tuple(arrays.values())
@@ -75,7 +75,7 @@ def as_arrays(function: str, **values: Any) -> tuple[Array, ...]:
     return tuple(a if a.dtype.kind == "f" else a.astype(dtype) for a in arrays.values())
 
 
-def _as_numpy(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
+def as_numpy(function: str, name: str, value: ArrayLike) -> NDArray[Any]:
     """Turn a NumPy array or a nested sequence into a plain, real array of native byte order."""
     if isinstance(value, np.ma.MaskedArray):
         raise DTypeError(

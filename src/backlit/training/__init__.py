@@ -7,7 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backlit.training.fit import FitResult, Progress, fit
+    from backlit.training.fitting import FitResult, Progress, fit
     from backlit.training.optimizers import SGD, Adam
     from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
 
@@ -16,11 +16,11 @@ _HOMES = {
     "Adam": "backlit.training.optimizers",
     "Constant": "backlit.training.schedules",
     "Cosine": "backlit.training.schedules",
-    "FitResult": "backlit.training.fit",
+    "FitResult": "backlit.training.fitting",
     "InverseScaling": "backlit.training.schedules",
     "OneCycle": "backlit.training.schedules",
-    "Progress": "backlit.training.fit",
-    "fit": "backlit.training.fit",
+    "Progress": "backlit.training.fitting",
+    "fit": "backlit.training.fitting",
 }
 
 __all__ = [

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from backlit._checks import as_arrays
-from backlit.errors import DTypeError, NonFiniteError, SettingError, ShapeError
+from backlit._checks import as_numpy
+from backlit.errors import NonFiniteError, SettingError, ShapeError
 from backlit.parameters import checked_dtype
 
 #: elements whose finiteness is looked at together, so that the check needs little memory
@@ -31,7 +31,7 @@ def prepare_inputs(function: str, X: Any, dtype: DTypeLike | None, name: str = "
     X : array-like, shape (m, n_0)
         Examples in rows.
     dtype : dtype or None
-        float32 or float64; None keeps X's own, and makes integers float32.
+        float32 or float64; None keeps X's own, and makes integers and half floats float32.
 
     Returns
     -------
@@ -43,20 +43,24 @@ def prepare_inputs(function: str, X: Any, dtype: DTypeLike | None, name: str = "
     ShapeError, DTypeError, NonFiniteError, SettingError
         If it is no matrix of finite real numbers.
     """
-    if isinstance(X, np.ndarray) and X.dtype.kind in "iub":
-        array: NDArray[Any] = np.asarray(X, np.float32)
-    else:
-        (array,) = as_arrays(function, **{name: X})
+    array: NDArray[Any] = as_numpy(function, name, X)
     if array.ndim != 2 or 0 in array.shape:
         raise ShapeError(
             f"{function}: {name} has shape {array.shape}, expected (m, n_features), examples in "
             "rows, neither number zero."
         )
     if dtype is None:
-        dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float32
-    array = np.require(array, checked_dtype(function, dtype), ["C", "A"])
+        wide = array.dtype.kind == "f" and array.dtype.itemsize >= 8
+        dtype = np.float64 if wide else np.float32
+    array = _converted(array, checked_dtype(function, dtype))
     _check_finite_in_blocks(function, name, array)
     return array
+
+
+def _converted(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return an array in a type and C order; numbers too large for it become infinite."""
+    with np.errstate(over="ignore"):
+        return np.require(array, dtype, ["C", "A"])
 
 
 def _check_finite_in_blocks(function: str, name: str, array: NDArray[Any]) -> None:
@@ -82,8 +86,8 @@ def prepare_labels(
     function, name : str
         The public function, and the name of its array, for messages.
     y : array-like, shape (m,) or (m, n_L)
-        For softmax whole classes 0..K-1 or rows of probabilities; for sigmoid numbers, usually 0
-        and 1; for identity targets; for exp counts or rates of at least 0.
+        For softmax whole classes 0..K-1 (m of them) or rows of probabilities; for sigmoid numbers,
+        usually 0 and 1; for identity targets; for exp counts or rates of at least 0.
     m : int
         Number of examples.
     output : str
@@ -101,34 +105,33 @@ def prepare_labels(
     ShapeError, DTypeError, NonFiniteError, SettingError
         If they do not fit the examples or the output.
     """
-    array = np.asarray(y)
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(
-            f"{function}: {name} has dtype {array.dtype}, expected numbers; number the classes "
-            "from 0 first."
-        )
+    array: NDArray[Any] = as_numpy(function, name, y)
     if array.ndim not in (1, 2) or array.shape[0] != m or array.size == 0:
         raise ShapeError(
             f"{function}: {name} has shape {array.shape}, expected ({m},) or ({m}, n_outputs) "
             f"because there are {m} examples."
         )
-    if not np.isfinite(array).all():
-        raise NonFiniteError(f"{function}: {name} has NaN or infinity, expected finite numbers.")
+    if array.dtype.kind == "f":
+        _check_finite_in_blocks(function, name, array)
     if output == "exp" and array.min() < 0:
         raise SettingError(
             f"{function}: {name} goes down to {array.min()}, expected counts of at least 0."
         )
-    if output == "softmax" and array.ndim == 1:
-        classes = array.astype(np.int32)
-        if (classes != array).any() or classes.min() < 0:
+    if output == "softmax" and array.size == m:
+        array = array.reshape(m)
+        with np.errstate(invalid="ignore"):
+            classes = array.astype(np.int32)
+        wrong = (classes != array) | (classes < 0)
+        if wrong.any():
             raise SettingError(
-                f"{function}: {name} holds {array[(classes != array) | (classes < 0)][0]}, "
-                "expected whole classes numbered from 0, because the output is softmax."
+                f"{function}: {name} holds {array[wrong][0]}, expected whole classes numbered "
+                "from 0, because the output is softmax."
             )
         return Labels(classes, None, max(int(classes.max()) + 1, 2))
-    if output == "sigmoid" and array.ndim == 1 and array.dtype.kind in "iub":
-        return Labels(array.astype(np.int32), None, 1)
-    targets = np.require(array.reshape(m, -1), dtype, ["C", "A"])
+    if output == "sigmoid" and array.size == m and ((array == 0) | (array == 1)).all():
+        return Labels(array.reshape(m).astype(np.int32), None, 1)
+    targets = _converted(array.reshape(m, -1), dtype)
+    _check_finite_in_blocks(function, name, targets)
     return Labels(None, targets, targets.shape[1])
 
 
@@ -144,14 +147,13 @@ def prepare_weights(
     """
     if sample_weight is None:
         return None
-    weights = np.require(sample_weight, np.float64, ["C", "A"])
+    weights = _converted(as_numpy(function, name, sample_weight), np.float64)
     if weights.shape != (m,):
         raise ShapeError(
             f"{function}: {name} has shape {weights.shape}, expected ({m},) because there are {m} "
             "examples."
         )
-    if not np.isfinite(weights).all():
-        raise NonFiniteError(f"{function}: {name} has NaN or infinity, expected finite numbers.")
+    _check_finite_in_blocks(function, name, weights)
     if weights.min() < 0 or weights.sum() <= 0:
         raise SettingError(
             f"{function}: {name} has the smallest value {weights.min()} and the sum "

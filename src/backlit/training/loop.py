@@ -83,7 +83,8 @@ class Loop:
         Returns
         -------
         float
-            The epoch's mean loss, penalty included, each batch at the parameters before its step.
+            The epoch's mean loss, penalty included, each batch at the parameters before its step;
+            not finite if training diverged, and the rest of the epoch is then left out.
 
         Raises
         ------
@@ -93,13 +94,15 @@ class Loop:
         if self.shuffle is not None:
             self.shuffle(self.rows)
         total, step, n_steps = 0.0, 0, self.steps_per_epoch
-        while step < n_steps:
+        while step < n_steps and np.isfinite(total):
             count = min(self._steps_per_call, n_steps - step)
             if self._generator is not None:
                 most = _RANDOM_BLOCK // max(self._hidden_units * self.batch_size, 1)
                 count = min(count, max(most, 1))
             began = time.perf_counter()
-            total += self._run_steps(step, count)
+            # added up one by one, so that where a call ends does not change the sum
+            parts = np.concatenate(([total], self._run_steps(step, count)))
+            total = float(np.add.accumulate(parts)[-1])
             step += count
             seconds = time.perf_counter() - began
             # double at most, so that one quick call does not make the next one long
@@ -111,18 +114,14 @@ class Loop:
         whole = float(len(self.rows) if weights is None else weights[self.rows].sum())
         return total / whole
 
-    def _run_steps(self, first: int, count: int) -> float:
-        """Run some of the epoch's steps; return the sum of their losses times their weights."""
+    def _run_steps(self, first: int, count: int) -> NDArray[np.float64]:
+        """Run some of the epoch's steps; return their losses times their weights."""
         starts = self._starts[first : first + count + 1]
         order = self.rows[starts[0] : starts[-1]]
         done = int(self.engine.state.steps[0])
         steps = np.arange(done, done + count, dtype=np.int64)
         rates = self.learning_rate * self.schedule.factors(steps, self.total_steps)
-        random = None
-        if self._generator is not None:
-            random = self._generator.integers(
-                0, 1 << 16, len(order) * self._hidden_units, dtype=np.uint16
-            )
+        random = self._draw(np.diff(starts))
         losses, penalties = self.engine.train(
             self.examples, order, starts - starts[0], np.ascontiguousarray(rates), random
         )
@@ -131,4 +130,20 @@ class Loop:
         else:
             weights = self.examples.sample_weight[order]
             sizes = np.add.reduceat(weights, starts[:-1] - starts[0])
-        return float(np.dot(losses + penalties, sizes))
+        with np.errstate(over="ignore", invalid="ignore"):
+            weighted: NDArray[np.float64] = (losses + penalties) * sizes
+        return weighted
+
+    def _draw(self, sizes: NDArray[np.int64]) -> NDArray[np.uint16] | None:
+        """Draw dropout's random numbers for batches of these sizes."""
+        if self._generator is None:
+            return None
+        # NumPy cuts two such numbers from a word and forgets the second one of an odd draw: what a
+        # draw takes together must not depend on where a call ends
+        aligned = self.batch_size * self._hidden_units % 2 == 0
+        draws = [sizes.sum()] if aligned else sizes
+        numbers = [
+            self._generator.integers(0, 1 << 16, int(size) * self._hidden_units, dtype=np.uint16)
+            for size in draws
+        ]
+        return numbers[0] if len(numbers) == 1 else np.concatenate(numbers)

@@ -6,6 +6,7 @@ Their arithmetic is in the compiled engine (`backlit.training.engine.updates`).
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from backlit._checks import non_negative, number_or_nan
 from backlit.errors import SettingError
 
 #: the engine's codes
@@ -27,13 +28,13 @@ class Numbers(NamedTuple):
 
 
 def _check_share(owner: str, name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise SettingError(f"{owner}: {name} is {value}, expected a number in [0, 1).")
+    if not 0 <= number_or_nan(value) < 1:
+        raise SettingError(f"{owner}: {name} is {value!r}, expected a number in [0, 1).")
 
 
 def _check_positive(owner: str, name: str, value: float) -> None:
-    if not 0 < value < float("inf"):
-        raise SettingError(f"{owner}: {name} is {value}, expected a finite number above 0.")
+    if not 0 < number_or_nan(value) < float("inf"):
+        raise SettingError(f"{owner}: {name} is {value!r}, expected a finite number above 0.")
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,7 @@ class Adam:
         _check_share("Adam", "beta1", self.beta1)
         _check_share("Adam", "beta2", self.beta2)
         _check_positive("Adam", "epsilon", self.epsilon)
-        if not 0 <= self.weight_decay < float("inf"):
-            raise SettingError(
-                f"Adam: weight_decay is {self.weight_decay}, expected a finite number of at "
-                "least 0."
-            )
+        non_negative("Adam", "weight_decay", self.weight_decay)
 
     def numbers(self) -> Numbers:
         """Return the optimizer as the engine reads it."""

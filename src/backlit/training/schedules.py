@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._checks import number_or_nan
 from backlit.errors import SettingError, UnknownNameError
 
 
@@ -61,8 +62,10 @@ class InverseScaling:
     power: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.power < float("inf"):
-            raise SettingError(f"InverseScaling: power is {self.power}, expected above 0.")
+        if not 0 < number_or_nan(self.power) < float("inf"):
+            raise SettingError(
+                f"InverseScaling: power is {self.power!r}, expected a finite number above 0."
+            )
 
     def factors(self, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
         """Return ``1 / (step + 1) ** power``."""
@@ -91,10 +94,10 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warm_up < 1:
-            raise SettingError(f"Cosine: warm_up is {self.warm_up}, expected in [0, 1).")
-        if not 0 <= self.final <= 1:
-            raise SettingError(f"Cosine: final is {self.final}, expected in [0, 1].")
+        if not 0 <= number_or_nan(self.warm_up) < 1:
+            raise SettingError(f"Cosine: warm_up is {self.warm_up!r}, expected in [0, 1).")
+        if not 0 <= number_or_nan(self.final) <= 1:
+            raise SettingError(f"Cosine: final is {self.final!r}, expected in [0, 1].")
 
     def factors(self, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
         """Return the warm-up's line and then the cosine."""
@@ -128,11 +131,11 @@ class OneCycle:
     last: float = 1e-4
 
     def __post_init__(self) -> None:
-        if not 0 < self.rise < 1:
-            raise SettingError(f"OneCycle: rise is {self.rise}, expected in (0, 1).")
+        if not 0 < number_or_nan(self.rise) < 1:
+            raise SettingError(f"OneCycle: rise is {self.rise!r}, expected in (0, 1).")
         for name, value in (("first", self.first), ("last", self.last)):
-            if not 0 <= value <= 1:
-                raise SettingError(f"OneCycle: {name} is {value}, expected in [0, 1].")
+            if not 0 <= number_or_nan(value) <= 1:
+                raise SettingError(f"OneCycle: {name} is {value!r}, expected in [0, 1].")
 
     def factors(self, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
         """Return the rise and the fall."""

@@ -4,6 +4,8 @@ import os
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from backlit.errors import SettingError
 
 #: below this many multiply-adds a step, what a second thread saves is less than meeting it costs
@@ -20,7 +22,7 @@ def available_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # no affinity on this system
         cores = os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
 
 
@@ -51,9 +53,10 @@ def choose_threads(
         If `threads` is not a positive integer.
     """
     if threads is not None:
-        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+        if not whole or threads < 1:
             raise SettingError(f"{function}: threads is {threads!r}, expected an integer above 0.")
-        return threads
+        return int(threads)
     weights = sum(a * b for a, b in pairwise(layer_dims))
     work = 3 * weights * batch_size
     return max(1, min(available_cores(), work // WORTH_SHARING))

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
+from numba.core.serialize import dumps
 from numpy.typing import NDArray
 
 from backlit._version import __version__
@@ -64,11 +66,25 @@ class _Locator(_CacheLocator):
         return self._label
 
 
+class _SealedImpl(CompileResultCacheImpl):
+    """Puts a digest beside the machine code, so that a damaged file is not run."""
+
+    def reduce(self, data: Any) -> Any:
+        body = dumps(super().reduce(data))
+        return hashlib.sha256(body).digest(), body
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        digest, body = payload
+        if hashlib.sha256(body).digest() != digest:
+            raise ValueError("the cached file is damaged")
+        return super().rebuild(target_context, pickle.loads(body))
+
+
 class _EngineCache(FunctionCache):
     """A cache that lies where `_Locator` says, and reports when it has to compile."""
 
     def __init__(self, py_func: Any, label: str, on_compile: Callable[[], None]) -> None:
-        class Impl(CompileResultCacheImpl):
+        class Impl(_SealedImpl):
             _locator_classes = (type("Locator", (), {"from_function": lambda *_: _Locator(label)}),)
 
         self._impl_class = Impl
@@ -89,7 +105,13 @@ class _EngineCache(FunctionCache):
 
     def save_overload(self, signature: Any, data: Any) -> None:
         try:
-            super().save_overload(signature, data)
+            try:
+                super().save_overload(signature, data)
+            except OSError:
+                raise
+            except Exception:  # a damaged index
+                self.flush()
+                super().save_overload(signature, data)
         except OSError:  # nowhere to write: this process keeps what it has compiled
             self.disable()
 

@@ -19,6 +19,10 @@ from backlit.training.engine.products import PACK_SIZE
 from backlit.training.engine.simd import VECTOR_BYTES
 from backlit.training.optimizers import Numbers
 
+#: multiply-adds after which a call that learns nothing returns to Python, so that it can be
+#: interrupted: a tenth of a second's, or less
+_WORK_PER_CALL = 400_000_000
+
 
 class Rows(NamedTuple):
     """Sparse rows (CSR): row r has ``values[starts[r] : starts[r + 1]]`` in those `columns`."""
@@ -29,7 +33,7 @@ class Rows(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Examples as the engine reads them: C-contiguous, of the engine's type; see `data.py`."""
+    """Examples as the engine reads them; `backlit.training.data` prepares them."""
 
     X: NDArray[Any] | Rows
     classes: NDArray[np.int32] | None = None
@@ -169,7 +173,7 @@ class Engine:
             share,
             _aligned(self.threads * PACK_SIZE, self.dtype),
             np.zeros(32 * self.threads, self.dtype),
-            np.zeros(8 * self.threads, np.float64),
+            np.zeros(int(dims[1:].sum()), np.float64),
             np.zeros(16, np.int64),
         )
 
@@ -224,13 +228,9 @@ class Engine:
         gradient : array, shape (layout.size,)
             Its gradient; the next call overwrites it.
         """
-        n = len(starts) - 1
-        results = steps.Results(np.zeros(n), np.zeros(n), self._empty)
         self.state.gradient[...] = 0
-        random = np.empty(0, np.uint16)
-        rates = np.zeros(n)
-        self._call(examples, steps.GRADIENT, order, starts, rates, random, total_weight, results)
-        return float(results.losses.sum()), self.state.gradient
+        losses = self._look(examples, steps.GRADIENT, order, starts, total_weight, self._empty)
+        return float(losses.sum()), self.state.gradient
 
     def forward(
         self,
@@ -251,15 +251,39 @@ class Engine:
         """
         n_rows, n_out = len(order), self.layout.layer_dims[-1]
         starts = np.append(np.arange(0, n_rows, self.batch_size, dtype=np.int64), n_rows)
-        n = len(starts) - 1
         room = np.empty(n_rows * n_out if outputs else 0, self.dtype)
-        results = steps.Results(np.zeros(n), np.zeros(n), room)
         if total_weight is None:
             weights = examples.sample_weight
             total_weight = float(n_rows if weights is None else weights[order].sum())
-        random, rates = np.empty(0, np.uint16), np.zeros(n)
-        self._call(examples, steps.FORWARD, order, starts, rates, random, total_weight, results)
-        return float(results.losses.sum()), room.reshape(n_rows, n_out) if outputs else None
+        losses = self._look(examples, steps.FORWARD, order, starts, total_weight, room)
+        return float(losses.sum()), room.reshape(n_rows, n_out) if outputs else None
+
+    def _look(
+        self,
+        examples: Examples,
+        mode: int,
+        order: NDArray[np.int64],
+        starts: NDArray[np.int64],
+        total_weight: float,
+        outputs: NDArray[Any],
+    ) -> NDArray[np.float64]:
+        """Go through batches without learning, some at a time; return their losses."""
+        n, n_out = len(starts) - 1, self.layout.layer_dims[-1]
+        losses = np.zeros(n)
+        nothing, no_rates = np.empty(0, np.uint16), np.zeros(0)
+        passes = 3 if mode == steps.GRADIENT else 1
+        some = max(1, _WORK_PER_CALL // (passes * self.layout.size * self.batch_size))
+        for first in range(0, n, some):
+            last = min(first + some, n)
+            begin, end = int(starts[first]), int(starts[last])
+            results = steps.Results(
+                losses[first:last], no_rates, outputs[begin * n_out : end * n_out]
+            )
+            shifted = starts[first : last + 1] - begin
+            self._call(
+                examples, mode, order[begin:end], shifted, no_rates, nothing, total_weight, results
+            )
+        return losses
 
     def _call(
         self,

@@ -41,7 +41,7 @@ BLOCK_COLUMNS = 480
 PACK_SIZE = BLOCK_K * (BLOCK_COLUMNS + BLOCK_ROWS)
 #: an operand whose panel spans more elements than this is packed before it is read again and again
 UNPACKED_SPAN = 1 << 14
-#: a weight gradient of at most so many rows is computed by dot products, without packing
+#: a later layer's weight gradient of at most so many rows is computed by `dot_product`, unpacked
 DOT_ROWS = 4
 
 _ROWS_AT = BLOCK_K * BLOCK_COLUMNS
@@ -225,9 +225,6 @@ def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N,
     """
     L = lanes(C)
     first = 2 if add else 0
-    if not by_rows and M <= DOT_ROWS:
-        units.dot_product(table, C, c, ldc, 1, S, s, lds, V, places, p, M, N, K, first, S, 0)
-        return
     for j0 in range(0, N, BLOCK_COLUMNS):
         columns = min(BLOCK_COLUMNS, N - j0)
         vectors = (columns + L - 1) // L

@@ -38,9 +38,11 @@ ZERO, ONE, YES, NO = np.int64(0), np.int64(1), np.bool_(True), np.bool_(False)
 
 #: LLVM may contract a * b + c and reorder sums, but must honour NaN and infinity
 FAST = {"contract", "reassoc", "nsz"}
+#: or contract alone, where the order of the operations is what makes a result exact
+CONTRACT = {"contract"}
 
 
-def kernel(*, fast: bool = False) -> Any:
+def kernel(*, fast: bool | set[str] = False) -> Any:
     """Return the decorator of every compiled helper.
 
     Helpers are called by compiled code alone, so that the wrappers with which Python would call
@@ -48,7 +50,7 @@ def kernel(*, fast: bool = False) -> Any:
     """
     return njit(
         error_model="numpy",
-        fastmath=FAST if fast else False,
+        fastmath=FAST if fast is True else fast,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
     )

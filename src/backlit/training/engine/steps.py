@@ -17,8 +17,8 @@ from numba.core import types
 
 from backlit.training.engine import units
 from backlit.training.engine.blocks import given, readers
-from backlit.training.engine.functions import CROSS_ENTROPY, GELU, SILU, SOFTMAX
-from backlit.training.engine.products import PACK_SIZE
+from backlit.training.engine.functions import CROSS_ENTROPY, GELU, SILU, SOFTMAX, flushed
+from backlit.training.engine.products import DOT_ROWS, PACK_SIZE
 from backlit.training.engine.simd import (
     NO,
     YES,
@@ -296,11 +296,11 @@ def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
             losses[j] *= buffer[weights + j]
     for unit in range(n_out):
         row = dz + unit * pitch
-        for j in range(n):
-            buffer[row + j] *= share
         if weighted:
             for j in range(n):
                 buffer[row + j] *= buffer[weights + j]
+        for j in range(n):
+            buffer[row + j] = flushed(buffer[row + j] * share)
 
 
 @kernel()
@@ -338,7 +338,7 @@ def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0,
         _activate_rows(table, net.activations[l - 1], buffer, work.a[l], work.key[l], pitch,
                        n_units, c0, c1, threads)  # fmt: skip
         if given(settings.dropout):
-            if settings.dropout[l - 1] > 0 and batches.mode != FORWARD:
+            if settings.dropout[l - 1] > 0 and batches.mode == TRAIN:
                 _drop_rows(buffer, work.a[l], pitch, n_units, c0, stop, m, batches.random,
                            random_at, settings.dropout[l - 1])  # fmt: skip
             random_at += n_units * m
@@ -364,7 +364,7 @@ def _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads
                       c1 - c0, n_units, 0, parameters, 0, pack)  # fmt: skip
         if given(settings.dropout):
             random_at -= n_prev * m
-            if settings.dropout[l - 2] > 0:
+            if settings.dropout[l - 2] > 0 and batches.mode == TRAIN:
                 _drop_rows(buffer, work.dz[l - 1], pitch, n_prev, c0, min(c1, m), m,
                            batches.random, random_at, settings.dropout[l - 2])  # fmt: skip
         _differentiate_rows(table, net.activations[l - 2], buffer, work.dz[l - 1],
@@ -401,7 +401,7 @@ def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, th
         dz = work.dz[l] + r0 * pitch
         X, places, v = data.X, work.places, k0
         if l > 1:
-            base = thread * (work.share)
+            base = thread * work.share
             L = lanes(buffer)
             for k in range((k1 - k0 + L - 1) // L * L):
                 work.rows[base + k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
@@ -410,6 +410,9 @@ def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, th
             units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
                                          X, data.row_starts, data.columns,
                                          places, r1 - r0, k0, k1, m, add)  # fmt: skip
+        elif l > 1 and n_units <= DOT_ROWS:  # of the layer, not of the share: see the module's text
+            units.dot_product(table, gradient, target, n_prev, 1, buffer, dz, pitch, X, places, 0,
+                              r1 - r0, k1 - k0, m, 2 if add else 0, buffer, 0)  # fmt: skip
         else:
             units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, X, v,
                                   places, 0, l == 1, r1 - r0, k1 - k0, m, add, pack)  # fmt: skip
@@ -465,22 +468,35 @@ def _layer_update(table, net, state, settings, l, numbers, thread, threads):
 
 
 @kernel()
-def _layer_norm(table, net, state, l, penalty, gradient, thread, threads):
-    """Return this thread's share of the squared norm of layer l: of its gradient or its weights."""
-    n_units, n_prev = net.dims[l], net.dims[l - 1]
-    parameters = state.parameters
-    r0, r1, k0, k1 = _share_of_layer(lanes(parameters), n_units, n_prev, thread, threads)
+def _unit_norms(table, net, state, work, penalty, gradient, thread, threads):
+    """Write each unit's squared norm to `partial`: of its gradient, or of its weights.
+
+    A unit's sum is never split, so that the number of threads changes no bit of the total.
+    """
+    parameters, place = state.parameters, ZERO
     vector = state.gradient if gradient else parameters
-    total = 0.0
-    for row in range(r0, r1):
-        begin = net.weights[l - 1] + row * n_prev + k0
-        at = shifted(parameters, begin)
-        total += units.squared_norm(table, at, shifted(vector, begin), k1 - k0, penalty)
-    if gradient:
+    for l in range(1, net.depth + 1):
+        n_units, n_prev = net.dims[l], net.dims[l - 1]
         r0, r1 = _span(n_units, thread, threads)
-        begin = net.biases[l - 1] + r0
-        at = shifted(parameters, begin)
-        total += units.squared_norm(table, at, shifted(vector, begin), r1 - r0, 0.0)
+        for row in range(r0, r1):
+            begin = net.weights[l - 1] + row * n_prev
+            at = shifted(parameters, begin)
+            square = units.squared_norm(table, at, shifted(vector, begin), n_prev, penalty)
+            if gradient:
+                bias = float(vector[net.biases[l - 1] + row])
+                square += bias * bias
+            work.partial[place + row] = square
+        place += n_units
+
+
+@kernel()
+def _total(net, partial):
+    """Add up what `_unit_norms` wrote."""
+    total, place = 0.0, 0
+    for l in range(1, net.depth + 1):
+        for i in range(place, place + net.dims[l]):
+            total += partial[i]
+        place += net.dims[l]
     return total
 
 
@@ -516,32 +532,28 @@ def _batch_weight(data, batches, begin, m):
 
 
 @kernel()
-def _apply_step(table, net, settings, state, work, rate, penalty, step_number, norm, phase, thread,
+def _apply_step(table, net, settings, state, work, rate, penalty, step_number, phase, thread,
                 threads):  # fmt: skip
     """Update this thread's parameters; return the barrier's phase, or -1 if a thread gave up."""
     n_layers = net.depth
     scale = 1.0
     if settings.clip > 0.0:
-        work.partial[8 * thread] = norm
         phase += 1
         if not _barrier(work.sync, threads, phase):
             return -1
-        total = 0.0
-        for other in range(threads):
-            total += work.partial[8 * other]
+        _unit_norms(table, net, state, work, penalty, YES, thread, threads)
+        phase += 1
+        if not _barrier(work.sync, threads, phase):
+            return -1
+        total = _total(net, work.partial)
         scale = min(1.0, settings.clip / math.sqrt(total)) if total > 0.0 else 1.0
     numbers = shifted(work.numbers, 32 * thread)
     _step_numbers(settings, numbers, step_number, rate, penalty, scale)
-    squares = 0.0
-    if penalty != 0.0:
-        for l in range(1, n_layers + 1):
-            squares += _layer_norm(table, net, state, l, 0.0, NO, thread, threads)
     if threads == 1 and penalty == 0.0 and settings.decay == 0.0:
         _update_run(table, settings, state, 0, state.size, numbers)
     else:
         for l in range(1, n_layers + 1):
             _layer_update(table, net, state, settings, l, numbers, thread, threads)
-    work.partial[8 * thread + 1] = squares
     return phase
 
 
@@ -583,6 +595,9 @@ def run(thread, threads, table, block, example):
                           random_at, batches)  # fmt: skip
             elif given(results.outputs):
                 _write_outputs(table, net, work, results, begin, pitch, c0, stop)
+        penalised = batches.mode == TRAIN and settings.l2 > 0.0
+        if penalised:
+            _unit_norms(table, net, state, work, 0.0, NO, thread, threads)
         random_at += n_random * m
         phase += 1
         if not _barrier(work.sync, threads, phase):
@@ -592,26 +607,20 @@ def run(thread, threads, table, block, example):
             for j in range(m):
                 total += buffer[work.losses + j]
             results.losses[batch] = total / total_weight
+        penalty = settings.l2 / total_weight
+        if thread == 0 and penalised:
+            results.penalties[batch] = 0.5 * penalty * _total(net, work.partial)
         if learns:
-            penalty, norm = settings.l2 / total_weight, 0.0
             for l in range(1, n_layers + 1):
                 _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, threads,
                                 batches.mode == GRADIENT)  # fmt: skip
-                if settings.clip > 0.0:
-                    norm += _layer_norm(table, net, state, l, penalty, YES, thread, threads)
             if batches.mode == TRAIN:
                 phase = _apply_step(table, net, settings, state, work, batches.rates[batch],
-                                    penalty, steps + batch + 1, norm, phase, thread,
-                                    threads)  # fmt: skip
+                                    penalty, steps + batch + 1, phase, thread, threads)  # fmt: skip
                 if phase < 0:
                     return
         phase += 1
         if not _barrier(work.sync, threads, phase):
             return
-        if thread == 0 and batches.mode == TRAIN:
-            squares = 0.0
-            for other in range(threads):
-                squares += work.partial[8 * other + 1]
-            results.penalties[batch] = 0.5 * settings.l2 / total_weight * squares
     if thread == 0 and batches.mode == TRAIN:
         state.steps[0] = steps + batches.count

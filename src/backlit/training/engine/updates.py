@@ -1,8 +1,9 @@
 """Optimizer steps, each one loop over parameters, gradient and moments.
 
-Every optimizer sees ``g = scale * (gradient + penalty * W)``; biases have no penalty. Moments that
-have become too small to matter are set to zero: those of a converged network would otherwise decay
-into denormal numbers, which are a hundred times slower.
+Every optimizer sees ``g = scale * (gradient + penalty * W)``; biases have no penalty. Moments and
+parameters that have become too small to matter are set to zero: those of a converged network, and
+the weights of an input that is always zero, would otherwise decay into denormal numbers, which are
+a hundred times slower.
 """
 
 import math
@@ -42,22 +43,22 @@ def update(optimizer, p, g, first, second, n, numbers):
             square = flushed(b2 * second[i] + c2 * gradient * gradient)
             first[i] = mean
             second[i] = square
-            p[i] = keep * p[i] - step * mean / (math.sqrt(square) + epsilon)
+            p[i] = flushed(keep * p[i] - step * mean / (math.sqrt(square) + epsilon))
     elif optimizer == SGD:
         for i in range(n):
-            p[i] = keep * p[i] - step * (scale * (g[i] + l2 * p[i]))
+            p[i] = flushed(keep * p[i] - step * (scale * (g[i] + l2 * p[i])))
     elif optimizer == MOMENTUM:
         for i in range(n):
             velocity = flushed(b1 * first[i] - step * (scale * (g[i] + l2 * p[i])))
             first[i] = velocity
-            p[i] = keep * p[i] + velocity
+            p[i] = flushed(keep * p[i] + velocity)
     else:
         # Nesterov in Sutskever's form: the step looks ahead along the new velocity
         for i in range(n):
             move = step * (scale * (g[i] + l2 * p[i]))
             velocity = flushed(b1 * first[i] - move)
             first[i] = velocity
-            p[i] = keep * p[i] + b1 * velocity - move
+            p[i] = flushed(keep * p[i] + b1 * velocity - move)
 
 
 def squared_norm(p, g, n, penalty):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from backlit._checks import loss_parameter
+from backlit._checks import check_finite, loss_parameter, non_negative, number_or_nan
 from backlit.errors import DivergenceError, SettingError, ShapeError
-from backlit.names import activation_name, output_and_loss
+from backlit.names import ACTIVATIONS, activation_name, output_and_loss
 from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
 from backlit.training.data import Labels, prepare_inputs, prepare_labels, prepare_weights
 from backlit.training.engine.engine import Engine, Examples
@@ -78,7 +78,8 @@ class FitResult:
     n_epochs, n_steps : int
         How many were run.
     best_epoch : int
-        The epoch whose parameters these are, counted from 1; 0 for the initial ones.
+        The epoch whose parameters these are, counted from 1; 0 if training was cut off before one
+        was over.
     stopped : str
         Why it ended: "epochs", "patience", "callback" or "interrupted".
     seconds : float
@@ -119,9 +120,10 @@ class _Validation:
         loss, outputs = self._engine.forward(self._examples, self._rows)
         assert outputs is not None
         if output in ("identity", "exp"):
-            centred = self._expected - self._expected.mean(axis=0)
+            centred = self._expected - self._expected.mean(axis=0, dtype=np.float64)
             total = float(np.sum(centred * centred))
-            left = float(np.sum((outputs - self._expected) ** 2))
+            with np.errstate(over="ignore"):
+                left = float(np.sum((outputs - self._expected) ** 2, dtype=np.float64))
             return loss, 1 - left / total if total > 0 else float("nan")
         if output == "softmax":
             expected = self._expected if self._classes else self._expected.argmax(axis=1)
@@ -192,7 +194,8 @@ def fit(
     epochs : int, default 200
         Epochs at most.
     l2 : float, default 0
-        Strength of the penalty ``l2 / (2 m) * sum(W ** 2)``, m being the batch.
+        Strength of the penalty ``l2 / (2 m) * sum(W ** 2)``, m being the batch (its weight, where
+        examples have weights).
     dropout : float or sequence of float, default 0
         Share of units dropped in the hidden layers, or in each, to a 65536th.
     clip : float, optional
@@ -219,7 +222,7 @@ def fit(
         Threads to use; by default the work in a step decides.
     callback : callable, optional
         Called with a `Progress` about ten times a second and after each epoch. Training stops if it
-        returns True.
+        returns True (nothing else that it may return counts).
     on_compile : callable, optional
         Called before the engine is compiled, which happens once a machine and type.
 
@@ -248,17 +251,29 @@ def fit(
     _check_counts(function, batch_size=batch_size, epochs=epochs)
     if patience is not None:
         _check_counts(function, patience=patience)
-    if not 0 <= l2 < float("inf"):
-        raise SettingError(f"{function}: l2 is {l2}, expected a finite number of at least 0.")
-    if clip is not None and not 0 < clip < float("inf"):
-        raise SettingError(f"{function}: clip is {clip}, expected a finite number above 0.")
-    generator = np.random.default_rng(seed)
+    l2 = non_negative(function, "l2", l2)
+    min_improvement = non_negative(function, "min_improvement", min_improvement)
+    if clip is not None and not 0 < number_or_nan(clip) < float("inf"):
+        raise SettingError(f"{function}: clip is {clip!r}, expected a finite number above 0.")
+    optimizer = optimizer if optimizer is not None else Adam()
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(
+            f"{function}: optimizer is {optimizer!r}, expected an SGD(...) or Adam(...) of "
+            "backlit.training."
+        )
+    schedule = as_schedule(function, schedule)
+    hidden = _hidden_sizes(function, hidden)
+    generator = _generator(function, seed)
 
     rows = np.arange(m, dtype=np.int64)
     held_out: Examples | None = None
     held_rows = rows[:0]
     held_labels = labels
     if isinstance(validation, tuple):
+        if len(validation) != 2:
+            raise SettingError(
+                f"{function}: validation has {len(validation)} entries, expected (X, y)."
+            )
         X_held = prepare_inputs(function, validation[0], X.dtype, "validation X")
         if X_held.shape[1] != X.shape[1]:
             raise ShapeError(
@@ -268,20 +283,16 @@ def fit(
         held_labels = prepare_labels(
             function, validation[1], X_held.shape[0], output, X.dtype, "validation y"
         )
-        if held_labels.classes is not None and labels.classes is None:
-            held_labels = Labels(
-                None, held_labels.classes.astype(X.dtype).reshape(-1, 1), held_labels.n_outputs
-            )
         held_out = Examples(X_held, held_labels.classes, held_labels.targets)
         held_rows = np.arange(X_held.shape[0], dtype=np.int64)
     elif validation is not None:
-        rows, held_rows = _split(function, validation, labels, m, generator)
-    n_outputs = max(labels.n_outputs, held_labels.n_outputs)
-    if labels.targets is not None and held_labels.n_outputs != labels.n_outputs:
-        raise ShapeError(
-            f"{function}: validation y has {held_labels.n_outputs} outputs, expected "
-            f"{labels.n_outputs} because y has so many."
-        )
+        rows, held_rows = _split(function, validation, labels, output, generator)
+        if weights is not None and not (weights[rows].any() and weights[held_rows].any()):
+            raise SettingError(
+                f"{function}: sample_weight is 0 in all rows on one side of the validation split, "
+                "expected some weight on either side."
+            )
+    n_outputs = _n_outputs(function, output, labels, held_labels)
 
     layer_dims = checked_layer_dims(function, (X.shape[1], *hidden, n_outputs))
     hidden_names = _hidden_names(function, activation, len(layer_dims) - 2)
@@ -291,8 +302,7 @@ def fit(
         drawn = initialize_parameters(layer_dims, generator, activations=activations, dtype=X.dtype)
         vector = layout.pack(drawn, X.dtype)
     else:
-        vector = layout.pack(initial_parameters, X.dtype)
-    optimizer = optimizer if optimizer is not None else Adam()
+        vector = _packed(function, layout, initial_parameters, X.dtype)
     numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
     shares = _dropout_shares(function, dropout, len(layer_dims) - 2)
     batch_size = min(batch_size, len(rows))
@@ -319,7 +329,7 @@ def fit(
         batch_size,
         shuffle=generator.shuffle if shuffle else None,
         learning_rate=optimizer.learning_rate,
-        schedule=as_schedule(function, schedule),
+        schedule=schedule,
         total_steps=epochs * -(-len(rows) // batch_size),
         hidden_units=sum(layer_dims[1:-1]) if any(shares) else 0,
         dropout_generator=generator if any(shares) else None,
@@ -352,7 +362,8 @@ def _run(
     def report(share: float) -> bool:
         progress.share = share
         progress.seconds = time.perf_counter() - began
-        return callback is not None and callback(progress) is True
+        answer = callback(progress) if callback is not None else None
+        return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
     class _Stop(Exception):
         pass
@@ -364,6 +375,12 @@ def _run(
     try:
         while progress.epoch < progress.epochs:
             progress.loss = loop.run_epoch(tick)
+            if not (np.isfinite(progress.loss) and np.isfinite(vector).all()):
+                raise DivergenceError(
+                    f"fit: in epoch {progress.epoch + 1} the loss became {progress.loss}, expected "
+                    "finite numbers in the loss and the parameters; scale the inputs (to mean 0 "
+                    "and variance 1) or lower the learning rate."
+                )
             loss_curve.append(progress.loss)
             judged = progress.loss
             if judge is not None:
@@ -371,20 +388,14 @@ def _run(
                 validation_curve.append(progress.validation_loss)
                 validation_scores.append(progress.validation_score)
                 judged = progress.validation_loss
-            if not (np.isfinite(progress.loss) and np.isfinite(vector).all()):
-                raise DivergenceError(
-                    f"fit: in epoch {progress.epoch + 1} the loss became {progress.loss}, expected "
-                    "a finite number; scale the inputs (to mean 0 and variance 1) or lower the "
-                    "learning rate."
-                )
             progress.epoch += 1
             waited += 1
             if judged < best_loss - min_improvement:
                 waited = 0
             if judged < best_loss:
-                best_loss, best_epoch = judged, progress.epoch
                 if judge is not None:
                     best[:] = vector
+                best_loss, best_epoch = judged, progress.epoch
             if report(0.0):
                 stopped = "callback"
                 break
@@ -428,8 +439,78 @@ def _check_counts(function: str, **counts: int) -> None:
             raise SettingError(f"{function}: {name} is {count!r}, expected an integer above 0.")
 
 
+def _hidden_sizes(function: str, hidden: Sequence[int]) -> tuple[int, ...]:
+    expected = "expected a sequence of integers above 0, one a hidden layer"
+    if isinstance(hidden, (str, bytes)):
+        raise SettingError(f"{function}: hidden is {hidden!r}, {expected}.")
+    try:
+        sizes = tuple(hidden)
+    except TypeError:
+        raise SettingError(f"{function}: hidden is {hidden!r}, {expected}.") from None
+    for size in sizes:
+        whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
+        if not whole or size < 1:
+            raise SettingError(f"{function}: hidden is {hidden!r}, {expected}.")
+    return tuple(int(size) for size in sizes)
+
+
+def _generator(function: str, seed: int | np.random.Generator | None) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"{function}: seed is {seed!r}, expected an integer of at least 0, a NumPy Generator "
+            f"or None ({error})."
+        ) from error
+
+
+def _packed(
+    function: str, layout: Layout, parameters: dict[str, Any], dtype: DTypeLike
+) -> NDArray[Any]:
+    """Return initial parameters as a new flat vector."""
+    names = layout.views(np.empty(layout.size, dtype))
+    unknown = [name for name in parameters if name not in names]
+    if unknown:
+        raise SettingError(
+            f"{function}: initial_parameters has {unknown[0]!r}, expected {', '.join(names)}."
+        )
+    try:
+        vector = layout.pack(parameters, dtype)
+    except (SettingError, ShapeError) as error:
+        what = str(error).removeprefix("Layout.pack: ")
+        raise type(error)(f"{function}: initial_parameters: {what}") from None
+    check_finite(function, **layout.views(vector))
+    return vector
+
+
+def _n_outputs(function: str, output: str, labels: Labels, held: Labels) -> int:
+    """Return the number of outputs that both sets of labels fit."""
+    # classes fit any softmax that has at least as many; every other label says the number itself
+    n_outputs = labels.n_outputs
+    if output == "softmax" and labels.classes is not None:
+        n_outputs = max(n_outputs, held.n_outputs)
+    fits = held.n_outputs == n_outputs
+    if output == "softmax" and held.classes is not None:
+        fits = held.n_outputs <= n_outputs
+    if labels.n_outputs < n_outputs and labels.classes is None:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{function}: validation y has {held.n_outputs} outputs, expected {n_outputs} because "
+            "y has so many."
+        )
+    return n_outputs
+
+
 def _hidden_names(function: str, activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
-    names = (activation,) * n_hidden if isinstance(activation, str) else tuple(activation)
+    if isinstance(activation, str):
+        activation = (activation,) * n_hidden
+    elif not isinstance(activation, Sequence):
+        raise SettingError(
+            f"{function}: activation is {activation!r}, expected a name or {n_hidden} of them, "
+            "one a hidden layer."
+        )
+    names = tuple(activation)
     if len(names) != n_hidden:
         raise SettingError(
             f"{function}: activation has {len(names)} names, expected {n_hidden}, one a hidden "
@@ -437,7 +518,7 @@ def _hidden_names(function: str, activation: str | Sequence[str], n_hidden: int)
         )
     canonical = tuple(activation_name(function, name) for name in names)
     for name in canonical:
-        if name in ("softmax", "exp"):
+        if not ACTIVATIONS[name].hidden:
             raise SettingError(f"{function}: {name!r} is an output activation, not a hidden one.")
     return canonical
 
@@ -445,12 +526,13 @@ def _hidden_names(function: str, activation: str | Sequence[str], n_hidden: int)
 def _dropout_shares(
     function: str, dropout: float | Sequence[float], n_hidden: int
 ) -> tuple[float, ...]:
-    shares = (
-        (float(dropout),) * n_hidden
-        if isinstance(dropout, (int, float))
-        else tuple(float(share) for share in dropout)
-    )
-    if len(shares) != n_hidden or any(not 0 <= share < 1 for share in shares):
+    given: Sequence[Any] = (dropout,) * n_hidden
+    if isinstance(dropout, (Sequence, np.ndarray)):
+        given = dropout
+    shares = tuple(number_or_nan(share) for share in given)
+    # the engine compares 16 random bits, so that a share may not round to 1
+    whole = 1 - 0.5 / 65536
+    if len(shares) != n_hidden or any(not 0 <= share < whole for share in shares):
         raise SettingError(
             f"{function}: dropout is {dropout!r}, expected a share in [0, 1), or {n_hidden} of "
             "them, one a hidden layer."
@@ -459,18 +541,30 @@ def _dropout_shares(
 
 
 def _split(
-    function: str, share: float, labels: Labels, m: int, generator: np.random.Generator
+    function: str, given: float, labels: Labels, output: str, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Set aside a share of the rows, of each class alike; return those to train on, then these."""
-    if not isinstance(share, (int, float)) or not 0 < share < 1:
+    classes = labels.classes
+    if classes is None:
+        assert labels.targets is not None
+        m = len(labels.targets)
+        if output == "softmax":
+            classes = labels.targets.argmax(axis=1).astype(np.int32)
+    else:
+        m = len(classes)
+    share = number_or_nan(given)
+    if not 0 < share < 1:
         raise SettingError(
-            f"{function}: validation is {share!r}, expected (X, y) or a share between 0 and 1."
+            f"{function}: validation is {given!r}, expected (X, y) or a share between 0 and 1."
         )
     groups = [np.arange(m)]
-    if labels.classes is not None:
-        groups = [np.flatnonzero(labels.classes == k) for k in np.unique(labels.classes)]
+    if classes is not None:
+        groups = [np.flatnonzero(classes == k) for k in np.unique(classes)]
     held = np.concatenate(
-        [generator.permutation(group)[: round(share * len(group))] for group in groups]
+        [
+            generator.permutation(group)[: min(round(share * len(group)), len(group) - 1)]
+            for group in groups
+        ]
     )
     if len(held) == 0 or len(held) == m:
         raise SettingError(
