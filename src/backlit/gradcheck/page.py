@@ -1,0 +1,68 @@
+"""The report in a terminal: one table, one sentence for each problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from backlit.gradcheck.report import Finding, Report
+
+
+def rich_lines(report: Report) -> Iterator[RenderableType]:
+    """Yield what the console prints for a report."""
+    from rich import box
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    several = len({f.function for f in report.findings if f.function}) > 1
+    style = "bold green" if report.ok else "bold red"
+    yield Text(report.verdict(), style=style)
+    table = Table(box=box.ROUNDED, expand=False, border_style="dim", header_style="bold")
+    table.add_column("", width=1)
+    if several:
+        table.add_column("function", no_wrap=True)
+    table.add_column("gradient", no_wrap=True)
+    table.add_column("relation", no_wrap=True)
+    table.add_column("what it means", overflow="fold")
+    last = None
+    for finding in report.findings:
+        if several and last is not None and finding.function != last:
+            table.add_section()
+        cells: list[RenderableType] = [_mark(finding)]
+        if several:
+            cells.append(Text(finding.function if finding.function != last else ""))
+        last = finding.function
+        cells += [
+            Text(f"d{finding.gradient}" if finding.gradient else "(call)", style="bold"),
+            Text(finding.label, style="green" if finding.ok else "red"),
+            _meaning(finding),
+        ]
+        table.add_row(*cells)
+    yield table
+    for note in (report.convention_text(), *report.notes):
+        if note:
+            yield Padding(Text(note, style="dim"), (0, 0, 0, 1))
+
+
+def _mark(finding: Finding) -> RenderableType:
+    from rich.text import Text
+
+    return Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
+
+
+def _meaning(finding: Finding) -> RenderableType:
+    from rich.text import Text
+
+    if finding.ok:
+        return Text(finding.message, style="dim")
+    text = Text(finding.message)
+    if finding.source:
+        text.append(f"\nline {finding.line}: ", style="dim")
+        text.append(finding.source, style="cyan")
+    if finding.details:
+        text.append("\n" + finding.details, style="dim")
+    return text
