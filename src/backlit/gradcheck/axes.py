@@ -303,15 +303,18 @@ def dimension_names(
     if examples is not None:
         named["m"] = examples.dimension
     data = list(holders) or [n for n, v in inputs.items() if isinstance(v, np.ndarray)][:1]
+    scalar = not any(d.out_axes for d in dimensions)
     rest = [d for d in dimensions if examples is None or set(d.axes) != set(examples.dimension.axes)]
     for dimension in rest:
         name, axis = dimension.axes[0]
         label = f"{name}.shape[{axis}]"
         if dimension.out_axes and dimension.out_rank <= 2 and "n_out" not in named:
             label = "n_out"
-        elif any(n in data for n, _ in dimension.axes) and "n_in" not in named:
+        elif any(n in data for n, _ in dimension.axes):
             name, axis = next(a for a in dimension.axes if a[0] in data)
-            label = "n_in" if np.ndim(inputs[name]) <= 2 else f"{name}.shape[{axis}]"
+            short = "n_out" if scalar else "n_in"
+            if np.ndim(inputs[name]) <= 2 and short not in named:
+                label = short
         named[label] = dimension
     return named
 

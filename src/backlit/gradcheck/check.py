@@ -771,8 +771,8 @@ def _diagnose(work: Work, reading: Reading, name: str) -> Diagnosis | None:
     probes = work.probes
     if not probes:
         return None
-    for probe in probes:
-        if reading.examples is not None:
+    if reading.examples is not None:
+        for probe in probes:
             probe.point.memo["holders"] = reading.examples.holders
     if right_at(probes[0].point, name, reading.factor):
         return None
@@ -787,8 +787,6 @@ def _make_probes(work: Work) -> list[Probe]:
     if examples is None:
         examples = _scalar_examples(work, dimensions)
     named = dimension_names(dimensions, examples, subject.inputs)
-    if examples is not None:
-        point.memo["holders"] = examples.holders
     first: Point | None = point
     if not all(point.small(n) for n in subject.arity):
         first = _point(subject, resized(subject.inputs, distinct_sizes(dimensions, examples), rng),
@@ -799,7 +797,7 @@ def _make_probes(work: Work) -> list[Probe]:
         return []
     probes = [Probe(first, sizes_of(named, first.inputs), resized=False)]
     if subject.fixed_d_output or first.done.scalar:
-        second = _point(subject, other_inputs(first.inputs, rng), rng)
+        second = _point(subject, other_inputs(first.inputs, rng, subject.wrt), rng)
     else:
         second = _point(subject, first.inputs, rng)
     if second is not None:
@@ -814,6 +812,8 @@ def _make_probes(work: Work) -> list[Probe]:
     third = _point(subject, resized(first.inputs, sizes, rng), rng)
     if third is not None and all(third.small(n) for n in subject.wrt):
         probes.append(Probe(third, sizes_of(named, third.inputs), resized=True))
+    for probe in probes:
+        probe.point.memo["holders"] = examples.holders if examples is not None else {}
     return probes
 
 

@@ -72,7 +72,10 @@ def diagnose(
     if len(cases) < 2 or cases[1][0].resized:
         return None
     for finder in (simple_matches, structural_matches):
-        found = _consistent(cases, [list(finder(case)) for _, case in cases])
+        here = list(finder(cases[0][1]))
+        if not here:
+            continue
+        found = _consistent(cases, [here, *(list(finder(case)) for _, case in cases[1:])])
         if found:
             found.sort(key=lambda d: (d.complexity, ORDER.index(d.relations[0])))
             return found[0]

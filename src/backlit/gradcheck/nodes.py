@@ -97,7 +97,10 @@ def find_nodes(point: Point) -> list[Node]:
 
 def _products(point: Point) -> Iterator[Node]:
     """Yield products (plus an input) that, under a common activation, give an array in sight."""
-    arrays = {n: point.inputs[n] for n in point.subject.arity if point.inputs[n].ndim >= 2}
+    everything = {
+        n: a for n, a in pool(point).items() if a.dtype.kind == "f" and not n.startswith("output")
+    }
+    arrays = {n: a for n, a in everything.items() if a.ndim >= 2}
     adds = [n for n in point.subject.arity if point.inputs[n].ndim >= 1]
     targets = [a for n, a in pool(point).items() if n not in point.inputs and a.ndim >= 2]
     for left in arrays:
@@ -107,12 +110,12 @@ def _products(point: Point) -> Iterator[Node]:
             for turned_left in (False, True):
                 for turned_right in (False, True):
                     yield from _product(
-                        point, (left, turned_left), (right, turned_right), adds, targets
+                        everything, (left, turned_left), (right, turned_right), adds, targets
                     )
 
 
 def _product(
-    point: Point,
+    arrays: Mapping[str, Array],
     left: tuple[str, bool],
     right: tuple[str, bool],
     adds: list[str],
@@ -126,7 +129,7 @@ def _product(
         return product
 
     try:
-        bare = multiply(point.inputs)
+        bare = multiply(arrays)
     except ValueError:
         return
     label = f"{left[0]}{'.T' * left[1]} @ {right[0]}{'.T' * right[1]}"
@@ -151,7 +154,7 @@ def _product(
             return product if add is None else product + inputs[add]
 
         try:
-            value = formula(point.inputs)
+            value = formula(arrays)
         except ValueError:
             continue
         if value.shape != bare.shape:
@@ -190,13 +193,14 @@ def jacobians_for(point: Point, name: str) -> None:
     x = point.inputs[name]
     cached = [node for node in nodes if node.own is None and node.formula is None]
     formulas = [node for node in nodes if node.formula is not None]
-    use_complex = not point.regime.single and _reliable(point, name, cached)
+    in_cache = list(cache_arrays(point.done.cache))
+    use_complex = not point.regime.single and _reliable(point, name, bool(in_cache))
 
     def values(moved: Array) -> list[Array]:
         inputs = {**point.inputs, name: moved}
-        arrays = dict(cache_arrays(point.subject.run(inputs).cache)) if cached else {}
-        return [np.asarray(arrays[node.name]) for node in cached] + [
-            node.formula(inputs) for node in formulas if node.formula is not None
+        held = dict(cache_arrays(point.subject.run(inputs).cache)) if in_cache else {}
+        return [np.asarray(held[node.name]) for node in cached] + [
+            node.formula({**held, **inputs}) for node in formulas if node.formula is not None
         ]
 
     wanted = cached + formulas
@@ -229,18 +233,19 @@ def jacobians_for(point: Point, name: str) -> None:
         node.jacobians.setdefault(name, np.zeros((node.value.size, x.size)))
 
 
-def _reliable(point: Point, name: str, cached: list[Node]) -> bool:
+def _reliable(point: Point, name: str, in_cache: bool) -> bool:
     """Say whether the complex step worked for this input, in the cache too."""
-    if not cached:
+    if not in_cache:
         return True
     jac = point.truth(name).jac
     if jac.complex_steps < jac.value.shape[1]:
         return False
+    moved = {**point.inputs, name: point.inputs[name].astype(np.complex128)}
     try:
-        done = point.subject.run({**point.inputs, name: point.inputs[name].astype(np.complex128)})
+        done = point.subject.run(moved)
     except (CallFailed, BacklitError):
         return False
-    return {node.name for node in cached} <= dict(cache_arrays(done.cache)).keys()
+    return len(list(cache_arrays(done.cache))) == len(list(cache_arrays(point.done.cache)))
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def _from_shares(case: Case, given: Array, shares: Array, label: str) -> Iterato
     alive = np.flatnonzero(sizes > 1e-9 * float(np.max(sizes, initial=0.0)))
     if alive.size < 2:
         return
-    for name, chosen in _selections(count):
+    for name, chosen in (*_selections(count), *_repeats(case, count)):
         kept = np.intersect1d(chosen, alive)
         if kept.size and kept.size < alive.size:
             proposal = shares[kept].sum(axis=0)
@@ -247,6 +247,17 @@ def _selections(count: int) -> Iterator[tuple[str, Array]]:
         yield "every second", everything[::2]
 
 
+def _repeats(case: Case, count: int) -> Iterator[tuple[str, Array]]:
+    """Yield the last, or the first, place of every index of an integer input."""
+    for name, value in case.point.inputs.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size == count:
+            flat = value.reshape(-1)
+            _, first = np.unique(flat, return_index=True)
+            _, last = np.unique(flat[::-1], return_index=True)
+            yield f"the last of each index in {name}", count - 1 - last
+            yield f"the first of each index in {name}", first
+
+
 def _blocks(case: Case) -> Iterator[Match]:
     """Find columns or rows of an input's own gradient that are zero, the others being right."""
     holders = case.point.memo.get("holders", {})
@@ -275,6 +286,8 @@ def _penalty(case: Case) -> Iterator[Match]:
         found = match.fit(excess, x)
         if found is not None and np.sum(np.abs(x) > 1e-6 * np.max(np.abs(x))) >= 2:
             constant, residual, _ = found
+            if case.point.done.scalar:  # d_output multiplies the penalty of a cost as well
+                constant /= float(case.point.d[0])
             yield Match(("penalty",), ("penalty",), constant, residual)
             return
     if case.given.size < 5:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,21 @@ def second_call(
         return None
 
 
-def other_inputs(inputs: Inputs, rng: np.random.Generator) -> Inputs:
-    """Return other numbers of the same shapes, near enough to stay where forward is defined."""
+def other_inputs(
+    inputs: Inputs, rng: np.random.Generator, only: Sequence[str] | None = None
+) -> Inputs:
+    """Return other numbers of the same shapes, near enough to stay where forward is defined.
+
+    Whole numbers (labels, masks) stay as they are, and so do inputs that `only` does not name.
+    """
     made: Inputs = {}
     for name, value in inputs.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        if (
+            isinstance(value, np.ndarray)
+            and value.dtype.kind == "f"
+            and (only is None or name in only)
+            and np.any(value != np.round(value))
+        ):
             made[name] = value * rng.uniform(0.8, 0.98, size=value.shape)
         else:
             made[name] = value

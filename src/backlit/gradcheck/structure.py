@@ -22,6 +22,7 @@ from backlit.gradcheck.nodes import (
     derivatives,
     find_nodes,
     jacobians_for,
+    sigmoid,
     softmax_axis,
 )
 from backlit.gradcheck.relations import Case, Match, example_groups
@@ -81,53 +82,80 @@ def _at_node(case: Case, explained: Explained) -> Iterator[Match]:
 
 
 def explained_nodes(point: Point, name: str) -> list[Explained]:
-    """Find the nodes whose gradient is an upstream array times a derivative, or softmax's."""
+    """Find the nodes whose gradient is an upstream array times a derivative, or softmax's.
+
+    Those next to the output come first; what is found serves as upstream of those behind.
+    """
     memo = point.memo.setdefault("explained", {})
-    if name not in memo:
-        memo[name] = [
-            explained
-            for node in find_nodes(point)
-            if name in node.jacobians and np.any(node.jacobians[name])
-            for explained in _explain(point, name, node)
-        ]
-    found: list[Explained] = memo[name]
+    if name in memo:
+        known: list[Explained] = memo[name]
+        return known
+    found: list[Explained] = []
+    waiting = [
+        node
+        for node in find_nodes(point)
+        if name in node.jacobians and np.any(node.jacobians[name])
+    ]
+    above = list(point.d_outs)
+    while waiting and above:
+        new = []
+        for node in waiting:
+            new += list(_explain(point, name, node, above))
+        done = {explained.node.name for explained in new}
+        waiting = [node for node in waiting if node.name not in done]
+        above = [explained.d_node for explained in new]
+        found += new
+    memo[name] = found
     return found
 
 
-def _upstreams(point: Point, node: Node) -> Iterator[tuple[str, Array]]:
+def _upstreams(point: Point, node: Node, above: list[Array]) -> Iterator[Array]:
     """Yield arrays of the node's shape that may be the gradient just above it."""
     shape = node.value.shape
-    for index, d_out in enumerate(point.d_outs):
+    first = above and above[0] is point.d_outs[0]
+    for d_out in above:
         if d_out.shape == shape:
-            yield ("d_output" if len(point.d_outs) == 1 else f"d_output[{index}]"), d_out
+            yield d_out
     arrays = {n: a for n, a in pool(point).items() if a.dtype.kind in "fiub"}
-    if point.done.scalar:
+    if point.done.scalar and first:
         d = float(point.d[0])
-        for (n, a), (k, y) in product(arrays.items(), arrays.items()):
-            if n == k or a.shape != shape or y.shape != shape:
-                continue
-            with np.errstate(all="ignore"):
-                if np.all(a > 0) and np.all(a < 1):
-                    yield f"-{k}/{n}", -d * y / a
-                    yield f"({n} - {k})/({n}(1 - {n}))", d * ((1 - y) / (1 - a) - y / a)
-                yield f"{n} - {k}", d * (a - y)
-    for d_out in point.d_outs:
+        same = {n: np.asarray(a, dtype=float) for n, a in arrays.items() if a.shape == shape}
+        outputs = {**same, **_activated(same)}
+        pairs = [(a, y) for (n, a), (k, y) in product(outputs.items(), same.items()) if n != k]
+        likely = [(a, y) for a, y in pairs if np.all(a > 0) and np.all(a < 1)]
+        for a, y in likely:
+            yield -d * y / a
+        for a, y in likely:
+            yield d * ((1 - y) / (1 - a) - y / a)
+        for a, y in pairs:
+            yield d * (a - y)
+    for d_out in above:
         if d_out.ndim != len(shape) or d_out.ndim < 2:
             continue
-        for label, array in arrays.items():
+        for array in arrays.values():
             if array.ndim != d_out.ndim:
                 continue
             turned = np.swapaxes(array, -1, -2)
-            for text, left, right in (
-                (f"d_output @ {label}.T", d_out, turned),
-                (f"d_output @ {label}", d_out, array),
-                (f"{label}.T @ d_output", turned, d_out),
-                (f"{label} @ d_output", array, d_out),
+            for left, right in (
+                (d_out, turned),
+                (d_out, array),
+                (turned, d_out),
+                (array, d_out),
             ):
                 if left.shape[-1] == right.shape[-2] and left.shape[:-2] == right.shape[:-2]:
                     made = left @ right
                     if made.shape == shape:
-                        yield text, made
+                        yield made
+
+
+def _activated(arrays: dict[str, Array]) -> dict[str, Array]:
+    """Return sigmoid and softmax of arrays: outputs that a cost may compute from logits."""
+    made = {f"sigmoid({n})": sigmoid(a) for n, a in arrays.items()}
+    for n, a in arrays.items():
+        for axis in range(a.ndim):
+            e = np.exp(a - np.max(a, axis=axis, keepdims=True))
+            made[f"softmax({n}, {axis})"] = e / np.sum(e, axis=axis, keepdims=True)
+    return made
 
 
 def _forms(point: Point, shape: tuple[int, ...]) -> list[Derivative]:
@@ -149,7 +177,9 @@ def _forms(point: Point, shape: tuple[int, ...]) -> list[Derivative]:
     return forms
 
 
-def _explain(point: Point, name: str, node: Node) -> Iterator[Explained]:
+def _explain(
+    point: Point, name: str, node: Node, arrays_above: list[Array]
+) -> Iterator[Explained]:
     jac = node.jacobians[name]
     truth = point.truth(name).value.reshape(-1)
     size = float(np.max(np.abs(truth), initial=0.0))
@@ -170,12 +200,17 @@ def _explain(point: Point, name: str, node: Node) -> Iterator[Explained]:
     shape = node.value.shape
     forms = _forms(point, shape)
     own = _own_derivative(point, name, node)
+    scalar = point.done.scalar
+    arrays = {n: np.asarray(a, dtype=float) for n, a in pool(point).items() if a.shape == shape}
+    if scalar:
+        arrays.update(_activated(arrays))
     softmaxes = [
-        (n, a, axis)
-        for n, a in pool(point).items()
-        if a.shape == shape and (axis := softmax_axis(np.asarray(a, dtype=float))) is not None
+        (n, a, axis) for n, a in arrays.items() if (axis := softmax_axis(a)) is not None
     ]
-    for _, above in _upstreams(point, node):
+    candidates = list(_upstreams(point, node, arrays_above))
+    if scalar:  # a derivative that is 1 everywhere explains nothing
+        forms = [form for form in forms if np.ptp(form.values) > 0]
+    for above in candidates:
         for label, s, axis in softmaxes:
             inner = np.sum(above * s, axis=axis, keepdims=True)
             constant = sends(s * (above - inner))
@@ -187,20 +222,20 @@ def _explain(point: Point, name: str, node: Node) -> Iterator[Explained]:
                     _softmax_variants(label, s, above_c),
                 )
                 return
-        scalar = point.done.scalar
+    for above in candidates:
         found = own if own is not None and above.shape == point.done.outs[0].shape else None
         if found is not None and sends(above * found.values) is not None:
             yield Explained(node, above * found.values, _variants(point, node, above, found, forms))
             return
         for form in forms:
             constant = sends(above * form.values)
-            if constant is None or not (scalar or abs(constant - 1) < 1e-6):
+            if constant is None or not (scalar and constant > 0 or abs(constant - 1) < 1e-6):
                 continue
             above_c = above * constant
             d_node = above_c * form.values
             yield Explained(node, d_node, _variants(point, node, above_c, form, forms))
             return
-    if node.own == name and len(point.done.outs) == 1:
+    if node.own == name and len(point.done.outs) == 1 and arrays_above[0] is point.d_outs[0]:
         yield from _diagonal(point, name, node)
 
 
@@ -314,48 +349,70 @@ def _at_solved_nodes(case: Case) -> Iterator[Match]:
         d_node = solve_node(point, node, case.examples_axis)
         if d_node is None:
             continue
-        ratios = list(_ratios(point, node))
-        if not ratios:
+        labels, changes = _changes(point, node)
+        if not labels:
             continue
-        changes = np.stack([(r - 1).reshape(-1) for _, _, r in ratios])
         sent = factor * ((changes * d_node.reshape(-1)) @ jac)  # (ratios, N)
         off = np.max(np.abs(sent - excess), axis=1)
-        for index in np.argsort(off, kind="stable")[:1]:
-            if off[index] <= 10 * case.match * size:
-                key, note, _ = ratios[index]
-                residual = float(off[index]) / size
-                yield Match(("activation",), (*key, node.name), 1.0, residual, False, note)
+        index = int(np.argmin(off))
+        if off[index] <= 10 * case.match * size:
+            key, note = labels[index]
+            residual = float(off[index]) / size
+            yield Match(("activation",), (*key, node.name), 1.0, residual, False, note)
 
 
-def _ratios(point: Point, node: Node) -> Iterator[tuple[tuple[Any, ...], str, Array]]:
-    """Yield wrong-over-right factors of dC: one derivative too few, too many, or another's."""
+def _changes(point: Point, node: Node) -> tuple[list[tuple[tuple[Any, ...], str]], Array]:
+    """Return wrong-over-right minus one for dC, (ratios, C.size), with what each means.
+
+    One derivative too few, one too many, or another's; of the whole node, or of one of up to four
+    equal blocks of it, such as the gates stacked in one array.
+    """
+    memo = point.memo.setdefault("changes", {})
+    if node.name in memo:
+        known: tuple[list[tuple[tuple[Any, ...], str]], Array] = memo[node.name]
+        return known
+    labels: list[tuple[tuple[Any, ...], str]] = []
+    rows: list[Array] = []
     shape = node.value.shape
-    for blocks, axis in ((1, 0), (2, 0), (3, 0), (4, 0), (2, -1), (3, -1), (4, -1)):
-        if len(shape) != 2 or (blocks > 1 and shape[axis] % blocks):
+    for blocks, axis in ((1, 0), (2, 0), (3, 0), (4, 0), (2, 1), (3, 1), (4, 1)):
+        if len(shape) != 2 or (blocks > 1 and (shape[axis] % blocks or shape[axis] == blocks)):
             continue
         part = list(shape)
         part[axis] //= blocks
-        forms = _forms(point, tuple(part))
+        kinds, ratios = _block_ratios(point, (part[0], part[1]))
+        if not kinds:
+            continue
         for block in range(blocks):
+            whole = np.zeros((len(kinds), *shape))
+            cut = [slice(None), slice(None), slice(None)]
+            cut[1 + axis] = slice(block * part[axis], (block + 1) * part[axis])
+            whole[tuple(cut)] = ratios - 1
+            rows.append(whole.reshape(len(kinds), -1))
             where = f"block {block + 1} of {node.name}" if blocks > 1 else node.name
-            for kind, form, ratio in _block_ratios(forms):
-                whole = np.ones(shape)
-                cut = [slice(None), slice(None)]
-                cut[axis] = slice(block * part[axis], (block + 1) * part[axis])
-                whole[tuple(cut)] = ratio
-                yield ("activation", kind, blocks, block), f"{kind} ({form} in {where})", whole
+            labels += [
+                (("activation", kind, blocks, block), f"{kind} ({name} in {where})")
+                for kind, name in kinds
+            ]
+    memo[node.name] = (labels, np.concatenate(rows) if rows else np.zeros((0, node.value.size)))
+    return labels, memo[node.name][1]
 
 
-def _block_ratios(forms: list[Derivative]) -> Iterator[tuple[str, str, Array]]:
-    usable = [f for f in forms if np.all(np.abs(f.values) > 1e-9)]
-    for form in usable:
-        yield "missing", form.activation, 1 / form.values
-        yield "twice", form.activation, form.values
-    for a, b in product(usable, usable):
-        if a.activation == b.activation and (a.at, a.form) != (b.at, b.form):
-            ratio = b.values / a.values
-            if not np.allclose(ratio, 1.0):
-                yield "elsewhere", a.activation, ratio
+def _block_ratios(point: Point, shape: tuple[int, int]) -> tuple[list[tuple[str, str]], Array]:
+    """Return (kind, activation) and wrong-over-right for every derivative of this shape."""
+    usable = [f for f in _forms(point, shape) if np.min(np.abs(f.values)) > 1e-9]
+    if not usable:
+        return [], np.zeros((0, *shape))
+    values = np.stack([f.values for f in usable])
+    kinds = [("missing", f.activation) for f in usable] + [("twice", f.activation) for f in usable]
+    ratios = [1 / values, values]
+    for name in {f.activation for f in usable}:
+        own = [i for i, f in enumerate(usable) if f.activation == name]
+        pairs = [(i, j) for i in own for j in own if i != j]
+        if pairs:
+            right, wrong = values[[i for i, _ in pairs]], values[[j for _, j in pairs]]
+            ratios.append(wrong / right)
+            kinds += [("elsewhere", name)] * len(pairs)
+    return kinds, np.concatenate(ratios)
 
 
 def solve_node(point: Point, node: Node, axis: tuple[str, int]) -> Array | None:
