@@ -6,6 +6,7 @@ but its exceptions, so that a fault of the library cannot hide itself.
 """
 
 from backlit.gradcheck.check import assert_backward, check_backward
+from backlit.gradcheck.model import check_model
 from backlit.gradcheck.report import RELATIONS, Finding, Report
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "Report",
     "assert_backward",
     "check_backward",
+    "check_model",
 ]

@@ -38,7 +38,7 @@ from backlit.gradcheck.raising import (
     place_of,
 )
 from backlit.gradcheck.report import Finding, Report
-from backlit.gradcheck.source import line_of
+from backlit.gradcheck.source import line_of, upstream_name
 from backlit.gradcheck.state import first_call, other_inputs, same, second_call, stale_gradients
 from backlit.gradcheck.truth import (
     Comparison,
@@ -282,9 +282,10 @@ def _watch_forward(subject: Subject) -> list[Finding]:
 
 def _mutation(subject: Subject, name: str, where: str) -> Finding:
     if name == "d_output":
+        own = upstream_name(subject.backward)
         text = (
-            f"{where} changes the incoming gradient d_output in place: dZ = d_output is the same "
-            "array, not a copy; begin with np.array(d_output, copy=True), or multiply by a mask."
+            f"{where} changes the incoming gradient {own} in place: another name for it is the "
+            f"same array, not a copy; begin with np.array({own}, copy=True), or multiply by a mask."
         )
     else:
         text = (
@@ -700,6 +701,7 @@ def _diagnosed(work: Work, reading: Reading, name: str, diagnosis: Diagnosis) ->
     if others and convention == "mean" and per_example:
         listed = " and ".join(f"d{p}" for p in others[:2])
         text = text.replace("the parameters' gradients", listed)
+    text = text.replace("d_output", upstream_name(work.subject.backward))
     factor = diagnosis.factor
     return Finding(
         name,

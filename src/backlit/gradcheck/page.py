@@ -25,19 +25,21 @@ def rich_lines(report: Report) -> Iterator[RenderableType]:
     table.add_column("", width=1)
     if several:
         table.add_column("function", no_wrap=True)
-    table.add_column("gradient", no_wrap=True)
+    table.add_column("gradient", no_wrap=not several, max_width=18 if several else None)
     table.add_column("relation", no_wrap=True)
     table.add_column("what it means", overflow="fold")
     last = None
-    for finding in report.findings:
+    for group in _rows(report, several):
+        finding = group[0]
         if several and last is not None and finding.function != last:
             table.add_section()
         cells: list[RenderableType] = [_mark(finding)]
         if several:
-            cells.append(Text(finding.function if finding.function != last else ""))
+            cells.append(Text(finding.function or "" if finding.function != last else ""))
         last = finding.function
+        names = ", ".join(f"d{f.gradient}" if f.gradient else "(call)" for f in group)
         cells += [
-            Text(f"d{finding.gradient}" if finding.gradient else "(call)", style="bold"),
+            Text(names, style="bold"),
             Text(finding.label, style="green" if finding.ok else "red"),
             _meaning(finding),
         ]
@@ -46,6 +48,23 @@ def rich_lines(report: Report) -> Iterator[RenderableType]:
     for note in (report.convention_text(), *report.notes):
         if note:
             yield Padding(Text(note, style="dim"), (0, 0, 0, 1))
+
+
+def _rows(report: Report, several: bool) -> list[list[Finding]]:
+    """Put the right gradients of one function into one row where there are many functions."""
+    rows: list[list[Finding]] = []
+    for finding in report.findings:
+        if (
+            several
+            and finding.ok
+            and rows
+            and rows[-1][0].ok
+            and rows[-1][0].function == finding.function
+        ):
+            rows[-1].append(finding)
+        else:
+            rows.append([finding])
+    return rows
 
 
 def _mark(finding: Finding) -> RenderableType:
@@ -59,7 +78,7 @@ def _meaning(finding: Finding) -> RenderableType:
 
     if finding.ok:
         return Text(finding.message, style="dim")
-    text = Text(finding.message)
+    text = Text(finding.sentence)
     if finding.source:
         text.append(f"\nline {finding.line}: ", style="dim")
         text.append(finding.source, style="cyan")

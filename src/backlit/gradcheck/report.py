@@ -84,6 +84,11 @@ class Finding:
         return self.relation == "correct"
 
     @property
+    def sentence(self) -> str:
+        """The message without the line of source at its end."""
+        return self.message.removesuffix(f" (Line {self.line}: {self.source})")
+
+    @property
     def label(self) -> str:
         """The relation with its company, for a table: "scale × 1/m"."""
         text = " + ".join(self.relations)
@@ -224,9 +229,10 @@ class Report:
             colour = "#1a7f37" if f.ok else "#b42318"
             name = f"{f.function}: " if f.function else ""
             name += f"d{f.gradient}" if f.gradient else "the call"
-            text = html.escape(f.message)
-            if f.source and not f.ok:
-                text += f"<br><code>line {f.line}: {html.escape(f.source)}</code>"
+            where = f"<br><code>line {f.line}: {html.escape(f.source)}</code>" if f.source else ""
+            text = html.escape(f.sentence)
+            if not f.ok:
+                text += where
             if f.details:
                 text += f"<pre style='margin:4px 0'>{html.escape(f.details)}</pre>"
             rows.append(

@@ -49,6 +49,18 @@ def line_of(function: Callable[..., Any], name: str, position: int | None) -> Li
     return None if number is None else _line(tree, number, start, function)
 
 
+def upstream_name(function: Callable[..., Any]) -> str:
+    """Return what a backward function calls the incoming gradient: dZ, dA, dout, ..."""
+    try:
+        parameters = list(inspect.signature(inspect.unwrap(function)).parameters.values())
+    except (TypeError, ValueError):
+        return "d_output"
+    if parameters and parameters[0].name == "self":
+        parameters = parameters[1:]
+    usual = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return parameters[0].name if parameters and parameters[0].kind in usual else "d_output"
+
+
 def _tree(function: Callable[..., Any]) -> tuple[ast.FunctionDef | None, int]:
     inner = inspect.unwrap(function) if callable(function) else function
     try:
