@@ -5,6 +5,7 @@ says how they differ: a factor 1/m, a transpose, a missing sum. It imports nothi
 but its exceptions, so that a fault of the library cannot hide itself.
 """
 
+from backlit.gradcheck.adapters import from_jax, from_torch
 from backlit.gradcheck.check import assert_backward, check_backward
 from backlit.gradcheck.model import check_model
 from backlit.gradcheck.report import RELATIONS, Finding, Report
@@ -16,4 +17,6 @@ __all__ = [
     "assert_backward",
     "check_backward",
     "check_model",
+    "from_jax",
+    "from_torch",
 ]

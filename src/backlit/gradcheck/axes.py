@@ -156,9 +156,13 @@ def _candidates(inputs: Inputs, length: int, limit: int) -> Iterator[tuple[Axis,
 def find_dimensions(
     subject: Subject, inputs: Inputs, base: Pass, rng: np.random.Generator
 ) -> list[Dimension]:
-    """Find the function's dimensions: smallest sets of axes that can grow together."""
+    """Find the function's dimensions: smallest sets of axes that can grow together.
+
+    Long axes come first, and are cut once they are known, so that the rest goes fast.
+    """
     found: list[Dimension] = []
-    lengths = sorted({np.shape(inputs[n])[a] for n, a in array_axes(inputs)})
+    lengths = sorted({np.shape(inputs[n])[a] for n, a in array_axes(inputs)}, reverse=True)
+    cut = 33
     for length in lengths:
         if length < 2:
             continue
@@ -166,8 +170,14 @@ def find_dimensions(
             if any(set(old.axes) & set(axes) for old in found):
                 continue
             dimension = grow(subject, inputs, base, axes, rng)
-            if dimension is not None:
-                found.append(dimension)
+            if dimension is None:
+                continue
+            found.append(dimension)
+            if length > 64:
+                shorter = resized(inputs, dict.fromkeys(axes, cut), rng)
+                done = try_run(subject, shorter)
+                if done is not None:
+                    inputs, base, cut = shorter, done, cut + 1
     return found
 
 
@@ -175,16 +185,16 @@ def find_examples(
     subject: Subject, inputs: Inputs, base: Pass, rng: np.random.Generator
 ) -> list[Examples]:
     """Find which output axis counts the examples; the likeliest first, none for a scalar."""
-    if base.scalar and all(out.ndim == 0 for out in base.outs):
-        return []
     found: list[Examples] = []
-    for label, axis in (("columns", -1), ("rows", 0)):
-        if any(out.ndim == 0 for out in base.outs):
-            break
-        if label == "columns" and all(out.ndim == 1 for out in base.outs):
-            continue
+    if any(out.ndim == 0 for out in base.outs):
+        return []
+    sides = [("columns", -1), ("rows", 0)]
+    if all(out.ndim == 1 for out in base.outs):
+        sides = [("rows", 0)]
+    sides.sort(key=lambda side: base.outs[0].shape[side[1]] == 1)
+    for label, axis in sides:
         lengths = {out.shape[axis] for out in base.outs}
-        if len(lengths) != 1:
+        if len(lengths) != 1 or (lengths == {1} and found):
             continue
         best: Examples | None = None
         for axes in _candidates(inputs, lengths.pop(), _TRIALS):

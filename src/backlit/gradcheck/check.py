@@ -212,6 +212,7 @@ class Work:
     accumulating: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
     probes: list[Probe] | None = None
+    named: dict[str, Dimension] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def all_dimensions(self) -> list[Dimension]:
@@ -226,16 +227,13 @@ class Work:
 def run_check(subject: Subject, mean_over: str | None, seed: int) -> Report:
     """Check a subject."""
     rng = np.random.default_rng(seed)
-    found: list[Finding] = []
     try:
-        base = subject.run(subject.inputs, fresh=True)
+        base, found = _watch_forward(subject)
     except CallFailed as failed:
         return Report((_raise_finding(subject, failed, None),))
-    found += _watch_forward(subject)
-    base = subject.run(subject.inputs, fresh=True)
     if not _repeats(subject, base):
         subject.seeded = True
-        base = subject.run(subject.inputs, fresh=True)
+        base = subject.run(subject.inputs)
         if not _repeats(subject, base):
             text = (
                 "forward gives another output each time for the same inputs, so its derivative "
@@ -268,16 +266,18 @@ def run_check(subject: Subject, mean_over: str | None, seed: int) -> Report:
     return report
 
 
-def _watch_forward(subject: Subject) -> list[Finding]:
+def _watch_forward(subject: Subject) -> tuple[Pass, list[Finding]]:
+    """Run forward, and see whether it changes its inputs."""
     given = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in subject.inputs.items()}
-    subject.run(given)
+    base = subject.run(given)
+    base = replace(base, outs=[np.array(out) for out in base.outs])
     changed = [
         n
         for n, v in subject.inputs.items()
         if isinstance(v, np.ndarray) and not np.array_equal(v, given[n], equal_nan=True)
     ]
     subject.mutates = bool(changed)
-    return [_mutation(subject, name, "forward") for name in changed]
+    return base, [_mutation(subject, name, "forward") for name in changed]
 
 
 def _mutation(subject: Subject, name: str, where: str) -> Finding:
@@ -296,7 +296,7 @@ def _mutation(subject: Subject, name: str, where: str) -> Finding:
 
 
 def _repeats(subject: Subject, base: Pass) -> bool:
-    again = subject.run(subject.inputs, fresh=True)
+    again = subject.run(subject.inputs)
     return all(
         a.shape == b.shape and np.array_equal(a, b, equal_nan=True)
         for a, b in zip(base.outs, again.outs, strict=True)
@@ -394,6 +394,7 @@ def _raise_finding(
         text if place is None or not place.text else f"{text} (Line {place.line}: {place.text})",
         line=None if place is None else place.line,
         source=None if place is None else place.text or None,
+        file=None if place is None else place.file,
     )
 
 
@@ -588,9 +589,9 @@ def _verdict(work: Work, reading: Reading, name: str) -> Verdict:
     if name not in work.projections:
         work.projections[name] = project(point, name, gradient, work.rng)
     seen_along = work.projections[name]
-    off = abs(seen_along.given - factor * seen_along.truth)
+    off = seen_along.off(factor)
     size = abs(factor * seen_along.truth) or 1.0
-    ok = off <= seen_along.allowed * (1 + abs(factor)) and not seen_along.kinked
+    ok = off <= seen_along.limit(factor) and not seen_along.kinked
     return Verdict(name, ok, off / size)
 
 
@@ -778,7 +779,8 @@ def _diagnose(work: Work, reading: Reading, name: str) -> Diagnosis | None:
             probe.point.memo["holders"] = reading.examples.holders
     if right_at(probes[0].point, name, reading.factor):
         return None
-    return diagnose(probes, name, reading.factor, reading.axis)
+    given = sizes_of(work.named, work.subject.inputs)
+    return diagnose(probes, name, reading.factor, reading.axis, given)
 
 
 def _make_probes(work: Work) -> list[Probe]:
@@ -788,7 +790,7 @@ def _make_probes(work: Work) -> list[Probe]:
     dimensions = work.all_dimensions()
     if examples is None:
         examples = _scalar_examples(work, dimensions)
-    named = dimension_names(dimensions, examples, subject.inputs)
+    named = work.named = dimension_names(dimensions, examples, subject.inputs)
     first: Point | None = point
     if not all(point.small(n) for n in subject.arity):
         first = _point(subject, resized(subject.inputs, distinct_sizes(dimensions, examples), rng),
@@ -908,6 +910,7 @@ def _pointed(work: Work, finding: Finding) -> Finding:
         finding,
         line=line.number,
         source=line.text,
+        file=line.file,
         message=f"{finding.message} (Line {line.number}: {line.text})",
     )
 

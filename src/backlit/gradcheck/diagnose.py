@@ -8,9 +8,9 @@ and both from a bare number.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from backlit.gradcheck.factors import Named, Observation, name_factor
+from backlit.gradcheck.factors import Named, Observation, name_factor, value_of
 from backlit.gradcheck.relations import Case, FactorOf, Match, make_case, simple_matches
 from backlit.gradcheck.structure import structural_matches
 from backlit.gradcheck.truth import Point, compare
@@ -59,8 +59,12 @@ def diagnose(
     name: str,
     factor_of: FactorOf,
     axis: tuple[str, int] | None,
+    given: dict[str, int],
 ) -> Diagnosis | None:
-    """Return the simplest relation that explains a gradient wherever it was probed, or None."""
+    """Return the simplest relation that explains a gradient wherever it was probed, or None.
+
+    `given` are the sizes that the user gave, for which the constant is told.
+    """
     cases: list[tuple[Probe, Case]] = []
     for probe in probes:
         case = make_case(probe.point, name, factor_of, axis)
@@ -78,8 +82,17 @@ def diagnose(
         found = _consistent(cases, [here, *(list(finder(case)) for _, case in cases[1:])])
         if found:
             found.sort(key=lambda d: (d.complexity, ORDER.index(d.relations[0])))
-            return found[0]
+            return _at_given(found[0], given)
     return None
+
+
+def _at_given(diagnosis: Diagnosis, sizes: dict[str, int]) -> Diagnosis:
+    if diagnosis.factor is None:
+        return diagnosis
+    value = value_of(diagnosis.factor.name, sizes)
+    if value is None:
+        return diagnosis
+    return replace(diagnosis, factor=replace(diagnosis.factor, value=value))
 
 
 def _consistent(
@@ -145,6 +158,8 @@ def _with_constant(
         return None
     relations = match.relations
     if match.relations == ("scale",):
+        if abs(first - 1) <= 10 * limit:
+            return None  # right but for rounding, or for single entries: no scale
         return Diagnosis(relations, named, residual, match.key, match.note)
     if named.rank == 0:
         return Diagnosis(relations, None, residual, match.key, match.note)

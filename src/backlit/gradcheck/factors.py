@@ -48,6 +48,9 @@ def _candidates(seen: Observation) -> Iterator[tuple[str, float, int]]:
         yield f"2*{label}", 2.0 * n, 2
         yield f"1/{label}**2", 1 / n**2, 2
         yield f"{label}**2", float(n**2), 2
+        for power in (3, 4, 5):
+            yield f"1/{label}**{power}", 1 / n**power, 2
+            yield f"{label}**{power}", float(n**power), 2
         yield f"sqrt({label})", sqrt(n), 2
         yield f"1/sqrt({label})", 1 / sqrt(n), 2
         if n > 1:
@@ -82,3 +85,11 @@ def name_factor(seen: Sequence[Observation], rtol: float) -> Named:
     ):
         return Named(float(simple), str(simple), 4)
     return Named(first.value, f"{first.value:.6g}", 9)
+
+
+def value_of(name: str, sizes: Mapping[str, int]) -> float | None:
+    """Return what a named constant is at some sizes; None for a bare number."""
+    for candidate, value, _ in _candidates(Observation(0.0, sizes)):
+        if candidate == name:
+            return value
+    return None

@@ -162,7 +162,8 @@ def add_findings(state: _State, function: str, reports: Iterator[tuple[str, Repo
             message = finding.sentence
             if message.startswith("backward "):
                 message = function + message.removeprefix("backward")
-            message += f" Seen {where}." if where else ""
+            if where and "reaches 0 or 1" not in message:
+                message += f" Seen {where}."
             if finding.source:
                 message += f" (Line {finding.line}: {finding.source})"
             problems[key] = replace(finding, message=message)

@@ -35,7 +35,7 @@ class Regime:
     levels: int
     rtol: float
     atol: float
-    match: float  # largest residual, relative, at which a relation counts as found
+    match: float  # largest residual, relative to the largest entry, that a relation may leave
 
     @property
     def single(self) -> bool:
@@ -43,8 +43,8 @@ class Regime:
         return self.eps > 1e-10
 
 
-DOUBLE = Regime(eps=2.2e-16, first_step=0.1, levels=12, rtol=1e-6, atol=1e-10, match=1e-7)
-SINGLE = Regime(eps=1.2e-7, first_step=0.3, levels=7, rtol=2e-4, atol=2e-5, match=3e-4)
+DOUBLE = Regime(eps=2.2e-16, first_step=0.1, levels=12, rtol=1e-6, atol=1e-10, match=2e-9)
+SINGLE = Regime(eps=1.2e-7, first_step=0.3, levels=7, rtol=1e-4, atol=5e-6, match=1e-5)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _extrapolate(line: Line, here: Array, regime: Regime, stepped: Array | None)
             factor *= SHRINK * SHRINK
             coarse = rows[column - 1]
             row.append((row[-1] * factor - coarse) / (factor - 1.0))
-            guess = np.maximum(np.abs(row[-1] - row[-2]), np.abs(row[-1] - coarse)) + 2 * noise
+            guess = np.maximum(np.abs(row[-1] - row[-2]), np.abs(row[-1] - coarse)) + noise
             guess = np.where(np.isfinite(guess), guess, np.inf)
             better = guess < error
             best = np.where(better, row[-1], best)

@@ -23,27 +23,24 @@ def rich_lines(report: Report) -> Iterator[RenderableType]:
     yield Text(report.verdict(), style=style)
     table = Table(box=box.ROUNDED, expand=False, border_style="dim", header_style="bold")
     table.add_column("", width=1)
-    if several:
-        table.add_column("function", no_wrap=True)
-    table.add_column("gradient", no_wrap=not several, max_width=18 if several else None)
+    table.add_column("gradient", no_wrap=not several, max_width=28 if several else None)
     table.add_column("relation", no_wrap=True)
     table.add_column("what it means", overflow="fold")
     last = None
     for group in _rows(report, several):
         finding = group[0]
-        if several and last is not None and finding.function != last:
-            table.add_section()
-        cells: list[RenderableType] = [_mark(finding)]
-        if several:
-            cells.append(Text(finding.function or "" if finding.function != last else ""))
+        if several and finding.function != last:
+            if last is not None:
+                table.add_section()
+            table.add_row("", Text(finding.function or "", style="bold cyan"), "", "")
         last = finding.function
         names = ", ".join(f"d{f.gradient}" if f.gradient else "(call)" for f in group)
-        cells += [
+        table.add_row(
+            _mark(finding),
             Text(names, style="bold"),
             Text(finding.label, style="green" if finding.ok else "red"),
             _meaning(finding),
-        ]
-        table.add_row(*cells)
+        )
     yield table
     for note in (report.convention_text(), *report.notes):
         if note:
@@ -80,7 +77,8 @@ def _meaning(finding: Finding) -> RenderableType:
         return Text(finding.message, style="dim")
     text = Text(finding.sentence)
     if finding.source:
-        text.append(f"\nline {finding.line}: ", style="dim")
+        where = f"{finding.file}, " if finding.file and "cell" in finding.file else ""
+        text.append(f"\n{where}line {finding.line}: ", style="dim")
         text.append(finding.source, style="cyan")
     if finding.details:
         text.append("\n" + finding.details, style="dim")

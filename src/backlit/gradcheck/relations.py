@@ -48,7 +48,7 @@ class Case:
     truth: Array
     factor_of: FactorOf
     examples_axis: tuple[str, int] | None = None  # label and output axis
-    match: float = 1e-7
+    match: float = 2e-9
 
     def fit(self, given: Array, proposed: Array) -> tuple[float, float, bool] | None:
         """Return (constant, residual, weak) where `given` is a constant times `proposed`."""
@@ -59,8 +59,10 @@ class Case:
             return None
         scaled = b / biggest
         constant = float(scaled @ a / (scaled @ scaled)) / biggest
-        residual = float(np.max(np.abs(a - constant * b))) / size
-        if constant == 0 or residual > self.match:
+        off, proposed_size = np.abs(a - constant * b), np.abs(constant * b)
+        residual = float(np.max(off)) / size
+        loose = 1e-4 if self.match > 1e-7 else 1e-6
+        if constant == 0 or np.any(off > loose * proposed_size + self.match * size):
             return None
         telling = int(np.sum(np.abs(b) > 1e-6 * biggest))
         return constant, residual, telling < 3

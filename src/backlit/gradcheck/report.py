@@ -57,7 +57,7 @@ class Finding:
     function : str or None
         The function, where several were checked.
     line : int or None
-        The line to look at, with its text in `source`.
+        The line to look at, with its text in `source`, in `file` (a path, or a notebook's cell).
     details : str
         Further lines: the worst entries.
     """
@@ -72,6 +72,7 @@ class Finding:
     function: str | None = None
     line: int | None = None
     source: str | None = None
+    file: str | None = None
     details: str = ""
 
     def __post_init__(self) -> None:
@@ -109,6 +110,7 @@ class Finding:
             "message": self.message,
             "line": self.line,
             "source": self.source,
+            "file": self.file,
             "details": self.details or None,
         }
 

@@ -13,10 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Line:
-    """A line of source: its number in the file, and its text."""
+    """A line of source: its number in the file (or the notebook's cell), and its text."""
 
     number: int
     text: str
+    file: str
 
 
 def line_of(function: Callable[..., Any], name: str, position: int | None) -> Line | None:
@@ -120,4 +121,4 @@ def _line(
     except TypeError:
         return None
     text = linecache.getline(file, absolute).strip()
-    return Line(absolute, text) if text else None
+    return Line(absolute, text, file) if text else None

@@ -7,6 +7,7 @@ never run. The functions themselves are the user's own code, and run.
 
 from __future__ import annotations
 
+import __future__
 import ast
 import builtins
 import importlib
@@ -298,12 +299,15 @@ def extract(
                 definitions.setdefault(name, []).append(definition)
     roots = _roots(definitions, wanted)
     needed = _closure(roots, definitions)
+    used = _names_used(needed, definitions)
+    unknown = used - set(definitions) - set(assigned) - set(dir(builtins))
     scope: dict[str, Any] = {"__name__": "checked_functions", "__builtins__": builtins}
     with _importable(folder):
         for definition in order:
-            if any(name in needed for name in definition.binds):
+            star = "*" in definition.binds and unknown
+            if star or any(name in needed for name in definition.binds):
                 _execute(definition, scope, notes)
-    for name in sorted(_names_used(needed, definitions) & set(assigned) - set(scope)):
+    for name in sorted(used & set(assigned) - set(scope)):
         notes.append(
             f"{name} is set by a statement at top level ({assigned[name]}), which is not run: "
             "functions should not lean on it."
@@ -362,39 +366,75 @@ def _target_names(target: ast.expr) -> list[str]:
 
 
 def _constant(value: ast.expr) -> bool:
-    """Say whether an expression is made of literals, names and arithmetic only: no calls."""
-    allowed = (
-        ast.Constant,
-        ast.Tuple,
-        ast.List,
-        ast.Dict,
-        ast.Set,
-        ast.UnaryOp,
-        ast.BinOp,
-        ast.Name,
-        ast.Attribute,
-        ast.Lambda,
-        ast.operator,
-        ast.unaryop,
-        ast.expr_context,
-    )
-    if isinstance(value, ast.Lambda):
+    """Say whether an expression holds literals, names and small arithmetic only: no calls."""
+    match value:
+        case ast.Constant() | ast.Name() | ast.Lambda():
+            return True
+        case ast.Attribute():
+            return isinstance(value.value, (ast.Name, ast.Attribute)) and _constant(value.value)
+        case ast.Tuple() | ast.List() | ast.Set():
+            return all(_constant(item) for item in value.elts)
+        case ast.Dict():
+            keys = [key for key in value.keys if key is not None]
+            return all(_constant(item) for item in [*keys, *value.values])
+        case _:
+            return _number(value)
+
+
+def _number(value: ast.expr) -> bool:
+    match value:
+        case ast.Constant():
+            return isinstance(value.value, (int, float)) and abs(value.value) <= 1e12
+        case ast.UnaryOp():
+            return _number(value.operand)
+        case ast.BinOp():
+            easy = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
+            small = isinstance(value.op, ast.Pow) and all(
+                isinstance(side, ast.Constant)
+                and isinstance(side.value, (int, float))
+                and abs(side.value) <= 100
+                for side in (value.left, value.right)
+            )
+            if not small and not isinstance(value.op, easy):
+                return False
+            return _number(value.left) and _number(value.right)
+        case _:
+            return False
+
+
+def _defused(node: ast.stmt) -> ast.stmt:
+    """Take out of a definition what would run more than the definition.
+
+    Defaults and decorators that call something, and statements in a class body.
+    """
+    if isinstance(node, ast.ClassDef):
+        node.decorator_list = [d for d in node.decorator_list if _harmless(d)]
+        body = [_defused(s) for s in node.body if _in_class(s)]
+        node.body = body or [ast.Pass(lineno=node.lineno, col_offset=0)]
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        node.decorator_list = [d for d in node.decorator_list if _harmless(d)]
+        none = ast.Constant(None, lineno=node.lineno, col_offset=0)
+        node.args.defaults = [d if _constant(d) else none for d in node.args.defaults]
+        node.args.kw_defaults = [
+            d if d is None or _constant(d) else none for d in node.args.kw_defaults
+        ]
+    return node
+
+
+def _harmless(decorator: ast.expr) -> bool:
+    if isinstance(decorator, ast.Call):
+        arguments = [*decorator.args, *(k.value for k in decorator.keywords)]
+        return _constant(decorator.func) and all(_constant(a) for a in arguments)
+    return _constant(decorator)
+
+
+def _in_class(statement: ast.stmt) -> bool:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return True
-    return all(isinstance(n, allowed) for n in ast.walk(value)) and not any(
-        isinstance(n, ast.BinOp) and isinstance(n.op, (ast.Pow, ast.LShift, ast.Mult, ast.MatMult))
-        and not _small(n)
-        for n in ast.walk(value)
+    value = getattr(statement, "value", None)
+    return isinstance(statement, (ast.Assign, ast.AnnAssign)) and (
+        value is None or _constant(value)
     )
-
-
-def _small(node: ast.BinOp) -> bool:
-    """Refuse products and powers of large literals, which could take forever."""
-    sides = (node.left, node.right)
-    return all(
-        not isinstance(s, ast.Constant)
-        or (isinstance(s.value, (int, float)) and abs(s.value) <= 1e6)
-        for s in sides
-    ) and not (isinstance(node.op, ast.Pow) and isinstance(node.left, ast.BinOp))
 
 
 def _stored(statement: ast.stmt) -> set[str]:
@@ -463,9 +503,10 @@ class _Missing:
 
 
 def _execute(definition: Definition, scope: dict[str, Any], notes: list[str]) -> None:
-    module = ast.Module([definition.node], type_ignores=[])
+    module = ast.Module([_defused(definition.node)], type_ignores=[])
     try:
-        code = compile(module, definition.cell.label, "exec")
+        flags = __future__.annotations.compiler_flag  # annotations are not run either
+        code = compile(module, definition.cell.label, "exec", flags=flags, dont_inherit=True)
         exec(code, scope)
     except ImportError as error:
         _stand_ins(definition, scope, notes, error)

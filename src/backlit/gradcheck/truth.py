@@ -39,6 +39,7 @@ from backlit.gradcheck.numeric import (
 Array = NDArray[Any]
 
 ENTRYWISE = 1024  # larger inputs are checked along a random direction first
+_WORK = 5_000_000  # entries of all inputs times entries varied; beyond, likewise
 _MEMORY = 4_000_000  # numbers in one Jacobian
 _MANY = 64  # wrong entries after which it is pointless to look for more
 
@@ -90,7 +91,10 @@ class Point:
     def small(self, name: str) -> bool:
         """Whether every entry of this input can be varied in reasonable time."""
         size = self.inputs[name].size
-        return size <= ENTRYWISE and size * self.d.size <= _MEMORY
+        if "work" not in self.memo:
+            self.memo["work"] = sum(np.size(value) for value in self.inputs.values())
+        limit = min(ENTRYWISE, max(2, _WORK // max(self.memo["work"], 1)))
+        return bool(size <= limit and size * self.d.size <= _MEMORY)
 
     def evaluator(self, name: str) -> Callable[[Array], Array]:
         """Return input -> outputs (M,); NaN where forward refuses a real input."""
@@ -130,7 +134,7 @@ class Point:
         jac = jacobian(self.evaluator(name), x, here, self.regime)
         d = self.d
         value = d @ jac.value
-        error = np.abs(d) @ jac.error
+        error = np.sqrt(np.square(d) @ np.square(jac.error))  # roundings are independent
         low, high = value.copy(), value.copy()
         kinked = np.zeros(x.size, dtype=bool)
         for entry, (plus, minus) in jac.kinks.items():
@@ -198,6 +202,23 @@ class Projection:
     allowed: float
     kinked: bool
 
+    def off(self, factor: float) -> float:
+        """Return how far the two are apart, the truth being `factor` times what was measured."""
+        return abs(self.given - factor * self.truth)
+
+    def limit(self, factor: float) -> float:
+        """Return how far they may be."""
+        return self.allowed * (1 + abs(factor))
+
+
+def random_direction(size: int, rng: np.random.Generator) -> Array:
+    """Draw a direction without small components, all of different sizes.
+
+    So a single wrong entry shows, and two of them do not cancel.
+    """
+    drawn: Array = rng.choice([-1.0, 1.0], size=size) * rng.uniform(0.6, 1.4, size=size)
+    return drawn
+
 
 def project(
     point: Point,
@@ -205,23 +226,20 @@ def project(
     gradient: Array,
     rng: np.random.Generator,
     where: Array | None = None,
+    direction: Array | None = None,
 ) -> Projection:
-    """Compare along a random direction; `where` limits it to some flat positions.
-
-    No component is near zero, and all differ in size, so that a single wrong entry shows and two of
-    them do not cancel.
-    """
+    """Compare along a random direction; `where` limits it to some flat positions."""
     x = point.inputs[name]
-    direction = np.zeros(x.size)
-    chosen = np.arange(x.size) if where is None else where
-    signs = rng.choice([-1.0, 1.0], size=chosen.size)
-    direction[chosen] = signs * rng.uniform(0.6, 1.4, size=chosen.size)
+    if direction is None:
+        chosen = np.arange(x.size) if where is None else where
+        direction = np.zeros(x.size)
+        direction[chosen] = random_direction(chosen.size, rng)
     here = point.done.flat().astype(np.float64)
     found = directional(
         point.evaluator(name), x, direction.reshape(x.shape), here, point.regime
     )
     single = point.regime.single or is_single(gradient)
-    own = float(np.linalg.norm(gradient.reshape(-1)[chosen]))
+    own = float(np.linalg.norm(gradient.reshape(-1) * direction))
     allowed = (1e-6 if single else 1e-10) * own
     allowed += 3 * float(np.abs(point.d) @ found.error)
     return Projection(
@@ -244,13 +262,17 @@ class Search:
 def search(
     point: Point, name: str, gradient: Array, factor: float, rng: np.random.Generator
 ) -> Search:
-    """Find the wrong entries of a large input by halving what a projection calls wrong.
+    """Find the wrong entries of a large input.
 
-    Entries that share a kink with others are judged on their own, as everywhere.
+    A single one is found by weighing: along a random direction, and along the same direction with
+    every component times its row, and its column, the differences are in the ratio of its place.
+    Several are found by halving what a projection calls wrong.
     """
     found = Search([], [], many=False)
+    if _search_single(point, name, gradient, factor, rng, found):
+        return found
     blocks = [np.arange(gradient.size)]
-    budget = 600
+    budget = 300
     while blocks:
         block = blocks.pop()
         if block.size <= 8:
@@ -261,13 +283,47 @@ def search(
             for half in halves:
                 seen = project(point, name, gradient, rng, half)
                 budget -= 1
-                off = abs(seen.given - factor * seen.truth)
-                if seen.kinked or off > abs(factor) * seen.allowed + seen.allowed:
+                if seen.kinked or seen.off(factor) > seen.limit(factor):
                     blocks.append(half)
         if len(found.entries) >= _MANY or budget < 0:
             found.many = True
             break
     return found
+
+
+def _search_single(
+    point: Point,
+    name: str,
+    gradient: Array,
+    factor: float,
+    rng: np.random.Generator,
+    found: Search,
+) -> bool:
+    side = int(np.ceil(np.sqrt(gradient.size)))
+    places = np.arange(gradient.size)
+    direction = random_direction(gradient.size, rng)
+    plain = project(point, name, gradient, rng, direction=direction)
+    excess = plain.given - factor * plain.truth
+    if plain.kinked or abs(excess) <= plain.limit(factor):
+        return False
+    weighed = []
+    for weight in (places // side, places % side):
+        seen = project(point, name, gradient, rng, direction=direction * weight)
+        weighed.append((seen.given - factor * seen.truth) / excess)
+    row, column = (round(float(w)) for w in weighed)
+    near = max(abs(w - round(float(w))) for w in weighed)
+    entry = row * side + column
+    if not (near < 0.1 and 0 <= column < side and 0 <= entry < gradient.size):
+        return False
+    _search_entries(point, name, gradient, factor, np.array([entry]), found)
+    if not found.entries:
+        return False
+    own = (float(gradient.reshape(-1)[entry]) - found.truths[0]) * direction[entry]
+    if abs(excess - own) <= 1e-3 * abs(own) + plain.limit(factor):
+        return True
+    found.entries.clear()
+    found.truths.clear()
+    return False
 
 
 def _search_entries(

@@ -33,8 +33,12 @@ def factor_sentence(name: str, factor: str, convention: str | None, per_example:
             f"{subject} is exactly m times the right value: the mean over the examples is "
             "missing; divide by m."
         )
-    if factor == "1/m**2":
-        return f"{subject} is exactly 1/m**2 of the right value: it is divided by m twice too often."
+    if factor.startswith("1/m**"):
+        times = {"2": "twice", "3": "three times", "4": "four times", "5": "five times"}
+        return (
+            f"{subject} is exactly {factor} of the right value: it is divided by m "
+            f"{times[factor[5:]]} too often; a 1/m in every layer's dA_prev adds up like this."
+        )
     if factor == "-1":
         return (
             f"{subject} has the wrong sign: it is exactly -1 times the right value; turn a "
