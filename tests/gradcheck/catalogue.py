@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-import layers as make
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import gradcheck.layers as make
 
 from backlit.gradcheck import check_backward
 
@@ -123,7 +123,7 @@ WRONG = [
     of(make.attention, "dQ scale twice", {"Q": "scale"}, batched=True),
     of(make.attention, "-dK", {"K": ("scale", "-1")}),
     of(make.attention, "2dV", {"V": ("scale", "2")}, batched=True),
-    of(make.two_layers, "dA/m", {n: ("scale", "1/m") for n in ("X", "W1", "b1")}),
+    of(make.two_layers, "dA/m", dict.fromkeys(("X", "W1", "b1"), ("scale", "1/m"))),
     # transpose
     dense("dW.T", {"W": "transpose"}),
     dense("dW.T", {"W": "transpose"}, mean=False),
@@ -214,16 +214,14 @@ WRONG = [
     of(
         make.lstm,
         "no tanh'",
-        dict.fromkeys(
-            ("x", "h_prev", "c_prev", "Wf", "Wi", "Wg", "bf", "bi", "bg"), "activation"
-        ),
+        dict.fromkeys(("x", "h_prev", "c_prev", "Wf", "Wi", "Wg", "bf", "bi", "bg"), "activation"),
         both=False,
     ),
-    of(make.two_layers, "no relu'", {n: "activation" for n in ("X", "W1", "b1")}),
+    of(make.two_layers, "no relu'", dict.fromkeys(("X", "W1", "b1"), "activation")),
     of(
         make.two_layers,
         "no sigmoid'",
-        {n: "activation" for n in ("X", "W1", "b1", "W2", "b2")},
+        dict.fromkeys(("X", "W1", "b1", "W2", "b2"), "activation"),
     ),
     of(make.attention, "no softmax'", {"Q": "activation", "K": "activation"}),
     # elementwise
@@ -241,7 +239,11 @@ WRONG = [
     dense("decay", {"W": "penalty"}),
     dense("decay/m", {"W": "penalty"}),
     dense("decay", {"W": "penalty"}, mean=False),
-    of(make.l2_cost, "missing", {"W": "penalty"}, ),
+    of(
+        make.l2_cost,
+        "missing",
+        {"W": "penalty"},
+    ),
     of(make.l2_cost, "doubled", {"W": "penalty"}),
     of(make.embedding, "decay", {"E": "penalty"}),
     of(make.batch_norm, "decay", {"gamma": "penalty"}),
@@ -328,14 +330,9 @@ RIGHT = [
             {"m": 9},
         )
     ),
-    *(
-        entry(f"{kind}", make.activation, None, kind=kind) for kind in make.ACTIVATIONS
-    ),
+    *(entry(f"{kind}", make.activation, None, kind=kind) for kind in make.ACTIVATIONS),
     entry("relu, gradient in a tuple", make.activation, None, kind="relu", fault="tuple"),
-    *(
-        entry(f"dense {kind}", make.dense_activation, None, kind=kind)
-        for kind in make.ACTIVATIONS
-    ),
+    *(entry(f"dense {kind}", make.dense_activation, None, kind=kind) for kind in make.ACTIVATIONS),
     entry("dense relu, A cached", make.dense_activation, None, kind="relu", cached="A"),
     entry("softmax", make.softmax_layer),
     entry("softmax rows", make.softmax_layer, None, rows=True),

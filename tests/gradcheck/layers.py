@@ -1,7 +1,7 @@
 """Layers with hand-written backward passes, right or with one chosen fault.
 
-Each maker draws shapes and numbers from a generator and returns (forward, backward, inputs). A fault
-is a short name; None is the right function. Gradients follow the mean convention (1/m on
+Each maker draws shapes and numbers from a generator and returns (forward, backward, inputs). A
+fault is a short name; None is the right function. Gradients follow the mean convention (1/m on
 parameters) unless `mean=False`.
 """
 
@@ -56,7 +56,7 @@ def dense(rng, fault=None, mean=True, rows=False, square=False, m=None, form="tu
     calls = {"W": np.zeros((n_out, n_in))}
 
     def backward(dZ, cache):
-        A_prev, W, b = cache
+        A_prev, W, _ = cache
         count = A_prev.shape[1]
         c = 1 / count if mean else 1.0
         dA_prev = W.T @ dZ
@@ -199,7 +199,7 @@ def raising(rng, kind):
         if kind == "key":
             return {"a": 1}["A_prev"]
         if kind == "unpack":
-            A_prev, W = cache
+            _, _ = cache
         if kind == "name":
             return sigmoid_derivativ(dZ)  # noqa: F821
         if kind == "zero":
@@ -259,7 +259,11 @@ def activation(rng, kind, fault=None):
 def dense_activation(rng, kind, fault=None, cached="Z"):
     g, slope = ACTIVATIONS[kind]
     n_in, n_out, m = sizes(rng, 3, 3, 6)
-    x, w, b = rng.normal(size=(n_in, m)), rng.normal(size=(n_out, n_in)), rng.normal(size=(n_out, 1))
+    x, w, b = (
+        rng.normal(size=(n_in, m)),
+        rng.normal(size=(n_out, n_in)),
+        rng.normal(size=(n_out, 1)),
+    )
 
     def forward(A_prev, W, b):
         Z = W @ A_prev + b
@@ -516,11 +520,15 @@ def batch_norm(rng, fault=None, mean=False):
                 raise AssertionError(fault)
         return dx, dgamma, dbeta
 
-    return forward, backward, {
-        "x": rng.normal(size=(m, n)) * 2 + 1,
-        "gamma": rng.uniform(0.5, 2, size=n),
-        "beta": rng.normal(size=n),
-    }
+    return (
+        forward,
+        backward,
+        {
+            "x": rng.normal(size=(m, n)) * 2 + 1,
+            "gamma": rng.uniform(0.5, 2, size=n),
+            "beta": rng.normal(size=n),
+        },
+    )
 
 
 def layer_norm(rng, fault=None, columns=False):
@@ -631,8 +639,16 @@ def lstm(rng, fault=None, both=True, mean=True):
         h = o * t
         held["z"] = z
         cache = {
-            "z": z, "f": f, "i": i, "g": g, "o": o, "t": t, "c": c, "c_prev": c_prev,
-            "W": (Wf, Wi, Wg, Wo), "n": n,
+            "z": z,
+            "f": f,
+            "i": i,
+            "g": g,
+            "o": o,
+            "t": t,
+            "c": c,
+            "c_prev": c_prev,
+            "W": (Wf, Wi, Wg, Wo),
+            "n": n,
         }
         return ((h, c) if both else h), cache
 
@@ -818,11 +834,15 @@ def attention(rng, fault=None, batched=False, same=False):
             dK.reshape(-1)[2] *= 1.001
         return dQ, dK, dV
 
-    return forward, backward, {
-        "Q": rng.normal(size=(*lead, t_q, d)),
-        "K": rng.normal(size=(*lead, t_k, d)),
-        "V": rng.normal(size=(*lead, t_k, e)),
-    }
+    return (
+        forward,
+        backward,
+        {
+            "Q": rng.normal(size=(*lead, t_q, d)),
+            "K": rng.normal(size=(*lead, t_k, d)),
+            "V": rng.normal(size=(*lead, t_k, e)),
+        },
+    )
 
 
 class Stateful:
@@ -871,7 +891,7 @@ def two_layers(rng, fault=None):
         A1 = np.maximum(Z1, 0)
         Z2 = W2 @ A1 + b2
         A2 = sigmoid(Z2)
-        return A2, dict(X=X, Z1=Z1, A1=A1, W2=W2, A2=A2, W1=W1)
+        return A2, {"X": X, "Z1": Z1, "A1": A1, "W2": W2, "A2": A2, "W1": W1}
 
     def backward(dA2, k):
         m = dA2.shape[1]
@@ -892,10 +912,14 @@ def two_layers(rng, fault=None):
             "db2": dZ2.sum(axis=1, keepdims=True) / m,
         }
 
-    return forward, backward, {
-        "X": rng.normal(size=(n0, m)),
-        "W1": rng.normal(size=(n1, n0)),
-        "b1": rng.normal(size=(n1, 1)),
-        "W2": rng.normal(size=(n2, n1)),
-        "b2": rng.normal(size=(n2, 1)),
-    }
+    return (
+        forward,
+        backward,
+        {
+            "X": rng.normal(size=(n0, m)),
+            "W1": rng.normal(size=(n1, n0)),
+            "b1": rng.normal(size=(n1, 1)),
+            "W2": rng.normal(size=(n2, n1)),
+            "b2": rng.normal(size=(n2, 1)),
+        },
+    )

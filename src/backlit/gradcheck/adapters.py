@@ -7,6 +7,7 @@ function alone, as everywhere. Neither package is imported before an adapter is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -55,11 +56,7 @@ def from_jax(function: Callable[..., Any]) -> Pair:
     import jax
 
     def x64() -> Any:
-        # the name moved out of jax.experimental in later versions
-        enable = getattr(jax, "enable_x64", None)
-        if enable is None:
-            from jax.experimental import enable_x64 as enable
-        return enable(True)
+        return jax.enable_x64(True)
 
     def forward(**inputs: Any) -> tuple[Any, Any]:
         names = list(inputs)
@@ -110,9 +107,8 @@ def from_torch(function: Any) -> Pair:
     forward, backward : callable
         For `check_backward`. They compute in float64 where the function does.
     """
-    import torch
-
-    call = function.apply if isinstance(function, type) else function
+    torch: Any = import_module("torch")
+    call = getattr(function, "apply") if isinstance(function, type) else function  # noqa: B009
 
     def tensor(value: Any) -> Any:
         if not isinstance(value, np.ndarray):
@@ -135,7 +131,9 @@ def from_torch(function: Any) -> Pair:
     def backward(d_output: Any, cache: _Graph) -> tuple[Any, ...]:
         outputs = cache.output if isinstance(cache.output, (tuple, list)) else (cache.output,)
         given = d_output if isinstance(d_output, (tuple, list)) else (d_output,)
-        above = [torch.as_tensor(np.asarray(g)).to(o.dtype) for g, o in zip(given, outputs)]
+        above = [
+            torch.as_tensor(np.asarray(g)).to(o.dtype) for g, o in zip(given, outputs, strict=True)
+        ]
         wanted = [t for t in cache.tensors if torch.is_tensor(t) and t.requires_grad]
         found = iter(
             torch.autograd.grad(

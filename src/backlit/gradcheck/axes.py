@@ -194,7 +194,7 @@ def find_examples(
     sides.sort(key=lambda side: base.outs[0].shape[side[1]] == 1)
     for label, axis in sides:
         lengths = {out.shape[axis] for out in base.outs}
-        if len(lengths) != 1 or (lengths == {1} and found):
+        if len(lengths) != 1 or (lengths == {1} and found and found[0].score > 0):
             continue
         best: Examples | None = None
         for axes in _candidates(inputs, lengths.pop(), _TRIALS):
@@ -301,7 +301,9 @@ def _independent(
         return 0.0
     rest = [np.delete(np.asarray(o), 0, axis=axis) for o in done.outs]
     before = [np.delete(np.asarray(o), 0, axis=axis) for o in base.outs]
-    return float(all(np.allclose(a, b, rtol=1e-9, atol=0) for a, b in zip(rest, before, strict=True)))
+    return float(
+        all(np.allclose(a, b, rtol=1e-9, atol=0) for a, b in zip(rest, before, strict=True))
+    )
 
 
 def dimension_names(
@@ -314,7 +316,9 @@ def dimension_names(
         named["m"] = examples.dimension
     data = list(holders) or [n for n, v in inputs.items() if isinstance(v, np.ndarray)][:1]
     scalar = not any(d.out_axes for d in dimensions)
-    rest = [d for d in dimensions if examples is None or set(d.axes) != set(examples.dimension.axes)]
+    rest = [
+        d for d in dimensions if examples is None or set(d.axes) != set(examples.dimension.axes)
+    ]
     for dimension in rest:
         name, axis = dimension.axes[0]
         label = f"{name}.shape[{axis}]"
@@ -331,9 +335,7 @@ def dimension_names(
 
 def sizes_of(named: Mapping[str, Dimension], inputs: Mapping[str, Any]) -> dict[str, int]:
     """Look up how long each dimension is in these inputs."""
-    return {
-        label: int(np.shape(inputs[d.axes[0][0]])[d.axes[0][1]]) for label, d in named.items()
-    }
+    return {label: int(np.shape(inputs[d.axes[0][0]])[d.axes[0][1]]) for label, d in named.items()}
 
 
 def distinct_sizes(

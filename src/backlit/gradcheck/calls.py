@@ -22,7 +22,7 @@ Array = NDArray[Any]
 Inputs = dict[str, Any]
 
 
-class CallFailed(Exception):  # noqa: N818 - it carries somebody else's error, and is none itself
+class CallFailed(Exception):
     """One of the user's functions raised; `where` says which, `error` is what it raised."""
 
     def __init__(self, where: str, error: Exception) -> None:
@@ -236,7 +236,9 @@ def cache_arrays(cache: Any, path: str = "cache", depth: int = 0) -> Iterator[tu
     elif isinstance(cache, Sequence) and not isinstance(cache, (str, bytes)):
         for index, value in enumerate(cache):
             yield from cache_arrays(value, f"{path}[{index}]", depth + 1)
-    elif hasattr(cache, "__dict__") and not inspect.isroutine(cache) and not isinstance(cache, type):
+    elif (
+        hasattr(cache, "__dict__") and not inspect.isroutine(cache) and not isinstance(cache, type)
+    ):
         for key, value in vars(cache).items():
             yield from cache_arrays(value, str(key), depth + 1)
 

@@ -80,8 +80,8 @@ def check_backward(
         forward(**inputs) -> (output, cache); the output an array or a tuple of arrays.
     backward : callable or None
         backward(d_output, cache) -> the gradients: a tuple in the order of `inputs`, or a dict with
-        keys "d<name>" or "<name>", or a bare array where there is one. None where `forward` is a JAX
-        custom_vjp function or a PyTorch autograd.Function, which brings its own.
+        keys "d<name>" or "<name>", or a bare array where there is one. None where `forward` is a
+        JAX custom_vjp function or a PyTorch autograd.Function, which brings its own.
     inputs : dict
         forward's arguments by name. Floating arrays are differentiated, all else is handed on.
     mean_over : {"auto", "columns", "rows", None}
@@ -155,9 +155,7 @@ def assert_backward(
     SettingError
         As `check_backward`.
     """
-    report = check_backward(
-        forward, backward, inputs, mean_over=mean_over, wrt=wrt, seed=seed
-    )
+    report = check_backward(forward, backward, inputs, mean_over=mean_over, wrt=wrt, seed=seed)
     if not report.ok:
         raise AssertionError("\n" + str(report))
 
@@ -428,9 +426,7 @@ def _on_squares(
     point = Point(square, inputs, done, d_outs, gradients, regime_of(done))
     there = [_examples_at(e, inputs) for e in examples]
     work = Work(square, rng, done, there, point, seed, square=True)
-    work.dimensions = [
-        replace(d, size=size) for d in dimensions
-    ]
+    work.dimensions = [replace(d, size=size) for d in dimensions]
     _watch_state(work, again, [])
     report = judge(work, mean_over)
     wrong = {f.relation for f in report.problems}
@@ -439,9 +435,7 @@ def _on_squares(
         f"compared with every dimension {size}."
     )
     if not wrong & _EXPLAINS_SHAPE_ERROR:
-        return replace(
-            report, findings=(finding, *report.findings), notes=(*report.notes, note)
-        )
+        return replace(report, findings=(finding, *report.findings), notes=(*report.notes, note))
     return replace(report, notes=(*report.notes, note))
 
 
@@ -492,7 +486,7 @@ def readings(examples: list[Examples], mean_over: str | None) -> list[Reading]:
     if not examples:
         return [Reading(None, mean=False)]
     means = [Reading(e, mean=True) for e in examples]
-    return means + [Reading(examples[0], mean=False)]
+    return [*means, Reading(examples[0], mean=False)]
 
 
 @dataclass
@@ -534,10 +528,8 @@ def judge(work: Work, mean_over: str | None) -> Report:
     convention = None
     if reading.examples is not None and parameters:
         convention = "mean" if reading.mean else "sum"
-        # a convention that no right gradient bears out is none
-        if not any(v.ok for v in row if v.name in parameters) and mean_over == "auto":
-            convention = None
-        elif reading.examples.m == 1:
+        borne_out = any(v.ok for v in row if v.name in parameters) or mean_over != "auto"
+        if not borne_out or reading.examples.m == 1:
             convention = None
     kinks = _kinks(work)
     notes = list(work.notes)
@@ -569,9 +561,7 @@ def _kinks(work: Work) -> str:
                 said.append(f"{count} of {name}'s {work.point.inputs[name].size}")
     if not said:
         return ""
-    return (
-        f"On a kink: {', '.join(said)} entries. There any slope between the two sides is right."
-    )
+    return f"On a kink: {', '.join(said)} entries. There any slope between the two sides is right."
 
 
 def _verdict(work: Work, reading: Reading, name: str) -> Verdict:
@@ -793,8 +783,9 @@ def _make_probes(work: Work) -> list[Probe]:
     named = work.named = dimension_names(dimensions, examples, subject.inputs)
     first: Point | None = point
     if not all(point.small(n) for n in subject.arity):
-        first = _point(subject, resized(subject.inputs, distinct_sizes(dimensions, examples), rng),
-                       rng)
+        first = _point(
+            subject, resized(subject.inputs, distinct_sizes(dimensions, examples), rng), rng
+        )
     elif any(np.any(point.truth(n).kinked) for n in subject.wrt):
         first = _off_kinks(work) or point
     if first is None or not all(first.small(n) for n in subject.wrt):
@@ -874,7 +865,7 @@ def _finish(work: Work, reading: Reading, verdict: Verdict) -> Finding:
         gradient = work.point.gradients[name]
         right = verdict.ok
         text = (
-            f"d{name} is another one when backward is called again with the same cache: it adds to "
+            f"d{name} changes when backward is called again with the same cache: it adds to "
             "what an earlier call left; begin each call with a fresh array (= for +=)."
         )
         relations: tuple[str, ...] = ("accumulates",)
@@ -882,8 +873,9 @@ def _finish(work: Work, reading: Reading, verdict: Verdict) -> Finding:
             relations = ("accumulates", "unknown")
             text += " The first call's is wrong as well."
         residual = verdict.off if gradient is not None and not right else 0.0
-        return _pointed(work, Finding(name, "accumulates", text, residual=residual,
-                                      relations=relations))
+        return _pointed(
+            work, Finding(name, "accumulates", text, residual=residual, relations=relations)
+        )
     if name in work.stale:
         text = (
             f"d{name} belongs to the last forward pass and not to the cache that backward was "

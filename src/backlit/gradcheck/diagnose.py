@@ -147,9 +147,9 @@ def _with_constant(
         # unnameable at all sizes together: the sizes as given decide
         named = name_factor(same_place, limit)
     first, second = observations[0].value, observations[1].value
-    if named.name != "1/d_output" and named.name != "d_output":
-        if abs(first - second) > limit * abs(first):
-            return None
+    varies = named.name in ("1/d_output", "d_output")
+    if not varies and abs(first - second) > limit * abs(first):
+        return None
     residual = max(other.residual for _, _, other in seen)
     if match.key == ("penalty",):
         return Diagnosis(match.relations, named, residual, match.key, match.note)

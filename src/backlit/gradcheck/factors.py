@@ -80,8 +80,10 @@ def name_factor(seen: Sequence[Observation], rtol: float) -> Named:
             return Named(value, name, rank)
     same = [p.value for p in seen if abs(p.value - first.value) <= rtol * abs(first.value)]
     simple = Fraction(first.value).limit_denominator(12)
-    if len(same) == len(seen) and simple and abs(float(simple) - first.value) <= rtol * abs(
-        first.value
+    if (
+        len(same) == len(seen)
+        and simple
+        and abs(float(simple) - first.value) <= rtol * abs(first.value)
     ):
         return Named(float(simple), str(simple), 4)
     return Named(first.value, f"{first.value:.6g}", 9)

@@ -82,15 +82,16 @@ def find_nodes(point: Point) -> list[Node]:
     names = set(pool(point))
     for name, array in cache_arrays(point.done.cache):
         known = any(
-            array.shape == node.value.shape and np.array_equal(array, node.value)
-            for node in nodes
+            array.shape == node.value.shape and np.array_equal(array, node.value) for node in nodes
         )
         if name in names and not known and np.all(np.isfinite(array)):
             nodes.append(Node(name, np.asarray(array, dtype=float)))
     have = [node.value for node in nodes]
-    for node in _products(point):
-        if not any(v.shape == node.value.shape and np.allclose(v, node.value) for v in have):
-            nodes.append(node)
+    nodes += [
+        node
+        for node in _products(point)
+        if not any(v.shape == node.value.shape and np.allclose(v, node.value) for v in have)
+    ]
     point.memo["nodes"] = nodes
     return nodes
 

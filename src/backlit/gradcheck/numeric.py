@@ -123,10 +123,12 @@ def _extrapolate(line: Line, here: Array, regime: Regime, stepped: Array | None)
     for level in range(regime.levels):
         ahead, t_ahead = line(step)
         behind, t_behind = line(-step)
-        noise = regime.eps * (np.abs(ahead) + np.abs(behind)) / step
+        central = (ahead - behind) / (t_ahead - t_behind)
+        # outputs are rounded, and so are the inputs that they are computed from
+        noise = regime.eps * (np.abs(ahead) + np.abs(behind) + 2 * np.abs(central)) / step
         plus, minus = (ahead - here) / t_ahead, (behind - here) / t_behind
         bends.append((plus, minus, np.abs(plus - minus), noise))
-        row = [(ahead - behind) / (t_ahead - t_behind)]
+        row = [central]
         factor = 1.0
         for column in range(1, level + 1):
             factor *= SHRINK * SHRINK
@@ -181,18 +183,14 @@ class Jacobian:
 def entry_line(evaluate: Evaluate, x: Array, entry: int, size: float, regime: Regime) -> Line:
     """Return the line on which one entry of `x` moves, t = 1 being `size`."""
     real = x.copy()
-    imaginary: Array | None = None
     start = float(x.reshape(-1)[entry])
 
     def line(t: complex) -> tuple[Array, float]:
-        nonlocal imaginary
-        if isinstance(t, complex):
-            if imaginary is None:
-                imaginary = x.astype(np.complex128)
-            imaginary.reshape(-1)[entry] = start + 1j * t.imag * size
-            there = evaluate(imaginary.copy())
-            return there, 0.0
-        moved = start + t * size
+        if t.imag:
+            there = x.astype(np.complex128)
+            there.reshape(-1)[entry] = start + 1j * t.imag * size
+            return evaluate(there), 0.0
+        moved = start + t.real * size
         if regime.single:
             moved = float(np.float32(moved))
         real.reshape(-1)[entry] = moved
@@ -238,7 +236,7 @@ def jacobian(
     value = np.empty((here.size, chosen.size))
     error = np.empty((here.size, chosen.size))
     kinks: dict[int, tuple[Array, Array]] = {}
-    use_complex, tried, steps = True, 0, 0
+    use_complex, steps = True, 0
     for column, entry in enumerate(chosen):
         size = entry_size(x, int(entry))
         line = entry_line(evaluate, x, int(entry), size, regime)
@@ -247,9 +245,8 @@ def jacobian(
         error[:, column] = found.error / size
         if found.plus is not None and found.minus is not None:
             kinks[column] = (found.plus / size, found.minus / size)
-        tried += 1
         steps += found.stepped
-        if tried == 4 and steps == 0:
+        if column == 3 and steps == 0:
             use_complex = _works_with_complex(evaluate, x)
     return Jacobian(value, error, kinks, steps)
 
@@ -270,7 +267,7 @@ def directional(
     size = typical / largest if largest else 1.0
 
     def line(t: complex) -> tuple[Array, float]:
-        return evaluate(x + (t * size) * direction), (t.real if isinstance(t, complex) else t)
+        return evaluate(x + (t * size) * direction), t.real
 
     # many entries move at once and may cross kinks nearby: a shorter step crosses fewer
     found = slope(line, here, regime, use_complex=True, base_step=1e-7)

@@ -102,7 +102,9 @@ def explain(error: BaseException, where: str, count: str, known: tuple[str, ...]
         if name == "np":
             return f"{where} stops: name 'np' is not defined: import numpy as np."
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ": define it, or take it from the cache."
+        hint = (
+            f"; did you mean {close[0]!r}?" if close else ": define it, or take it from the cache."
+        )
         return f"{where} stops: name {name!r} is not defined{hint}"
     if isinstance(error, UnboundLocalError):
         return (
@@ -168,6 +170,7 @@ class Rebound:
             copy[name] = value
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the copy."""
         return self.function(*args, **kwargs)
 
     def _rebind(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -233,6 +236,7 @@ class WithCount:
         self.__wrapped__ = function
 
     def __call__(self, d_output: Any, cache: Any) -> Any:
+        """Bind the count of this call, and call."""
         first = d_output[0] if isinstance(d_output, (tuple, list)) else d_output
         shape = np.shape(first)
         axis = self.axis if self.axis is not None else -1

@@ -52,9 +52,7 @@ def linear_backward(dZ: Array, cache: tuple[Array, Array, Array]) -> tuple[Array
     return W.T @ dZ, dZ @ A_prev.T / m, np.sum(dZ, axis=1, keepdims=True) / m
 
 
-def linear_backward_sum(
-    dZ: Array, cache: tuple[Array, Array, Array]
-) -> tuple[Array, Array, Array]:
+def linear_backward_sum(dZ: Array, cache: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
     """Return the same without 1/m."""
     A_prev, W, _ = cache
     return W.T @ dZ, dZ @ A_prev.T, np.sum(dZ, axis=1, keepdims=True)

@@ -306,7 +306,9 @@ def _penalty(case: Case) -> Iterator[Match]:
     a, c = weights / scale
     if residual <= case.match and abs(c) > 1e-9 and abs(a) > 1e-9:
         # `factor` is the scale here; the weight on the input goes into the note
-        yield Match(("penalty", "scale"), ("penalty", "scaled"), float(a), residual, note=f"{c:.6g}")
+        yield Match(
+            ("penalty", "scale"), ("penalty", "scaled"), float(a), residual, note=f"{c:.6g}"
+        )
 
 
 def replace_match(case: Case, match: float) -> Case:

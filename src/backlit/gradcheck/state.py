@@ -65,9 +65,7 @@ def first_call(
     return pristine, drawn, gradients, changed, (done if not changed else None)
 
 
-def second_call(
-    subject: Subject, d_outs: list[Array], again: Pass | None
-) -> dict[str, Any] | None:
+def second_call(subject: Subject, d_outs: list[Array], again: Pass | None) -> dict[str, Any] | None:
     """Call backward once more, on the same cache where that is untouched; None if it raises."""
     try:
         done = subject.run(subject.inputs, fresh=True) if again is None else again

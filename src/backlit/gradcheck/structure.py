@@ -177,9 +177,7 @@ def _forms(point: Point, shape: tuple[int, ...]) -> list[Derivative]:
     return forms
 
 
-def _explain(
-    point: Point, name: str, node: Node, arrays_above: list[Array]
-) -> Iterator[Explained]:
+def _explain(point: Point, name: str, node: Node, arrays_above: list[Array]) -> Iterator[Explained]:
     jac = node.jacobians[name]
     truth = point.truth(name).value.reshape(-1)
     size = float(np.max(np.abs(truth), initial=0.0))
@@ -204,12 +202,11 @@ def _explain(
     arrays = {n: np.asarray(a, dtype=float) for n, a in pool(point).items() if a.shape == shape}
     if scalar:
         arrays.update(_activated(arrays))
-    softmaxes = [
-        (n, a, axis) for n, a in arrays.items() if (axis := softmax_axis(a)) is not None
-    ]
+    softmaxes = [(n, a, axis) for n, a in arrays.items() if (axis := softmax_axis(a)) is not None]
     candidates = list(_upstreams(point, node, arrays_above))
     if scalar:  # a derivative that is 1 everywhere explains nothing
         forms = [form for form in forms if np.ptp(form.values) > 0]
+    stacked = np.array([form.values.reshape(-1) for form in forms])
     for above in candidates:
         for label, s, axis in softmaxes:
             inner = np.sum(above * s, axis=axis, keepdims=True)
@@ -227,13 +224,21 @@ def _explain(
         if found is not None and sends(above * found.values) is not None:
             yield Explained(node, above * found.values, _variants(point, node, above, found, forms))
             return
-        for form in forms:
-            constant = sends(above * form.values)
-            if constant is None or not (scalar and constant > 0 or abs(constant - 1) < 1e-6):
-                continue
-            above_c = above * constant
-            d_node = above_c * form.values
-            yield Explained(node, d_node, _variants(point, node, above_c, form, forms))
+        if not forms:
+            continue
+        all_sent = (above.reshape(-1) * stacked) @ jac  # (forms, N)
+        weights = np.sum(all_sent * all_sent, axis=1)
+        constants = all_sent @ truth / np.where(weights > 0, weights, 1.0)
+        off = np.max(np.abs(constants[:, None] * all_sent - truth), axis=1)
+        limit = (1e-4 if point.regime.single else 1e-7) * size
+        good = (off <= limit) & (weights > 0) & (constants > 0)
+        if not scalar:
+            good &= np.abs(constants - 1) < 1e-6
+        if np.any(good):
+            index = int(np.argmax(good))
+            above_c = above * constants[index]
+            d_node = above_c * forms[index].values
+            yield Explained(node, d_node, _variants(point, node, above_c, forms[index], forms))
             return
     if node.own == name and len(point.done.outs) == 1 and arrays_above[0] is point.d_outs[0]:
         yield from _diagonal(point, name, node)
@@ -474,11 +479,12 @@ def _products(case: Case) -> Iterator[Match]:
                     yield from _as_match(
                         case, "transpose", ("product", text, left, right), way, f"{left}, {right}"
                     )
-            for text, way in _elementwise_products(
-                factors[left], factors[right], case.truth.shape
-            ):
+            for text, way in _elementwise_products(factors[left], factors[right], case.truth.shape):
                 yield from _as_match(
-                    case, "elementwise", ("elementwise", text, left, right), way,
+                    case,
+                    "elementwise",
+                    ("elementwise", text, left, right),
+                    way,
                     f"{left}, {right}",
                 )
 
@@ -517,9 +523,7 @@ def _factors(point: Point, name: str, ndim: int) -> dict[str, Array]:
     return found
 
 
-def _matrix_products(
-    left: Array, right: Array, shape: tuple[int, ...]
-) -> list[tuple[str, Array]]:
+def _matrix_products(left: Array, right: Array, shape: tuple[int, ...]) -> list[tuple[str, Array]]:
     found = []
     for order in ("lr", "rl"):
         for turn_a in (False, True):

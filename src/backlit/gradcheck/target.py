@@ -6,8 +6,8 @@ never run. The functions themselves are the user's own code, and run.
 """
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import builtins
 import importlib
@@ -242,7 +242,7 @@ def plain_python(text: str) -> str:
         assigned = any(f"= {mark}" in stripped for mark in ("!", "%")) and not _parses(stripped)
         if continued or ((command or assigned) and not _parses(stripped)):
             indent = line[: len(line) - len(stripped)]
-            kept.append(indent + "pass")
+            kept.append("" if continued else indent + "pass")
             continued = stripped.rstrip().endswith("\\")
         else:
             kept.append(line)
@@ -307,11 +307,11 @@ def extract(
             star = "*" in definition.binds and unknown
             if star or any(name in needed for name in definition.binds):
                 _execute(definition, scope, notes)
-    for name in sorted(used & set(assigned) - set(scope)):
-        notes.append(
-            f"{name} is set by a statement at top level ({assigned[name]}), which is not run: "
-            "functions should not lean on it."
-        )
+    notes += [
+        f"{name} is set by a statement at top level ({assigned[name]}), which is not run: "
+        "functions should not lean on it."
+        for name in sorted(used & set(assigned) - set(scope))
+    ]
     return {
         n: v for n, v in scope.items() if not n.startswith("__") and not isinstance(v, _Missing)
     }
@@ -335,9 +335,7 @@ def _is_main(statement: ast.If) -> bool:
 
 def _definition(statement: ast.stmt, cell: Cell) -> Definition | None:
     needs = frozenset(
-        n.id
-        for n in ast.walk(statement)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+        n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
     )
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
         return Definition((statement.name,), needs, statement, cell, "def")
@@ -480,7 +478,9 @@ def _names_used(needed: set[str], definitions: dict[str, list[Definition]]) -> s
             if definition.kind != "def":
                 continue
             local = _stored(definition.node) | {
-                a.arg for n in ast.walk(definition.node) if isinstance(n, ast.arguments)
+                a.arg
+                for n in ast.walk(definition.node)
+                if isinstance(n, ast.arguments)
                 for a in [*n.posonlyargs, *n.args, *n.kwonlyargs]
             }
             used |= definition.needs - local

@@ -172,9 +172,7 @@ class Point:
 def tolerance(truth: Truth, factor: float, regime: Regime) -> Array:
     """Return how far each entry may be off."""
     size: Array = np.abs(truth.value * factor)
-    allowed: Array = (
-        regime.rtol * size + abs(factor) * truth.floor + 4 * abs(factor) * truth.error
-    )
+    allowed: Array = regime.rtol * size + abs(factor) * truth.floor + 4 * abs(factor) * truth.error
     return allowed
 
 
@@ -235,9 +233,7 @@ def project(
         direction = np.zeros(x.size)
         direction[chosen] = random_direction(chosen.size, rng)
     here = point.done.flat().astype(np.float64)
-    found = directional(
-        point.evaluator(name), x, direction.reshape(x.shape), here, point.regime
-    )
+    found = directional(point.evaluator(name), x, direction.reshape(x.shape), here, point.regime)
     single = point.regime.single or is_single(gradient)
     own = float(np.linalg.norm(gradient.reshape(-1) * direction))
     allowed = (1e-6 if single else 1e-10) * own
@@ -398,8 +394,10 @@ def pool(point: Point) -> Mapping[str, Array]:
         for index, out in enumerate(point.done.outs):
             seen["output" if len(point.done.outs) == 1 else f"output[{index}]"] = out
         for name, array in cache_arrays(point.done.cache):
-            if not any(array.shape == old.shape and np.array_equal(array, old, equal_nan=True)
-                       for old in seen.values()):
+            if not any(
+                array.shape == old.shape and np.array_equal(array, old, equal_nan=True)
+                for old in seen.values()
+            ):
                 seen.setdefault(name, np.asarray(array, dtype=float))
         point.memo["pool"] = seen
     found: Mapping[str, Array] = point.memo["pool"]

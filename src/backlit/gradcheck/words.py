@@ -50,7 +50,9 @@ def factor_sentence(name: str, factor: str, convention: str | None, per_example:
             "the cost is forgotten."
         )
     if factor == "1/2":
-        return f"{subject} is exactly half the right value: a factor 2 is missing, or a 1/2 too many."
+        return (
+            f"{subject} is exactly half the right value: a factor 2 is missing, or a 1/2 too many."
+        )
     if factor == "1/d_output":
         return f"{subject} does not use the incoming gradient: multiply by d_output."
     if factor == "d_output":
@@ -181,13 +183,13 @@ def _activation_sentence(subject: str, diagnosis: Diagnosis) -> str:
     kind = diagnosis.key[1]
     note = diagnosis.note
     if kind == "missing":
-        where = f" {note[note.index('('):]}" if "(" in note else ""
+        where = f" {note[note.index('(') :]}" if "(" in note else ""
         return (
             f"{subject} lacks the activation's derivative{where}: dZ = dA * g'(Z), and here dZ is "
             "dA itself."
         )
     if kind == "twice":
-        where = f" {note[note.index('('):]}" if "(" in note else ""
+        where = f" {note[note.index('(') :]}" if "(" in note else ""
         return (
             f"{subject} has the activation's derivative twice{where}: dZ = dA * g'(Z) carries it "
             "already; multiply once."
