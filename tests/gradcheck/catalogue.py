@@ -19,7 +19,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import gradcheck.layers as make
-
 from backlit.gradcheck import check_backward
 
 

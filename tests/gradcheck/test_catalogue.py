@@ -1,9 +1,9 @@
 """Every function of the catalogue, with one seed; the command of catalogue.py tries fifty."""
 
-from gradcheck import catalogue
 import pytest
 
 from backlit.gradcheck import RELATIONS
+from gradcheck import catalogue
 
 
 def names(entries):

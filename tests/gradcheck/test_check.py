@@ -2,11 +2,11 @@
 
 import random
 
-import gradcheck.layers as make
 import numpy as np
 import pytest
 
 import backlit
+import gradcheck.layers as make
 from backlit.errors import SettingError
 from backlit.gradcheck import Report, assert_backward, check_backward
 
@@ -503,3 +503,33 @@ def test_a_course_sized_layer_is_checked_in_two_seconds():
     assert report.ok
     # generous: machines that run tests are busy; the figure is in the documentation
     assert report.seconds < 20
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda g: np.clip(g, -0.1, 0.1),
+        np.sign,
+        np.square,
+        lambda g: g / np.linalg.norm(g),
+        lambda g: g[::-1],
+        lambda g: np.roll(g, 1, axis=-1),
+        lambda g: g + 0.1,
+        lambda g: g * np.linspace(1, 2, g.shape[0])[:, None],
+        lambda g: g * (np.arange(g.shape[0]) > 0)[:, None],
+        lambda g: np.cumsum(g, axis=0),
+        lambda g: g / (1 + np.abs(g)),
+        np.ones_like,
+        lambda g: g[:0],
+        lambda g: "no numbers",
+        lambda g: None,
+    ],
+)
+def test_what_is_none_of_the_relations_is_unknown(spoil):
+    forward, backward, inputs = make.dense(rng(1))
+
+    def wrong(d, cache):
+        dA, dW, db = backward(d, cache)
+        return dA, spoil(dW), db
+
+    assert relations(check_backward(forward, wrong, inputs)) == {"W": "unknown"}

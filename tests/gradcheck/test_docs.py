@@ -1,9 +1,9 @@
 """The page on the checker shows what its examples print."""
 
-from gradcheck import doc_examples
 import pytest
 
 from backlit.gradcheck import RELATIONS
+from gradcheck import doc_examples
 
 
 def test_every_output_on_the_page_is_real(monkeypatch):

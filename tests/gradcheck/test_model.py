@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, namespace
 
 import backlit
 from backlit.errors import SettingError
 from backlit.gradcheck import check_model, reference
+from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, namespace
 
 
 def problems(report):
@@ -101,7 +101,7 @@ def _older():
     scope = namespace(SAFE_OUTPUT)
     newer = scope["L_model_backward"]
 
-    def L_model_backward(AL, Y, caches):  # noqa: N802
+    def L_model_backward(AL, Y, caches):
         grads = newer(AL, Y, caches)
         renamed = {k: v for k, v in grads.items() if not k.startswith("dA")}
         return renamed | {f"dA{int(k[2:]) + 1}": v for k, v in grads.items() if k.startswith("dA")}

@@ -2,10 +2,10 @@
 
 import json
 
-import gradcheck.layers as make
 import numpy as np
 import pytest
 
+import gradcheck.layers as make
 from backlit.gradcheck import RELATIONS, Finding, Report, check_backward
 
 

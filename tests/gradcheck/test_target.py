@@ -5,9 +5,9 @@ import json
 import sys
 
 import pytest
-from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, source
 
 from backlit.gradcheck.target import plain_python, run_check
+from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, source
 
 TRAP = "raise SystemExit('top level was run')\n"
 
@@ -85,7 +85,8 @@ def test_nothing_but_definitions_is_run(tmp_path):
         "def linear_backward(dZ, cache):",
         "@print\ndef unused(x=exit_now()):\n    pass\n\n\n"
         "def helper(x=open('touched', 'w')):\n    return 1\n\n\n"
-        "class Thing:\n    open('touched', 'w')\n    size = 3\n    other = open('touched', 'w')\n\n\n"
+        "class Thing:\n    open('touched', 'w')\n    size = 3\n"
+        "    other = open('touched', 'w')\n\n\n"
         "def linear_backward(dZ, cache):\n    helper(), Thing.size",
     )
     text = "open('touched', 'w')\nx = open('touched', 'w')\n" + text
@@ -195,7 +196,8 @@ def test_broken_files(tmp_path):
 
 
 def test_ipython_lines_are_blanked_and_keep_their_numbers():
-    text = "%load_ext x\n!ls \\\n  -l\nfiles = !ls\nx = %timeit f()\nhelp?\na = b % c\nif a:\n    !ls\n"
+    text = "%load_ext x\n!ls \\\n  -l\nfiles = !ls\nx = %timeit f()\nhelp?\n"
+    text += "a = b % c\nif a:\n    !ls\n"
     lines = plain_python(text).splitlines()
     assert lines == ["pass", "pass", "", "pass", "pass", "pass", "a = b % c", "if a:", "    pass"]
     assert plain_python("%%bash\nrm x\n") == ""

@@ -662,7 +662,11 @@ def _explain_nonfinite(work: Work, reading: Reading, verdict: Verdict) -> None:
         truth = point.truth(name)
         factor = reading.factor(point, name)
         seen = compare(np.where(bad, truth.value * factor, gradient), truth, factor, point.regime)
-        if not seen.ok:
+        constant = _finite_scale(gradient, truth.value * factor, ~bad)
+        if not seen.ok and constant is not None:
+            relations = ("nonfinite", "scale")
+            text += f" The finite entries are {constant:.6g} times the right ones."
+        elif not seen.ok:
             relations = ("nonfinite", "unknown")
             text += " The finite entries are wrong as well."
         first = np.argwhere(bad)[0]
@@ -672,6 +676,16 @@ def _explain_nonfinite(work: Work, reading: Reading, verdict: Verdict) -> None:
         name, "nonfinite", text, residual=0.0, relations=relations, details=details
     )
     verdict.complexity = 5.0
+
+
+def _finite_scale(gradient: Array, right: Array, finite: Array) -> float | None:
+    """Return the constant between the finite entries and the right ones, if there is one."""
+    a, b = gradient[finite], right[finite]
+    weight = float(np.sum(b * b))
+    if a.size < 3 or weight == 0:
+        return None
+    constant = float(np.sum(a * b)) / weight
+    return constant if np.allclose(a, constant * b, rtol=1e-6, atol=1e-9) else None
 
 
 def _diagnosed(work: Work, reading: Reading, name: str, diagnosis: Diagnosis) -> Finding:

@@ -176,13 +176,14 @@ def _groupings(case: Case) -> Iterator[tuple[str, Array]]:
     outs = case.point.done.outs
     if case.examples_axis is not None:
         yield "example", example_groups(case.point, case.examples_axis[1])
-    if len(outs) == 1 and outs[0].ndim >= 2:
-        out = outs[0]
-        positions = np.arange(out.size // out.shape[-1])
-        yield "position", np.repeat(positions, out.shape[-1])
-        if out.ndim == 4:  # (examples, channels, height, width)
-            places = np.arange(out.size // out.shape[1]).reshape(out.shape[0], 1, *out.shape[2:])
-            yield "place", np.broadcast_to(places, out.shape).reshape(-1)
+    if len(outs) != 1:
+        return
+    out = outs[0]
+    if out.ndim == 3:  # (examples, places, features)
+        yield "position", np.repeat(np.arange(out.size // out.shape[-1]), out.shape[-1])
+    if out.ndim == 4:  # (examples, channels, height, width)
+        places = np.arange(out.size // out.shape[1]).reshape(out.shape[0], 1, *out.shape[2:])
+        yield "place", np.broadcast_to(places, out.shape).reshape(-1)
 
 
 def _subset(case: Case) -> Iterator[Match]:
