@@ -1,4 +1,4 @@
-"""The command line: ``backlit train``, ``predict``, ``evaluate``.
+"""The command line: ``backlit train``, ``predict``, ``evaluate``, ``check``.
 
 Results go to standard output, progress and warnings to standard error. Exit codes: 0 all well,
 1 an error, 2 wrong usage, 3 some pictures could not be read, 130 Ctrl-C.
@@ -289,6 +289,30 @@ def evaluate(
         show_evaluation(found)
     if found.broken:
         raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A .py file, an .ipynb notebook, or package.module; with :function for one of it."
+        ),
+    ],
+    form: Annotated[
+        ReportFormat, typer.Option("--format", "-f", help="How the report is written.")
+    ] = ReportFormat.table,
+) -> None:
+    """Say what is wrong with a backward pass of your own (its functions are run).
+
+    Of a notebook only functions, imports and constants are taken: no cell that trains, plots,
+    downloads or installs is run. Exit code 0: every gradient is right; 1: some are wrong.
+    """
+    from backlit.gradcheck.target import run_check
+
+    code = run_check(target, format=form.value, stdout=sys.stdout, stderr=sys.stderr)
+    if code:
+        raise typer.Exit(code)
 
 
 def _format_of(output: Path | None) -> TableFormat:

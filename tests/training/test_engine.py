@@ -382,7 +382,9 @@ def test_no_compiled_part_can_allocate(dtype):
     codes = [path.read_bytes() for path in (cache_folder() / dtype).glob("*.nbc")]
     assert len(codes) >= len(parts)
     assert any(b"sched_yield" in code or b"SwitchToThread" in code for code in codes)
-    assert not [found for code in codes for found in re.findall(rb"NRT_(?!Free)\w+|\w*alloc\b", code)]
+    assert not [
+        found for code in codes for found in re.findall(rb"NRT_(?!Free)\w+|\w*alloc\b", code)
+    ]
 
 
 def test_a_thread_that_does_not_start_leaves_no_other_waiting(monkeypatch):
