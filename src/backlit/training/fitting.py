@@ -13,10 +13,11 @@ from backlit.errors import DivergenceError, SettingError, ShapeError
 from backlit.names import ACTIVATIONS, activation_name, output_and_loss
 from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
 from backlit.training.data import Labels, prepare_inputs, prepare_labels, prepare_weights
-from backlit.training.engine.engine import Engine, Examples
-from backlit.training.loop import Loop
+from backlit.training.engine.engine import Engine, Examples, Rows
+from backlit.training.loop import Loop, shuffle_blocks
 from backlit.training.optimizers import Adam, Optimizer
 from backlit.training.schedules import Schedule, as_schedule
+from backlit.training.sparse import is_sparse, prepare_sparse_inputs
 from backlit.training.threads import choose_threads
 
 #: rows that validation runs forward at a time
@@ -155,7 +156,7 @@ def fit(
     validation: tuple[Any, Any] | float | None = None,
     patience: int | None = None,
     min_improvement: float = 0.0,
-    shuffle: bool = True,
+    shuffle: bool | str = True,
     seed: int | np.random.Generator | None = 0,
     initial_parameters: dict[str, Any] | None = None,
     dtype: DTypeLike | None = None,
@@ -167,7 +168,7 @@ def fit(
 
     Parameters
     ----------
-    X : array-like, shape (m, n_0)
+    X : array-like or sparse matrix, shape (m, n_0)
         Examples in rows. A C-contiguous float32 or float64 array, a memory map too, is read where
         it lies.
     y : array-like, shape (m,) or (m, n_L)
@@ -210,8 +211,10 @@ def fit(
         loss, if there is no validation).
     min_improvement : float, default 0
         The least decrease that counts as one.
-    shuffle : bool, default True
-        Whether each epoch goes through the rows in a new order.
+    shuffle : bool or "blocks", default True
+        Whether each epoch goes through the rows in a new order. "blocks" shuffles blocks of rows
+        that lie together, and the rows within each: a memory map larger than memory is then read
+        in long stretches.
     seed : int, Generator or None, default 0
         Where the first weights, the split, the orders and dropout come from.
     initial_parameters : dict, optional
@@ -244,7 +247,7 @@ def fit(
     function = "fit"
     output, loss = output_and_loss(function, output, loss)
     parameter = _loss_parameter(function, loss, loss_parameter)
-    X = prepare_inputs(function, X, dtype)
+    X = _prepared(function, X, dtype)
     m = X.shape[0]
     labels = prepare_labels(function, y, m, output, X.dtype)
     weights = prepare_weights(function, sample_weight, m)
@@ -274,7 +277,7 @@ def fit(
             raise SettingError(
                 f"{function}: validation has {len(validation)} entries, expected (X, y)."
             )
-        X_held = prepare_inputs(function, validation[0], X.dtype, "validation X")
+        X_held = _prepared(function, validation[0], X.dtype, "validation X")
         if X_held.shape[1] != X.shape[1]:
             raise ShapeError(
                 f"{function}: validation X has {X_held.shape[1]} features, expected {X.shape[1]} "
@@ -327,7 +330,7 @@ def fit(
         examples,
         rows,
         batch_size,
-        shuffle=generator.shuffle if shuffle else None,
+        shuffle=_shuffler(function, shuffle, generator),
         learning_rate=optimizer.learning_rate,
         schedule=schedule,
         total_steps=epochs * -(-len(rows) // batch_size),
@@ -430,6 +433,25 @@ def _run(
 
 # the keyword of `fit` has the function's name
 _loss_parameter = loss_parameter
+
+
+def _prepared(
+    function: str, X: Any, dtype: DTypeLike | None, name: str = "X"
+) -> NDArray[Any] | Rows:
+    """Return dense or sparse inputs in the engine's form."""
+    if is_sparse(X):
+        return prepare_sparse_inputs(function, X, dtype, name)[0]
+    return prepare_inputs(function, X, dtype, name)
+
+
+def _shuffler(
+    function: str, shuffle: bool | str, generator: np.random.Generator
+) -> Callable[[NDArray[np.int64]], None] | None:
+    if shuffle == "blocks":
+        return lambda rows: shuffle_blocks(rows, generator)
+    if not isinstance(shuffle, bool):
+        raise SettingError(f"{function}: shuffle is {shuffle!r}, expected True, False or 'blocks'.")
+    return generator.shuffle if shuffle else None
 
 
 def _check_counts(function: str, **counts: int) -> None:

@@ -19,6 +19,36 @@ CALL_SECONDS = 0.1
 _RANDOM_BLOCK = 1 << 22
 
 
+#: rows that `shuffle_blocks` keeps together
+BLOCK_ROWS = 1 << 14
+
+
+def shuffle_blocks(
+    rows: NDArray[np.int64], generator: np.random.Generator, block: int = BLOCK_ROWS
+) -> None:
+    """Shuffle rows in place, by blocks of neighbours and within each block.
+
+    Parameters
+    ----------
+    rows : int64 array
+        Row numbers, in any order.
+    generator : Generator
+        Where the order comes from.
+    block : int
+        Rows of a block; the rows left over at the end are a block that stays last.
+    """
+    rows.sort()
+    whole = len(rows) // block
+    for i in range(whole - 1, 0, -1):  # Fisher and Yates, with blocks for cards
+        j = int(generator.integers(i + 1))
+        if i != j:
+            held = rows[i * block : (i + 1) * block].copy()
+            rows[i * block : (i + 1) * block] = rows[j * block : (j + 1) * block]
+            rows[j * block : (j + 1) * block] = held
+    for begin in range(0, len(rows), block):
+        generator.shuffle(rows[begin : begin + block])
+
+
 class Loop:
     """Runs epochs over a set of rows.
 

@@ -64,5 +64,6 @@ def prepare_sparse_inputs(
         values,
         np.require(csr.indptr, np.int64, ["C", "A"]),
         np.require(csr.indices, np.int32, ["C", "A"]),
+        int(X.shape[1]),
     )
     return rows, (int(X.shape[0]), int(X.shape[1]))

@@ -30,6 +30,17 @@ class Rows(NamedTuple):
     values: NDArray[Any]
     starts: NDArray[np.int64]
     columns: NDArray[np.int32]
+    n_columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, as an array has them."""
+        return len(self.starts) - 1, self.n_columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The values' type."""
+        return self.values.dtype
 
 
 class Examples(NamedTuple):
