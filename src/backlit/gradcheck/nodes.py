@@ -59,6 +59,16 @@ def sigmoid(z: Array) -> Array:
     return kept
 
 
+def close(a: Array, b: Array, rtol: float = 1e-9, atol: float = 1e-12) -> bool:
+    """Compare like `np.allclose`, looking at one entry first: most arrays differ there."""
+    if a.shape != b.shape:
+        return False
+    x, y = float(a.flat[0]), float(b.flat[0])
+    if not abs(x - y) <= 2 * (atol + rtol * abs(y)):
+        return False
+    return bool(np.all(np.abs(a - b) <= atol + rtol * np.abs(b)))
+
+
 def softmax_axis(array: Array) -> int | None:
     """Return the axis along which a non-negative array sums to one, if there is one."""
     if array.ndim < 1 or array.size < 2 or np.any(array < 0):
@@ -87,11 +97,7 @@ def find_nodes(point: Point) -> list[Node]:
         if name in names and not known and np.all(np.isfinite(array)):
             nodes.append(Node(name, np.asarray(array, dtype=float)))
     have = [node.value for node in nodes]
-    nodes += [
-        node
-        for node in _products(point)
-        if not any(v.shape == node.value.shape and np.allclose(v, node.value) for v in have)
-    ]
+    nodes += [node for node in _products(point) if not any(close(v, node.value) for v in have)]
     point.memo["nodes"] = nodes
     return nodes
 
@@ -107,6 +113,8 @@ def _products(point: Point) -> Iterator[Node]:
     for left in arrays:
         for right in arrays:
             if left == right or arrays[left].ndim != arrays[right].ndim:
+                continue
+            if left not in point.inputs and right not in point.inputs:
                 continue
             for turned_left in (False, True):
                 for turned_right in (False, True):
@@ -147,7 +155,7 @@ def _product(
             yield Node(f"{label} (scaled)", bare * scale, formula=scaled, softmax_scale=scale)
             return
     for add in [None, *adds]:
-        if add in (left[0], right[0]):
+        if add in (left[0], right[0]) or (add and arrays[add].size >= bare.size):
             continue
 
         def formula(inputs: Mapping[str, Any], add: str | None = add) -> Array:
@@ -162,7 +170,7 @@ def _product(
             continue
         for function in activations().values():
             activated = function(value)
-            if any(np.allclose(activated, target, rtol=1e-9, atol=1e-12) for target in wanted):
+            if any(close(activated, target) for target in wanted):
                 yield Node(label + (f" + {add}" if add else ""), value, formula=formula)
                 return
         for target in wanted:

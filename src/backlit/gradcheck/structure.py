@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from backlit.gradcheck.nodes import (
     Derivative,
     Node,
+    close,
     derivatives,
     find_nodes,
     jacobians_for,
@@ -72,7 +73,7 @@ def _at_node(case: Case, explained: Explained) -> Iterator[Match]:
         rest = np.zeros_like(rest)
     for variant in explained.variants:
         proposal = factor * (jac.T @ variant.values.reshape(-1)) + rest
-        if np.allclose(proposal, case.truth.reshape(-1), rtol=1e-9, atol=0):
+        if close(proposal, case.truth.reshape(-1), rtol=1e-9, atol=0):
             continue
         found = case.fit(case.given, proposal)
         if found is not None:
@@ -178,87 +179,111 @@ def _forms(point: Point, shape: tuple[int, ...]) -> list[Derivative]:
 
 
 def _explain(point: Point, name: str, node: Node, arrays_above: list[Array]) -> Iterator[Explained]:
+    """Explain one node's gradient, as softmax's or as an upstream array times a derivative.
+
+    Where several explanations give this input's gradient, that which gives most of the others'
+    counts: a unit that is switched off hides what its upstream is.
+    """
     jac = node.jacobians[name]
     truth = point.truth(name).value.reshape(-1)
     size = float(np.max(np.abs(truth), initial=0.0))
     if size == 0:
         return
-
-    def sends(d_node: Array) -> float | None:
-        """Return c where c times what `d_node` sends to the input is the truth."""
-        sent = jac.T @ d_node.reshape(-1)
-        weight = float(sent @ sent)
-        if weight == 0 or not np.isfinite(weight):
-            return None
-        constant = float(sent @ truth) / weight
-        off = float(np.max(np.abs(constant * sent - truth)))
-        limit = 1e-4 if point.regime.single else 1e-7
-        return constant if off <= limit * size else None
-
     shape = node.value.shape
-    forms = _forms(point, shape)
-    own = _own_derivative(point, name, node)
     scalar = point.done.scalar
     arrays = {n: np.asarray(a, dtype=float) for n, a in pool(point).items() if a.shape == shape}
     if scalar:
         arrays.update(_activated(arrays))
-    softmaxes = [(n, a, axis) for n, a in arrays.items() if (axis := softmax_axis(a)) is not None]
     candidates = list(_upstreams(point, node, arrays_above))
-    if scalar:  # a derivative that is 1 everywhere explains nothing
-        forms = [form for form in forms if np.ptp(form.values) > 0]
-    stacked = np.array([form.values.reshape(-1) for form in forms])
+    limit = (1e-4 if point.regime.single else 1e-7) * size
+
+    def constants_of(d_nodes: Array) -> tuple[Array, Array]:
+        """Return c, and whether c times what each row sends to the input is the truth."""
+        sent = d_nodes @ jac
+        weights = np.sum(sent * sent, axis=1)
+        constants = sent @ truth / np.where(weights > 0, weights, 1.0)
+        off = np.max(np.abs(constants[:, None] * sent - truth), axis=1)
+        good = (off <= limit) & (weights > 0) & (constants > 0)
+        return constants, good if scalar else good & (np.abs(constants - 1) < 1e-6)
+
+    softmaxes = [(n, a, axis) for n, a in arrays.items() if (axis := softmax_axis(a)) is not None]
     for above in candidates:
         for label, s, axis in softmaxes:
-            inner = np.sum(above * s, axis=axis, keepdims=True)
-            constant = sends(s * (above - inner))
-            if constant is not None:
-                above_c = above * constant
-                yield Explained(
-                    node,
-                    s * (above - inner) * constant,
-                    _softmax_variants(label, s, above_c),
-                )
+            d_node = s * (above - np.sum(above * s, axis=axis, keepdims=True))
+            constants, good = constants_of(d_node.reshape(1, -1))
+            if good[0]:
+                c = float(constants[0])
+                yield Explained(node, d_node * c, _softmax_variants(label, s, above * c))
                 return
-    for above in candidates:
-        found = own if own is not None and above.shape == point.done.outs[0].shape else None
-        if found is not None and sends(above * found.values) is not None:
-            yield Explained(node, above * found.values, _variants(point, node, above, found, forms))
-            return
-        if not forms:
-            continue
-        all_sent = (above.reshape(-1) * stacked) @ jac  # (forms, N)
-        weights = np.sum(all_sent * all_sent, axis=1)
-        constants = all_sent @ truth / np.where(weights > 0, weights, 1.0)
-        off = np.max(np.abs(constants[:, None] * all_sent - truth), axis=1)
-        limit = (1e-4 if point.regime.single else 1e-7) * size
-        good = (off <= limit) & (weights > 0) & (constants > 0)
-        if not scalar:
-            good &= np.abs(constants - 1) < 1e-6
-        if np.any(good):
-            index = int(np.argmax(good))
-            above_c = above * constants[index]
-            d_node = above_c * forms[index].values
-            yield Explained(node, d_node, _variants(point, node, above_c, forms[index], forms))
-            return
+    forms = _forms(point, shape)
+    own = _own_derivative(point, node)
+    if own is not None:
+        forms = [*forms, own]
+    if scalar:  # a derivative that is 1 everywhere explains nothing
+        forms = [form for form in forms if np.ptp(form.values) > 0]
+    found: list[tuple[Array, Derivative]] = []
+    if forms:
+        stacked = np.array([form.values.reshape(-1) for form in forms])
+        for above in candidates:
+            constants, good = constants_of(above.reshape(-1) * stacked)
+            found += [(above * constants[i], forms[i]) for i in np.flatnonzero(good)]
+    if found:
+        above, form = max(
+            found[:60], key=lambda pair: _reach(point, node, pair[0] * pair[1].values)
+        )
+        yield Explained(
+            node, above * form.values, _variants(point, node, above, form, _forms(point, shape))
+        )
+        return
     if node.own == name and len(point.done.outs) == 1 and arrays_above[0] is point.d_outs[0]:
         yield from _diagonal(point, name, node)
 
 
-def _own_derivative(point: Point, name: str, node: Node) -> Derivative | None:
+def _reach(point: Point, node: Node, d_node: Array) -> int:
+    """Count the inputs whose gradient is what this node's gradient sends to them."""
+    count = 0
+    for name in point.subject.arity:
+        if not point.small(name):
+            continue
+        jacobians_for(point, name)
+        sent = d_node.reshape(-1) @ node.jacobians[name]
+        truth = point.truth(name).value.reshape(-1)
+        size = float(np.max(np.abs(truth), initial=0.0))
+        if size and np.max(np.abs(sent - truth)) <= 1e-6 * size:
+            count += 1
+    return count
+
+
+def _own_derivative(point: Point, node: Node) -> Derivative | None:
     """Return d output / d C where the output is an elementwise function of C."""
     outs = point.done.outs
     if len(outs) != 1 or outs[0].shape != node.value.shape:
         return None
-    ours, theirs = node.jacobians[name], point.truth(name).jac.value
+    if "own" not in point.memo:
+        point.memo["own"] = {}
+    if node.name in point.memo["own"]:
+        known: Derivative | None = point.memo["own"][node.name]
+        return known
+    names = [name for name in point.subject.arity if point.small(name)]
+    for name in names:
+        jacobians_for(point, name)
+    ours = np.concatenate([node.jacobians[name] for name in names], axis=1)
+    theirs = np.concatenate([point.truth(name).jac.value for name in names], axis=1)
+    point.memo["own"][node.name] = None
     weight = np.sum(ours * ours, axis=1)
-    if not np.any(weight):
-        return None
     ratio = np.sum(ours * theirs, axis=1) / np.where(weight > 0, weight, 1.0)
+    reached = [name for name in names if np.any(node.jacobians[name])]
+    if not reached:
+        return None
+    ours = np.concatenate([node.jacobians[name] for name in reached], axis=1)
+    theirs = np.concatenate([point.truth(name).jac.value for name in reached], axis=1)
     size = float(np.max(np.abs(theirs), initial=0.0))
     limit = 1e-4 if point.regime.single else 1e-8
     if float(np.max(np.abs(ratio[:, None] * ours - theirs))) > limit * size:
         return None
-    return Derivative("activation", node.name, "Z", ratio.reshape(node.value.shape))
+    found = Derivative("activation", node.name, "Z", ratio.reshape(node.value.shape))
+    point.memo["own"][node.name] = found
+    return found
 
 
 def _variants(
@@ -268,14 +293,14 @@ def _variants(
         Variant("activation", ("activation", "missing"), "missing", above),
         Variant("activation", ("activation", "twice"), "twice", above * true.values**2),
     ]
-    same = [f for f in forms if np.allclose(f.values, true.values, rtol=1e-9, atol=1e-12)]
+    same = [f for f in forms if close(f.values, true.values)]
     known = {f.activation for f in same} or {true.activation}
     elsewhere = _elsewhere(point, node) if node.own is not None else None
     if elsewhere is not None:
         values = above * elsewhere
         found.append(Variant("activation", ("activation", "elsewhere"), "at the output", values))
     for form in sorted(forms, key=lambda f: f.activation not in known):
-        if np.allclose(form.values, true.values, rtol=1e-6, atol=1e-9):
+        if close(form.values, true.values, rtol=1e-6, atol=1e-9):
             continue
         if form.activation in known:
             note = f"at {form.at}"
