@@ -42,7 +42,17 @@ class ModelFileError(BacklitError, ValueError):
 
 
 class PhotoError(BacklitError, OSError):
-    """A picture cannot be read; the message says why."""
+    """A picture cannot be read; the message says why.
+
+    Attributes
+    ----------
+    reason : str
+        Why, without the picture's name.
+    """
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.reason = reason
 
 
 class PhotoFolderError(BacklitError, ValueError):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 import oracles
 from backlit.names import LOSSES
@@ -275,8 +276,9 @@ def _train(network, threads, cuts=(), **settings):
         )
     losses, penalties = np.concatenate(results[::2]), np.concatenate(results[1::2])
     loss, outputs = engine.forward(network.examples, network.order)
-    arrays = (*engine.state, losses, penalties, outputs, np.array(loss))
-    return [array.tobytes() for array in arrays]
+    state = engine.state
+    arrays = (state.parameters, state.first, state.second, losses, penalties, outputs)
+    return [loss, int(state.steps[0]), *(array.tobytes() for array in arrays)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -376,7 +378,9 @@ def test_the_loop_allocates_nothing():
             few, many = run(1, threads), run(2000, threads)
             assert many[0] == few[0]
             assert many[1] < few[1] + 4096
-            assert few[0] > 0, "Numba's counters are off: this test sees nothing"
+        before = runtime.memsys_get_stats_alloc()
+        njit(lambda: np.empty(3))()
+        assert runtime.memsys_get_stats_alloc() > before, "the counters are off: nothing was seen"
     finally:
         runtime.memsys_disable_stats()
 

@@ -261,4 +261,5 @@ def test_no_compiled_statement_lacks_a_name():
     assert _compiled_branches(functions.differentiate, "code") == hidden
     losses = {name.upper() for name in LOSSES}
     stated = _compiled_branches(functions._one_loss.py_func, "loss")
+    stated |= _compiled_branches(functions.losses_of_unit, "loss")
     assert stated | {"POISSON", "CROSS_ENTROPY"} == losses

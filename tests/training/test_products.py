@@ -34,7 +34,7 @@ def call(name, dtype, *arguments, table=False):
     ]
     if table:
         pointers.insert(0, compiled.addresses.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
-    return compiled.units[units.ORDER.index(name)].ctypes(*pointers)
+    return compiled.parts[1 + units.ORDER.index(name)].ctypes(*pointers)
 
 
 def lanes(dtype):
@@ -121,13 +121,15 @@ def test_gather_columns_with_every_remainder(dtype):
     sizes = (1, 2, L - 1, L, L + 1, 3 * L + 2)
     for count, columns in itertools.product(sizes, sizes):
         rows = np.random.default_rng(count).permutation(count + 5)
-        width, ldt = columns + 4, count + 3
+        padded = (count + L - 1) // L * L  # whole vectors are written, of rows that exist
+        places = np.append(rows, [rows[0]] * L)
+        width, ldt = columns + 4, padded + 3
         V = _random(dtype, count + 5, width)
         T = np.full((columns + 2, ldt), UNTOUCHED, dtype)
-        call("gather_columns", dtype, T, ldt + 1, ldt, V, rows * width, 2, 3, count, columns)
-        expected = V[rows[2 : 2 + count], 3 : 3 + columns].T
-        np.testing.assert_array_equal(T[1:-1, 1 : 1 + count], expected)
-        T[1:-1, 1 : 1 + count] = UNTOUCHED
+        call("gather_columns", dtype, T, ldt + 1, ldt, V, places * width, 2, 3, count, columns)
+        expected = V[places[2 : 2 + padded], 3 : 3 + columns].T
+        np.testing.assert_array_equal(T[1:-1, 1 : 1 + padded], expected)
+        T[1:-1, 1 : 1 + padded] = UNTOUCHED
         assert (T == UNTOUCHED).all()
 
 
@@ -175,7 +177,7 @@ def test_weight_gradient_with_every_remainder(by_rows, add, dtype):
         # the examples are V's rows, or contiguous in each row of V
         V = _random(dtype, *((K + 3, N + 2) if by_rows else (N + 3, K + 2)))
         rows = np.random.default_rng(K).permutation(len(V))
-        places = rows * V.shape[1]
+        places = np.append(rows, [rows[0]] * lanes(dtype)) * V.shape[1]
         C = np.full((M + 2, N + 3), 0.25, dtype)
         call(
             "weight_gradient", dtype, C, N + 3 + 1, N + 3, S, 0, K + 5, V, 2 if by_rows else 0,

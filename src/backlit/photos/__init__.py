@@ -1,1 +1,95 @@
-"""Files of photographs in, day or night out."""
+"""Photographs: files into features into labels; day or night, or any classes of your own.
+
+Nothing is loaded before it is used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backlit.photos.classifier import PhotoClassifier, Prediction
+    from backlit.photos.evaluation import Evaluation
+    from backlit.photos.features import extract_features, feature_names
+    from backlit.photos.fitting import train
+    from backlit.photos.judging import FolderEvaluation, Mistake, evaluate
+    from backlit.photos.learning import TrainedPhotos
+    from backlit.photos.listing import scan_folder, walk_photos
+    from backlit.photos.reading import read_crops, read_photo
+    from backlit.photos.recipe import Recipe
+    from backlit.photos.scenes import render_scenes
+
+_HOMES = {
+    "PhotoClassifier": "classifier",
+    "Prediction": "classifier",
+    "Evaluation": "evaluation",
+    "extract_features": "features",
+    "feature_names": "features",
+    "TrainedPhotos": "learning",
+    "train": "fitting",
+    "FolderEvaluation": "judging",
+    "Mistake": "judging",
+    "evaluate": "judging",
+    "scan_folder": "listing",
+    "walk_photos": "listing",
+    "read_crops": "reading",
+    "read_photo": "reading",
+    "Recipe": "recipe",
+    "render_scenes": "scenes",
+}
+
+__all__ = [
+    "Evaluation",
+    "FolderEvaluation",
+    "Mistake",
+    "PhotoClassifier",
+    "Prediction",
+    "Recipe",
+    "TrainedPhotos",
+    "evaluate",
+    "extract_features",
+    "feature_names",
+    "predict",
+    "read_crops",
+    "read_photo",
+    "render_scenes",
+    "scan_folder",
+    "train",
+    "walk_photos",
+]
+
+
+def predict(paths: Any, model: Any, **settings: Any) -> Any:
+    """Tell what pictures show: :meth:`PhotoClassifier.predict` of a model file.
+
+    Parameters
+    ----------
+    paths : path or iterable of paths
+        Pictures and folders of pictures.
+    model : path or PhotoClassifier
+        A model file, or what was loaded from one.
+    **settings
+        As for :meth:`PhotoClassifier.predict`.
+
+    Returns
+    -------
+    iterator of Prediction
+        One a picture.
+    """
+    from backlit.photos.classifier import PhotoClassifier
+
+    classifier = model if isinstance(model, PhotoClassifier) else PhotoClassifier.load(model)
+    return classifier.predict(paths, **settings)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'backlit.photos' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"backlit.photos.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -7,6 +7,7 @@ the user's cache folder (``BACKLIT_CACHE_DIR`` sets another); where nothing can 
 engine is compiled for this process alone.
 """
 
+import ctypes
 import functools
 import hashlib
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 from numba.core.serialize import dumps
@@ -115,66 +116,6 @@ class _EngineCache(FunctionCache):
             self.disable()
 
 
-def _signature(dtype: np.dtype[Any]) -> Any:
-    """Return the one signature of `steps.run` for a floating type."""
-    real = types.float32 if dtype == np.float32 else types.float64
-
-    def array(element: Any, *, readonly: bool = False) -> Any:
-        return types.Array(element, 1, "C", readonly=readonly)
-
-    def record(cls: Any, *fields: Any) -> Any:
-        if len(set(fields)) == 1:
-            return types.NamedUniTuple(fields[0], len(fields), cls)
-        return types.NamedTuple(fields, cls)
-
-    reals, read_reals = array(real), array(real, readonly=True)
-    whole, doubles = types.int64, types.float64
-    wholes, read_wholes = array(whole), array(whole, readonly=True)
-    return types.void(
-        whole,
-        whole,
-        wholes,
-        record(steps.Net, wholes, wholes, wholes, wholes, whole, doubles),
-        record(
-            steps.Data,
-            read_reals,
-            array(types.int32, readonly=True),
-            read_reals,
-            array(doubles, readonly=True),
-        ),
-        record(
-            steps.Batches,
-            whole,
-            read_wholes,
-            read_wholes,
-            array(doubles),
-            array(types.uint16),
-            doubles,
-        ),
-        record(
-            steps.Settings, whole, *([doubles] * 3), types.boolean, *([doubles] * 3), array(doubles)
-        ),
-        record(steps.State, reals, reals, reals, reals, wholes),
-        record(
-            steps.Work,
-            reals,
-            wholes,
-            wholes,
-            wholes,
-            whole,
-            whole,
-            whole,
-            wholes,
-            wholes,
-            reals,
-            reals,
-            array(doubles),
-            wholes,
-        ),
-        record(steps.Results, array(doubles), array(doubles), reals),
-    )
-
-
 #: the units' definitions; only loops without tiles of their own may be rearranged by LLVM
 _UNITS = {
     "panel": (products.panel, False),
@@ -182,6 +123,8 @@ _UNITS = {
     "gather_columns": (products.gather_columns, False),
     "product": (products.product, False),
     "weight_gradient": (products.weight_gradient, False),
+    "sparse_product": (products.sparse_product, False),
+    "sparse_weight_gradient": (products.sparse_weight_gradient, False),
     "activate": (functions.activate, True),
     "differentiate": (functions.differentiate, True),
     "losses_of_unit": (functions.losses_of_unit, True),
@@ -196,9 +139,9 @@ _UNITS = {
 class Compiled(NamedTuple):
     """The compiled engine for one floating type."""
 
-    run: Any
+    run: Callable[[int, int, int, int, int], None]  # releases the interpreter's lock
     addresses: NDArray[np.int64]
-    units: tuple[Any, ...]  # what the addresses belong to
+    parts: tuple[Any, ...]  # what the addresses belong to
 
 
 _compiled: dict[str, Compiled] = {}
@@ -217,8 +160,8 @@ def engine_for(dtype: np.dtype[Any], on_compile: Callable[[], None] | None = Non
     Returns
     -------
     Compiled
-        ``run(thread, threads, addresses, net, data, batches, settings, state, work, results)``,
-        which releases the interpreter's lock, and the addresses that it takes.
+        `steps.run` as a C function (its arguments after the first two are addresses), and the
+        table of units.
     """
     with _lock:
         if dtype.name not in _compiled:
@@ -240,14 +183,22 @@ def _compile(dtype: np.dtype[Any], on_compile: Callable[[], None] | None) -> Com
     for name in units.ORDER:
         function, fast = _UNITS[name]
         signature = units.signature_of(name, real)
-        options = {"error_model": "numpy", "fastmath": FAST if fast else False}
-        part = CFunc(function, (signature.args, signature.return_type), {}, options)
-        part._cache = _EngineCache(function, dtype.name, announce)
-        part.compile()
-        parts.append(part)
+        parts.append(_compile_function(function, signature, fast, dtype.name, announce))
+    whole = types.int64
+    pointers = types.CPointer(whole)
+    signature = types.void(whole, whole, pointers, pointers, types.CPointer(real))
+    run = _compile_function(steps.run, signature, False, dtype.name, announce)
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 3)
     addresses = np.array([part.address for part in parts], np.int64)
-    run = njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(steps.run)
-    run._cache = _EngineCache(steps.run, dtype.name, announce)
-    run.compile(_signature(dtype).args)
-    run.disable_compile()
-    return Compiled(run, addresses, tuple(parts))
+    return Compiled(prototype(run.address), addresses, (run, *parts))
+
+
+def _compile_function(
+    function: Any, signature: Any, fast: bool, label: str, announce: Callable[[], None]
+) -> Any:
+    """Compile a function as a C function, or load it from the cache."""
+    options = {"error_model": "numpy", "fastmath": FAST if fast else False}
+    compiled = CFunc(function, (signature.args, signature.return_type), {}, options)
+    compiled._cache = _EngineCache(function, label, announce)
+    compiled.compile()
+    return compiled

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout
-from backlit.training.engine import compiled, steps
+from backlit.training.engine import blocks, compiled, steps
 from backlit.training.engine.functions import GELU, SILU
 from backlit.training.engine.products import PACK_SIZE
 from backlit.training.engine.simd import VECTOR_BYTES
@@ -24,22 +24,21 @@ from backlit.training.optimizers import Numbers
 _WORK_PER_CALL = 400_000_000
 
 
-class Examples(NamedTuple):
-    """Examples as the engine reads them; `backlit.training.data` prepares them."""
+class Rows(NamedTuple):
+    """Sparse rows (CSR): row r has ``values[starts[r] : starts[r + 1]]`` in those `columns`."""
 
-    X: NDArray[Any]
+    values: NDArray[Any]
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int32]
+
+
+class Examples(NamedTuple):
+    """Examples as the engine reads them: C-contiguous, of the engine's type; see `data.py`."""
+
+    X: NDArray[Any] | Rows
     classes: NDArray[np.int32] | None = None
     targets: NDArray[Any] | None = None
     sample_weight: NDArray[np.float64] | None = None
-
-
-def _read_only(array: NDArray[Any] | None, dtype: Any) -> NDArray[Any]:
-    """Return a flat, read-only view: the one type of array for which the engine is compiled."""
-    if array is None:
-        array = np.empty(0, dtype)
-    view = np.asarray(array).reshape(-1).view()
-    view.flags.writeable = False
-    return view
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -95,10 +94,12 @@ class Engine:
         self.parameters = parameters
         self.dtype = parameters.dtype
         self.threads = threads
-        self._run, self._addresses, _ = compiled.engine_for(self.dtype, on_compile)
+        engine = compiled.engine_for(self.dtype, on_compile)
+        self._run, self._addresses = engine.run, engine.addresses
         dims = np.array(self.layout.layer_dims, np.int64)
         codes = np.array([ACTIVATIONS[name].code for name in activations], np.int64)
         self._net = steps.Net(
+            len(codes),
             dims,
             codes,
             np.array(self.layout.weight_offsets, np.int64),
@@ -112,6 +113,7 @@ class Engine:
         size = self.layout.size
         numbers = numbers or Numbers(moments=0)
         self.state = steps.State(
+            size,
             parameters,
             np.zeros(size, self.dtype),
             np.zeros(size, self.dtype) if numbers.moments > 0 else empty,
@@ -157,6 +159,7 @@ class Engine:
         losses, weights = place, place + pitch
         place += 2 * pitch
         self.batch_size = batch_size
+        share = int(dims.max()) + lanes
         self._work = steps.Work(
             _aligned(place, self.dtype),
             np.array(a, np.int64),
@@ -166,7 +169,8 @@ class Engine:
             losses,
             weights,
             np.zeros(pitch, np.int64),
-            np.zeros(max(pitch, self.threads * int(dims.max())), np.int64),
+            np.zeros(max(pitch, self.threads * share), np.int64),
+            share,
             _aligned(self.threads * PACK_SIZE, self.dtype),
             np.zeros(32 * self.threads, self.dtype),
             np.zeros(int(dims[1:].sum()), np.float64),
@@ -292,20 +296,19 @@ class Engine:
         total_weight: float,
         results: steps.Results,
     ) -> None:
-        data = steps.Data(
-            _read_only(examples.X, self.dtype),
-            _read_only(examples.classes, np.int32),
-            _read_only(examples.targets, self.dtype),
-            _read_only(examples.sample_weight, np.float64),
-        )
-        whole = np.int64
-        batches = steps.Batches(
-            mode, _read_only(order, whole), _read_only(starts, whole), rates, random, total_weight
-        )
+        X = examples.X
+        if isinstance(X, Rows):
+            data = steps.Data(X.values, X.starts, X.columns, *examples[1:])
+        else:
+            data = steps.Data(X, None, None, *examples[1:])
+        batches = steps.Batches(mode, len(starts) - 1, order, starts, rates, random, total_weight)
         self._work.sync[:] = 0
-        settings, work = self._settings, self._work
-        net, table = self._net, self._addresses
-        arguments = (table, net, data, batches, settings, self.state, work, results)
+        records = (
+            self._net, data, batches, self._settings, self.state, self._work, results,
+        )  # fmt: skip
+        block = blocks.write(records, steps.FIELDS, self.dtype)
+        addresses = (array.ctypes.data for array in (self._addresses, block, self._work.buffer))
+        arguments = tuple(addresses)
         if self.threads == 1:
             self._run(0, 1, *arguments)
         else:

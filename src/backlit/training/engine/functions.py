@@ -12,7 +12,6 @@ they are set to zero where they arise.
 
 import math
 
-import numpy as np
 from numba.extending import intrinsic
 
 from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
@@ -42,6 +41,17 @@ def _power_of_two(typing_context, exponent):
         )
 
     return exponent(exponent), codegen
+
+
+@intrinsic
+def _floor(typing_context, value):
+    """Return the largest whole number that is not above, as one instruction; math.floor calls C."""
+
+    def codegen(context, builder, signature, args):
+        floor = builder.module.declare_intrinsic("llvm.floor", [args[0].type])
+        return builder.call(floor, args)
+
+    return value(value), codegen
 
 
 @intrinsic
@@ -85,7 +95,7 @@ def exp_negative(x):
     """
     low = _lowest_exponent(x)
     bounded = max(x, low)
-    n = np.floor(bounded * like(x, _LOG2_E) + like(x, 0.5))
+    n = _floor(bounded * like(x, _LOG2_E) + like(x, 0.5))
     r = bounded - n * like(x, _LN2_HIGH) - n * like(x, _LN2_LOW)
     rr = r * r
     p = r * (
@@ -241,15 +251,7 @@ def differentiate(code, da, key, n):
 
 @kernel(fast=True)
 def _one_loss(loss, z, y, parameter):
-    """Return the loss and its gradient for one logit and label."""
-    if loss == BINARY_CROSS_ENTROPY:
-        e = exp_negative(-abs(z))
-        one = like(z, 1.0)
-        positive = (one if z >= 0 else e) / (one + e)
-        negative = (e if z >= 0 else one) / (one + e)
-        tail = log1p_unit(e)
-        value = (one - y) * (max(z, like(z, 0.0)) + tail) + y * (max(-z, like(z, 0.0)) + tail)
-        return value, (one - y) * positive - y * negative
+    """Return a regression's loss and its gradient for one output and target."""
     residual = z - y
     if loss == SQUARED:
         return like(z, 0.5) * residual * residual, residual
@@ -271,11 +273,20 @@ def _one_loss(loss, z, y, parameter):
 
 def losses_of_unit(loss, z, y, dz, losses, n, parameter):
     """Add one output's losses to `losses`, and write their gradients to `dz`."""
-    if loss == BINARY_CROSS_ENTROPY:  # apart, since it is everybody's and vectorises
+    if loss == BINARY_CROSS_ENTROPY:
+        # loss = (1-y) softplus(z) + y softplus(-z), dz = (1-y) sigmoid(z) - y sigmoid(-z)
+        zero, one = like(z, 0.0), like(z, 1.0)
         for i in range(n):
-            value, gradient = _one_loss(BINARY_CROSS_ENTROPY, z[i], y[i], z[i])
-            losses[i] += value
-            dz[i] = gradient
+            logit, label = z[i], y[i]
+            e = exp_negative(-abs(logit))
+            share = one / (one + e)
+            larger, smaller = share, e * share
+            positive = larger if logit >= zero else smaller
+            negative = smaller if logit >= zero else larger
+            above = logit if logit > zero else zero
+            below = -logit if logit < zero else zero
+            losses[i] += log1p_unit(e) + (one - label) * above + label * below
+            dz[i] = (one - label) * positive - label * negative
     else:
         for i in range(n):
             value, gradient = _one_loss(loss, z[i], y[i], like(z, parameter))

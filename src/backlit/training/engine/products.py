@@ -167,24 +167,23 @@ def gather_columns(T, t, ldt, V, places, p, v, count, columns):
     """Transpose rows into columns: ``T[t + k ldt + j] = V[places[p + j] + v + k]``.
 
     For j below `count` and k below `columns`. With ``places = order * n_0`` this collects a
-    mini-batch, examples contiguous, in one pass over the rows of X.
+    mini-batch, examples contiguous, in one pass over the rows of X. Whole vectors are written:
+    `places` goes on to the next multiple of the lanes, and so does a row of T.
     """
     L = lanes(T)
-    j = 0
-    while j + L <= count:
+    for j in range(0, count, L):
         k = 0
         while k + L <= columns:
             transpose_tile(T, t + k * ldt + j, ldt, V, places, p + j, v + k)
             k += L
-        while k < columns:
+        if k < columns and columns >= L:  # once more, over some of the same columns
+            k = columns - L
+            transpose_tile(T, t + k * ldt + j, ldt, V, places, p + j, v + k)
+        elif k < columns:
             for x in range(L):
-                T[t + k * ldt + j + x] = V[places[p + j + x] + v + k]
-            k += 1
-        j += L
-    while j < count:
-        for k in range(columns):
-            T[t + k * ldt + j] = V[places[p + j] + v + k]
-        j += 1
+                at = places[p + j + x] + v
+                for k in range(columns):
+                    T[t + k * ldt + j + x] = V[at + k]
 
 
 def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, start, B, b):
@@ -257,3 +256,40 @@ def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N,
                 units.panel(table, C, c + j0 + whole * L, ldc, S, s + k0, TILE_ROWS * lds, lds, 1,
                             pack, whole * L, padded, M, 0, depth, columns - whole * L, start, S,
                             0)  # fmt: skip
+
+
+def sparse_product(C, c, ldc, W, w, n_in, values, starts, indices, rows, p, M, N, B, b):
+    """Compute a first layer from sparse rows: ``C[i, j] = sum_k W[i, k] X[rows[p + j], k] + B[i]``.
+
+    Row r of X has the values and column numbers ``starts[r] .. starts[r + 1]`` (CSR). ``W[i, k]``
+    lies at ``w + i n_in + k``, the biases at ``b + i``.
+    """
+    for i in range(M):
+        row, bias, to = w + i * n_in, B[b + i], c + i * ldc
+        for j in range(N):
+            example = rows[p + j]
+            total = bias
+            for at in range(starts[example], starts[example + 1]):
+                total += W[row + indices[at]] * values[at]
+            C[to + j] = total
+
+
+def sparse_weight_gradient(
+    C, c, n_in, S, s, lds, values, starts, indices, rows, M, first, stop, K, add
+):
+    """Compute columns first..stop of a first layer's gradient from sparse rows, ``C = S @ X``.
+
+    ``C[i, k]`` lies at ``c + i n_in + k``; K is the number of examples.
+    """
+    for i in range(M):
+        to, unit = c + i * n_in, s + i * lds
+        if not add:
+            for k in range(to + first, to + stop):
+                C[k] = 0
+        for j in range(K):
+            share, example = S[unit + j], rows[j]
+            if share != 0:
+                for at in range(starts[example], starts[example + 1]):
+                    k = indices[at]
+                    if first <= k < stop:
+                        C[to + k] += share * values[at]

@@ -6,8 +6,7 @@ here say what is meant, with LLVM's own vector types, which every processor can 
 `dot_tile` and `transpose_tile`. The width of a vector and the shape of the tiles follow from the
 processor.
 
-Memory is addressed by pointers and offsets in elements; `pointer` makes a pointer of an array.
-Nothing is checked here.
+Memory is addressed by pointers and offsets in elements. Nothing is checked here.
 """
 
 from typing import Any
@@ -142,16 +141,6 @@ class _Vectors:
         align = ir.Constant(ir.IntType(32), self.bytes)
         pointer = self._pointer(data, offset)
         return self._masked("load", self.type, [pointer, align, mask, self.zero])
-
-
-@intrinsic
-def pointer(typing_context: Any, array: Any) -> Any:
-    """Return a pointer to an array's first element; the array must outlive it."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.make_array(array)(context, builder, args[0]).data
-
-    return types.CPointer(array.dtype)(array), codegen
 
 
 @intrinsic
@@ -417,24 +406,22 @@ def _sum_of_lanes(x: _Vectors, vector: Any) -> Any:
 
 
 @intrinsic
-def atomic_add(typing_context: Any, array: Any, index: Any, amount: Any) -> Any:
+def atomic_add(typing_context: Any, place: Any, index: Any, amount: Any) -> Any:
     """Add to an integer that several threads share; return what it was before."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(array)(context, builder, args[0]).data
-        pointer = builder.gep(data, [args[1]])
+        pointer = builder.gep(args[0], [args[1]], source_etype=_INT)
         return builder.atomic_rmw("add", pointer, args[2], "acq_rel")
 
-    return types.intp(array, types.intp, types.intp), codegen
+    return types.intp(place, types.intp, types.intp), codegen
 
 
 @intrinsic
-def atomic_load(typing_context: Any, array: Any, index: Any) -> Any:
+def atomic_load(typing_context: Any, place: Any, index: Any) -> Any:
     """Read an integer that several threads share."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(array)(context, builder, args[0]).data
-        pointer = builder.gep(data, [args[1]])
+        pointer = builder.gep(args[0], [args[1]], source_etype=_INT)
         return builder.load_atomic(pointer, "acquire", 8, typ=_INT)
 
-    return types.intp(array, types.intp), codegen
+    return types.intp(place, types.intp), codegen

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from numba.core import types
 
 from backlit.training.engine import units
+from backlit.training.engine.blocks import given, readers
 from backlit.training.engine.functions import CROSS_ENTROPY, GELU, SILU, SOFTMAX, flushed
 from backlit.training.engine.products import DOT_ROWS, PACK_SIZE
 from backlit.training.engine.simd import (
@@ -27,7 +28,6 @@ from backlit.training.engine.simd import (
     kernel,
     lanes,
     like,
-    pointer,
     shifted,
 )
 from backlit.training.engine.updates import (
@@ -56,8 +56,9 @@ DIRECT_UNITS = 48
 
 
 class Net(NamedTuple):
-    """The network: ``n_0..n_L``, each layer's activation and place in the flat vector, the loss."""
+    """The network: its depth, ``n_0..n_L``, each layer's activation and place, and the loss."""
 
+    depth: Any
     dims: Any
     activations: Any
     weights: Any
@@ -67,16 +68,21 @@ class Net(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The examples: X in flat rows; classes or targets, and weights, each empty if absent."""
+    """The examples: X in flat rows; classes or targets, and weights, as far as there are any.
+
+    If there are `row_starts`, X is sparse (CSR): X holds the values and `columns` where they are.
+    """
 
     X: Any
+    row_starts: Any
+    columns: Any
     classes: Any
     targets: Any
     sample_weight: Any
 
 
 class Batches(NamedTuple):
-    """What to go through: batch i is ``order[starts[i] : starts[i + 1]]``.
+    """What to go through: batch i is ``order[starts[i] : starts[i + 1]]``, `count` of them.
 
     `rates` holds the learning rate of each step, `random` 16 random bits for each unit of each
     example that dropout may drop. `total_weight` is what losses are divided by; 0 means the batch's
@@ -84,6 +90,7 @@ class Batches(NamedTuple):
     """
 
     mode: Any
+    count: Any
     order: Any
     starts: Any
     rates: Any
@@ -92,7 +99,7 @@ class Batches(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The optimizer and the penalty, as numbers."""
+    """The optimizer and the penalty, as numbers, and dropout's shares, if any."""
 
     optimizer: Any
     beta1: Any
@@ -106,8 +113,9 @@ class Settings(NamedTuple):
 
 
 class State(NamedTuple):
-    """Flat vectors of one layout, and the number of steps taken."""
+    """Flat vectors of one layout and `size`, and the number of steps taken."""
 
+    size: Any
     parameters: Any
     gradient: Any
     first: Any
@@ -116,7 +124,10 @@ class State(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Buffers, planned once: where each layer's A, dZ and key begin in `buffer`, and scratch."""
+    """Buffers, planned once: where each layer's A, dZ and key begin in `buffer`, and scratch.
+
+    Each thread has `share` of the `rows`.
+    """
 
     buffer: Any
     a: Any
@@ -127,6 +138,7 @@ class Work(NamedTuple):
     weights: Any
     places: Any
     rows: Any
+    share: Any
     pack: Any
     numbers: Any
     partial: Any
@@ -134,11 +146,29 @@ class Work(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Each batch's mean loss and penalty; in FORWARD mode the outputs, in rows, in the order."""
+    """Each batch's mean loss and penalty; in FORWARD mode the outputs, if any, in the order."""
 
     losses: Any
     penalties: Any
     outputs: Any
+
+
+#: the fields of each of these: R, I, i, D and h point to reals, whole numbers of 64 and 32 bits,
+#: doubles and 16-bit numbers, and may point nowhere; n and d are a whole number and a double
+FIELDS = {
+    Net: "nIIIInd",
+    Data: "RIiiRD",
+    Batches: "nnIIDhd",
+    Settings: "ndddndddD",
+    State: "nRRRRI",
+    Work: "RIIInnnIInRRDI",
+    Results: "DDR",
+}
+
+#: how many numbers describe a call: one for each field
+BLOCK_SIZE = sum(map(len, FIELDS.values()))
+
+_net, _data, _batches, _settings, _state, _work, _results = readers(FIELDS)
 
 
 _yield = types.ExternalFunction(
@@ -215,9 +245,9 @@ def _differentiate_rows(table, code, buffer, dz, key, pitch, n_units, c0, c1, th
 @kernel()
 def _labels(net, data, work, order, begin, pitch, c0, stop):
     """Gather the labels and weights of columns c0..stop into the work buffer."""
-    n_out = net.dims[-1]
-    buffer = pointer(work.buffer)
-    if data.classes.size:
+    n_out = net.dims[net.depth]
+    buffer = work.buffer
+    if given(data.classes):
         if net.loss == CROSS_ENTROPY:
             for j in range(c0, stop):
                 work.rows[j] = data.classes[order[begin + j]]
@@ -229,7 +259,7 @@ def _labels(net, data, work, order, begin, pitch, c0, stop):
             row = order[begin + j] * n_out
             for unit in range(n_out):
                 buffer[work.y + unit * pitch + j] = data.targets[row + unit]
-    if data.sample_weight.size:
+    if given(data.sample_weight):
         for j in range(c0, stop):
             buffer[work.weights + j] = data.sample_weight[order[begin + j]]
 
@@ -237,13 +267,13 @@ def _labels(net, data, work, order, begin, pitch, c0, stop):
 @kernel()
 def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
     """Compute losses and dZ_L of columns c0..stop; dZ carries ``w_i / sum w`` from here on."""
-    n_layers, n_out, n = net.activations.size, net.dims[-1], stop - c0
-    buffer = pointer(work.buffer)
+    n_layers, n_out, n = net.depth, net.dims[net.depth], stop - c0
+    buffer = work.buffer
     z, dz = work.a[n_layers] + c0, work.dz[n_layers] + c0
     losses = shifted(buffer, work.losses + c0)
     if net.loss == CROSS_ENTROPY:
-        if data.classes.size:
-            classes = shifted(pointer(work.rows), c0)
+        if given(data.classes):
+            classes = shifted(work.rows, c0)
             units.losses_of_classes(table, shifted(buffer, z), shifted(buffer, dz), pitch, n_out, n,
                                     classes, losses)  # fmt: skip
         else:
@@ -258,7 +288,7 @@ def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
             units.losses_of_unit(table, net.loss, shifted(buffer, z + at),
                                  shifted(buffer, work.y + c0 + at), shifted(buffer, dz + at),
                                  losses, n, net.loss_parameter)  # fmt: skip
-    weighted = data.sample_weight.size > 0
+    weighted = given(data.sample_weight)
     share = like(buffer, 1.0 / total_weight)
     weights = work.weights + c0
     if weighted:
@@ -277,14 +307,20 @@ def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
 def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0, c1, threads,
              random_at, batches):  # fmt: skip
     """Run columns c0..c1 of a batch forward; the logits end in the last layer's A."""
-    buffer, parameters = pointer(work.buffer), pointer(state.parameters)
-    n_layers = net.activations.size
+    buffer, parameters = work.buffer, state.parameters
+    n_layers = net.depth
     n0, n1 = net.dims[0], net.dims[1]
     stop = min(c1, m)
-    for j in range(c0, stop):
-        work.places[j] = batches.order[begin + j] * n0
-    places, X = pointer(work.places), pointer(data.X)
-    if n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
+    sparse = given(data.row_starts)
+    length = 1 if sparse else n0
+    for j in range(c0, c1):  # whole vectors: the last example stands in for those beyond
+        work.places[j] = batches.order[begin + min(j, m - 1)] * length
+    places, X = work.places, data.X
+    if sparse:
+        units.sparse_product(table, buffer, work.a[1] + c0, pitch, parameters, net.weights[0], n0,
+                             X, data.row_starts, data.columns, places, c0, n1,
+                             stop - c0, parameters, net.biases[0])  # fmt: skip
+    elif n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
         if stop > c0:
             units.dot_product(table, buffer, work.a[1] + c0, pitch, 1, parameters, net.weights[0],
                               n0, X, places, c0, n1, stop - c0, n0, 1, parameters,
@@ -301,7 +337,7 @@ def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0,
         n_units = net.dims[l]
         _activate_rows(table, net.activations[l - 1], buffer, work.a[l], work.key[l], pitch,
                        n_units, c0, c1, threads)  # fmt: skip
-        if settings.dropout.size:
+        if given(settings.dropout):
             if settings.dropout[l - 1] > 0 and batches.mode == TRAIN:
                 _drop_rows(buffer, work.a[l], pitch, n_units, c0, stop, m, batches.random,
                            random_at, settings.dropout[l - 1])  # fmt: skip
@@ -315,9 +351,9 @@ def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0,
 def _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads, random_at,
               batches):  # fmt: skip
     """Take dZ of columns c0..c1 back from the last layer to the first."""
-    buffer, parameters = pointer(work.buffer), pointer(state.parameters)
-    n_layers = net.activations.size
-    if settings.dropout.size:
+    buffer, parameters = work.buffer, state.parameters
+    n_layers = net.depth
+    if given(settings.dropout):
         for l in range(1, n_layers):
             random_at += net.dims[l] * m
     for l in range(n_layers, 1, -1):
@@ -326,7 +362,7 @@ def _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads
         units.product(table, table, buffer, work.dz[l - 1] + c0, pitch, parameters,
                       net.weights[l - 1], 1, n_prev, buffer, work.dz[l] + c0, pitch, n_prev,
                       c1 - c0, n_units, 0, parameters, 0, pack)  # fmt: skip
-        if settings.dropout.size:
+        if given(settings.dropout):
             random_at -= n_prev * m
             if settings.dropout[l - 2] > 0 and batches.mode == TRAIN:
                 _drop_rows(buffer, work.dz[l - 1], pitch, n_prev, c0, min(c1, m), m,
@@ -357,19 +393,24 @@ def _sum(buffer, begin, n):
 @kernel()
 def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, threads, add):
     """Compute this thread's share of layer l's dW and db."""
-    buffer, gradient = pointer(work.buffer), pointer(state.gradient)
+    buffer, gradient = work.buffer, state.gradient
     n_units, n_prev = net.dims[l], net.dims[l - 1]
     r0, r1, k0, k1 = _share_of_layer(lanes(buffer), n_units, n_prev, thread, threads)
     if r1 > r0 and k1 > k0:
         target = net.weights[l - 1] + r0 * n_prev + k0
         dz = work.dz[l] + r0 * pitch
-        X, places, v = pointer(data.X), pointer(work.places), k0
+        X, places, v = data.X, work.places, k0
         if l > 1:
-            base = thread * (work.rows.size // threads)
-            for k in range(k1 - k0):
-                work.rows[base + k] = work.a[l - 1] + (k0 + k) * pitch
-            X, places, v = buffer, shifted(pointer(work.rows), base), 0
-        if l > 1 and n_units <= DOT_ROWS:  # of the layer, not of the share: see the module's text
+            base = thread * (work.share)
+            L = lanes(buffer)
+            for k in range((k1 - k0 + L - 1) // L * L):
+                work.rows[base + k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
+            X, places, v = buffer, shifted(work.rows, base), 0
+        if l == 1 and given(data.row_starts):
+            units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
+                                         X, data.row_starts, data.columns,
+                                         places, r1 - r0, k0, k1, m, add)  # fmt: skip
+        elif l > 1 and n_units <= DOT_ROWS:  # of the layer, whatever this thread's share of it is
             units.dot_product(table, gradient, target, n_prev, 1, buffer, dz, pitch, X, places, 0,
                               r1 - r0, k1 - k0, m, 2 if add else 0, buffer, 0)  # fmt: skip
         else:
@@ -405,16 +446,16 @@ def _step_numbers(settings, numbers, step_number, rate, penalty, scale):
 
 @kernel()
 def _update_run(table, settings, state, begin, n, numbers):
-    units.update(table, settings.optimizer, shifted(pointer(state.parameters), begin),
-                 shifted(pointer(state.gradient), begin), shifted(pointer(state.first), begin),
-                 shifted(pointer(state.second), begin), n, numbers)  # fmt: skip
+    units.update(table, settings.optimizer, shifted(state.parameters, begin),
+                 shifted(state.gradient, begin), shifted(state.first, begin),
+                 shifted(state.second, begin), n, numbers)  # fmt: skip
 
 
 @kernel()
 def _layer_update(table, net, state, settings, l, numbers, thread, threads):
     """Update this thread's share of layer l."""
     n_units, n_prev = net.dims[l], net.dims[l - 1]
-    L = lanes(pointer(state.parameters))
+    L = lanes(state.parameters)
     r0, r1, k0, k1 = _share_of_layer(L, n_units, n_prev, thread, threads)
     begin = net.weights[l - 1] + r0 * n_prev + k0
     if k1 - k0 == n_prev:
@@ -432,9 +473,9 @@ def _unit_norms(table, net, state, work, penalty, gradient, thread, threads):
 
     A unit's sum is never split, so that the number of threads changes no bit of the total.
     """
-    parameters, place = pointer(state.parameters), 0
-    vector = pointer(state.gradient) if gradient else parameters
-    for l in range(1, net.activations.size + 1):
+    parameters, place = state.parameters, 0
+    vector = state.gradient if gradient else parameters
+    for l in range(1, net.depth + 1):
         n_units, n_prev = net.dims[l], net.dims[l - 1]
         r0, r1 = _span(n_units, thread, threads)
         for row in range(r0, r1):
@@ -449,18 +490,21 @@ def _unit_norms(table, net, state, work, penalty, gradient, thread, threads):
 
 
 @kernel()
-def _total(partial):
-    total = 0.0
-    for i in range(partial.size):
-        total += partial[i]
+def _total(net, partial):
+    """Add up the units' squared norms."""
+    total, place = 0.0, 0
+    for l in range(1, net.depth + 1):
+        for unit in range(net.dims[l]):
+            total += partial[place + unit]
+        place += net.dims[l]
     return total
 
 
 @kernel()
 def _write_outputs(table, net, work, results, begin, pitch, c0, stop):
     """Apply the output activation and write columns c0..stop as rows of the outputs."""
-    n_layers, n_out, n = net.activations.size, net.dims[-1], stop - c0
-    buffer = pointer(work.buffer)
+    n_layers, n_out, n = net.depth, net.dims[net.depth], stop - c0
+    buffer = work.buffer
     z = work.a[n_layers] + c0
     code = net.activations[n_layers - 1]
     if code == SOFTMAX:
@@ -479,7 +523,7 @@ def _batch_weight(data, batches, begin, m):
     """Return what the batch's losses are divided by."""
     if batches.total_weight != 0.0:
         return batches.total_weight
-    if not data.sample_weight.size:
+    if not given(data.sample_weight):
         return float(m)
     total = 0.0
     for j in range(m):
@@ -491,7 +535,7 @@ def _batch_weight(data, batches, begin, m):
 def _apply_step(table, net, settings, state, work, rate, penalty, step_number, phase, thread,
                 threads):  # fmt: skip
     """Update this thread's parameters; return the barrier's phase, or -1 if a thread gave up."""
-    n_layers = net.activations.size
+    n_layers = net.depth
     scale = 1.0
     if settings.clip > 0.0:
         phase += 1
@@ -501,30 +545,38 @@ def _apply_step(table, net, settings, state, work, rate, penalty, step_number, p
         phase += 1
         if not _barrier(work.sync, threads, phase):
             return -1
-        total = _total(work.partial)
+        total = _total(net, work.partial)
         scale = min(1.0, settings.clip / math.sqrt(total)) if total > 0.0 else 1.0
-    numbers = shifted(pointer(work.numbers), 32 * thread)
+    numbers = shifted(work.numbers, 32 * thread)
     _step_numbers(settings, numbers, step_number, rate, penalty, scale)
-    for l in range(1, n_layers + 1):
-        _layer_update(table, net, state, settings, l, numbers, thread, threads)
+    if threads == 1 and penalty == 0.0 and settings.decay == 0.0:
+        _update_run(table, settings, state, 0, state.size, numbers)
+    else:
+        for l in range(1, n_layers + 1):
+            _layer_update(table, net, state, settings, l, numbers, thread, threads)
     return phase
 
 
-def run(thread, threads, addresses, net, data, batches, settings, state, work, results):
-    """Run all batches; see the module's docstring."""
-    n_layers = net.activations.size
-    table, buffer = pointer(addresses), pointer(work.buffer)
-    pack = shifted(pointer(work.pack), thread * PACK_SIZE)
+def run(thread, threads, table, block, example):
+    """Run all batches that a block of numbers describes; see the module's docstring.
+
+    `table` holds the units' addresses. `example` points to a number of the engine's type.
+    """
+    net, data, batches = _net(block, example), _data(block, example), _batches(block, example)
+    settings, state = _settings(block, example), _state(block, example)
+    work, results = _work(block, example), _results(block, example)
+    n_layers, buffer = net.depth, work.buffer
+    pack = shifted(work.pack, thread * PACK_SIZE)
     L = lanes(buffer)
-    labelled = data.classes.size > 0 or data.targets.size > 0
+    labelled = given(data.classes) or given(data.targets)
     learns = batches.mode != FORWARD
     n_random = 0
-    if settings.dropout.size:
+    if given(settings.dropout):
         for l in range(1, n_layers):
             n_random += net.dims[l]
     random_at, phase = ZERO, 0
     steps = state.steps[0]
-    for batch in range(batches.starts.size - 1):
+    for batch in range(batches.count):
         begin = batches.starts[batch]
         m = batches.starts[batch + 1] - begin
         pitch = row_pitch(buffer, m)
@@ -541,7 +593,7 @@ def run(thread, threads, addresses, net, data, batches, settings, state, work, r
             if learns:
                 _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads,
                           random_at, batches)  # fmt: skip
-            elif results.outputs.size:
+            elif given(results.outputs):
                 _write_outputs(table, net, work, results, begin, pitch, c0, stop)
         penalised = batches.mode == TRAIN and settings.l2 > 0.0
         if penalised:
@@ -557,7 +609,7 @@ def run(thread, threads, addresses, net, data, batches, settings, state, work, r
             results.losses[batch] = total / total_weight
         penalty = settings.l2 / total_weight
         if thread == 0 and penalised:
-            results.penalties[batch] = 0.5 * penalty * _total(work.partial)
+            results.penalties[batch] = 0.5 * penalty * _total(net, work.partial)
         if learns:
             for l in range(1, n_layers + 1):
                 _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, threads,
@@ -571,4 +623,4 @@ def run(thread, threads, addresses, net, data, batches, settings, state, work, r
         if not _barrier(work.sync, threads, phase):
             return
     if thread == 0 and batches.mode == TRAIN:
-        state.steps[0] = steps + batches.starts.size - 1
+        state.steps[0] = steps + batches.count

@@ -11,13 +11,16 @@ import llvmlite.ir
 from numba.core import types
 from numba.extending import intrinsic
 
-#: each unit's arguments: R and I point to real and to whole numbers, n and d are one of each
+#: each unit's arguments: R, I and i point to reals, to whole numbers and to whole numbers of 32
+#: bits; n and d are one whole number and one double
 ARGUMENTS = {
     "panel": "RnnRnnnnRnnnnnnnRn",
     "dot_product": "RnnnRnnRInnnnnRn",
     "gather_columns": "RnnRInnnn",
     "product": "IRnnRnnnRnnnnnnRnR",
     "weight_gradient": "IRnnRnnRnInnnnnnR",
+    "sparse_product": "RnnRnnRIiInnnRn",
+    "sparse_weight_gradient": "RnnRnnRIiInnnnn",
     "activate": "nRRn",
     "differentiate": "nRRn",
     "losses_of_unit": "nRRRRnd",
@@ -39,6 +42,7 @@ def signature_of(name: str, real: Any) -> Any:
     kinds = {
         "R": types.CPointer(real),
         "I": types.CPointer(types.int64),
+        "i": types.CPointer(types.int32),
         "n": types.int64,
         "d": types.float64,
     }
@@ -82,6 +86,8 @@ dot_product = _caller("dot_product")
 gather_columns = _caller("gather_columns")
 product = _caller("product")
 weight_gradient = _caller("weight_gradient")
+sparse_product = _caller("sparse_product")
+sparse_weight_gradient = _caller("sparse_weight_gradient")
 activate = _caller("activate")
 differentiate = _caller("differentiate")
 losses_of_unit = _caller("losses_of_unit")

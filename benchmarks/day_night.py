@@ -1,0 +1,153 @@
+"""How good day from night is on cameras and places that no training picture came from.
+
+``python benchmarks/day_night.py leave-one-set-out`` trains on two of the three sets of photographs
+and judges the whole third, for each in turn. ``python benchmarks/day_night.py ship`` trains the
+model that is part of the package, on the training pictures of all three and on rendered scenes,
+and writes its weights and the figures of its model card.
+
+The photographs are not part of the repository. Their folder has ``amos/{train,test}``,
+``timeofday/train`` and ``pexels/train``, each with ``day`` and ``night``.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from backlit.photos import Recipe
+from backlit.photos.calibration import expected_calibration_error, reliability
+from backlit.photos.classifier import SHIPPED_MODEL
+from backlit.photos.examples import Examples, join_examples, read_examples
+from backlit.photos.learning import Judgement, learn
+from backlit.photos.scenes import render_scenes
+
+CLASSES = ("day", "night")
+SETS = ("amos", "timeofday", "pexels")
+SCENES = 600
+
+
+def read_set(photos: Path, name: str, copies: int) -> Examples:
+    """Read one split, as amos/train."""
+    sources, labels = [], []
+    for label, one in enumerate(CLASSES):
+        paths = sorted(str(path) for path in (photos / name / one).iterdir())
+        sources += paths
+        labels += [label] * len(paths)
+    found = read_examples(sources, labels, copies=copies)
+    print(f"{name}: {len(found)} pictures", file=sys.stderr)
+    return found
+
+
+def read_scenes(copies: int) -> Examples:
+    """Render scenes to train on."""
+    pictures, labels = render_scenes(SCENES, seed=0)
+    return read_examples(pictures, labels.tolist(), copies=copies)
+
+
+def line(name: str, judgement: Judgement) -> float:
+    """Print accuracy with its interval, both kinds of mistake, calibration."""
+    evaluation = judgement.evaluate(CLASSES)
+    low, high = evaluation.interval
+    error = expected_calibration_error(judgement.labels, judgement.probabilities)
+    (_, day_as_night), (night_as_day, _) = evaluation.confusion.tolist()
+    print(
+        f"{name:<28} {evaluation.n:>5}  {evaluation.accuracy:.4f} ({low:.3f} to {high:.3f})  "
+        f"day as night {day_as_night:>3}  night as day {night_as_day:>3}  ECE {error:.3f}",
+        flush=True,
+    )
+    return evaluation.accuracy
+
+
+def worst(judgement: Judgement, count: int = 8) -> None:
+    """Print the surest mistakes."""
+    guess = judgement.probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(guess != judgement.labels)
+    for place in wrong[np.argsort(-judgement.probabilities.max(axis=1)[wrong])][:count]:
+        path = Path(judgement.names[place])
+        sure = judgement.probabilities[place].max()
+        print(f"    {CLASSES[judgement.labels[place]]} taken for {CLASSES[guess[place]]}", end=" ")
+        print(f"at {sure:.3f}: {path.name}")
+
+
+def thin(examples: Examples, copies: int) -> Examples:
+    """Drop changed copies."""
+    features = examples.features[:, : 1 + copies]
+    return Examples(examples.names, examples.labels, features, examples.broken)
+
+
+def leave_one_set_out(photos: Path, recipe: Recipe, with_scenes: bool) -> None:
+    """Train on two sets, judge the whole third."""
+    copies = recipe.copies or 0
+    sets = {name: read_set(photos, f"{name}/train", copies) for name in SETS}
+    amos_test = read_set(photos, "amos/test", 0)
+    scenes = [read_scenes(copies)] if with_scenes else []
+    accuracies = []
+    for held in SETS:
+        train = join_examples([sets[name] for name in SETS if name != held] + scenes)
+        test = thin(sets[held], 0)
+        if held == "amos":
+            test = join_examples([test, amos_test])
+        trained = learn(CLASSES, {"train": train, "test": test}, recipe)
+        accuracies.append(line(held, trained.judgements["test"]))
+        worst(trained.judgements["test"])
+    print(f"{'mean':<28}        {np.mean(accuracies):.4f}")
+
+
+def ship(photos: Path, recipe: Recipe, output: Path) -> None:
+    """Train the model that is part of the package."""
+    copies = recipe.copies or 0
+    sets = {name: read_set(photos, f"{name}/train", copies) for name in SETS}
+    train = join_examples([*sets.values(), read_scenes(copies)])
+    trained = learn(
+        CLASSES,
+        {"train": train, "test": read_set(photos, "amos/test", 0)},
+        recipe,
+        origin="amos/train, timeofday/train, pexels/train and rendered scenes",
+    )
+    trained.classifier.save(output)
+    print(f"{output}: {output.stat().st_size:,} bytes")
+    line("amos/test", trained.judgements["test"])
+    held_out = trained.judgements["validation"]
+    line("folds, all", held_out)
+    names = np.array(held_out.names)
+    for name in (*SETS, "picture "):
+        rows = np.flatnonzero(np.char.find(names, name) >= 0)
+        part = Judgement(names[rows].tolist(), held_out.labels[rows], held_out.probabilities[rows])
+        line(f"folds, {'scenes' if name == 'picture ' else name}", part)
+    print("reliability (confidence, accuracy, pictures):")
+    for row in reliability(held_out.labels, held_out.probabilities):
+        print(f"    {row.confidence:.3f}  {row.accuracy:.3f}  {row.n}")
+    for name in SETS:
+        mine = [one for one in trained.suspects if f"/{name}/" in one.path]
+        total = len(sets[name])
+        print(f"suspected labels in {name}: {len(mine)} of {total}")
+        for one in mine[:10]:
+            print(f"    {one.label}, looks like {one.likely} ({one.probability:.3f}): ", end="")
+            print(Path(one.path).name)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["leave-one-set-out", "ship"])
+    parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
+    parser.add_argument("--output", type=Path, default=SHIPPED_MODEL)
+    parser.add_argument("--copies", type=int, default=2)
+    parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--no-scenes", action="store_true")
+    arguments = parser.parse_args()
+    if not arguments.photos.is_dir():
+        parser.error(f"there is no folder {arguments.photos}; give --photos.")
+    recipe = Recipe(copies=arguments.copies, members=arguments.members)
+    begun = time.perf_counter()
+    if arguments.what == "ship":
+        ship(arguments.photos, recipe, arguments.output)
+    else:
+        leave_one_set_out(arguments.photos, recipe, not arguments.no_scenes)
+    print(f"{time.perf_counter() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""What the command line looks like: progress, warnings and tables for people.
+
+Progress and warnings go to standard error, tables to standard output; neither wraps names, and
+without a terminal neither draws bars or colours.
+"""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from backlit._text import printable
+
+if TYPE_CHECKING:
+    from backlit.photos.evaluation import Evaluation
+    from backlit.photos.judging import FolderEvaluation
+    from backlit.photos.learning import TrainedPhotos
+
+_MOST_MISTAKES = 25
+_PIPED_WIDTH = 100
+
+
+def _console(stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPED_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+_live: Progress | None = None
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error, above a progress bar if there is one."""
+    _say("warning: ", "yellow", text)
+
+
+def complain(text: str) -> None:
+    """Print an error to standard error."""
+    _say("error: ", "bold red", text)
+
+
+def note(text: str) -> None:
+    """Print a remark to standard error."""
+    _say("", "", text)
+
+
+def _say(prefix: str, style: str, text: str) -> None:
+    console = _live.console if _live is not None else _console(stderr=True)
+    line = Text(prefix, style=style) + Text(printable(text), style="")
+    console.print(line, soft_wrap=True)
+
+
+class _Bar:
+    """A progress bar on standard error; nothing where that is no terminal."""
+
+    def __init__(self, *columns: Any, hidden: bool = False) -> None:
+        console = _console(stderr=True)
+        self.shown = console.is_terminal and not hidden
+        self._progress = Progress(*columns, console=console, transient=True, disable=not self.shown)
+
+    def __enter__(self) -> Self:
+        global _live
+        _live = self._progress
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        global _live
+        _live = None
+        self._progress.stop()
+
+
+class TrainingProgress(_Bar):
+    """Stages of a training run, one bar each, the finished ones gone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn("{task.description:<18}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+        )
+        self._task: Any = None
+
+    def stage(self, name: str, total: int) -> None:
+        """Begin a stage of so many steps."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        elif not self.shown:
+            note("training ...")
+        self._task = self._progress.add_task(name, total=total, note="")
+
+    def advance(self, done: int, note: str = "") -> None:
+        """Report steps done of the current stage."""
+        self._progress.update(self._task, completed=done, note=note)
+
+
+class _Rate(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} pictures/s" if speed else "", style="dim")
+
+
+class CountingProgress(_Bar):
+    """Pictures done; called for each, with how many there are if that is known."""
+
+    def __init__(self, name: str, hidden: bool = False) -> None:
+        super().__init__(
+            SpinnerColumn(),
+            TextColumn(name),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            hidden=hidden,
+        )
+        self._task = self._progress.add_task(name, total=None)
+        self._done = 0
+        self._told = 0.0
+
+    def __call__(self, total: int | None = None) -> None:
+        """Count one more."""
+        self._done += 1
+        now = time.monotonic()
+        if self.shown and (now - self._told > 0.1 or self._done == total):
+            self._told = now
+            self._progress.update(self._task, completed=self._done, total=total)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None or share != share else f"{100 * share:.1f} %"
+
+
+def _accuracy_rows(evaluations: "dict[str, Evaluation]") -> Table:
+    table = _table("", "pictures", "right", "accuracy", "95 % interval")
+    for name, evaluation in evaluations.items():
+        low, high = evaluation.interval
+        table.add_row(
+            name,
+            f"{evaluation.n:,}",
+            f"{evaluation.n_right:,}",
+            Text(_percent(evaluation.accuracy), style="bold"),
+            f"{100 * low:.1f} – {_percent(high)}",
+        )
+    return table
+
+
+def _confusion(evaluation: "Evaluation") -> Table:
+    classes = [printable(name) for name in evaluation.classes]
+    table = _table("true \\ predicted", *classes)
+    for row, name in enumerate(classes):
+        table.add_row(
+            name,
+            *(
+                Text(str(count), style=_cell_style(row == column, int(count)))
+                for column, count in enumerate(evaluation.confusion[row])
+            ),
+        )
+    return table
+
+
+def _cell_style(diagonal: bool, count: int) -> str:
+    if diagonal:
+        return "green"
+    return "bold red" if count else "dim"
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", overflow="fold")
+    return table
+
+
+def show_training(trained: "TrainedPhotos", model: str) -> None:
+    """Print what a training run came to.
+
+    Parameters
+    ----------
+    trained : TrainedPhotos
+        The run.
+    model : str
+        Where the model was saved.
+    """
+    out = _console(stderr=False)
+    if trained.interrupted:
+        warn("interrupted: this is the best network so far.")
+    out.print(_accuracy_rows(trained.evaluations))
+    name = "test" if "test" in trained.evaluations else "validation"
+    out.print(Text(f"Confusion, {name}", style="bold"))
+    out.print(_confusion(trained.evaluations[name]))
+    if trained.broken:
+        count = len(trained.broken)
+        out.print(f"{count:,} broken picture{'s' if count > 1 else ''} left out.")
+    for text in trained.notes:
+        _say("note: ", "cyan", text)
+    out.print(Text(f"Model saved: {printable(model)}"), soft_wrap=True)
+
+
+def show_evaluation(found: "FolderEvaluation") -> None:
+    """Print an evaluation.
+
+    Parameters
+    ----------
+    found : FolderEvaluation
+        What was found.
+    """
+    out = _console(stderr=False)
+    evaluation = found.evaluation
+    out.print(_accuracy_rows({found.split or "all": evaluation}))
+    table = _table("class", "pictures", "precision", "recall", "F1")
+    for row in evaluation.per_class:
+        table.add_row(
+            printable(row.name),
+            f"{row.n:,}",
+            _percent(row.precision),
+            _percent(row.recall),
+            _percent(row.f1),
+        )
+    out.print(table)
+    out.print(Text("Confusion", style="bold"))
+    out.print(_confusion(evaluation))
+    if found.mistakes:
+        out.print(Text(f"Wrong: {len(found.mistakes)}, the surest first", style="bold"))
+        width = max(len(name) for name in evaluation.classes)
+        for mistake in found.mistakes[:_MOST_MISTAKES]:
+            out.print(
+                Text(f"  {mistake.label:<{width}} taken for {mistake.predicted:<{width}} ")
+                + Text(f"{mistake.confidence:6.1%}  ", style="red")
+                + Text(printable(mistake.path)),
+                soft_wrap=True,
+            )
+        if len(found.mistakes) > _MOST_MISTAKES:
+            rest = len(found.mistakes) - _MOST_MISTAKES
+            out.print(Text(f"  and {rest} more; --format json lists them all", style="dim"))

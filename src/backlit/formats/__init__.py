@@ -1,0 +1,1 @@
+"""Model files: safetensors with a description in JSON and a checksum; nothing is unpickled."""

@@ -1,0 +1,294 @@
+"""Named arrays and a description in one safetensors file, written atomically, read strictly.
+
+The layout is https://huggingface.co/docs/safetensors: eight bytes of header length, a JSON header
+with each tensor's type, shape and place, the bytes. The description stands as JSON in the header's
+``__metadata__`` under ``backlit``, and under ``sha256`` a checksum over it and all tensors.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import ModelFileError
+
+MAX_HEADER = 1 << 20
+"""Longest header that is read, in bytes."""
+
+MAX_TENSORS = 4096
+"""Most tensors that a file may hold."""
+
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_METADATA = "__metadata__"
+
+
+def save_tensors(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, NDArray[Any]],
+    description: Mapping[str, Any],
+) -> None:
+    """Write arrays and their description; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it exists. Written beside, flushed to the disk, then renamed.
+    tensors : mapping of str to ndarray
+        float32 or float64, all finite.
+    description : mapping
+        Anything that JSON can hold.
+
+    Raises
+    ------
+    ModelFileError
+        Where a tensor has another type or holds NaN or infinity, or the file cannot be written.
+    """
+    path = os.fspath(path)
+    for name, tensor in tensors.items():
+        if tensor.dtype not in (np.float32, np.float64):
+            raise ModelFileError(
+                f"{path}: tensor {name} has type {tensor.dtype}, expected float32 or float64."
+            )
+        if not np.isfinite(tensor).all():
+            raise ModelFileError(f"{path}: tensor {name} holds NaN or infinity; not written.")
+    text = json.dumps(description, ensure_ascii=True, allow_nan=False, sort_keys=True)
+    metadata = {"backlit": text, "sha256": _checksum(text, tensors)}
+    try:
+        _replace(path, _serialise(tensors, metadata))
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be written ({error.strerror}).") from error
+
+
+def load_tensors(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read what :func:`save_tensors` wrote, checking everything before any tensor is allocated.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    tensors : dict of str to ndarray
+        Writable copies.
+    description : dict
+
+    Raises
+    ------
+    ModelFileError
+        Where the file is missing, is not of this format, or is damaged.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            return _load(path, file)
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise ModelFileError(f"{path}: cannot be read ({reason}).") from error
+
+
+def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Lay the file out, the widest types first and then by name, so that all are aligned.
+
+    Written here rather than by the safetensors package, whose header has no fixed order: the same
+    model is the same file.
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    header: dict[str, Any] = {_METADATA: metadata}
+    parts = []
+    end = 0
+    for name in order:
+        tensor = tensors[name]
+        code = "F64" if tensor.dtype == np.float64 else "F32"
+        part = np.ascontiguousarray(tensor, dtype=_DTYPES[code]).tobytes()
+        header[name] = {
+            "dtype": code,
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + len(part)],
+        }
+        parts.append(part)
+        end += len(part)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def _load(path: str, file: BinaryIO) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    size = os.fstat(file.fileno()).st_size
+    if size < 8:
+        _refuse(path, "file", f"{size} bytes long", "a safetensors file, at least 8 bytes")
+    length = int.from_bytes(file.read(8), "little")
+    if length > MAX_HEADER or length > size - 8:
+        _refuse(
+            path,
+            "header length",
+            str(length),
+            f"at most {min(MAX_HEADER, size - 8)} in a file of {size} bytes",
+        )
+    header = _parse(path, "header", file.read(length))
+    metadata = header.pop(_METADATA, None)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("backlit"), str):
+        _refuse(path, _METADATA, "no description", "a model that backlit saved")
+    places = _places(path, header, size - 8 - length)
+    tensors = {}
+    for name, dtype, shape, n_values, begin, end in places:
+        data = file.read(end - begin)
+        if len(data) != end - begin:
+            _refuse(path, f"tensor {name}", f"{len(data)} bytes", str(end - begin))
+        values = np.frombuffer(data, dtype=dtype, count=n_values)
+        tensors[name] = values.reshape(shape).astype(dtype.newbyteorder("="), copy=True)
+    checksum = _checksum(metadata["backlit"], tensors)
+    if metadata.get("sha256") != checksum:
+        _refuse(path, "sha256", repr(metadata.get("sha256")), f"{checksum}: the file is damaged")
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            _refuse(path, f"tensor {name}", "NaN or infinity", "finite numbers")
+    return tensors, _parse(path, "description", metadata["backlit"].encode())
+
+
+class _Place(NamedTuple):
+    """A tensor's type, shape and number of values, and where its bytes lie."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    values: int
+    begin: int
+    end: int
+
+
+def _places(path: str, header: dict[str, Any], available: int) -> list[_Place]:
+    """Check the header's tensors; they are returned in the order of their bytes."""
+    if len(header) > MAX_TENSORS:
+        _refuse(path, "header", f"{len(header)} tensors", f"at most {MAX_TENSORS}")
+    found: list[_Place] = []
+    for name, entry in header.items():
+        found.append(_place(path, name, entry))
+    # Empty tensors share their place with the next one: sort by the end, too.
+    found.sort(key=lambda place: (place.begin, place.end))
+    end = 0
+    for place in found:
+        if place.begin != end:
+            _refuse(
+                path, f"tensor {place.name}, data_offsets", f"begins at {place.begin}", str(end)
+            )
+        end = place.end
+    if end != available:
+        _refuse(path, "file", f"{available} bytes of tensors", f"{end}, as its header says")
+    return found
+
+
+def _place(path: str, name: str, entry: object) -> _Place:
+    field = f"tensor {name}"
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        _refuse(path, field, _short(entry), "dtype, shape and data_offsets")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
+        _refuse(path, f"{field}, dtype", _short(entry["dtype"]), " or ".join(_DTYPES))
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    if not _are_sizes(shape) or len(shape) > 2:
+        _refuse(path, f"{field}, shape", _short(shape), "at most two sizes")
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        _refuse(path, f"{field}, data_offsets", _short(offsets), "where it begins and ends")
+    dtype = _DTYPES[entry["dtype"]]
+    count = math.prod(shape)
+    if offsets[1] - offsets[0] != count * dtype.itemsize:
+        _refuse(
+            path,
+            f"{field}, data_offsets",
+            f"{offsets[1] - offsets[0]} bytes",
+            f"{count * dtype.itemsize} for {entry['dtype']} of shape {shape}",
+        )
+    return _Place(name, dtype, tuple(shape), count, offsets[0], offsets[1])
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 1 << 48
+        for size in value
+    )
+
+
+def _parse(path: str, field: str, data: bytes) -> dict[str, Any]:
+    """JSON object without repeated names, NaN or infinity."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        if len(set(names)) != len(names):
+            raise ValueError("a name appears twice")
+        return dict(pairs)
+
+    def constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not a number")
+
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(
+            f"{path}: {field}: found no valid JSON ({str(error) or type(error).__name__}), "
+            "expected a JSON object."
+        ) from error
+    if not isinstance(value, dict):
+        _refuse(path, field, _short(value), "a JSON object")
+    return value
+
+
+def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of the description and of each tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        little = tensor.astype(tensor.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"\0{name}\0{little.dtype.str}\0{tensor.shape}\0".encode())
+        digest.update(np.ascontiguousarray(little).tobytes())
+    return digest.hexdigest()
+
+
+def _replace(path: str, data: bytes) -> None:
+    folder = os.path.dirname(path) or "."
+    with _temporary(folder, os.path.basename(path)) as (file, name):
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _temporary(folder: str, base: str) -> Iterator[tuple[BinaryIO, str]]:
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{base}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, name
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _refuse(path: str, field: str, found: str, expected: str) -> NoReturn:
+    raise ModelFileError(f"{path}: {field}: found {found}, expected {expected}.")

@@ -1,0 +1,294 @@
+"""A trained network together with what turns pictures into its input and its output into labels."""
+
+import os
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import PhotoError, SettingError
+from backlit.formats.models import Fields, NetworkFile, load_network, save_network
+from backlit.photos import features
+from backlit.photos.listing import Found, walk_photos
+from backlit.photos.pool import ordered_map
+from backlit.photos.reading import read_crops
+
+Floats = NDArray[np.float32]
+
+KIND = "photo-classifier"
+SHIPPED_MODEL = Path(__file__).with_name("day_night.safetensors")
+"""The model that is part of the package: day and night, on any camera."""
+
+UNSURE = "unsure"
+"""Label of a picture whose probability is below the wanted one."""
+
+_CLIP = 5.0  # standardised features beyond this say no more: nothing in training lay there
+_CHUNK = 16  # pictures that are classified together
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a picture shows.
+
+    Attributes
+    ----------
+    path : str
+        The picture.
+    label : str
+        Name of the likeliest class, ``"unsure"``, or empty where there is an error.
+    probability : float or None
+        With two classes, of the second one; with more, of the likeliest.
+    probabilities : tuple of float
+        Of every class; empty where there is an error.
+    error : str
+        Why the picture could not be read; empty where it could.
+    """
+
+    path: str
+    label: str
+    probability: float | None
+    probabilities: tuple[float, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class PhotoClassifier:
+    """A dense network on the features of pictures.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Names; the second one is what the single output of a two-class network means.
+    parameters : dict of str to ndarray
+        ``W1, b1, ..., WL, bL``.
+    mean, scale : ndarray of float32, shape (n_0,)
+        The network's input is ``clip((features - mean) / scale, -5, 5)``.
+    training : dict
+        How it was made; goes into the file as it is.
+    """
+
+    classes: tuple[str, ...]
+    parameters: dict[str, Floats]
+    mean: Floats
+    scale: Floats
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """Names of the activations: relu, then sigmoid for two classes and softmax for more."""
+        hidden = len(self.parameters) // 2 - 1
+        return ("relu",) * hidden + ("sigmoid" if len(self.classes) == 2 else "softmax",)
+
+    def standardise(self, extracted: Floats) -> Floats:
+        """Turn features (m, n_0) into the network's input, of the same shape."""
+        return standardise(extracted, self.mean, self.scale)
+
+    def probabilities_of_features(self, extracted: Floats) -> Floats:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        extracted : ndarray of float32, shape (m, n_0)
+            As :func:`backlit.photos.features.extract_features` gives them.
+
+        Returns
+        -------
+        ndarray of float32, shape (m, K)
+            Rows sum to 1.
+        """
+        from backlit.model import model_forward
+
+        if not len(extracted):
+            return np.empty((0, len(self.classes)), dtype=np.float32)
+        AL, _ = model_forward(
+            self.standardise(extracted).T, self.parameters, activations=self.activations
+        )
+        return np.vstack([1 - AL, AL]).T if len(AL) == 1 else AL.T
+
+    def predict(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        unsure: float = 0.0,
+        skip: Container[str] = (),
+        leave_out: str | os.PathLike[str] | None = None,
+        workers: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Tell what pictures show, in order, as they are read.
+
+        Parameters
+        ----------
+        paths : path or iterable of paths
+            Pictures, and folders of pictures, which are looked into recursively.
+        unsure : float, optional
+            The label is ``"unsure"`` where the highest probability is below this.
+        skip : container of str, optional
+            Pictures that are passed over.
+        leave_out : path, optional
+            A folder that is not looked into.
+        workers : int, optional
+            Number of threads that decode; by default one a core.
+
+        Yields
+        ------
+        Prediction
+            One a picture; also for those that cannot be read, with the reason.
+
+        Raises
+        ------
+        SettingError
+            Where ``unsure`` is no probability.
+        """
+        if not 0.0 <= unsure <= 1.0:
+            raise SettingError(f"predict: unsure is {unsure}, expected a probability, 0 to 1.")
+        if isinstance(paths, str | os.PathLike):
+            paths = [paths]
+        found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
+        return self._predict(found, unsure, workers)
+
+    def _predict(
+        self, found: Iterable[Found], unsure: float, workers: int | None
+    ) -> Iterator[Prediction]:
+        for results in ordered_map(self._classify, _chunks(found), workers):
+            for one, probabilities in results:
+                yield self._prediction(one, probabilities, unsure)
+
+    def _classify(self, chunk: Sequence[Found]) -> list[tuple[Found, Floats | None]]:
+        """Read and classify a few pictures; None in place of what cannot be read."""
+        side = features.SIDE
+        squares = np.empty((len(chunk), side, side, 3), dtype=np.uint8)
+        read: list[Found] = []
+        good: list[int] = []
+        for one in chunk:
+            if not one.error:
+                try:
+                    squares[len(good)] = read_crops(one.path, side)[0]
+                    good.append(len(read))
+                except PhotoError as error:
+                    one = Found(one.path, error.reason)
+            read.append(one)
+        rows = self.probabilities_of_features(features.extract_features(squares[: len(good)]))
+        results: list[tuple[Found, Floats | None]] = [(one, None) for one in read]
+        for index, row in zip(good, rows, strict=True):
+            results[index] = (read[index], row)
+        return results
+
+    def _prediction(self, one: Found, probabilities: Floats | None, unsure: float) -> Prediction:
+        if probabilities is None:
+            return Prediction(one.path, "", None, error=one.error)
+        best = int(np.argmax(probabilities))
+        sure = probabilities[best] >= unsure
+        return Prediction(
+            one.path,
+            self.classes[best] if sure else UNSURE,
+            float(probabilities[1] if len(self.classes) == 2 else probabilities[best]),
+            tuple(float(p) for p in probabilities),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a model file, atomically.
+
+        Parameters
+        ----------
+        path : path
+            Replaced if it exists.
+
+        Raises
+        ------
+        ModelFileError
+            Where it cannot be written.
+        """
+        description = {
+            "classes": list(self.classes),
+            "preprocessing": {
+                "features": len(self.mean),
+                "features_version": features.VERSION,
+                "side": features.SIDE,
+                "clip": _CLIP,
+            },
+            "training": self.training,
+        }
+        extra = {"input_mean": self.mean, "input_scale": self.scale}
+        save_network(
+            path, NetworkFile(KIND, dict(self.parameters), self.activations, extra, description)
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] = SHIPPED_MODEL) -> "PhotoClassifier":
+        """Read a model file.
+
+        Parameters
+        ----------
+        path : path, optional
+            As :meth:`save` wrote it; by default the model that is part of the package.
+
+        Returns
+        -------
+        PhotoClassifier
+
+        Raises
+        ------
+        ModelFileError
+            Where the file is missing, damaged, of another kind, or needs other features than
+            this version of the package computes.
+        """
+        network = load_network(path, KIND)
+        fields = Fields(os.fspath(path), network.description)
+        classes = fields.texts("classes")
+        if len(classes) < 2 or len(set(classes)) != len(classes):
+            fields.refuse("classes", classes, "at least two different names")
+        preprocessing = fields.mapping("preprocessing")
+        for name, value in (("features_version", features.VERSION), ("side", features.SIDE)):
+            if preprocessing.integer(name) != value:
+                preprocessing.refuse(name, preprocessing.values[name], f"{value}; train it again")
+        n_0 = len(features.feature_names())
+        n_L = 1 if len(classes) == 2 else len(classes)
+        if network.layers[0] != n_0 or network.layers[-1] != n_L:
+            fields.refuse(
+                "layers",
+                list(network.layers),
+                f"{n_0} inputs and {n_L} outputs, for these features and {len(classes)} classes",
+            )
+        classifier = cls(
+            tuple(classes),
+            network.parameters,
+            fields.tensor(network.extra, "input_mean", (n_0,)),
+            fields.tensor(network.extra, "input_scale", (n_0,)),
+            dict(fields.mapping("training").values),
+        )
+        if network.activations != classifier.activations:
+            fields.refuse("activations", network.activations, f"{classifier.activations}")
+        if not (classifier.scale > 0).all():
+            fields.refuse("tensor input_scale", "a scale that is not positive", "positive scales")
+        return classifier
+
+
+def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:
+    """Shift and scale features, and limit them.
+
+    Parameters
+    ----------
+    extracted : ndarray of float32, shape (m, n_0)
+    mean, scale : ndarray of float32, shape (n_0,)
+
+    Returns
+    -------
+    ndarray of float32, shape (m, n_0)
+        ``clip((extracted - mean) / scale, -5, 5)``.
+    """
+    scaled = (extracted - mean) / scale
+    return np.clip(scaled, -_CLIP, _CLIP, out=scaled)
+
+
+def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:
+    chunk: list[Found] = []
+    for one in found:
+        chunk.append(one)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,128 @@
+"""A folder of pictures, or rendered scenes, into a classifier."""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backlit.errors import PhotoFolderError, PhotoWarning
+from backlit.photos.examples import Examples, Source, read_examples
+from backlit.photos.learning import Progress, Silent, TrainedPhotos, learn
+from backlit.photos.listing import PhotoFolder, Split, scan_folder
+from backlit.photos.recipe import Recipe
+
+SCENES = 1600
+"""Rendered scenes to learn from where there is no folder."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    classes: tuple[str, ...]
+    splits: dict[str, tuple[Sequence[Source], Sequence[int]]]
+    origin: str
+
+
+def train(
+    folder: str | os.PathLike[str] | None = None,
+    recipe: Recipe | None = None,
+    *,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+    workers: int | None = None,
+) -> TrainedPhotos:
+    """Learn classes from a folder of pictures, or day and night from rendered scenes.
+
+    Parameters
+    ----------
+    folder : path, optional
+        ``folder/<class>/**`` or ``folder/{train,training}/<class>/**`` with optional ``val`` or
+        ``validation`` and ``test``. By default scenes that the package renders in memory.
+    recipe : Recipe, optional
+        Settings.
+    progress : Progress, optional
+        Told how far it is.
+    warn : callable, optional
+        Called with each warning; by default they are issued as ``PhotoWarning``.
+    workers : int, optional
+        Number of threads that read pictures; by default one a core.
+
+    Returns
+    -------
+    TrainedPhotos
+
+    Raises
+    ------
+    PhotoFolderError
+        Where the folder cannot be learnt from; see :func:`backlit.photos.listing.scan_folder`.
+    """
+    recipe = recipe or Recipe()
+    progress = progress or Silent()
+    warn = warn or _issue
+    source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
+    examples = {}
+    broken = []
+    for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
+        progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
+        found = read_examples(
+            pictures,
+            labels,
+            copies=recipe.copies_for(len(pictures)) if split == "train" else 0,
+            seed=recipe.seed + 1_000_003 * number,
+            workers=workers,
+            tick=lambda done, total: progress.advance(done),
+        )
+        for name, reason in found.broken:
+            warn(f"left out {name}: {reason}")
+        broken.extend(found.broken)
+        examples[split] = found
+    _check_classes(source, examples["train"])
+    trained = learn(source.classes, examples, recipe, origin=source.origin, progress=progress)
+    return replace(trained, broken=broken)
+
+
+def _issue(text: str) -> None:
+    warnings.warn(text, PhotoWarning, stacklevel=3)
+
+
+def _from_folder(folder: str | os.PathLike[str], warn: Callable[[str], None]) -> _Source:
+    found: PhotoFolder = scan_folder(folder)
+    for problem in found.problems:
+        warn(f"left out {problem.path}: {problem.error}")
+
+    def pair(split: Split) -> tuple[Sequence[Source], Sequence[int]]:
+        return split.paths, split.labels
+
+    return _Source(
+        found.classes,
+        {name: pair(split) for name, split in found.splits.items()},
+        f"folder {os.path.basename(os.path.abspath(found.root))}",
+    )
+
+
+def _rendered(recipe: Recipe, progress: Progress) -> _Source:
+    from backlit.photos.scenes import render_scenes
+
+    progress.stage("rendering scenes", SCENES + SCENES // 4)
+    train_set = render_scenes(SCENES, seed=recipe.seed)
+    progress.advance(SCENES)
+    test_set = render_scenes(SCENES // 4, seed=recipe.seed + 1_000_000_007)
+    progress.advance(SCENES + SCENES // 4)
+    return _Source(
+        ("day", "night"),
+        {
+            "train": (train_set[0], train_set[1].tolist()),
+            "test": (test_set[0], test_set[1].tolist()),
+        },
+        "rendered scenes",
+    )
+
+
+def _check_classes(source: _Source, examples: Examples) -> None:
+    counts = np.bincount(examples.labels, minlength=len(source.classes))
+    for name, count in zip(source.classes, counts, strict=True):
+        if count == 0:
+            raise PhotoFolderError(
+                f"None of the pictures of class {name!r} can be read; each class needs some."
+            )

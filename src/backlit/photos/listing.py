@@ -1,0 +1,302 @@
+"""Which pictures lie where: walking folders, and the classes and splits of a training folder."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backlit.errors import PhotoFolderError
+
+ENDINGS = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
+        *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+    )
+)
+"""Endings of the files that are taken for pictures, in lower case."""
+
+_NOT_SHOWN = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that a walk met: a picture, or a place that could not be looked into."""
+
+    path: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures and their labels, in the order of the classes and then of the names."""
+
+    paths: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    """A folder of labelled pictures.
+
+    Attributes
+    ----------
+    root : str
+        The folder.
+    classes : tuple of str
+        Names of the classes; a label is an index into it.
+    splits : dict
+        ``"train"`` always, ``"validation"`` and ``"test"`` where the folder has them. In a folder
+        without splits everything is in ``"train"``.
+    has_splits : bool
+        Whether the folder has a layout with splits.
+    problems : list of Found
+        Folders that could not be read.
+    """
+
+    root: str
+    classes: tuple[str, ...]
+    splits: dict[str, Split]
+    has_splits: bool
+    problems: list[Found]
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder of this name is none of the user's pictures.
+
+    Parameters
+    ----------
+    name : str
+        The last part of a path.
+
+    Returns
+    -------
+    bool
+        True for names with a leading dot and for what file managers leave behind.
+    """
+    return name.startswith(".") or name.lower() in _NOT_SHOWN
+
+
+def is_photo_name(name: str) -> bool:
+    """Tell by its ending, in either case, whether a file is taken for a picture.
+
+    Parameters
+    ----------
+    name : str
+        The last part of a path.
+
+    Returns
+    -------
+    bool
+    """
+    return os.path.splitext(name)[1].lower() in ENDINGS and not is_hidden(name)
+
+
+def walk_photos(
+    paths: Iterable[str | os.PathLike[str]], leave_out: str | os.PathLike[str] | None = None
+) -> Iterator[Found]:
+    """Yield the pictures under files and folders, each folder sorted by name.
+
+    Folders are looked into recursively, symbolic links followed, each real folder once (so that
+    loops end). A file given by name is yielded whatever its ending. Nothing is held but one
+    folder's listing for each level.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        In the order in which they are yielded.
+    leave_out : path, optional
+        A folder that is not looked into.
+
+    Yields
+    ------
+    Found
+        A picture, or a path with the reason why it cannot be looked at.
+    """
+    seen: set[tuple[int, int]] = set()
+    if leave_out is not None and os.path.isdir(leave_out):
+        status = os.stat(leave_out)
+        seen.add((status.st_dev, status.st_ino))
+    for path in paths:
+        text = os.fspath(path)
+        if os.path.isdir(text):
+            yield from _walk(text, seen)
+        elif os.path.lexists(text):
+            yield Found(text)
+        else:
+            yield Found(text, "no such file or folder")
+
+
+def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
+    """Depth first, files and folders of one level together in the order of their names."""
+    stack = [iter([folder])]
+    while stack:
+        path = next(stack[-1], None)
+        if path is None:
+            stack.pop()
+            continue
+        if not os.path.isdir(path):
+            yield Found(path)
+            continue
+        try:
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            stack.append(iter(_level(path)))
+        except OSError as error:
+            yield Found(path, _why(error))
+
+
+def _level(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.path
+            for entry in entries
+            if not is_hidden(entry.name) and (_is_folder(entry) or is_photo_name(entry.name))
+        )
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that points to itself
+        return False
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "no permission to look into this folder"
+    return (error.strerror or str(error)).lower()
+
+
+def scan_folder(root: str | os.PathLike[str], minimum_classes: int = 2) -> PhotoFolder:
+    """Find classes, splits and pictures of a folder to learn from.
+
+    Two layouts are known: ``ROOT/<class>/**``, and ``ROOT/{train,training}/<class>/**`` with
+    optional ``val``, ``valid`` or ``validation`` and ``test`` or ``testing`` beside it.
+
+    Parameters
+    ----------
+    root : path
+        The folder.
+    minimum_classes : int, optional
+        How many classes it must have.
+
+    Returns
+    -------
+    PhotoFolder
+        Classes sorted by name, pictures sorted by path.
+
+    Raises
+    ------
+    PhotoFolderError
+        Where there is no such folder, too few classes, an empty class, no picture at all, a class
+        in one split that the training split lacks, or two folders for one split.
+    """
+    root = os.fspath(root)
+    if not os.path.isdir(root):
+        what = "is not a folder" if os.path.lexists(root) else "does not exist"
+        raise PhotoFolderError(f"{root} {what}; expected a folder with one subfolder a class.")
+    problems: list[Found] = []
+    folders = _split_folders(root)
+    if "train" in folders:
+        named = {split: _classes(path, problems) for split, path in folders.items()}
+    else:
+        if folders and set(_subfolders(root)) == set(folders.values()):
+            found = ", ".join(os.path.basename(path) for path in folders.values())
+            raise PhotoFolderError(
+                f"{root} has {found} but no folder train or training to learn from."
+            )
+        named = {"train": _classes(root, problems)}
+    classes = tuple(sorted(named["train"]))
+    if len(classes) < minimum_classes or not any(named["train"].values()):
+        raise PhotoFolderError(_too_few(root, folders.get("train", root), named["train"]))
+    splits = {}
+    for split, pictures in named.items():
+        base = folders.get(split, root)
+        unknown = sorted(set(pictures) - set(classes))
+        if unknown:
+            raise PhotoFolderError(
+                f"{base} has a class {unknown[0]!r} that the training folder lacks; its classes "
+                f"are {', '.join(classes)}."
+            )
+        empty = [name for name in pictures if not pictures[name]]
+        if empty:
+            raise PhotoFolderError(
+                f"{os.path.join(base, empty[0])} holds no picture; each class needs some "
+                f"(endings: {_endings()})."
+            )
+        splits[split] = Split(
+            [path for name in classes for path in pictures.get(name, [])],
+            [label for label, name in enumerate(classes) for _ in pictures.get(name, [])],
+        )
+    return PhotoFolder(root, classes, splits, "train" in folders, problems)
+
+
+def _split_folders(root: str) -> dict[str, str]:
+    folders: dict[str, str] = {}
+    for path in _subfolders(root):
+        split = _SPLIT_FOLDERS.get(os.path.basename(path).lower())
+        if split is None:
+            continue
+        if split in folders:
+            raise PhotoFolderError(
+                f"{root} has two folders for one split, {os.path.basename(folders[split])} and "
+                f"{os.path.basename(path)}; keep one."
+            )
+        folders[split] = path
+    return folders
+
+
+def _subfolders(root: str) -> list[str]:
+    try:
+        with os.scandir(root) as entries:
+            return sorted(
+                entry.path for entry in entries if not is_hidden(entry.name) and _is_folder(entry)
+            )
+    except OSError as error:
+        raise PhotoFolderError(f"{root} cannot be read: {_why(error)}.") from error
+
+
+def _classes(folder: str, problems: list[Found]) -> dict[str, list[str]]:
+    """Pictures of each class folder, sorted by path."""
+    classes: dict[str, list[str]] = {}
+    for path in _subfolders(folder):
+        found = list(walk_photos([path]))
+        problems.extend(one for one in found if one.error)
+        classes[os.path.basename(path)] = [one.path for one in found if not one.error]
+    return classes
+
+
+def _too_few(root: str, folder: str, classes: dict[str, list[str]]) -> str:
+    if not classes:
+        loose = next(walk_photos([root]), None)
+        found = "pictures but no subfolders" if loose else "neither pictures nor subfolders"
+        return f"{folder} has {found}; expected one subfolder a class, as {_example(folder)}."
+    if not any(classes.values()):
+        return f"{folder} holds no picture at all (endings: {_endings()})."
+    return (
+        f"{folder} has a single class, {next(iter(classes))!r}; expected at least two subfolders, "
+        f"as {_example(folder)}."
+    )
+
+
+def _example(folder: str) -> str:
+    base = Path(folder)
+    return f"{base / 'day'} and {base / 'night'}"
+
+
+def _endings() -> str:
+    return " ".join(sorted(ENDINGS))

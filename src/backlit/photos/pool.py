@@ -1,0 +1,64 @@
+"""Work on many things with all cores, in order, holding few of them at a time."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Count the processor cores that this process may use.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
+) -> Iterator[Result]:
+    """Map a function over items with threads; results come in the order of the items.
+
+    Decoding and array work release Python's lock, so that threads suffice. At most four items a
+    worker are under way or waiting to be taken.
+
+    Parameters
+    ----------
+    function : callable
+        Called with each item.
+    items : iterable
+        May be endless; taken as needed.
+    workers : int, optional
+        Number of threads; by default one a core.
+
+    Yields
+    ------
+    result
+        Of each item.
+    """
+    workers = workers or available_cores()
+    source = iter(items)
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="backlit-photos")
+    try:
+        waiting: deque[Future[Result]] = deque(
+            executor.submit(function, item) for item in islice(source, 4 * workers)
+        )
+        while waiting:
+            result = waiting.popleft().result()
+            for item in islice(source, 1):
+                waiting.append(executor.submit(function, item))
+            yield result
+    finally:
+        # Also where the caller stops early or Ctrl-C arrives: drop what has not begun.
+        executor.shutdown(wait=False, cancel_futures=True)

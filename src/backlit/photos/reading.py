@@ -1,0 +1,289 @@
+"""A picture file into pixels: upright, RGB, eight bits, reduced while it is decoded.
+
+Whatever the file holds (16 bits, CMYK, a palette, transparency, an animation, EXIF orientation),
+what comes out is what a viewer shows, or a :class:`~backlit.errors.PhotoError` that says why not.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from functools import cache
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import PhotoError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+"""The crop that takes the whole picture: left, top, right, bottom as fractions of its sides."""
+
+MAX_PIXELS = 100_000_000
+"""Largest picture that is decoded in full: 300 MB as RGB."""
+
+MAX_REDUCED_PIXELS = 1_000_000_000
+"""Largest baseline JPEG, which is decoded row by row and at an eighth of its size."""
+
+_ORIENTATION_TAG = 0x0112
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_PLUGINS = ("Jpeg", "Png", "WebP", "Bmp", "Gif", "Tiff", "Avif")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "HEIF")
+
+
+def read_photo(path: str | os.PathLike[str], at_least: int | None = None) -> Pixels:
+    """Read a picture as it is meant to be seen.
+
+    Parameters
+    ----------
+    path : path
+        JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, or, with the extra ``heic``, HEIC; told apart by
+        content, not by ending. Of an animation the first frame is taken.
+    at_least : int, optional
+        A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides keep at least
+        so many pixels. By default it is decoded in full.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        sRGB; transparency laid over white; rotated as its EXIF orientation says.
+
+    Raises
+    ------
+    PhotoError
+        Where the file is missing, not a picture, broken, or too large to decode.
+    """
+    with _Reading(path):
+        image = _decode(path, at_least)
+        return np.array(image, dtype=np.uint8)
+
+
+def read_crops(path: str | os.PathLike[str], side: int, boxes: Sequence[Box] = (WHOLE,)) -> Pixels:
+    """Read a picture once and reduce crops of it to squares, by averaging areas.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`read_photo`.
+    side : int
+        Side of the squares, in pixels. Aspect ratio is not kept.
+    boxes : sequence of (left, top, right, bottom)
+        Crops as fractions of the upright picture's width and height.
+
+    Returns
+    -------
+    ndarray of uint8, shape (len(boxes), side, side, 3)
+
+    Raises
+    ------
+    PhotoError
+        As for :func:`read_photo`.
+    """
+    with _Reading(path):
+        return _reduce(_decode(path, side), side, boxes)
+
+
+def reduce_picture(picture: Pixels, side: int, boxes: Sequence[Box] = (WHOLE,)) -> Pixels:
+    """Reduce crops of a picture that is in memory: as :func:`read_crops`.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (height, width, 3)
+    side, boxes
+        As for :func:`read_crops`.
+
+    Returns
+    -------
+    ndarray of uint8, shape (len(boxes), side, side, 3)
+
+    Raises
+    ------
+    PhotoError
+        Where the array is no such picture.
+    """
+    from PIL import Image
+
+    found = np.asarray(picture)
+    if found.ndim != 3 or found.shape[2] != 3 or found.dtype != np.uint8 or found.size == 0:
+        raise PhotoError(
+            f"reduce_picture: got an array of shape {found.shape} and type {found.dtype}, "
+            "expected (height, width, 3) and uint8, red, green and blue in 0..255."
+        )
+    return _reduce(Image.fromarray(found), side, boxes)
+
+
+class _Reading:
+    """Turns whatever goes wrong between here and there into a PhotoError with the file's name."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        if isinstance(error, PhotoError):
+            raise PhotoError(error.reason, self.path) from error.__cause__
+        raise PhotoError(_reason(error), self.path) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, OSError) and error.errno is not None:
+        return (error.strerror or str(error)).lower()
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"broken picture ({text})"
+
+
+def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image":
+    """Open, decode (reduced if it may be), turn upright and convert to RGB."""
+    # A named pipe would block the open, a device would never end.
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise PhotoError(what)
+    if status.st_size == 0:
+        raise PhotoError("empty file")
+    with open(path, "rb") as file:
+        image = _open(file)
+        width, height = image.size
+        reducible = (
+            at_least is not None
+            and image.format in ("JPEG", "MPO")
+            and "progressive" not in image.info
+        )
+        limit = MAX_REDUCED_PIXELS if reducible else MAX_PIXELS
+        if width * height > limit:
+            raise PhotoError(
+                f"{width} x {height} pixels, more than the {limit // 1_000_000} million "
+                "that are decoded"
+            )
+        if at_least is not None:
+            image.draft("RGB", (at_least, at_least))
+        orientation = _orientation(image)
+        image.load()
+        return _upright(_to_rgb(image), orientation)
+
+
+def _open(file: IO[bytes]) -> "Image":
+    """Open by content, with the plugins of the known formats only.
+
+    Pillow's own ``open`` judges sizes by a global limit and warns through the global filters,
+    neither of which belongs to a library that reads pictures in threads; hence its factories are
+    called here.
+    """
+    prefix = file.read(16)
+    file.seek(0)
+    for name, (factory, accept) in _openers().items():
+        accepted = accept is None or accept(prefix)
+        if not accepted or isinstance(accepted, str):
+            continue
+        if name == "HEIF" and prefix[8:12] not in _HEIC_BRANDS:
+            continue
+        image: Image = factory(file, "")
+        return image
+    if prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIC_BRANDS:
+        raise PhotoError("HEIC needs an extra: pip install 'backlit[heic]'")
+    raise PhotoError("not a picture of a known format")
+
+
+@cache
+def _openers() -> dict[str, tuple[Any, Any]]:
+    from importlib import import_module
+
+    from PIL import Image
+
+    for plugin in _PLUGINS:
+        import_module(f"PIL.{plugin}ImagePlugin")
+    try:
+        import pillow_heif
+    except ImportError:
+        pass
+    else:
+        pillow_heif.register_heif_opener()
+    return {name: Image.OPEN[name] for name in _FORMATS if name in Image.OPEN}
+
+
+def _orientation(image: "Image") -> int:
+    """EXIF orientation, 1 to 8; 1 where there is none or it is nonsense."""
+    if image.format == "HEIF":  # its decoder has turned it already
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # a broken EXIF block does not break the picture
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _upright(image: "Image", orientation: int) -> "Image":
+    from PIL.Image import Transpose
+
+    if orientation == 1:
+        return image
+    method = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }[orientation]
+    return image.transpose(method)
+
+
+def _to_rgb(image: "Image") -> "Image":
+    """Convert any mode to RGB, transparency over white."""
+    from PIL import Image
+
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep(np.asarray(image))
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_deep(values: NDArray[Any]) -> "Image":
+    """Grey values of more than eight bits (16 or 32, or floating) to eight.
+
+    The full scale is the least of 1 (floating only), 255, 65,535 and 2^32 - 1 that holds them all,
+    but 16-bit files are always taken at 65,535.
+    """
+    from PIL import Image
+
+    grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        full = 65_535.0
+    else:
+        scales = (1.0,) if values.dtype.kind == "f" else ()
+        peak = float(grey.max(initial=0.0))
+        full = next((s for s in (*scales, 255.0, 65_535.0) if peak <= s), max(peak, 2.0**32 - 1))
+    eight = np.rint(np.clip(grey / full, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return Image.fromarray(eight).convert("RGB")
+
+
+def _reduce(image: "Image", side: int, boxes: Sequence[Box]) -> Pixels:
+    from PIL.Image import Resampling
+
+    width, height = image.size
+    crops = np.empty((len(boxes), side, side, 3), dtype=np.uint8)
+    for crop, (left, top, right, bottom) in zip(crops, boxes, strict=True):
+        box = (left * width, top * height, right * width, bottom * height)
+        crop[...] = np.asarray(image.resize((side, side), Resampling.BOX, box=box))
+    return crops

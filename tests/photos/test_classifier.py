@@ -1,0 +1,177 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backlit import initialize_parameters, model_forward
+from backlit.errors import ModelFileError, SettingError
+from backlit.formats.tensors import load_tensors, save_tensors
+from backlit.photos import PhotoClassifier, predict
+from backlit.photos.features import SIDE, extract_features, feature_names
+from backlit.photos.reading import read_crops
+from sample_pictures import day_picture, night_picture, save_day_night
+
+N_0 = len(feature_names())
+
+
+def brightness_classifier(classes=("day", "night")):
+    """No training: the single unit looks at the luminance of the blocks."""
+    weights = np.zeros((1, N_0), dtype=np.float32)
+    for place, name in enumerate(feature_names()):
+        if name.startswith("log luminance, block"):
+            weights[0, place] = -2 / 64
+    parameters = {"W1": weights, "b1": np.full((1, 1), -2.0, dtype=np.float32)}
+    mean, scale = np.zeros(N_0, np.float32), np.ones(N_0, np.float32)
+    return PhotoClassifier(classes, parameters, mean, scale, {"source": "made by hand"})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_day_night(tmp_path / "photos", count=20)
+
+
+def test_predictions_in_order(folder):
+    found = list(brightness_classifier().predict(folder, workers=3))
+    assert [one.path for one in found] == sorted(str(path) for path in folder.rglob("*.jpg"))
+    assert [one.label for one in found] == ["day"] * 20 + ["night"] * 20
+    for one in found:
+        assert one.error == ""
+        assert sum(one.probabilities) == pytest.approx(1, abs=1e-6)
+        assert one.probability == one.probabilities[1]
+        assert (one.probability > 0.5) == (one.label == "night")
+
+
+def test_predictions_are_those_of_the_open_functions(folder):
+    classifier = brightness_classifier()
+    paths = sorted(folder.rglob("*.jpg"))
+    squares = np.concatenate([read_crops(path, SIDE) for path in paths])
+    X = np.clip(extract_features(squares), -5, 5)
+    AL, _ = model_forward(X.T, classifier.parameters, activations=("sigmoid",))
+    found = [one.probability for one in classifier.predict(paths)]
+    np.testing.assert_allclose(found, AL[0], rtol=1e-5)
+
+
+def test_broken_pictures_get_a_row_and_the_rest_goes_on(folder):
+    (folder / "day" / "010a.jpg").write_bytes(b"not a picture")
+    (folder / "day" / "020.jpg").write_bytes((folder / "day" / "000.jpg").read_bytes()[:300])
+    found = list(brightness_classifier().predict([folder, folder / "gone.jpg"]))
+    wrong = {one.path.rsplit("/", 1)[1]: one for one in found if one.error}
+    assert len(found) == 43
+    assert set(wrong) == {"010a.jpg", "020.jpg", "gone.jpg"}
+    assert wrong["010a.jpg"].error == "not a picture of a known format"
+    assert "truncated" in wrong["020.jpg"].error.lower()
+    for one in wrong.values():
+        assert (one.label, one.probability, one.probabilities) == ("", None, ())
+    assert [one.label for one in found if not one.error] == ["day"] * 20 + ["night"] * 20
+
+
+def test_a_file_that_vanishes_midway(folder):
+    results = brightness_classifier().predict(folder, workers=1)
+    next(results)
+    (folder / "night" / "019.jpg").unlink()
+    assert list(results)[-1].error == "no such file"
+
+
+def test_unsure(folder):
+    classifier = brightness_classifier()
+    plain = list(classifier.predict(folder))
+    limit = float(np.median([max(one.probabilities) for one in plain]))
+    careful = list(classifier.predict(folder, unsure=limit))
+    for one, other in zip(plain, careful, strict=True):
+        expected = one.label if max(one.probabilities) >= limit else "unsure"
+        assert other.label == expected
+        assert other.probability == one.probability
+    assert 0 < sum(one.label == "unsure" for one in careful) < 40
+    with pytest.raises(SettingError, match=r"unsure is 1\.5"):
+        classifier.predict(folder, unsure=1.5)
+
+
+def test_more_than_two_classes(tmp_path):
+    generator = np.random.default_rng(0)
+    parameters = {
+        name: value.astype(np.float32)
+        for name, value in initialize_parameters((N_0, 3), seed=0).items()
+    }
+    classifier = PhotoClassifier(
+        ("a", "b", "c"), parameters, np.zeros(N_0, np.float32), np.ones(N_0, np.float32)
+    )
+    Image.fromarray(day_picture(generator)).save(tmp_path / "1.png")
+    (one,) = classifier.predict(tmp_path / "1.png")
+    best = int(np.argmax(one.probabilities))
+    assert len(one.probabilities) == 3
+    assert sum(one.probabilities) == pytest.approx(1, abs=1e-6)
+    assert one.label == classifier.classes[best]
+    assert one.probability == one.probabilities[best]
+
+
+def test_save_and_load(tmp_path, folder):
+    classifier = brightness_classifier(("day", "Nächte"))
+    classifier.save(tmp_path / "m.safetensors")
+    loaded = PhotoClassifier.load(tmp_path / "m.safetensors")
+    assert loaded.classes == classifier.classes
+    assert loaded.training == classifier.training
+    assert list(loaded.predict(folder)) == list(classifier.predict(folder))
+    assert list(predict(folder, tmp_path / "m.safetensors")) == list(classifier.predict(folder))
+
+
+def test_the_file_describes_itself(tmp_path):
+    brightness_classifier().save(tmp_path / "m")
+    data = (tmp_path / "m").read_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description = json.loads(header["__metadata__"]["backlit"])
+    assert description["classes"] == ["day", "night"]
+    assert description["layers"] == [N_0, 1]
+    assert description["activations"] == ["sigmoid"]
+    assert description["preprocessing"]["features"] == N_0
+    assert description["versions"]["backlit"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ["day"]}, "classes: found .*, expected at least two different names"),
+        ({"classes": ["day", "day"]}, "classes: found"),
+        ({"classes": ["a", "b", "c"]}, "layers: found .*, expected .* 3 outputs"),
+        ({"classes": [1, 2]}, "classes: found .*, expected a list of strings"),
+        ({"activations": ["relu"]}, "activations: found"),
+        ({"preprocessing": {}}, "preprocessing: features_version: found nothing"),
+        ({"preprocessing": {"features_version": 99, "side": 64}}, "found 99, expected"),
+        ({"preprocessing": 3}, "preprocessing: found 3, expected an object"),
+        ({"training": []}, "training: found"),
+    ],
+)
+def test_files_that_do_not_fit(tmp_path, change, message):
+    path = tmp_path / "m"
+    brightness_classifier().save(path)
+    tensors, description = load_tensors(path)
+    save_tensors(path, tensors, {**description, **change})
+    with pytest.raises(ModelFileError, match=message):
+        PhotoClassifier.load(path)
+
+
+def test_tensors_that_do_not_fit(tmp_path):
+    path = tmp_path / "m"
+    brightness_classifier().save(path)
+    tensors, description = load_tensors(path)
+    for change, message in (
+        ({"input_scale": np.zeros(N_0, np.float32)}, "scale that is not positive"),
+        ({"input_mean": np.zeros(3, np.float32)}, r"input_mean: found \(3,\)"),
+    ):
+        save_tensors(path, {**tensors, **change}, description)
+        with pytest.raises(ModelFileError, match=message):
+            PhotoClassifier.load(path)
+
+
+def test_no_pictures(tmp_path):
+    assert list(brightness_classifier().predict([])) == []
+    assert list(brightness_classifier().predict(tmp_path)) == []
+
+
+def test_night_and_day_pictures_of_odd_sizes(tmp_path):
+    generator = np.random.default_rng(0)
+    for width in (1, 3, 500):
+        Image.fromarray(night_picture(generator, 60, 80)).resize((width, 7)).save(
+            tmp_path / f"{width}.png"
+        )
+    assert all(one.label == "night" for one in brightness_classifier().predict(tmp_path))

@@ -1,0 +1,47 @@
+import pytest
+
+from backlit.errors import SettingError
+from backlit.photos.classifier import Prediction
+from backlit.photos.resuming import resume
+from backlit.photos.writing import open_writer
+
+ROWS = [
+    Prediction("a.jpg", "day", 0.1, (0.9, 0.1)),
+    Prediction('b\n"x",\udcff.jpg', "night", 0.9, (0.1, 0.9)),
+    Prediction("c.jpg", "", None, error="broken, it is"),
+]
+
+
+def write(path, form, rows, append=False):
+    with open_writer(form, path, ("day", "night"), append=append) as put:
+        for row in rows:
+            put(row)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_whatever_is_cut_off_the_file_ends_as_if_never_stopped(tmp_path, form):
+    path = tmp_path / "whole"
+    write(path, form, ROWS)
+    whole = path.read_bytes()
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        done = resume(path, form)
+        rest = [row for row in ROWS if row.path not in done.paths]
+        write(path, form, rest, append=bool(done.paths))
+        assert path.read_bytes() == whole, length
+    assert resume(path, form).paths == {row.path for row in ROWS}
+    assert resume(path, form).failed == 1
+
+
+def test_nothing_there_yet(tmp_path):
+    assert resume(tmp_path / "gone", "csv").paths == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("form", "text"), [("csv", "a,b\n1,2\n"), ("jsonl", '{"a": 1}\n'), ("jsonl", "hello\n")]
+)
+def test_other_files_are_left_alone(tmp_path, form, text):
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(SettingError, match="holds no predictions"):
+        resume(tmp_path / "x", form)
+    assert (tmp_path / "x").read_text() == text

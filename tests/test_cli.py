@@ -1,0 +1,344 @@
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from backlit import __version__, cli
+from backlit.photos import PhotoClassifier
+from backlit.photos.features import feature_names
+from sample_pictures import save_class, save_day_night
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Call the command line in this process; gives exit code, standard output and error."""
+
+    class Left(BaseException):
+        pass
+
+    def leave(code):
+        sys.stdout.flush()
+        raise Left(code)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["backlit", *map(str, arguments)])
+        monkeypatch.setattr(cli, "_leave", leave)
+        capfd.readouterr()
+        with pytest.raises(Left) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        return left.value.args[0], out, err
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "100")
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return save_day_night(tmp_path / "photos", 12)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model that goes by the luminance of the blocks."""
+    names = feature_names()
+    weights = [[-2 / 64 if name.startswith("log luminance, block") else 0 for name in names]]
+    parameters = {"W1": np.float32(weights), "b1": np.full((1, 1), -2, np.float32)}
+    zeros, ones = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
+    path = tmp_path / "model.safetensors"
+    PhotoClassifier(("day", "night"), parameters, zeros, ones).save(path)
+    return path
+
+
+QUICK = ("--epochs", "8", "--members", "1", "--copies", "1")
+
+
+def test_version_and_help(run):
+    assert run("--version") == (0, f"backlit {__version__}\n", "")
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("train", "predict", "evaluate"):
+        assert command in out
+    code, out, _ = run("train", "--help")
+    assert code == 0
+    for option in ("--model", "--seed", "--epochs", "--batch-size", "--learning-rate", "--hidden"):
+        assert option in out
+
+
+def fresh(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+LOADED = """
+import os, sys
+os._exit = lambda code: None
+sys.argv = ["backlit", {arguments}]
+from backlit.cli import main
+main()
+heavy = ("numba", "sklearn", "scipy", "PIL", "matplotlib", "jax")
+print("loaded:", [name for name in heavy if name in sys.modules], file=sys.stderr)
+"""
+
+
+def test_help_loads_nothing_heavy():
+    done = fresh(LOADED.format(arguments="'--help'"))
+    assert "loaded: []" in done.stderr
+
+
+def test_predict_loads_neither_numba_nor_scikit_learn(photos, model):
+    done = fresh(LOADED.format(arguments=f"'predict', {str(photos)!r}, '-m', {str(model)!r}"))
+    assert done.stdout.count("night") >= 12
+    assert "loaded: ['PIL']" in done.stderr
+
+
+def test_train_predict_evaluate(run, tmp_path):
+    save_day_night(tmp_path / "set" / "train", 15)
+    save_day_night(tmp_path / "set" / "test", 6, seed=30)
+    model = tmp_path / "m.safetensors"
+    code, out, err = run("train", tmp_path / "set", "--model", model, *QUICK)
+    assert code == 0, err
+    assert "100.0 %" in out
+    for word in ("train", "validation", "test", "day", "night", "95 % interval"):
+        assert word in out
+    assert re.search(r"night +0 +6\b", out)
+    assert str(model) in out
+    assert "\x1b" not in out + err
+
+    code, out, err = run("predict", tmp_path / "set" / "test", "--model", model, "-f", "csv")
+    assert (code, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert list(rows[0]) == ["path", "label", "probability", "error"]
+    assert [row["label"] for row in rows] == ["day"] * 6 + ["night"] * 6
+    assert all((float(row["probability"]) > 0.5) == (row["label"] == "night") for row in rows)
+
+    code, out, _ = run("evaluate", tmp_path / "set", "--model", model, "--format", "json")
+    report = json.loads(out)
+    assert code == 0
+    assert report["accuracy"] == 1
+    assert report["n"] == 12
+    assert report["classes"] == ["day", "night"]
+    assert report["confusion"] == [[6, 0], [0, 6]]
+    assert report["split"] == "test"
+
+
+def test_training_options_reach_the_model(run, photos, tmp_path):
+    model = tmp_path / "m"
+    code, _, err = run(
+        *("train", photos, "--model", model, "--seed", 7, "--epochs", 3, "--batch-size", 16),
+        *("--learning-rate", 0.01, "--hidden", "6,4", "--members", 2, "--copies", 1),
+    )
+    assert code == 0, err
+    classifier = PhotoClassifier.load(model)
+    assert len(classifier.parameters["b1"]) == 12
+    account = classifier.training
+    assert (account["seed"], account["batch_size"], account["learning_rate"]) == (7, 16, 0.01)
+
+
+def test_broken_pictures(run, photos, model):
+    (photos / "day" / "zz.jpg").write_bytes(b"GIF89a")
+    code, _, err = run("train", photos, "--model", model.parent / "n", *QUICK)
+    assert code == 0
+    assert re.search(r"warning: left out .*zz\.jpg: ", err)
+    code, out, _ = run("predict", photos, "-m", model, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 3
+    assert len(rows) == 25
+    (wrong,) = [row for row in rows if row["error"]]
+    assert wrong["path"].endswith("zz.jpg")
+    assert wrong["label"] == wrong["probability"] == ""
+    code, out, err = run("evaluate", photos, "-m", model, "--format", "json")
+    assert code == 3
+    assert json.loads(out)["n"] == 24
+    assert len(json.loads(out)["broken"]) == 1
+    assert "zz.jpg" in err
+
+
+def test_json_lines_and_output_files(run, photos, model, tmp_path):
+    code, out, _ = run("predict", photos, tmp_path / "gone", "-m", model, "--format", "jsonl")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 3
+    assert rows[-1]["error"] == "no such file or folder"
+    assert rows[-1]["label"] is None
+    assert rows[0]["probabilities"]["night"] == rows[0]["probability"]
+    for name in ("a.jsonl", "a.csv"):
+        code, out, _ = run("predict", photos, "-m", model, "-o", tmp_path / name)
+        assert (code, out) == (0, "")
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 24
+    assert (tmp_path / "a.csv").read_text().startswith("path,label,probability,error\n")
+
+
+def test_table(run, photos, model):
+    code, out, _ = run("predict", photos / "night", "-m", model)
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split() == ["label", "P(night)", "path"]
+    assert len(lines) == 13
+    assert lines[1].split()[0] == "night"
+    assert lines[1].endswith("000.jpg")
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "table"])
+def test_odd_names(run, tmp_path, model, form):
+    save_class(tmp_path / "p", lambda generator: np.zeros((9, 9, 3), np.uint8), 1)
+    odd = os.fsencode(tmp_path / "p") + b"/a\nb,\xff\x1b[31m.jpg"
+    os.rename(tmp_path / "p" / "000.jpg", odd)
+    done = subprocess.run(
+        [sys.executable, "-m", "backlit", "predict", tmp_path / "p", "-m", model, "-f", form],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    if form == "csv":
+        text = done.stdout.decode(errors="surrogateescape")
+        (row,) = csv.DictReader(io.StringIO(text, newline=""))
+        assert os.fsencode(row["path"]) == odd
+    elif form == "jsonl":
+        (line,) = done.stdout.decode().splitlines()
+        assert os.fsencode(json.loads(line)["path"]) == odd
+    else:
+        assert b"\x1b[31m" not in done.stdout
+        assert rb"a\nb,\xff\x1b[31m.jpg" in done.stdout
+
+
+def test_usage_errors(run, photos, tmp_path):
+    for arguments in (
+        ("nonsense",),
+        ("train", tmp_path / "gone"),
+        ("train", photos, "--epochs", 0),
+        ("train", photos, "--hidden", "20,x"),
+        ("train", photos, "--learning-rate", -1),
+        ("train", photos, "--model", tmp_path / "gone" / "m"),
+        ("train", photos, "--model", tmp_path),
+        ("predict",),
+        ("predict", photos, "--format", "xml"),
+        ("predict", photos, "--unknown"),
+    ):
+        code, out, err = run(*arguments)
+        assert code == 2, arguments
+        assert out == ""
+        assert err
+
+
+def test_other_errors(run, photos, tmp_path, model):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").write_bytes(model.read_bytes()[:-1])
+    for arguments, message in (
+        (("train", tmp_path / "empty"), "neither pictures nor subfolders"),
+        (("train", photos / "day"), "pictures but no subfolders"),
+        (("predict", photos, "-m", tmp_path / "gone"), "no such file"),
+        (("predict", photos, "-m", tmp_path / "broken"), "expected"),
+        (("predict", photos, "-m", model, "-o", tmp_path / "gone" / "x.csv"), "cannot be written"),
+        (("evaluate", tmp_path / "empty", "-m", model), "neither pictures"),
+    ):
+        code, out, err = run(*arguments)
+        assert code == 1, arguments
+        assert out == ""
+        assert err.startswith("error: ")
+        assert message in err
+
+
+def test_closed_pipe(photos, model):
+    command = f"{sys.executable} -m backlit predict {photos} -m {model} -f csv | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, check=False, timeout=60)
+    assert done.stdout == b"path,label,probability,error\n"
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("command", ["train", "predict"])
+def test_ctrl_c(tmp_path, photos, model, command):
+    arguments = {
+        "train": ["train", photos, "--model", tmp_path / "n", "--l2", 0]
+        + [part for option in ("--epochs", "--patience") for part in (option, 100_000)],
+        "predict": [
+            "predict",
+            *[photos / "day" / "000.jpg"] * 5_000,
+            "-m",
+            model,
+            "-o",
+            tmp_path / "x.csv",
+        ],
+    }[command]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "backlit", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    target = tmp_path / "x.csv"
+    if command == "predict":
+        while not (target.exists() and target.stat().st_size):
+            time.sleep(0.02)
+            assert process.poll() is None
+    else:
+        time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    if command == "predict":
+        assert time.monotonic() - begun < 2
+
+
+def test_unsure(run, photos, model):
+    code, out, _ = run("predict", photos, "-m", model, "-f", "csv", "--unsure", "1.0")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert {row["label"] for row in rows} == {"unsure"}
+    assert all(0 < float(row["probability"]) < 1 for row in rows)
+
+
+def test_resume(run, photos, model, tmp_path):
+    (photos / "night" / "zz.jpg").write_bytes(b"")
+    whole, part = tmp_path / "whole.csv", tmp_path / "part.csv"
+    assert run("predict", photos, "-m", model, "-o", whole)[0] == 3
+    part.write_bytes(whole.read_bytes()[:700])
+    code, _, err = run("predict", photos, "-m", model, "-o", part, "--resume")
+    assert code == 3
+    assert "are done already" in err
+    assert part.read_bytes() == whole.read_bytes()
+    assert run("predict", photos, "-m", model, "-o", part, "--resume")[0] == 3
+    assert part.read_bytes() == whole.read_bytes()
+    assert run("predict", photos, "-m", model, "--resume")[0] == 2
+
+
+def test_copy_and_move(run, photos, model):
+    target = photos / "sorted"
+    before = sorted(photos.rglob("*.jpg"))
+    code, _, err = run("predict", photos, "-m", model, "--move-to", target, "--dry-run")
+    assert code == 0
+    assert err.count("would move") == 24
+    assert sorted(photos.rglob("*.jpg")) == before
+    code, _, err = run("predict", photos, "-m", model, "--copy-to", target)
+    assert code == 0
+    assert "24 pictures copied" in err
+    assert len(list((target / "night").iterdir())) == 12
+    # What was sorted before is not looked at again.
+    code, out, err = run("predict", photos, "-m", model, "--move-to", target, "-f", "csv")
+    assert code == 0
+    assert out.count("\n") == 25
+    assert len(list((target / "day").iterdir())) == 24
+    assert sorted(path for path in photos.rglob("*.jpg") if target not in path.parents) == []
+    assert run("predict", photos, "-m", model, "--move-to", target, "--copy-to", target)[0] == 2
+    assert run("predict", photos, "-m", model, "--dry-run")[0] == 2
+
+
+def test_parquet(run, photos, model, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    code, _, err = run("predict", photos, "-m", model, "-o", tmp_path / "x.parquet")
+    assert code == 0, err
+    rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [row["label"] for row in rows] == ["day"] * 12 + ["night"] * 12
