@@ -12,6 +12,7 @@ The photographs are not part of the repository. Their folder has ``amos/{train,t
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from backlit.photos.scenes import render_scenes
 
 CLASSES = ("day", "night")
 SETS = ("amos", "timeofday", "pexels")
-SCENES = 600
+SCENES = 200
 
 
 def read_set(photos: Path, name: str, copies: int) -> Examples:
@@ -74,7 +75,7 @@ def worst(judgement: Judgement, count: int = 8) -> None:
 def thin(examples: Examples, copies: int) -> Examples:
     """Drop changed copies."""
     features = examples.features[:, : 1 + copies]
-    return Examples(examples.names, examples.labels, features, examples.broken)
+    return replace(examples, features=features)
 
 
 def leave_one_set_out(photos: Path, recipe: Recipe, with_scenes: bool) -> None:

@@ -50,9 +50,9 @@ def photos(tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    """A model that goes by the luminance of the blocks."""
+    """A model that goes by the luminance of all ranks."""
     names = feature_names()
-    weights = [[-2 / 64 if name.startswith("log luminance, block") else 0 for name in names]]
+    weights = [[-2 / 9 if name.startswith("mean log luminance, ranks") else 0 for name in names]]
     parameters = {"W1": np.float32(weights), "b1": np.full((1, 1), -2, np.float32)}
     zeros, ones = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
     path = tmp_path / "model.safetensors"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         sigmoid,
         sigmoid_backward,
     )
+    from backlit.gradcheck import assert_backward, check_backward, check_model
     from backlit.linear import (
         linear_activation_backward,
         linear_activation_forward,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 # public name -> the module that holds it
 _HOMES = {
+    "assert_backward": "backlit.gradcheck",
+    "check_backward": "backlit.gradcheck",
+    "check_model": "backlit.gradcheck",
     "relu": "backlit.activations",
     "relu_backward": "backlit.activations",
     "sigmoid": "backlit.activations",
@@ -58,6 +62,9 @@ __all__ = [
     "L_model_backward",
     "L_model_forward",
     "__version__",
+    "assert_backward",
+    "check_backward",
+    "check_model",
     "compute_cost",
     "initialize_parameters",
     "initialize_parameters_deep",

@@ -1,4 +1,4 @@
-"""The command line: ``backlit train``, ``predict``, ``evaluate``.
+"""The command line: ``backlit train``, ``predict``, ``evaluate``, ``check``.
 
 Results go to standard output, progress and warnings to standard error. Exit codes: 0 all well,
 1 an error, 2 wrong usage, 3 some pictures could not be read, 130 Ctrl-C.
@@ -84,7 +84,12 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Threads that read pictures.", show_default="one a core"),
 ]
-Model = Annotated[Path, typer.Option("--model", "-m", help="The model file.")]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "-m", help="A model file.", show_default="day and night, on any camera"
+    ),
+]
 
 
 @app.command()
@@ -154,7 +159,7 @@ def predict(
     paths: Annotated[
         list[Path], typer.Argument(help="Pictures, and folders of pictures.", show_default=False)
     ],
-    model: Model = Path("model.safetensors"),
+    model: Model = None,
     form: Annotated[
         TableFormat | None,
         typer.Option(
@@ -209,7 +214,7 @@ def predict(
         raise SettingError("--resume needs an --output in csv or jsonl.")
     if dry_run and not (copy_to or move_to):
         raise SettingError("--dry-run goes with --copy-to or --move-to.")
-    classifier = PhotoClassifier.load(model)
+    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
     target = copy_to or move_to
     filer = Filer(target, move=move_to is not None, dry_run=dry_run) if target else None
     done = find_done(output, chosen) if resume and output else Done(frozenset(), 0)
@@ -252,7 +257,7 @@ def evaluate(
             exists=True, file_okay=False, help="FOLDER/<class>/*, or a folder with splits."
         ),
     ],
-    model: Model = Path("model.safetensors"),
+    model: Model = None,
     form: Annotated[
         ReportFormat, typer.Option("--format", "-f", help="How results are written.")
     ] = ReportFormat.table,
@@ -264,13 +269,14 @@ def evaluate(
 ) -> None:
     """Judge a model by photographs whose classes are known."""
     from backlit.console import CountingProgress, show_evaluation, warn
+    from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.judging import evaluate as judge
     from backlit.photos.writing import evaluation_json
 
     with CountingProgress("evaluating") as tick:
         found = judge(
             folder,
-            model,
+            PhotoClassifier.load(model) if model else PhotoClassifier.load(),
             split=split.value if split else None,
             workers=workers,
             tick=lambda done, total: tick(total),
@@ -283,6 +289,30 @@ def evaluate(
         show_evaluation(found)
     if found.broken:
         raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A .py file, an .ipynb notebook, or package.module; with :function for one of it."
+        ),
+    ],
+    form: Annotated[
+        ReportFormat, typer.Option("--format", "-f", help="How the report is written.")
+    ] = ReportFormat.table,
+) -> None:
+    """Say what is wrong with a backward pass of your own (its functions are run).
+
+    Of a notebook only functions, imports and constants are taken: no cell that trains, plots,
+    downloads or installs is run. Exit code 0: every gradient is right; 1: some are wrong.
+    """
+    from backlit.gradcheck.target import run_check
+
+    code = run_check(target, format=form.value, stdout=sys.stdout, stderr=sys.stderr)
+    if code:
+        raise typer.Exit(code)
 
 
 def _format_of(output: Path | None) -> TableFormat:

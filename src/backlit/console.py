@@ -222,6 +222,7 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     for text in trained.notes:
         _say("note: ", "cyan", text)
     out.print(Text(f"Model saved: {printable(model)}"), soft_wrap=True)
+    note(f"Use it: backlit predict PHOTOS --model {printable(model)}")
 
 
 def show_evaluation(found: "FolderEvaluation") -> None:

@@ -16,11 +16,11 @@ N_0 = len(feature_names())
 
 
 def brightness_classifier(classes=("day", "night")):
-    """No training: the single unit looks at the luminance of the blocks."""
+    """No training: the single unit looks at the luminance of all ranks."""
     weights = np.zeros((1, N_0), dtype=np.float32)
     for place, name in enumerate(feature_names()):
-        if name.startswith("log luminance, block"):
-            weights[0, place] = -2 / 64
+        if name.startswith("mean log luminance, ranks"):
+            weights[0, place] = -2 / 9
     parameters = {"W1": weights, "b1": np.full((1, 1), -2.0, dtype=np.float32)}
     mean, scale = np.zeros(N_0, np.float32), np.ones(N_0, np.float32)
     return PhotoClassifier(classes, parameters, mean, scale, {"source": "made by hand"})

@@ -1,52 +1,83 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from backlit.errors import ShapeError
-from backlit.photos.features import GRID, SIDE, extract_features, feature_names
+from backlit.photos.features import SIDE, extract_features, feature_names
+from backlit.photos.patches import load_dictionary
 
 
 def one(picture):
     values = extract_features(picture[None])
-    return dict(zip(feature_names(), values[0], strict=True))
+    return dict(zip(feature_names(), values[0].astype(float), strict=True))
 
 
 @pytest.fixture
 def noise():
-    return np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8)
+    """Blurred noise, the upper half dark: pictures with something of everything."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+    pictures = np.stack(
+        [np.asarray(Image.fromarray(one).resize((SIDE, SIDE), 3)) for one in coarse]
+    )
+    pictures[:, : SIDE // 2] //= 3
+    return pictures
 
 
-def luminance(picture):
-    return picture.astype(np.float64) / 255 @ [0.299, 0.587, 0.114]
+def luminance(p):
+    return p @ [0.299, 0.587, 0.114]
 
 
 def test_names_are_unique_and_fit(noise):
     features = extract_features(noise)
     assert features.shape == (5, len(feature_names()))
+    assert 600 < len(feature_names()) < 800
     assert features.dtype == np.float32
     assert len(set(feature_names())) == len(feature_names())
 
 
-def test_blocks(noise):
+def block_means(y, side):
+    size = SIDE // side
+    means = y.reshape(size, side, size, side).mean(axis=(1, 3))
+    return np.repeat(np.repeat(means, side, axis=0), side, axis=1)
+
+
+def test_rank_statistics(noise):
+    """Against the definition, pixel by pixel and sorted."""
     picture = noise[0]
     found = one(picture)
-    size = SIDE // GRID
-    for row, column in ((0, 0), (3, 6), (7, 7)):
-        block = picture[row * size : (row + 1) * size, column * size : (column + 1) * size]
-        red, green, blue = block.reshape(-1, 3).mean(axis=0) / 255
-        y = luminance(block)
-        expected = {
-            "red": red,
-            "green": green,
-            "blue": blue,
-            "minimum": y.min(),
-            "maximum": y.max(),
-            "contrast": np.sqrt(y.var() + 1e-5),
-            "log red/green": np.log((red + 0.02) / (green + 0.02)),
-            "log blue/green": np.log((blue + 0.02) / (green + 0.02)),
-            "log luminance": np.log(y.mean() + 0.02),
-        }
-        for name, value in expected.items():
-            assert found[f"{name}, block {row} {column}"] == pytest.approx(value, abs=2e-6)
+    p = picture.astype(np.float64) / 255
+    y = luminance(p)
+    brightest, darkest = p.max(axis=2), p.min(axis=2)
+    padded = np.pad(y, 1, mode="edge")
+    around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
+    gradient = np.abs(np.diff(y, axis=0, prepend=y[:1]))
+    gradient += np.abs(np.diff(y, axis=1, prepend=y[:, :1]))
+    height = np.broadcast_to(np.linspace(0, 1, SIDE)[:, None], y.shape)
+    quantities = {
+        "log luminance": np.log(y + 0.02),
+        "saturation": (brightest - darkest) / (brightest + 0.05),
+        "log red/green": np.log((p[..., 0] + 0.02) / (p[..., 1] + 0.02)),
+        "log blue/green": np.log((p[..., 2] + 0.02) / (p[..., 1] + 0.02)),
+        "point contrast": np.abs(y - around / 4) / (y + 0.05),
+        "gradient": gradient / (y + 0.05),
+        "contrast to 8 x 8": np.log((y + 0.02) / (block_means(y, 8) + 0.02)),
+        "contrast to 4 x 4": np.log((y + 0.02) / (block_means(y, 4) + 0.02)),
+        "height": height,
+        "distance from the middle": np.abs(np.linspace(-1, 1, SIDE)) + 0 * y,
+        "height squared": height**2,
+    }
+    order = np.argsort(picture.max(axis=2).ravel(), kind="stable")
+    for low, high in ((0, 2), (2, 10), (25, 50), (97, 99), (99, 100)):
+        begin, end = round(low / 100 * SIDE**2), round(high / 100 * SIDE**2)
+        mine = order[begin:end]
+        for name, values in quantities.items():
+            part = values.ravel()[mine]
+            where = f"ranks {low} to {high} %"
+            assert found[f"mean {name}, {where}"] == pytest.approx(part.mean(), abs=2e-5)
+            deviation = found.get(f"deviation of {name}, {where}")
+            if deviation is not None:
+                assert deviation == pytest.approx(np.sqrt(part.var() + 1e-6), abs=2e-4)
 
 
 def linear_histogram(values, bins):
@@ -57,50 +88,80 @@ def linear_histogram(values, bins):
         low = min(int(place), bins - 2)
         counts[low] += 1 - (place - low)
         counts[low + 1] += place - low
-    return np.sqrt(counts / values.size)
+    return counts / values.size
 
 
-def channels(picture):
-    p = picture.astype(np.float64) / 255
-    y = luminance(picture)
-    brightest, darkest = p.max(axis=2), p.min(axis=2)
-    total = p.sum(axis=2) + 0.06
-    across = np.abs(y[:-1, 1:] - y[:-1, :-1])
-    down = np.abs(y[1:, :-1] - y[:-1, :-1])
-    return {
-        "luminance": y,
-        "log luminance": 1 + np.log2(y + 1 / 64) / 6,
-        "saturation": (brightest - darkest) / (brightest + 0.05),
-        "red share": 1.5 * (p[..., 0] + 0.02) / total,
-        "blue share": 1.5 * (p[..., 2] + 0.02) / total,
-        "gradient": np.sqrt(across + down),
-        "relative gradient": np.sqrt((across + down) / (y[:-1, :-1] + 0.05) / 2),
-    }
-
-
-def test_histograms(noise):
-    picture = noise[1].copy()
-    picture[: SIDE // 2] //= 5
+def test_histograms_of_relative_luminance(noise):
+    picture = noise[1]
     found = one(picture)
-    for name, values in channels(picture).items():
-        third = np.arange(len(values)) * 3 // len(values)
-        bands = {"whole": values, "top": values[third == 0], "bottom": values[third == 2]}
+    values = np.log(luminance(picture / 255.0) + 0.02)
+    ordered = np.sort(values.ravel())
+    third = np.arange(SIDE) * 3 // SIDE
+    bands = {"whole": values, "top": values[third == 0], "bottom": values[third == 2]}
+    for name, share, low, high in (("median", 0.5, -3, 3), ("98 %", 0.98, -4, 0.5)):
+        reference = ordered[int(share * (SIDE**2 - 1))]
         for band, part in bands.items():
-            shares = [found[key] for key in found if key.startswith(f"{name}, {band}, bin ")]
-            assert np.square(shares).sum() == pytest.approx(1, abs=1e-5)
-            # Steps of 1/1024 before binning: a root near zero feels them most.
-            expected = linear_histogram(part, len(shares))
-            assert np.abs(np.square(shares) - np.square(expected)).max() < 1e-3
+            prefix = f"log luminance to its {name}, {band}, bin "
+            shares = np.square([found[key] for key in found if key.startswith(prefix)])
+            assert shares.sum() == pytest.approx(1, abs=1e-5)
+            expected = linear_histogram((part - reference - low) / (high - low), 12)
+            assert np.abs(shares - expected).max() < 2e-3  # steps of 1/1024 before binning
 
 
-def test_a_shift_between_bins_moves_the_histogram_smoothly():
-    grey = np.arange(100, 117, dtype=np.uint8)
-    pictures = np.broadcast_to(grey[:, None, None, None], (17, SIDE, SIDE, 3))
-    position = feature_names().index("luminance, whole, bin 6")
-    shares = np.square(extract_features(pictures)[:, position : position + 2].astype(float))
-    np.testing.assert_allclose(shares.sum(axis=1)[2:], 1, atol=4e-3)
-    steps = np.diff(shares[2:, 1])
-    np.testing.assert_allclose(steps, 15 / 255, atol=2e-2)
+def test_exposure_moves_no_relative_luminance():
+    generator = np.random.default_rng(0)
+    bright = generator.uniform(0.2, 0.9, (1, SIDE, SIDE, 3)).astype(np.float32)
+    # A stop less light; the 0.02 of a black pixel's noise is scaled with it.
+    dark = (bright + np.float32(0.02)) / 2 - np.float32(0.02)
+    names = feature_names()
+    places = [place for place, name in enumerate(names) if name.startswith("log luminance to")]
+    first, second = extract_features(bright)[0, places], extract_features(dark)[0, places]
+    np.testing.assert_allclose(second, first, atol=2e-2)
+
+
+@pytest.mark.parametrize(
+    ("colour", "hue"),
+    [((200, 40, 40), "red"), ((40, 200, 200), "cyan"), ((40, 200, 40), None), ((90, 90, 90), "")],
+)
+def test_hues_of_flat_colours(colour, hue):
+    picture = np.full((SIDE, SIDE, 3), colour, dtype=np.uint8)
+    found = one(picture)
+    p = np.array(colour) / 255
+    spread = p.max() - p.min()
+    amounts = {
+        key.split(" of ")[1].removesuffix(", top"): value**2 - 1e-4
+        for key, value in found.items()
+        if key.startswith("amount of") and key.endswith(", top")
+    }
+    assert sum(amounts.values()) == pytest.approx(spread, abs=1e-5)
+    if hue is None:  # 120 degrees: a third of the way from spring back to green
+        assert amounts["green"] == pytest.approx(spread / 3, abs=1e-5)
+        assert amounts["spring"] == pytest.approx(spread * 2 / 3, abs=1e-5)
+    elif hue:
+        assert amounts[hue] == pytest.approx(spread, abs=1e-5)
+        share = spread / (spread + 0.01)
+        found_luminance = found[f"luminance of {hue}, whole"]
+        assert found_luminance == pytest.approx(share * luminance(p), abs=1e-5)
+
+
+def test_patches(noise):
+    """Against the definition, patch by patch."""
+    picture = noise[2]
+    found = one(picture)
+    dictionary = load_dictionary()
+    roots = np.sqrt(picture.astype(np.float64) / 255)
+    halves = {"upper": [], "lower": []}
+    starts = range(0, SIDE - 8 + 1, 4)
+    for number, row in enumerate(starts):
+        for column in starts:
+            patch = roots[row : row + 8, column : column + 8].transpose(2, 0, 1).ravel()
+            point = (patch - dictionary.mean) @ dictionary.directions.astype(float)
+            distance = np.sqrt(np.square(dictionary.entries - point).sum(axis=1))
+            half = "upper" if number < len(starts) // 2 else "lower"
+            halves[half].append(np.maximum(distance.mean() - distance, 0))
+    for half, activations in halves.items():
+        values = [found[f"patch {entry}, {half}"] for entry in range(len(dictionary.entries))]
+        np.testing.assert_allclose(values, np.mean(activations, axis=0), atol=2e-4)
 
 
 def test_flat_pictures_are_finite():

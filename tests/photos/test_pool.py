@@ -2,6 +2,7 @@ import threading
 import time
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from backlit.photos.pool import ordered_map
 
@@ -48,3 +49,17 @@ def test_an_error_comes_out_and_ends_the_work():
 
 def test_nothing():
     assert list(ordered_map(lambda item: item, [], 2)) == []
+
+
+def test_products_stay_on_one_thread_meanwhile_and_not_after():
+    def threads():
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        first = ordered_map(lambda item: threads(), range(40), 2)
+        assert next(first) == {1}
+        second = ordered_map(lambda item: threads(), range(3), 2)
+        next(second)
+        first.close()
+        assert list(second) == [{1}, {1}]
+        assert threads() == {2}

@@ -41,6 +41,13 @@ def lanes(dtype):
     return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
+def whole_vectors(places, first, count, dtype):
+    """Let the last of `count` places from `first` on stand for those up to a whole vector."""
+    last = places[first + count - 1]
+    more = -count % lanes(dtype)
+    return np.concatenate([places[: first + count], np.full(more, last)])
+
+
 def _random(dtype, *shape, seed=0):
     return np.random.default_rng([seed, *shape]).normal(size=shape).astype(dtype)
 
@@ -121,15 +128,15 @@ def test_gather_columns_with_every_remainder(dtype):
     sizes = (1, 2, L - 1, L, L + 1, 3 * L + 2)
     for count, columns in itertools.product(sizes, sizes):
         rows = np.random.default_rng(count).permutation(count + 5)
-        padded = (count + L - 1) // L * L  # whole vectors are written, of rows that exist
-        places = np.append(rows, [rows[0]] * L)
-        width, ldt = columns + 4, padded + 3
+        written = count + -count % L
+        width, ldt = columns + 4, written + 3
         V = _random(dtype, count + 5, width)
         T = np.full((columns + 2, ldt), UNTOUCHED, dtype)
-        call("gather_columns", dtype, T, ldt + 1, ldt, V, places * width, 2, 3, count, columns)
-        expected = V[places[2 : 2 + padded], 3 : 3 + columns].T
-        np.testing.assert_array_equal(T[1:-1, 1 : 1 + padded], expected)
-        T[1:-1, 1 : 1 + padded] = UNTOUCHED
+        places = whole_vectors(rows * width, 2, count, dtype)
+        call("gather_columns", dtype, T, ldt + 1, ldt, V, places, 2, 3, count, columns)
+        expected = V[rows[2 : 2 + count], 3 : 3 + columns].T
+        np.testing.assert_array_equal(T[1:-1, 1 : 1 + count], expected)
+        T[1:-1, 1 : 1 + written] = UNTOUCHED
         assert (T == UNTOUCHED).all()
 
 
@@ -177,7 +184,7 @@ def test_weight_gradient_with_every_remainder(by_rows, add, dtype):
         # the examples are V's rows, or contiguous in each row of V
         V = _random(dtype, *((K + 3, N + 2) if by_rows else (N + 3, K + 2)))
         rows = np.random.default_rng(K).permutation(len(V))
-        places = np.append(rows, [rows[0]] * lanes(dtype)) * V.shape[1]
+        places = whole_vectors(rows * V.shape[1], 1, K if by_rows else N, dtype)
         C = np.full((M + 2, N + 3), 0.25, dtype)
         call(
             "weight_gradient", dtype, C, N + 3 + 1, N + 3, S, 0, K + 5, V, 2 if by_rows else 0,

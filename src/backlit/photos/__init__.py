@@ -57,15 +57,16 @@ __all__ = [
 ]
 
 
-def predict(paths: Any, model: Any, **settings: Any) -> Any:
+def predict(paths: Any, model: Any = None, **settings: Any) -> Any:
     """Tell what pictures show: :meth:`PhotoClassifier.predict` of a model file.
 
     Parameters
     ----------
     paths : path or iterable of paths
         Pictures and folders of pictures.
-    model : path or PhotoClassifier
-        A model file, or what was loaded from one.
+    model : path or PhotoClassifier, optional
+        A model file, or what was loaded from one; by default the model for day and night that is
+        part of the package.
     **settings
         As for :meth:`PhotoClassifier.predict`.
 
@@ -76,6 +77,8 @@ def predict(paths: Any, model: Any, **settings: Any) -> Any:
     """
     from backlit.photos.classifier import PhotoClassifier
 
+    if model is None:
+        model = PhotoClassifier.load()
     classifier = model if isinstance(model, PhotoClassifier) else PhotoClassifier.load(model)
     return classifier.predict(paths, **settings)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.photos.duplicates import brightness
 from backlit.photos.evaluation import Evaluation
-from backlit.photos.features import feature_names
 
 Floats = NDArray[np.floating]
+Signatures = NDArray[np.float32]
 
 FEW = 40
 """Pictures of a class below which there are too few."""
@@ -130,35 +131,15 @@ def suspected_labels(
     return notes
 
 
-def brightness(features: Floats) -> NDArray[np.float64]:
-    """Mean of the blocks' logarithmic luminance.
-
-    Parameters
-    ----------
-    features : ndarray, shape (m, n_0)
-
-    Returns
-    -------
-    ndarray of float64, shape (m,)
-    """
-    places = [
-        place
-        for place, name in enumerate(feature_names())
-        if name.startswith("log luminance, block")
-    ]
-    mean: NDArray[np.float64] = features[:, places].mean(axis=1, dtype=np.float64)
-    return mean
-
-
 def threshold_accuracy(
-    train: tuple[Floats, NDArray[np.int64]], judge: tuple[Floats, NDArray[np.int64]]
+    train: tuple[Signatures, NDArray[np.int64]], judge: tuple[Signatures, NDArray[np.int64]]
 ) -> float:
     """Accuracy of the best brightness threshold of the training pictures on others.
 
     Parameters
     ----------
-    train, judge : (features (m, n_0), labels (m,))
-        Two classes, 0 and 1.
+    train, judge : (signatures (m, 320), labels (m,))
+        Of two classes, 0 and 1.
 
     Returns
     -------

@@ -1,11 +1,7 @@
 """Pictures that are all but the same: the next frame of a webcam, a copy, a resized copy."""
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
-
-from backlit.photos.features import feature_names
 
 Floats = NDArray[np.float32]
 
@@ -18,29 +14,51 @@ thousands of pictures of different places.
 
 _NOISE = 0.02  # contrast that even a flat picture is taken to have
 _BLOCK = 1024  # rows of the distance matrix at a time
-_MAPS = ("red, block", "green, block", "blue, block", "minimum, block", "maximum, block")
+_GRID = 8  # blocks along a side
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Shares of red, green and blue in luminance (ITU-R BT.601)."""
 
 
-@cache
-def _places() -> NDArray[np.intp]:
-    names = feature_names()
-    return np.array([place for place, name in enumerate(names) if name.startswith(_MAPS)])
-
-
-def signatures(features: Floats) -> Floats:
-    """Pick out of the features what near-duplicates are recognised by.
+def signatures(pictures: NDArray[np.uint8]) -> Floats:
+    """Compute what near-duplicates are recognised by.
 
     Parameters
     ----------
-    features : ndarray of float32, shape (m, n_0)
-        As :func:`backlit.photos.features.extract_features` gives them.
+    pictures : ndarray of uint8, shape (m, side, side, 3)
+        Reduced pictures; the side a multiple of 8.
 
     Returns
     -------
     ndarray of float32, shape (m, 320)
-        Colours, minima and maxima of the blocks.
+        Mean red, green and blue of 8 x 8 blocks, and their least and greatest luminance.
     """
-    return np.ascontiguousarray(features[:, _places()])
+    m, side = pictures.shape[:2]
+    size = side // _GRID
+    blocks = (m, _GRID, size, _GRID, size)
+    planes = np.moveaxis(pictures, 3, 0).astype(np.float32) * np.float32(1 / 255)
+    luminance = np.tensordot(LUMA, planes, axes=1).reshape(blocks)
+    colours = planes.reshape(3, *blocks).mean(axis=(3, 5))  # (3, m, 8, 8)
+    least, greatest = luminance.min(axis=(2, 4)), luminance.max(axis=(2, 4))
+    return np.stack([*colours, least, greatest], axis=1).reshape(m, -1)
+
+
+def brightness(signature: Floats) -> NDArray[np.float64]:
+    """Mean logarithmic luminance of the blocks.
+
+    Parameters
+    ----------
+    signature : ndarray of float32, shape (m, 320)
+        As :func:`signatures` gives them.
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+    """
+    colours = signature[:, : 3 * _GRID * _GRID].reshape(len(signature), 3, -1)
+    luminance = np.einsum("c,mcb->mb", LUMA, colours)
+    mean: NDArray[np.float64] = np.log(luminance + 0.02).mean(axis=1, dtype=np.float64)
+    return mean
 
 
 def near_duplicates(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from backlit.errors import PhotoError
 from backlit.photos.augmentation import change_light, random_boxes
+from backlit.photos.duplicates import signatures
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.pool import ordered_map
 from backlit.photos.reading import read_crops, reduce_picture
@@ -31,13 +32,16 @@ class Examples:
         Their classes.
     features : ndarray of float32, shape (m, 1 + copies, n_0)
         Of the picture itself and of its changed copies.
-    broken : list of PhotoError
+    signatures : ndarray of float32, shape (m, 320)
+        What near-duplicates are recognised by.
+    broken : list of (str, str)
         The pictures that could not be read and are not among them.
     """
 
     names: list[str]
     labels: NDArray[np.int64]
     features: Floats
+    signatures: Floats
     broken: list[tuple[str, str]]
 
     def __len__(self) -> int:
@@ -81,7 +85,7 @@ def read_examples(
         Those that could be read, in the order given; the others by name, with the reason.
     """
 
-    def describe(index: int) -> Floats | str:
+    def describe(index: int) -> tuple[Floats, Floats] | str:
         generator = np.random.default_rng((seed, index))
         boxes = random_boxes(copies, generator)
         source = sources[index]
@@ -92,17 +96,20 @@ def read_examples(
                 squares = reduce_picture(source, SIDE, boxes)
         except PhotoError as error:
             return error.reason
+        signature = signatures(squares[:1])[0]
         squares[1:] = change_light(squares[1:], generator)
-        return extract_features(squares)
+        return extract_features(squares), signature
 
     features = np.empty((len(sources), 1 + copies, len(feature_names())), dtype=np.float32)
+    signed: list[Floats] = []
     kept: list[int] = []
     broken = []
     for index, found in enumerate(ordered_map(describe, range(len(sources)), workers)):
         if isinstance(found, str):
             broken.append((_name(sources[index], index), found))
         else:
-            features[len(kept)] = found
+            features[len(kept)], signature = found
+            signed.append(signature)
             kept.append(index)
         if tick is not None:
             tick(index + 1, len(sources))
@@ -110,6 +117,7 @@ def read_examples(
         [_name(sources[index], index) for index in kept],
         np.array([labels[index] for index in kept], dtype=np.int64),
         features[: len(kept)],
+        np.stack(signed) if signed else np.empty((0, 320), dtype=np.float32),
         broken,
     )
 
@@ -131,6 +139,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
         [name for part in parts for name in part.names],
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.features for part in parts]),
+        np.concatenate([part.signatures for part in parts]),
         [one for part in parts for one in part.broken],
     )
 

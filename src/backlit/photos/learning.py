@@ -24,7 +24,7 @@ from backlit.photos.advice import (
 )
 from backlit.photos.calibration import fit_temperature, log_probabilities
 from backlit.photos.classifier import PhotoClassifier, standardise
-from backlit.photos.duplicates import NEAR, groups, near_duplicates, signatures
+from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters, merge_members
 from backlit.photos.evaluation import Evaluation, evaluate_labels
 from backlit.photos.examples import Examples, folds
@@ -183,12 +183,12 @@ def learn(
     if len(classes) == 2:
         split = next((name for name in ("test", "validation") if name in examples), "")
         judge = (
-            (examples[split].plain, examples[split].labels)
+            (examples[split].signatures, examples[split].labels)
             if split
-            else (train_set.plain[judged], labels)
+            else (train_set.signatures[judged], labels)
         )
         if len(judge[1]):
-            threshold = threshold_accuracy((train_set.plain, train_set.labels), judge)
+            threshold = threshold_accuracy((train_set.signatures, train_set.labels), judge)
             notes += no_better_than_threshold(evaluations[split or "validation"], threshold)
     return TrainedPhotos(
         classifier,
@@ -217,7 +217,7 @@ def _folds(examples: Examples, recipe: Recipe) -> NDArray[np.int64]:
     group = np.arange(len(examples))
     if len(examples) <= _MOST_COMPARED:
         # Wider than for plain near-duplicates: a camera's views should not be torn apart.
-        pairs = near_duplicates(signatures(examples.plain), limit=1.5 * NEAR)
+        pairs = near_duplicates(examples.signatures, limit=1.5 * NEAR)
         group = groups(pairs, len(examples))
     return folds(examples.labels, group, max(recipe.members, 5), generator)
 
@@ -225,13 +225,13 @@ def _folds(examples: Examples, recipe: Recipe) -> NDArray[np.int64]:
 def _across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
     """Pictures of the other splits that all but the training split has too."""
     train_set = examples["train"]
-    own = signatures(train_set.plain)
+    own = train_set.signatures
     twins = []
     for split, other in examples.items():
         if split == "train" or len(train_set) * len(other) > _MOST_COMPARED**2:
             continue
         seen: set[int] = set()
-        for place, twin in near_duplicates(signatures(other.plain), own).tolist():
+        for place, twin in near_duplicates(other.signatures, own).tolist():
             if place not in seen:
                 seen.add(place)
                 twins.append((split, other.names[place], train_set.names[twin]))

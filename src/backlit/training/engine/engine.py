@@ -33,7 +33,7 @@ class Rows(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Examples as the engine reads them: C-contiguous, of the engine's type; see `data.py`."""
+    """Examples as the engine reads them; `backlit.training.data` prepares them."""
 
     X: NDArray[Any] | Rows
     classes: NDArray[np.int32] | None = None

@@ -401,7 +401,7 @@ def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, th
         dz = work.dz[l] + r0 * pitch
         X, places, v = data.X, work.places, k0
         if l > 1:
-            base = thread * (work.share)
+            base = thread * work.share
             L = lanes(buffer)
             for k in range((k1 - k0 + L - 1) // L * L):
                 work.rows[base + k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
@@ -410,7 +410,7 @@ def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, th
             units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
                                          X, data.row_starts, data.columns,
                                          places, r1 - r0, k0, k1, m, add)  # fmt: skip
-        elif l > 1 and n_units <= DOT_ROWS:  # of the layer, whatever this thread's share of it is
+        elif l > 1 and n_units <= DOT_ROWS:  # of the layer, not of the share: see the module's text
             units.dot_product(table, gradient, target, n_prev, 1, buffer, dz, pitch, X, places, 0,
                               r1 - r0, k1 - k0, m, 2 if add else 0, buffer, 0)  # fmt: skip
         else:
@@ -473,7 +473,7 @@ def _unit_norms(table, net, state, work, penalty, gradient, thread, threads):
 
     A unit's sum is never split, so that the number of threads changes no bit of the total.
     """
-    parameters, place = state.parameters, 0
+    parameters, place = state.parameters, ZERO
     vector = state.gradient if gradient else parameters
     for l in range(1, net.depth + 1):
         n_units, n_prev = net.dims[l], net.dims[l - 1]
@@ -491,11 +491,11 @@ def _unit_norms(table, net, state, work, penalty, gradient, thread, threads):
 
 @kernel()
 def _total(net, partial):
-    """Add up the units' squared norms."""
+    """Add up what `_unit_norms` wrote."""
     total, place = 0.0, 0
     for l in range(1, net.depth + 1):
-        for unit in range(net.dims[l]):
-            total += partial[place + unit]
+        for i in range(place, place + net.dims[l]):
+            total += partial[i]
         place += net.dims[l]
     return total
 

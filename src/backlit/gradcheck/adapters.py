@@ -1,0 +1,162 @@
+"""JAX custom_vjp functions and PyTorch autograd.Functions as (forward, backward) pairs.
+
+The rule under test is the one that the framework would use; the truth comes from calls of the
+function alone, as everywhere. Neither package is imported before an adapter is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import SettingError
+
+Array = NDArray[Any]
+Pair = tuple[Callable[..., Any], Callable[..., Any]]
+
+
+def own_backward(function: Any) -> Pair:
+    """Return the pair of a function that brings its own backward.
+
+    Raises
+    ------
+    SettingError
+        Where it is neither a JAX custom_vjp function nor a PyTorch autograd.Function.
+    """
+    modules = {cls.__module__.partition(".")[0] for cls in type(function).__mro__}
+    if isinstance(function, type):
+        modules |= {cls.__module__.partition(".")[0] for cls in function.__mro__}
+        if "torch" in modules:
+            return from_torch(function)
+    if "jax" in modules or "jaxlib" in modules:
+        return from_jax(function)
+    raise SettingError(
+        "check_backward: backward is None, and forward is neither a JAX custom_vjp function nor a "
+        "PyTorch autograd.Function, which bring their own."
+    )
+
+
+def from_jax(function: Callable[..., Any]) -> Pair:
+    """Turn a JAX function with a custom_vjp rule into (forward, backward).
+
+    Parameters
+    ----------
+    function : callable
+        Takes the inputs in their order, all by position.
+
+    Returns
+    -------
+    forward, backward : callable
+        For `check_backward`. They compute in float64 where the function does.
+    """
+    import jax
+
+    def x64() -> Any:
+        return jax.enable_x64(True)
+
+    def forward(**inputs: Any) -> tuple[Any, Any]:
+        names = list(inputs)
+        values = [inputs[name] for name in names]
+        for value in values:
+            if np.iscomplexobj(value):
+                raise TypeError("real input only: JAX would apply the rule's own conventions")
+        with x64():
+            output = function(*values)
+            return _numpy(output), tuple(values)
+
+    def backward(d_output: Any, cache: tuple[Any, ...]) -> tuple[Any, ...]:
+        with x64():
+            output, pull = jax.vjp(function, *cache)
+            d = jax.tree.map(lambda o, g: jax.numpy.asarray(g, dtype=o.dtype), output, d_output)
+            return tuple(_gradient(g) for g in pull(d))
+
+    # messages point at the rule, where it can be found
+    rule = getattr(function, "bwd", None)
+    if callable(rule):
+        backward.__wrapped__ = rule  # type: ignore[attr-defined]
+    return forward, backward
+
+
+def _numpy(output: Any) -> Any:
+    if isinstance(output, (tuple, list)):
+        return tuple(np.asarray(o) for o in output)
+    return np.asarray(output)
+
+
+def _gradient(gradient: Any) -> Any:
+    dtype = getattr(gradient, "dtype", None)
+    if dtype is not None and dtype.name == "float0":  # of an integer input
+        return None
+    return np.asarray(gradient)
+
+
+def from_torch(function: Any) -> Pair:
+    """Turn a PyTorch autograd.Function (the class) into (forward, backward).
+
+    Parameters
+    ----------
+    function : type or callable
+        A subclass of torch.autograd.Function, or any callable of tensors, such as its `apply`.
+
+    Returns
+    -------
+    forward, backward : callable
+        For `check_backward`. They compute in float64 where the function does.
+    """
+    torch: Any = import_module("torch")
+    call = getattr(function, "apply") if isinstance(function, type) else function  # noqa: B009
+
+    def tensor(value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value
+        if value.dtype.kind == "c":
+            raise TypeError("real input only")
+        made = torch.from_numpy(np.array(value))
+        return made.requires_grad_() if made.is_floating_point() else made
+
+    def plain(output: Any) -> Any:
+        if isinstance(output, (tuple, list)):
+            return tuple(o.detach().cpu().numpy() for o in output)
+        return output.detach().cpu().numpy()
+
+    def forward(**inputs: Any) -> tuple[Any, Any]:
+        tensors = tuple(tensor(value) for value in inputs.values())
+        output = call(*tensors)
+        return plain(output), _Graph(output, tensors)
+
+    def backward(d_output: Any, cache: _Graph) -> tuple[Any, ...]:
+        outputs = cache.output if isinstance(cache.output, (tuple, list)) else (cache.output,)
+        given = d_output if isinstance(d_output, (tuple, list)) else (d_output,)
+        above = [
+            torch.as_tensor(np.asarray(g)).to(o.dtype) for g, o in zip(given, outputs, strict=True)
+        ]
+        wanted = [t for t in cache.tensors if torch.is_tensor(t) and t.requires_grad]
+        found = iter(
+            torch.autograd.grad(
+                outputs, wanted, grad_outputs=above, retain_graph=True, allow_unused=True
+            )
+        )
+        made: list[Any] = []
+        for t in cache.tensors:
+            gradient = next(found) if torch.is_tensor(t) and t.requires_grad else None
+            made.append(None if gradient is None else gradient.detach().cpu().numpy())
+        return tuple(made)
+
+    rule = getattr(function, "backward", None)
+    if isinstance(function, type) and callable(rule):
+        backward.__wrapped__ = rule  # type: ignore[attr-defined]
+    return forward, backward
+
+
+class _Graph:
+    """What PyTorch needs for a backward pass; opaque to the search for arrays in caches."""
+
+    __slots__ = ("output", "tensors")
+
+    def __init__(self, output: Any, tensors: tuple[Any, ...]) -> None:
+        self.output = output
+        self.tensors = tensors

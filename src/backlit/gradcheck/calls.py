@@ -1,0 +1,328 @@
+"""Calling the functions under test so that nothing of theirs leaks in or out.
+
+The functions are somebody else's: they may raise, change what they are given, draw random numbers,
+or return their gradients as a tuple, a dict or a bare array. This module turns all of that into
+arrays by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import SettingError
+
+Array = NDArray[Any]
+Inputs = dict[str, Any]
+
+
+class CallFailed(Exception):
+    """One of the user's functions raised; `where` says which, `error` is what it raised."""
+
+    def __init__(self, where: str, error: Exception) -> None:
+        super().__init__(f"{where}: {error}")
+        self.where = where
+        self.error = error
+
+
+@dataclass
+class Pass:
+    """One forward call: its outputs as arrays, the cache, and the arrays found in the cache."""
+
+    outs: list[Array]
+    cache: Any
+    bundled: bool  # the output is a tuple of arrays, so that d_output is one too
+    scalar: bool  # the output is one number
+
+    def flat(self) -> Array:
+        """Return all outputs as one vector."""
+        if len(self.outs) == 1:
+            return self.outs[0].reshape(-1)
+        return np.concatenate([out.reshape(-1) for out in self.outs])
+
+    def pack(self, vector: Array) -> list[Array]:
+        """Cut a vector as long as `flat()` into arrays shaped like the outputs."""
+        cut, start = [], 0
+        for out in self.outs:
+            cut.append(np.array(vector[start : start + out.size]).reshape(out.shape))
+            start += out.size
+        return cut
+
+
+@dataclass
+class Subject:
+    """A pair of functions and what they are called with.
+
+    Parameters
+    ----------
+    forward, backward : callable
+        As in `check_backward`.
+    inputs : dict
+        Every argument of forward; floating arrays as float64.
+    wrt : tuple of str
+        The inputs whose gradients are checked.
+    arity : tuple of str
+        The floating arrays among the inputs, in order.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    inputs: Inputs
+    wrt: tuple[str, ...]
+    arity: tuple[str, ...]
+    mutates: bool = False  # forward changes its inputs: hand out copies
+    seeded: bool = False  # forward draws from the global generators: fix them for each call
+    fixed_d_output: bool = False  # the upstream gradient is all ones (whole models)
+    ignored: list[str] = field(default_factory=list)
+
+    def run(self, inputs: Mapping[str, Any], *, fresh: bool = False) -> Pass:
+        """Call forward; raise `CallFailed` where it raises."""
+        given = dict(inputs)
+        if self.mutates or fresh:
+            given = {name: copied(value) for name, value in given.items()}
+        if self.seeded:
+            fix_global_seeds()
+        try:
+            result = self.forward(**given)
+        except Exception as error:
+            raise CallFailed("forward", error) from error
+        return as_pass(result)
+
+    def gradients(self, d_outs: list[Array], done: Pass) -> dict[str, Any]:
+        """Call backward with copies of `d_outs`; return what came for each input of `wrt`."""
+        return self.backward_on(upstream(d_outs, done), done)
+
+    def backward_on(self, d_output: Any, done: Pass) -> dict[str, Any]:
+        """Call backward with this very `d_output`."""
+        if self.seeded:
+            fix_global_seeds()
+        try:
+            result = self.backward(d_output, done.cache)
+        except Exception as error:
+            raise CallFailed("backward", error) from error
+        return self._by_name(result)
+
+    def _by_name(self, result: Any) -> dict[str, Any]:
+        if isinstance(result, tuple) and hasattr(result, "_fields"):
+            as_dict = dict(zip(result._fields, result, strict=True))
+            if any(_lookup(as_dict, name) is not None for name in self.wrt):
+                result = as_dict
+        if isinstance(result, Mapping):
+            return {name: as_gradient(_lookup(result, name)) for name in self.wrt}
+        if not isinstance(result, (tuple, list)):
+            result = (result,)
+        result = tuple(result)
+        arrays = tuple(n for n, value in self.inputs.items() if isinstance(value, np.ndarray))
+        for names in (tuple(self.inputs), self.wrt, self.arity, arrays):
+            if len(result) == len(names) and set(self.wrt) <= set(names):
+                order = names
+                break
+        else:
+            order = tuple(self.inputs) if len(result) > len(self.arity) else self.arity
+        found = dict(zip(order, result, strict=False))
+        return {name: as_gradient(found.get(name)) for name in self.wrt}
+
+
+def _lookup(found: Mapping[Any, Any], name: str) -> Any:
+    for key in (f"d{name}", name, f"d_{name}", f"grad_{name}"):
+        if key in found:
+            return found[key]
+    return None
+
+
+def as_gradient(value: Any) -> Any:
+    """Return a returned gradient as a float64 array of its own, or None where none came."""
+    if value is None:
+        return None
+    try:
+        array = np.array(value)
+        if array.dtype.kind == "c" and not np.any(array.imag):
+            array = array.real
+        if array.dtype.kind not in "fiub":
+            return None
+        single = array.dtype.kind == "f" and array.dtype.itemsize < 8
+        wide = array.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
+    return wide.view(Single) if single else wide
+
+
+class Single(np.ndarray):
+    """A float64 array whose numbers came in float32 or less."""
+
+
+def is_single(array: Array) -> bool:
+    """Say whether these numbers carry only float32's accuracy.
+
+    Numbers that all fit float32 exactly, and are not just small integers or simple fractions, went
+    through it.
+    """
+    if isinstance(array, Single) or (array.dtype.kind == "f" and array.dtype.itemsize < 8):
+        return True
+    values = np.asarray(array, dtype=np.float64).reshape(-1)
+    values = values[np.isfinite(values)]
+    with np.errstate(all="ignore"):
+        rough = values[values * 1024.0 != np.round(values * 1024.0)]
+        narrow = rough.astype(np.float32).astype(np.float64)
+    return rough.size >= 3 and bool(np.all(narrow == rough))
+
+
+def as_pass(result: Any) -> Pass:
+    """Split forward's return value into outputs and cache."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        came = (
+            f"a {type(result).__name__} of {len(result)}"
+            if isinstance(result, (tuple, list))
+            else f"a {type(result).__name__}"
+        )
+        raise SettingError(
+            f"check_backward: forward returned {came}, expected (output, cache), the cache being "
+            "whatever backward(d_output, cache) needs."
+        )
+    output, cache = result
+    bundled = isinstance(output, (tuple, list))
+    outs = [np.asarray(out) for out in (output if bundled else (output,))]
+    for out in outs:
+        if out.dtype.kind not in "fciub":
+            raise SettingError(
+                f"check_backward: forward's output has type {out.dtype}, expected numbers."
+            )
+    return Pass(outs, cache, bundled, scalar=sum(out.size for out in outs) == 1)
+
+
+def upstream(d_outs: list[Array], done: Pass) -> Any:
+    """Return fresh copies of `d_outs` in the form and type of forward's output."""
+    made: list[Any] = []
+    for d_out, out in zip(d_outs, done.outs, strict=True):
+        dtype = out.dtype if out.dtype.kind == "f" else np.dtype(np.float64)
+        copy = np.array(d_out, dtype=dtype)
+        made.append(copy[()] if copy.ndim == 0 else copy)
+    return tuple(made) if done.bundled else made[0]
+
+
+def copied(value: Any) -> Any:
+    """Copy an array; hand on everything else."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def fix_global_seeds() -> None:
+    """Make functions that draw from the global generators repeatable."""
+    np.random.seed(20_011)  # noqa: NPY002 - the user's functions draw from it
+    random.seed(20_011)
+
+
+def cache_arrays(cache: Any, path: str = "cache", depth: int = 0) -> Iterator[tuple[str, Array]]:
+    """Yield every array of real or complex numbers in a cache, with a name that says where.
+
+    Dict keys and fields of named tuples and objects give the name, positions otherwise.
+    """
+    if depth > 6:
+        return
+    if isinstance(cache, np.ndarray):
+        if cache.dtype.kind in "fc" and cache.size:
+            yield path, cache
+    elif isinstance(cache, Mapping):
+        for key, value in cache.items():
+            yield from cache_arrays(value, str(key), depth + 1)
+    elif isinstance(cache, tuple) and hasattr(cache, "_fields"):
+        for key, value in zip(cache._fields, cache, strict=True):
+            yield from cache_arrays(value, str(key), depth + 1)
+    elif isinstance(cache, Sequence) and not isinstance(cache, (str, bytes)):
+        for index, value in enumerate(cache):
+            yield from cache_arrays(value, f"{path}[{index}]", depth + 1)
+    elif (
+        hasattr(cache, "__dict__") and not inspect.isroutine(cache) and not isinstance(cache, type)
+    ):
+        for key, value in vars(cache).items():
+            yield from cache_arrays(value, str(key), depth + 1)
+
+
+def make_subject(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    wrt: Sequence[str] | str | None,
+) -> Subject:
+    """Validate what `check_backward` was given.
+
+    Raises
+    ------
+    SettingError
+        Where a function is not callable, the inputs are no dict, or nothing can be differentiated.
+    """
+    for label, function in (("forward", forward), ("backward", backward)):
+        if not callable(function):
+            raise SettingError(
+                f"check_backward: {label} is a {type(function).__name__}, expected a function."
+            )
+    if not isinstance(inputs, Mapping) or not inputs:
+        raise SettingError(
+            f"check_backward: inputs is {_kind(inputs)}, expected a dict of forward's arguments by "
+            'name, such as {"A_prev": A_prev, "W": W, "b": b}.'
+        )
+    chosen = None if wrt is None else ((wrt,) if isinstance(wrt, str) else tuple(wrt))
+    made: Inputs = {}
+    arity = []
+    for name, value in inputs.items():
+        wanted = chosen is not None and name in chosen
+        array = value
+        if not isinstance(value, (np.ndarray, str, bytes, bool, int, float, type(None))):
+            array = _as_array(value)
+        if isinstance(array, np.ndarray) and array.dtype.kind in "fiub":
+            if array.dtype.kind == "f":
+                made[name] = np.array(array, dtype=np.float64)
+                arity.append(name)
+            elif wanted:
+                raise SettingError(
+                    f"check_backward: {name} holds {array.dtype} numbers, which cannot be varied "
+                    "a little; give it as float64 or leave it out of wrt."
+                )
+            else:
+                made[name] = array
+        elif isinstance(value, float) and wanted:
+            made[name] = np.array(value, dtype=np.float64)
+            arity.append(name)
+        else:
+            made[name] = value
+    for name in chosen or ():
+        if name not in arity:
+            raise SettingError(
+                f"check_backward: wrt names {name!r}, expected one of the floating arrays among "
+                f"the inputs: {', '.join(arity) or 'there is none'}."
+            )
+    if not arity:
+        raise SettingError(
+            "check_backward: none of the inputs is an array of floating-point numbers, so there "
+            "is nothing to differentiate."
+        )
+    for name in arity:
+        if not np.all(np.isfinite(made[name])):
+            raise SettingError(
+                f"check_backward: {name} holds NaN or infinity; a derivative there has no meaning."
+            )
+        if made[name].size == 0:
+            raise SettingError(f"check_backward: {name} has shape {made[name].shape}: it is empty.")
+    checked = tuple(name for name in arity if chosen is None or name in chosen)
+    return Subject(forward, backward, made, checked, tuple(arity))
+
+
+def _as_array(value: Any) -> Any:
+    """Return lists and the arrays of other libraries as NumPy arrays, anything else as it is."""
+    if isinstance(value, (list, tuple)) or hasattr(value, "__array__"):
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError):
+            return value
+        if array.dtype.kind in "fiub":
+            return array
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "an empty dict" if isinstance(value, Mapping) else f"a {type(value).__name__}"

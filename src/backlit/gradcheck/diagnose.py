@@ -1,0 +1,178 @@
+"""From matches at several points to one diagnosis, or to an honest `unknown`.
+
+A relation counts only if it holds at a second point too, with another d_output (or, for a scalar
+cost, other inputs), with the same constant. A third point with other sizes tells 1/m from 1/n_out
+and both from a bare number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from backlit.gradcheck.factors import Named, Observation, name_factor, value_of
+from backlit.gradcheck.relations import Case, FactorOf, Match, make_case, simple_matches
+from backlit.gradcheck.structure import structural_matches
+from backlit.gradcheck.truth import Point, compare
+
+ORDER = (
+    "scale",
+    "shape",
+    "transpose",
+    "unsummed",
+    "swapped",
+    "subset",
+    "activation",
+    "elementwise",
+    "penalty",
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A point, and how long every named dimension is there."""
+
+    point: Point
+    sizes: dict[str, int]
+    resized: bool
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong: the relations (the first is the main one), a constant, what is left."""
+
+    relations: tuple[str, ...]
+    factor: Named | None
+    residual: float
+    key: tuple[object, ...]
+    note: str = ""
+
+    @property
+    def complexity(self) -> int:
+        """How far-fetched this is; small is simple."""
+        rank = self.factor.rank if self.factor is not None else 0
+        return 4 * len(self.relations) + rank
+
+
+def diagnose(
+    probes: Sequence[Probe],
+    name: str,
+    factor_of: FactorOf,
+    axis: tuple[str, int] | None,
+    given: dict[str, int],
+) -> Diagnosis | None:
+    """Return the simplest relation that explains a gradient wherever it was probed, or None.
+
+    `given` are the sizes that the user gave, for which the constant is told.
+    """
+    cases: list[tuple[Probe, Case]] = []
+    for probe in probes:
+        case = make_case(probe.point, name, factor_of, axis)
+        if case is None:
+            if not probe.resized:
+                return None
+            continue
+        cases.append((probe, case))
+    if len(cases) < 2 or cases[1][0].resized:
+        return None
+    for finder in (simple_matches, structural_matches):
+        here = list(finder(cases[0][1]))
+        if not here:
+            continue
+        found = _consistent(cases, [here, *(list(finder(case)) for _, case in cases[1:])])
+        if found:
+            found.sort(key=lambda d: (d.complexity, ORDER.index(d.relations[0])))
+            return _at_given(found[0], given)
+    return None
+
+
+def _at_given(diagnosis: Diagnosis, sizes: dict[str, int]) -> Diagnosis:
+    if diagnosis.factor is None:
+        return diagnosis
+    value = value_of(diagnosis.factor.name, sizes)
+    if value is None:
+        return diagnosis
+    return replace(diagnosis, factor=replace(diagnosis.factor, value=value))
+
+
+def _consistent(
+    cases: Sequence[tuple[Probe, Case]], matches: Sequence[Sequence[Match]]
+) -> list[Diagnosis]:
+    """Keep the matches of the first point that hold at the others."""
+    found: list[Diagnosis] = []
+    limit = max(100 * case.match for _, case in cases)
+    for match in matches[0]:
+        seen: list[tuple[Probe, Case, Match]] = [(*cases[0], match)]
+        for (probe, case), others in list(zip(cases, matches, strict=True))[1:]:
+            same = [o for o in others if o.key == match.key]
+            if same:
+                seen.append((probe, case, same[0]))
+            elif not probe.resized:
+                break
+        if len(seen) < 2 or seen[1][0].resized:
+            continue
+        if any(case.truth.size and p.resized for p, case in cases) and len(seen) < len(cases):
+            # it does not hold at other sizes: keep it only if nothing else does
+            held = any(
+                o.key == other.key
+                for (p, _), others in zip(cases, matches, strict=True)
+                if p.resized
+                for o in others
+                for other in matches[0]
+            )
+            if held:
+                continue
+        diagnosis = _with_constant(seen, match, limit)
+        if diagnosis is not None:
+            found.append(diagnosis)
+    return found
+
+
+def _with_constant(
+    seen: Sequence[tuple[Probe, Case, Match]], match: Match, limit: float
+) -> Diagnosis | None:
+    observations = [
+        Observation(
+            other.factor,
+            probe.sizes,
+            float(probe.point.d[0])
+            if probe.point.done.scalar and not probe.point.subject.fixed_d_output
+            else None,
+        )
+        for probe, _, other in seen
+    ]
+    named = name_factor(observations, limit)
+    same_place = [o for o, (p, _, _) in zip(observations, seen, strict=True) if not p.resized]
+    if named.rank == 9 and len(observations) > len(same_place):
+        # unnameable at all sizes together: the sizes as given decide
+        named = name_factor(same_place, limit)
+    first, second = observations[0].value, observations[1].value
+    varies = named.name in ("1/d_output", "d_output")
+    if not varies and abs(first - second) > limit * abs(first):
+        return None
+    residual = max(other.residual for _, _, other in seen)
+    if match.key == ("penalty",):
+        return Diagnosis(match.relations, named, residual, match.key, match.note)
+    weak = any(other.weak for _, _, other in seen[:2])
+    if weak and named.rank > 2 and not any(not other.weak for p, _, other in seen if p.resized):
+        return None
+    relations = match.relations
+    if match.relations == ("scale",):
+        if abs(first - 1) <= 10 * limit:
+            return None  # right but for rounding, or for single entries: no scale
+        return Diagnosis(relations, named, residual, match.key, match.note)
+    if named.rank == 0:
+        return Diagnosis(relations, None, residual, match.key, match.note)
+    if len(relations) >= 2 and relations[1] != "scale":
+        return None  # three faults at once are beyond what can be told apart
+    extra = () if "scale" in relations else ("scale",)
+    return Diagnosis((*relations, *extra), named, residual, match.key, match.note)
+
+
+def right_at(point: Point, name: str, factor_of: FactorOf) -> bool:
+    """Say whether a gradient is right at one point."""
+    gradient = point.gradients.get(name)
+    truth = point.truth(name)
+    if gradient is None or gradient.shape != truth.value.shape:
+        return False
+    return compare(gradient, truth, factor_of(point, name), point.regime).ok

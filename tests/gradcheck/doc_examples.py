@@ -1,0 +1,53 @@
+"""Runs the examples of docs/checker.md; with --write, puts what they print into the page.
+
+A ```python block followed by a ```text block is an example and its output. All blocks of the page
+share their names, in order.
+"""
+
+import io
+import linecache
+import os
+import re
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "checker.md"
+EXAMPLE = re.compile(
+    r"```python\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?", re.DOTALL
+)
+
+
+def run_page(text):
+    """Yield (code, documented output or None, real output) for each block."""
+    scope = {"__name__": "checker_page"}
+    for number, match in enumerate(EXAMPLE.finditer(text), 1):
+        code = match["code"]
+        label = f"checker.md, example {number}"
+        linecache.cache[label] = (len(code), None, io.StringIO(code).readlines(), label)
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            exec(compile(code, label, "exec"), scope)
+        yield match, match["output"], printed.getvalue()
+
+
+def written(text):
+    """Return the page with the real outputs."""
+    parts, end = [], 0
+    for match, documented, real in run_page(text):
+        parts.append(text[end : match.start()])
+        block = match.group(0)
+        if documented is not None:
+            block = f"```python\n{match['code']}```\n\n```text\n{real}```\n"
+        parts.append(block)
+        end = match.end()
+    return "".join(parts) + text[end:]
+
+
+if __name__ == "__main__":
+    os.environ["NO_COLOR"] = "1"
+    page = written(PAGE.read_text(encoding="utf-8"))
+    if "--write" in sys.argv:
+        PAGE.write_text(page, encoding="utf-8")
+    elif page != PAGE.read_text(encoding="utf-8"):
+        sys.exit("docs/checker.md does not show what the examples print")
