@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         sigmoid,
         sigmoid_backward,
     )
+    from backlit.estimators import MLPClassifier, MLPRegressor
     from backlit.gradcheck import assert_backward, check_backward, check_model
     from backlit.linear import (
         linear_activation_backward,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 # public name -> the module that holds it
 _HOMES = {
+    "MLPClassifier": "backlit.estimators",
+    "MLPRegressor": "backlit.estimators",
     "assert_backward": "backlit.gradcheck",
     "check_backward": "backlit.gradcheck",
     "check_model": "backlit.gradcheck",
@@ -61,6 +64,8 @@ _HOMES = {
 __all__ = [
     "L_model_backward",
     "L_model_forward",
+    "MLPClassifier",
+    "MLPRegressor",
     "__version__",
     "assert_backward",
     "check_backward",

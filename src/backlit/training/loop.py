@@ -74,6 +74,11 @@ class Loop:
         Hidden units an example, if there is dropout.
     dropout_generator : Generator, optional
         Where dropout's random numbers come from.
+    loss_scale : float, default 1
+        What the mean loss is multiplied by before the penalty is added; for reports only.
+    weigh_batches : bool, default True
+        Whether a batch counts in the epoch's mean by the sum of its weights, which makes it the
+        mean over examples, or by its rows.
     """
 
     def __init__(
@@ -89,6 +94,8 @@ class Loop:
         total_steps: int,
         hidden_units: int = 0,
         dropout_generator: np.random.Generator | None = None,
+        loss_scale: float = 1.0,
+        weigh_batches: bool = True,
     ) -> None:
         self.engine, self.examples, self.rows = engine, examples, rows
         self.batch_size, self.shuffle = batch_size, shuffle
@@ -96,6 +103,8 @@ class Loop:
         self._hidden_units, self._generator = hidden_units, dropout_generator
         self._starts = np.append(np.arange(0, len(rows), batch_size, dtype=np.int64), len(rows))
         self._steps_per_call = 1
+        self._loss_scale = loss_scale
+        self._batch_weights = examples.sample_weight if weigh_batches else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -140,7 +149,7 @@ class Loop:
             self._steps_per_call = max(1, min(wanted, 2 * count))
             if tick is not None:
                 tick(step / n_steps)
-        weights = self.examples.sample_weight
+        weights = self._batch_weights
         whole = float(len(self.rows) if weights is None else weights[self.rows].sum())
         return total / whole
 
@@ -155,13 +164,12 @@ class Loop:
         losses, penalties = self.engine.train(
             self.examples, order, starts - starts[0], np.ascontiguousarray(rates), random
         )
-        if self.examples.sample_weight is None:
+        if self._batch_weights is None:
             sizes = np.diff(starts).astype(np.float64)
         else:
-            weights = self.examples.sample_weight[order]
-            sizes = np.add.reduceat(weights, starts[:-1] - starts[0])
+            sizes = np.add.reduceat(self._batch_weights[order], starts[:-1] - starts[0])
         with np.errstate(over="ignore", invalid="ignore"):
-            weighted: NDArray[np.float64] = (losses + penalties) * sizes
+            weighted: NDArray[np.float64] = (self._loss_scale * losses + penalties) * sizes
         return weighted
 
     def _draw(self, sizes: NDArray[np.int64]) -> NDArray[np.uint16] | None:

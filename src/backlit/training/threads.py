@@ -2,7 +2,10 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -60,3 +63,20 @@ def choose_threads(
     weights = sum(a * b for a, b in pairwise(layer_dims))
     work = 3 * weights * batch_size
     return max(1, min(available_cores(), work // WORTH_SHARING))
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()  # finds the libraries once; slow
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Limit BLAS to one thread for a while; may be nested.
+
+    For code that calls it thousands of times for vectors: meeting a second thread costs more than
+    the whole of such a call, and milliseconds where another process keeps that thread waiting.
+    """
+    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    return limit

@@ -76,7 +76,9 @@ class Engine:
     batch_size : int
         The largest batch.
     loss_parameter : float, default 0
-        Huber's delta or the quantile.
+        Huber's delta or the quantile. For the cross-entropies of whole classes, the share that
+        probabilities are kept away from 0 and 1 in the losses that are reported; gradients are
+        exact all the same.
     numbers : Numbers, optional
         The optimizer and penalty. Without, the engine only runs forward and takes gradients.
     dropout : sequence of float, optional

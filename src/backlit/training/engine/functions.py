@@ -271,11 +271,29 @@ def _one_loss(loss, z, y, parameter):
     return rate - y * z + constant, rate - y
 
 
+@kernel()
+def log_range(share):
+    """Return the range of -log(p) for probabilities that are clipped to [share, 1 - share]."""
+    if share > 0.0:
+        return -math.log1p(-share), -math.log(share)
+    return 0.0, math.inf
+
+
+@kernel()
+def clipped(value, low, high):
+    """Return the value moved into [low, high]; NaN stays, so that it is seen."""
+    if value < low:
+        return low
+    return high if value > high else value
+
+
 def losses_of_unit(loss, z, y, dz, losses, n, parameter):
     """Add one output's losses to `losses`, and write their gradients to `dz`."""
     if loss == BINARY_CROSS_ENTROPY:
         # loss = (1-y) softplus(z) + y softplus(-z), dz = (1-y) sigmoid(z) - y sigmoid(-z)
         zero, one = like(z, 0.0), like(z, 1.0)
+        lowest, highest = log_range(parameter)
+        low, high = like(z, lowest), like(z, highest)
         for i in range(n):
             logit, label = z[i], y[i]
             e = exp_negative(-abs(logit))
@@ -285,8 +303,17 @@ def losses_of_unit(loss, z, y, dz, losses, n, parameter):
             negative = smaller if logit >= zero else larger
             above = logit if logit > zero else zero
             below = -logit if logit < zero else zero
-            losses[i] += log1p_unit(e) + (one - label) * above + label * below
+            value = log1p_unit(e) + (one - label) * above + label * below
+            losses[i] += clipped(value, low, high)
             dz[i] = (one - label) * positive - label * negative
+        if parameter > 0.0:
+            # clipped probabilities are rounded ones: near 1 the rest to 1 has few digits, and what
+            # is reported of it is the logarithm of those
+            for i in range(n):
+                if z[i] > like(z, 4.0) and y[i] < like(z, 0.5):
+                    rest = one - sigmoid(z[i])
+                    exact = clipped(softplus(z[i]), low, high)
+                    losses[i] += (-math.log(rest) if rest > low else high) - exact
     else:
         for i in range(n):
             value, gradient = _one_loss(loss, z[i], y[i], like(z, parameter))

@@ -17,7 +17,15 @@ from numba.core import types
 
 from backlit.training.engine import units
 from backlit.training.engine.blocks import given, readers
-from backlit.training.engine.functions import CROSS_ENTROPY, GELU, SILU, SOFTMAX, flushed
+from backlit.training.engine.functions import (
+    CROSS_ENTROPY,
+    GELU,
+    SILU,
+    SOFTMAX,
+    clipped,
+    flushed,
+    log_range,
+)
 from backlit.training.engine.products import DOT_ROWS, PACK_SIZE
 from backlit.training.engine.simd import (
     NO,
@@ -276,6 +284,10 @@ def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
             classes = shifted(work.rows, c0)
             units.losses_of_classes(table, shifted(buffer, z), shifted(buffer, dz), pitch, n_out, n,
                                     classes, losses)  # fmt: skip
+            lowest, highest = log_range(net.loss_parameter)
+            low, high = like(buffer, lowest), like(buffer, highest)
+            for j in range(n):
+                losses[j] = clipped(losses[j], low, high)
         else:
             units.losses_of_shares(table, shifted(buffer, z), shifted(buffer, dz),
                                    shifted(buffer, work.y + c0), pitch, n_out, n,

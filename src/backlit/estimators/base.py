@@ -1,0 +1,261 @@
+"""What the classifier and the regressor share: from checked arguments to a trained network."""
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from backlit.estimators.callbacks import CallbackSupportMixin, EpochCallbacks
+from backlit.estimators.forward import forward
+from backlit.estimators.html import HtmlMixin
+from backlit.estimators.insight import InsightMixin
+from backlit.estimators.parameters import hidden_activations, hidden_sizes
+from backlit.estimators.weights import Weights, WeightsMixin
+from backlit.parameters import Layout
+from backlit.training.data import Labels
+
+if TYPE_CHECKING:  # load the compiler
+    from backlit.estimators.validation import Held
+    from backlit.training.engine.engine import Examples
+
+STOCHASTIC = ("sgd", "adam")
+
+
+class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseEstimator):
+    """Base of `MLPClassifier` and `MLPRegressor`; not for direct use."""
+
+    hidden_layer_sizes: Any
+    activation: Any
+    solver: str
+    alpha: float
+    batch_size: Any
+    max_iter: int
+    max_fun: int
+    tol: float
+    verbose: Any
+    warm_start: bool
+    random_state: Any
+    early_stopping: bool
+    dtype: Any
+    threads: int | None
+    loss: str
+
+    def _keep(self, arguments: dict[str, Any]) -> None:
+        """Keep a constructor's arguments as they came, which is all that it may do."""
+        for name in self._get_param_names():
+            setattr(self, name, arguments[name])
+
+    # ------------------------------------------------------------- what the two kinds differ in
+
+    @abstractmethod
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any]:
+        """Return checked X and y; fix what follows from them if `reset`."""
+
+    @abstractmethod
+    def _encode(self, y: Any, dtype: np.dtype[Any]) -> Labels:
+        """Return labels as the engine reads them."""
+
+    @abstractmethod
+    def _output(self) -> str:
+        """Return the output activation by scikit-learn's name."""
+
+    @abstractmethod
+    def _engine_loss(self, dtype: np.dtype[Any]) -> tuple[str, float, float]:
+        """Return the engine's loss, its parameter, and what the reported loss is scaled by."""
+
+    @abstractmethod
+    def _held(self, examples: "Examples", rows: NDArray[np.int64], inputs: Any) -> "Held":
+        """Return rows to judge by."""
+
+    @abstractmethod
+    def _positive(self, labels: Labels) -> NDArray[np.bool_] | None:
+        """Return which examples have the second of two classes, for a split of both alike."""
+
+    def _example_weights(self, y: Any, sample_weight: Any) -> Any:
+        """Return each example's weight, or None."""
+        return sample_weight
+
+    # ---------------------------------------------------------------------------------- fitting
+
+    def _checks(self, **others: Any) -> dict[str, Any]:
+        """Return the keywords for `validate_data` that fit and X_val share."""
+        dtype = (np.float64, np.float32) if self.dtype is None else np.dtype(self.dtype)
+        return {
+            "accept_sparse": ["csr", "csc"],
+            "multi_output": True,
+            "dtype": dtype,
+            **others,
+        }
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        X_val: Any,
+        y_val: Any,
+        sample_weight_val: Any,
+    ) -> Self:
+        from backlit.estimators.job import Job, as_inputs
+        from backlit.estimators.lbfgs import fit_lbfgs
+        from backlit.estimators.stochastic import fit_stochastic
+        from backlit.training.engine.engine import Examples
+
+        sizes = hidden_sizes(self.hidden_layer_sizes)
+        first_pass = not self._join() or (not self.warm_start and not incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        weights = self._example_weights(y, sample_weight)
+        dtype = X.dtype if first_pass else self._weights.vector.dtype
+        labels = self._encode(y, dtype)
+        random_state = check_random_state(self.random_state)
+        self._random_state = random_state
+        self.n_outputs_ = labels.n_outputs
+        if first_pass:
+            hidden = hidden_activations(self.activation, len(sizes))
+            self._initialize([X.shape[1], *sizes, labels.n_outputs], hidden, dtype)
+        self._weights = self._weights.writable()
+        loss, parameter, scale = self._engine_loss(dtype)
+        job = Job(
+            X.tocsr() if scipy.sparse.issparse(X) else X,
+            Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
+            self._weights,
+            self._activations(),
+            loss,
+            parameter,
+            scale,
+            self._positive(labels),
+            self._given(X_val, y_val, sample_weight_val, dtype),
+            random_state,
+        )
+        callbacks = EpochCallbacks(
+            self, X, y, {"sample_weight": sample_weight}, 1 if incremental else self.max_iter
+        )
+        if self.solver in STOCHASTIC:
+            fit_stochastic(self, job, callbacks, incremental)
+        else:
+            fit_lbfgs(self, job, callbacks)
+        callbacks.fit_ends(dict)
+        return self
+
+    def _given(self, X_val: Any, y_val: Any, weights: Any, dtype: np.dtype[Any]) -> "Held | None":
+        """Return the validation set that the caller gave, checked, or None."""
+        from backlit.estimators.job import as_inputs
+        from backlit.training.engine.engine import Examples
+
+        if X_val is None and y_val is None:
+            if weights is not None:
+                raise ValueError("sample_weight_val needs X_val and y_val.")
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError("X_val and y_val go together: got only one of them.")
+        X_val, y_val = self._validate_held(X_val, y_val)
+        if weights is not None:
+            weights = _check_sample_weight(weights, X_val, dtype=np.float64)
+        labels = self._encode(y_val, dtype)
+        if labels.n_outputs != self.n_outputs_:
+            raise ValueError(
+                f"y_val has {labels.n_outputs} outputs, expected {self.n_outputs_} as in y."
+            )
+        examples = Examples(as_inputs(X_val, dtype), labels.classes, labels.targets, weights)
+        X_val = X_val.tocsr() if scipy.sparse.issparse(X_val) else X_val
+        return self._held(examples, np.arange(X_val.shape[0], dtype=np.int64), X_val)
+
+    @abstractmethod
+    def _validate_held(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:
+        """Return a checked validation set."""
+
+    def _initialize(self, units: list[int], hidden: list[str], dtype: np.dtype[Any]) -> None:
+        """Draw the first weights, and set what a fit begins with.
+
+        Weights and biases are uniform in +-sqrt(6 / (n_{l-1} + n_l)) (Glorot and Bengio 2010), with
+        2 in place of 6 for the logistic function; the output layer goes by the last hidden one.
+        """
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(units)
+        self.out_activation_ = self._output()
+        last = hidden[-1] if hidden else self.activation
+        weights = Weights(np.empty(Layout(units).size, dtype), units)
+        for (W, b), name in zip(weights.layers, [*hidden, last], strict=True):
+            gain = 2.0 if name in ("logistic", "sigmoid") else 6.0
+            bound = np.sqrt(gain / sum(W.shape))
+            W[...] = self._random_state.uniform(-bound, bound, W.shape)
+            b[...] = self._random_state.uniform(-bound, bound, b.shape)
+        self._weights = weights
+        self.__dict__.pop("_best", None)
+        self.__dict__.pop("validation_loss_curve_", None)
+        if self.solver in STOCHASTIC:
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _activations(self) -> list[str]:
+        """Return each layer's activation by the engine's or scikit-learn's name."""
+        n_hidden = len(self._weights.layers) - 1
+        names = [*hidden_activations(self.activation, n_hidden), self.out_activation_]
+        return ["sigmoid" if name == "logistic" else name for name in names]
+
+    # --------------------------------------------------------------------------------- predicting
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._join() and "n_features_in_" in self.__dict__
+
+    def _outputs(self, X: Any) -> NDArray[Any]:
+        """Return the network's outputs for examples that are checked first.
+
+        Plain arrays that are as they should be take a short way through the checks.
+        """
+        weights = self.__dict__.get("_weights")
+        if weights is None or "_loose" in self.__dict__:
+            check_is_fitted(self)
+            weights = self._weights
+        vector = weights.vector
+        plain = (
+            type(X) is np.ndarray
+            and X.dtype == vector.dtype
+            and X.ndim == 2
+            and X.shape[1] == weights.layer_dims[0]
+            and X.shape[0] > 0
+            and "feature_names_in_" not in self.__dict__
+        )
+        if plain:
+            # one product sees NaN and infinity; where it overflows, the long way decides
+            flat = X.ravel("K")
+            plain = math.isfinite(np.dot(flat, flat))
+        if not plain:
+            X = self._checked_inputs(X)
+        return forward(weights, self._activations(), X)
+
+    def _weights_checked(self) -> Weights:
+        check_is_fitted(self)
+        return self._weights
+
+    def _checked_inputs(self, X: Any) -> Any:
+        """Return examples to predict, checked by scikit-learn, sparse ones by rows."""
+        check_is_fitted(self)
+        dtype = "numeric" if self.dtype is None else np.dtype(self.dtype)
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=dtype)
+        return X.tocsr() if scipy.sparse.issparse(X) else X
+
+    def _check_solver(self) -> bool:
+        if self.solver not in STOCHASTIC:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{self.solver} is not stochastic."
+            )
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

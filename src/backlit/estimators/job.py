@@ -1,0 +1,105 @@
+"""One fit: the network, the data and what is reported of them; and the engine for it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from backlit.estimators.progress import announce_compilation
+from backlit.estimators.validation import Held
+from backlit.estimators.weights import Weights
+from backlit.training.engine.engine import Engine, Examples, Rows
+from backlit.training.optimizers import Numbers
+from backlit.training.threads import choose_threads
+
+#: rows that run forward, or through a sum of gradients, at a time
+BLOCK = 512
+
+
+class Job(NamedTuple):
+    """What a fit needs besides the estimator's settings.
+
+    Attributes
+    ----------
+    inputs : array or sparse matrix
+        The data as scikit-learn checked them.
+    examples : Examples
+        The data, as the engine reads them.
+    weights : Weights
+        The network, trained where it is.
+    activations : list of str
+        One a layer.
+    loss : str
+        The engine's name of the loss.
+    loss_parameter : float
+        Its parameter; for cross-entropies what reported probabilities are clipped by.
+    loss_scale : float
+        What the reported loss is multiplied by.
+    positive : bool array, or None
+        For two classes, which examples have the second.
+    held : Held or None
+        A validation set that the caller gave.
+    random_state : RandomState
+        Where every draw comes from.
+    """
+
+    inputs: Any
+    examples: Examples
+    weights: Weights
+    activations: list[str]
+    loss: str
+    loss_parameter: float
+    loss_scale: float
+    positive: NDArray[np.bool_] | None
+    held: Held | None
+    random_state: np.random.RandomState
+
+    @property
+    def n_examples(self) -> int:
+        """How many examples there are."""
+        labels = self.examples.classes
+        return len(labels if labels is not None else self.examples.targets)  # type: ignore[arg-type]
+
+    def engine(
+        self,
+        estimator: Any,
+        batch_size: int,
+        largest: int,
+        numbers: Numbers | None = None,
+        dropout: list[float] | None = None,
+    ) -> Engine:
+        """Return an engine for batches of `batch_size` and blocks of at most `largest` rows."""
+        dims = self.weights.layer_dims
+        threads = None if estimator.threads is None else int(estimator.threads)
+        return Engine(
+            dims,
+            self.activations,
+            self.loss,
+            self.weights.vector,
+            max(batch_size, largest),
+            loss_parameter=self.loss_parameter,
+            numbers=numbers,
+            dropout=dropout or (),
+            threads=choose_threads(type(estimator).__name__, threads, dims, batch_size),
+            on_compile=announce_compilation,
+        )
+
+
+def as_inputs(X: Any, dtype: np.dtype[Any]) -> NDArray[Any] | Rows:
+    """Return checked examples as the engine reads them: in rows, of the network's type."""
+    if not scipy.sparse.issparse(X):
+        return np.require(X, dtype, ["C", "A"])
+    csr = X.tocsr()
+    return Rows(
+        np.require(csr.data, dtype, ["C", "A"]),
+        np.require(csr.indptr, np.int64, ["C", "A"]),
+        np.require(csr.indices, np.int32, ["C", "A"]),
+    )
+
+
+def all_finite(vector: NDArray[Any]) -> bool:
+    """Return whether all elements are finite; mostly by one product, without a vector of truths."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.dot(vector, vector)
+    return bool(np.isfinite(total) or np.isfinite(vector).all())

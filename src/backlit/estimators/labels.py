@@ -1,0 +1,73 @@
+"""Class labels into the engine's numbers and back."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import type_of_target
+
+from backlit.training.data import Labels
+
+
+def encode(binarizer: LabelBinarizer, y: Any, dtype: np.dtype[Any]) -> Labels:
+    """Return labels as whole classes, or as columns of 0 and 1 if there may be several at once.
+
+    Parameters
+    ----------
+    binarizer : LabelBinarizer
+        Fitted; it holds the classes. Its own columns are only made for multilabel targets: one
+        number an example is all that the engine reads otherwise.
+    y : array-like, shape (m,) or (m, n_L)
+        Labels that are all among the classes.
+    dtype : dtype
+        The network's type.
+
+    Returns
+    -------
+    Labels
+        The labels.
+    """
+    multilabel = binarizer.y_type_.startswith("multilabel")
+    if multilabel or type_of_target(y).startswith("multilabel"):
+        columns = np.require(binarizer.transform(y), dtype, ["C", "A"])
+        return Labels(None, columns, columns.shape[1])
+    classes = binarizer.classes_
+    numbers = np.searchsorted(classes, y).astype(np.int32)
+    return Labels(numbers, None, len(classes) if len(classes) > 2 else 1)
+
+
+def decode(binarizer: LabelBinarizer, outputs: NDArray[Any]) -> Any:
+    """Return the labels that the network's outputs stand for.
+
+    Parameters
+    ----------
+    binarizer : LabelBinarizer
+        Fitted.
+    outputs : array, shape (m, n_L)
+        Probabilities.
+
+    Returns
+    -------
+    array, shape (m,) or (m, n_L)
+        Labels; sparse if they were when the estimator was fitted.
+    """
+    if binarizer.y_type_.startswith("multilabel"):
+        return binarizer.inverse_transform(outputs)
+    return binarizer.classes_[chosen(binarizer, outputs)]
+
+
+def chosen(binarizer: LabelBinarizer, outputs: NDArray[Any]) -> NDArray[Any]:
+    """Return each example's class as a number: the likeliest."""
+    if outputs.shape[1] > 1:
+        likeliest: NDArray[Any] = outputs.argmax(axis=1)
+        return likeliest
+    above = outputs[:, 0] > 0.5
+    return above.astype(np.intp) * (len(binarizer.classes_) - 1)
+
+
+def select(labels: Labels, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return some rows' labels in the engine's numbers."""
+    held = labels.classes if labels.classes is not None else labels.targets
+    assert held is not None
+    return held[rows]

@@ -1,0 +1,71 @@
+"""L-BFGS with scikit-learn's objective, limits and warnings."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+from sklearn.utils.optimize import _check_optimize_result
+
+from backlit.estimators.callbacks import EpochCallbacks
+from backlit.estimators.job import BLOCK, Job
+from backlit.estimators.progress import reporter
+from backlit.estimators.stochastic import NON_FINITE
+from backlit.estimators.weights import Weights
+from backlit.training.lbfgs import INTERRUPTED, STOPPED, minimize_lbfgs
+
+
+def fit_lbfgs(estimator: Any, job: Job, callbacks: EpochCallbacks) -> None:
+    """Minimise the loss over all examples at once.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Where the settings come from, and where the results go.
+    job : Job
+        The network and its data.
+    callbacks : EpochCallbacks
+        What is told of each iteration.
+
+    Raises
+    ------
+    ValueError
+        If the weights stop being finite.
+    """
+    m, vector = job.n_examples, job.weights.vector
+    show = reporter(estimator.verbose, estimator.max_iter)
+
+    def fitted() -> dict[str, Any]:
+        return {"_weights": Weights(vector.copy(), job.weights.layer_dims)}
+
+    def after(number: int, loss: float) -> bool:
+        show.epoch(number, loss)
+        callbacks.epoch_begins()
+        return callbacks.epoch_ends(fitted)
+
+    with show:
+        result = minimize_lbfgs(
+            job.engine(estimator, min(m, BLOCK), 0),
+            job.examples,
+            np.arange(m, dtype=np.int64),
+            l2=estimator.alpha,
+            max_iterations=estimator.max_iter,
+            max_evaluations=estimator.max_fun,
+            tolerance=estimator.tol,
+            loss_scale=job.loss_scale,
+            after_iteration=after,
+        )
+    estimator.loss_, estimator.n_iter_ = result.loss, result.n_iterations
+    if result.status == INTERRUPTED:
+        warnings.warn(
+            "Training interrupted by user. The weights are those of iteration "
+            f"{result.n_iterations}, the best so far.",
+            stacklevel=5,
+        )
+    elif not result.finite:
+        raise ValueError(NON_FINITE)
+    elif result.status != STOPPED:
+        outcome = scipy.optimize.OptimizeResult(
+            nit=result.n_iterations, status=result.status, message=result.message
+        )
+        estimator.n_iter_ = _check_optimize_result("lbfgs", outcome, estimator.max_iter)

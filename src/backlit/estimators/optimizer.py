@@ -1,0 +1,91 @@
+"""What an optimizer remembers from one call of `partial_fit` to the next, and its learning rate."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.training.optimizers import ADAM_CODE, MOMENTUM_CODE, NESTEROV_CODE, SGD_CODE, Numbers
+
+if TYPE_CHECKING:  # loads the compiler
+    from backlit.training.engine.engine import Engine
+
+#: the adaptive schedule ends below this rate
+_SMALLEST_RATE = 1e-6
+
+
+class OptimizerState:
+    """Moments, steps and learning rate.
+
+    The settings are those of the moment when it was made: as in scikit-learn, changing them between
+    two calls of `partial_fit` changes nothing.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Where the settings come from.
+
+    Attributes
+    ----------
+    learning_rate : float
+        The rate of the next epoch, before the factors of a schedule by steps.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.adaptive = self.inverse_scaling = False
+        if estimator.solver == "adam":
+            self._numbers = Numbers(
+                ADAM_CODE, estimator.beta_1, estimator.beta_2, estimator.epsilon, True, moments=2
+            )
+        else:
+            code = SGD_CODE
+            if estimator.momentum > 0:
+                code = NESTEROV_CODE if estimator.nesterovs_momentum else MOMENTUM_CODE
+            self._numbers = Numbers(
+                code, beta1=estimator.momentum, moments=1 if code != SGD_CODE else 0
+            )
+            self.adaptive = estimator.learning_rate == "adaptive"
+            self.inverse_scaling = estimator.learning_rate == "invscaling"
+        self.learning_rate = self._first_rate = float(estimator.learning_rate_init)
+        self._power = estimator.power_t
+        self._moments: tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]] | None = None
+        self._generator: np.random.Generator | None = None
+
+    def numbers(self, estimator: Any) -> Numbers:
+        """Return the optimizer as the engine reads it."""
+        return self._numbers._replace(
+            l2=float(estimator.alpha),
+            decay=float(estimator.weight_decay),
+            clip=float(estimator.max_grad_norm or 0.0),
+        )
+
+    def enter(self, engine: "Engine") -> None:
+        """Hand an engine the moments and the number of steps, or take its fresh ones."""
+        if self._moments is None:
+            self._moments = (engine.state.first, engine.state.second, engine.state.steps)
+            return
+        first, second, steps = self._moments
+        if not steps.flags.writeable:  # read from a memory map
+            first, second, steps = first.copy(), second.copy(), steps.copy()
+            self._moments = first, second, steps
+        engine.state = engine.state._replace(first=first, second=second, steps=steps)
+
+    def generator(self, random_state: np.random.RandomState) -> np.random.Generator:
+        """Return what draws dropout's masks, seeded once from the estimator's random state."""
+        if self._generator is None:
+            self._generator = np.random.default_rng(random_state.randint(np.iinfo(np.int32).max))
+        return self._generator
+
+    def epoch_ends(self, seen: int) -> None:
+        """Set the next epoch's rate, after so many examples have been seen in all."""
+        if self.inverse_scaling:
+            self.learning_rate = self._first_rate / (seen + 1) ** self._power
+
+    def stops(self) -> tuple[bool, str]:
+        """Say whether training ends when it gets no further, and what a log reads."""
+        if not self.adaptive:
+            return True, "Stopping."
+        if self.learning_rate <= _SMALLEST_RATE:
+            return True, "Learning rate too small. Stopping."
+        self.learning_rate /= 5.0
+        return False, f"Setting learning rate to {self.learning_rate:f}"

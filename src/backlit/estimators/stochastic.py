@@ -1,0 +1,239 @@
+"""Epochs of SGD or Adam, with scikit-learn's batches, reports and reasons to stop."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from backlit.estimators.callbacks import EpochCallbacks
+from backlit.estimators.job import BLOCK, Job, all_finite
+from backlit.estimators.optimizer import OptimizerState
+from backlit.estimators.parameters import dropout_shares, step_schedule
+from backlit.estimators.progress import Silent, reporter
+from backlit.estimators.validation import Held, Judge, split
+from backlit.estimators.weights import Weights
+from backlit.training.loop import Loop
+
+#: how every solver says that it went astray; scikit-learn's words come first
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed. Scale the inputs to mean 0 and variance 1 (StandardScaler), or take "
+    "smaller steps (learning_rate_init, max_grad_norm). The last finite weights are kept."
+)
+
+
+def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremental: bool) -> None:
+    """Train by epochs of mini-batches.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Where the settings come from, and where the results go.
+    job : Job
+        The network and its data.
+    callbacks : EpochCallbacks
+        What is told of each epoch.
+    incremental : bool
+        Whether this is `partial_fit`: one epoch.
+
+    Raises
+    ------
+    ValueError
+        If the weights stop being finite, or there is too little to validate by.
+    """
+    if not incremental or not hasattr(estimator, "_optimizer"):
+        estimator._optimizer = OptimizerState(estimator)
+    if estimator.early_stopping and incremental and job.held is None:
+        raise ValueError(
+            "partial_fit does not support early_stopping=True without X_val and y_val."
+        )
+    rows = np.arange(job.n_examples, dtype=np.int64)
+    held = job.held
+    if held is None and estimator.early_stopping:
+        rows, held_rows = split(
+            job.n_examples, estimator.validation_fraction, job.random_state, job.positive
+        )
+        held = estimator._held(job.examples, held_rows, job.inputs)
+    loop = _loop(estimator, job, rows, held)
+    judge = None
+    if held is not None:
+        judge = Judge(estimator, loop.engine, held, job.loss_scale)
+        if estimator.validation_scores_ is None:
+            estimator.validation_scores_ = []
+        if not hasattr(estimator, "validation_loss_curve_"):
+            estimator.validation_loss_curve_ = []
+    show = reporter(estimator.verbose, estimator.max_iter, live=not incremental)
+    with show:
+        _run(estimator, job, loop, judge, callbacks, show, incremental)
+
+
+def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> Loop:
+    """Return what runs the epochs, over scikit-learn's batches and in its order."""
+    optimizer, n_rows = estimator._optimizer, len(rows)
+    if estimator.batch_size == "auto":
+        batch_size = min(200, n_rows)
+    else:
+        if estimator.batch_size > n_rows:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
+                "clipped",
+                stacklevel=6,
+            )
+        batch_size = int(np.clip(estimator.batch_size, 1, n_rows))
+    n_hidden = len(job.weights.layers) - 1
+    shares = dropout_shares(estimator.dropout, n_hidden)
+    drops = any(shares)
+    engine = job.engine(
+        estimator,
+        batch_size,
+        min(BLOCK, len(held.rows)) if held is not None else 0,
+        optimizer.numbers(estimator),
+        shares if drops else None,
+    )
+    optimizer.enter(engine)
+    steps = -(-n_rows // batch_size)
+    return Loop(
+        engine,
+        job.examples,
+        rows,
+        batch_size,
+        shuffle=job.random_state.shuffle if estimator.shuffle else None,
+        learning_rate=optimizer.learning_rate,
+        schedule=step_schedule(estimator.learning_rate),
+        total_steps=estimator.max_iter * steps,
+        hidden_units=sum(job.weights.layer_dims[1:-1]) if drops else 0,
+        dropout_generator=optimizer.generator(job.random_state) if drops else None,
+        loss_scale=job.loss_scale,
+        weigh_batches=False,
+    )
+
+
+def _run(
+    estimator: Any,
+    job: Job,
+    loop: Loop,
+    judge: Judge | None,
+    callbacks: EpochCallbacks,
+    show: Silent,
+    incremental: bool,
+) -> None:
+    """Run epochs until one of the reasons to stop."""
+    vector, optimizer = job.weights.vector, estimator._optimizer
+    early = estimator.early_stopping
+    if early and getattr(estimator, "_best", None) is None:
+        estimator._best = vector.copy()
+    # what to go back to: the last finite weights, or with early stopping the best
+    safe = estimator._best if early else vector.copy()
+
+    def fitted() -> dict[str, Any]:
+        return {"_weights": Weights(vector.copy(), job.weights.layer_dims)}
+
+    tick: Callable[[float], None] | None = show.share if show.live else None
+    restore = early and not incremental
+    estimator.n_iter_ = 0
+    try:
+        for _ in range(estimator.max_iter):
+            callbacks.epoch_begins()
+            loop.learning_rate = optimizer.learning_rate
+            estimator.loss_ = loop.run_epoch(tick)
+            estimator.n_iter_ += 1
+            estimator.t_ += len(loop.rows)
+            estimator.loss_curve_.append(estimator.loss_)
+            show.epoch(estimator.n_iter_, estimator.loss_)
+            finite = bool(np.isfinite(estimator.loss_)) and all_finite(vector)
+            if not finite and not early:
+                vector[...] = safe
+                raise ValueError(NON_FINITE)
+            _judge_epoch(estimator, judge, vector, show)
+            if not finite:
+                _warn_of_divergence(estimator)
+                restore = True
+                break
+            if not early:
+                safe[...] = vector
+            optimizer.epoch_ends(estimator.t_)
+            if callbacks.epoch_ends(fitted):
+                break
+            if estimator._no_improvement_count > estimator.n_iter_no_change:
+                stops, sentence = optimizer.stops()
+                show.say(f"{_standstill(estimator)} {sentence}")
+                if stops:
+                    restore = early
+                    if incremental and early:
+                        _warn_of_standstill(estimator)
+                    break
+                estimator._no_improvement_count = 0
+            if incremental:
+                break
+            if estimator.n_iter_ == estimator.max_iter:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and "
+                    "the optimization hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=6,
+                )
+    except KeyboardInterrupt:
+        restore = early
+        which = "the best by its validation score" if early else "as they were then"
+        warnings.warn(
+            f"Training interrupted by user. It had finished {estimator.n_iter_} epochs; the "
+            f"weights are {which}.",
+            stacklevel=6,
+        )
+    if restore:
+        vector[...] = estimator._best
+
+
+def _judge_epoch(estimator: Any, judge: Judge | None, vector: Any, show: Silent) -> None:
+    """Compare the epoch with those before, by its validation score or its training loss."""
+    score = float("nan")
+    if judge is not None:
+        loss, score = judge.measure()
+        estimator.validation_loss_curve_.append(loss)
+        estimator.validation_scores_.append(score)
+        show.score(score)
+    if estimator.early_stopping:
+        if score < estimator.best_validation_score_ + estimator.tol:
+            estimator._no_improvement_count += 1
+        else:
+            estimator._no_improvement_count = 0
+        if score > estimator.best_validation_score_:
+            estimator.best_validation_score_ = score
+            estimator._best[...] = vector
+        return
+    if estimator.loss_ > estimator.best_loss_ - estimator.tol:
+        estimator._no_improvement_count += 1
+    else:
+        estimator._no_improvement_count = 0
+    if estimator.loss_ < estimator.best_loss_:
+        estimator.best_loss_ = estimator.loss_
+
+
+def _standstill(estimator: Any) -> str:
+    what = "Validation score" if estimator.early_stopping else "Training loss"
+    return (
+        f"{what} did not improve more than tol={estimator.tol:f} for "
+        f"{estimator.n_iter_no_change} consecutive epochs."
+    )
+
+
+def _warn_of_standstill(estimator: Any) -> None:
+    estimator._no_improvement_count = 0
+    warnings.warn(
+        f"{_standstill(estimator)} The best weights are restored; further calls of partial_fit go "
+        "on from them.",
+        ConvergenceWarning,
+        stacklevel=7,
+    )
+
+
+def _warn_of_divergence(estimator: Any) -> None:
+    warnings.warn(
+        f"The weights became non-finite in epoch {estimator.n_iter_}. Scale the inputs to mean 0 "
+        "and variance 1 (StandardScaler), or take smaller steps (learning_rate_init, "
+        "max_grad_norm). The weights that are kept are the best by their validation score.",
+        ConvergenceWarning,
+        stacklevel=7,
+    )

@@ -1,0 +1,145 @@
+"""How an epoch is judged on examples that are not trained on."""
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+
+if TYPE_CHECKING:  # loads the compiler
+    from backlit.training.engine.engine import Engine, Examples
+
+
+class Held(NamedTuple):
+    """Examples to judge by: rows of `examples`, and how to score them.
+
+    Attributes
+    ----------
+    examples : Examples
+        The data.
+    rows : int64 array
+        Which of them.
+    inputs : array or sparse matrix
+        The data as scikit-learn checked them.
+    score : callable
+        From the network's outputs for these rows to a score.
+    labels : callable
+        Returns the rows' labels as the caller has them, for a scorer of the caller's.
+    """
+
+    examples: "Examples"
+    rows: NDArray[np.int64]
+    inputs: Any
+    score: Callable[[NDArray[Any]], float]
+    labels: Callable[[], Any]
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """The rows' weights."""
+        every = self.examples.sample_weight
+        return None if every is None else every[self.rows]
+
+
+class Judge:
+    """Measures the loss and the score of the network as it is.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Whose network it is.
+    engine : Engine
+        What runs it.
+    held : Held
+        What it is judged by.
+    loss_scale : float
+        What the mean loss is multiplied by.
+    """
+
+    def __init__(self, estimator: Any, engine: "Engine", held: Held, loss_scale: float) -> None:
+        self._engine, self._held, self._loss_scale = engine, held, loss_scale
+        self._score: Callable[[NDArray[Any]], float] = held.score
+        if estimator.scoring is not None:
+            self._score = self._scorer(estimator)
+
+    def _scorer(self, estimator: Any) -> Callable[[NDArray[Any]], float]:
+        scorer = get_scorer(estimator.scoring)
+        weights = self._held.weights
+        keywords = {} if weights is None else {"sample_weight": weights}
+        X, y = self._held.inputs[self._held.rows], self._held.labels()
+        judged = copy.copy(estimator)  # shares the weights; plain arrays have no feature names
+        judged.__dict__.pop("feature_names_in_", None)
+        return lambda _: float(scorer(judged, X, y, **keywords))
+
+    def measure(self) -> tuple[float, float]:
+        """Return the mean loss and the score; NaN if the outputs are not finite."""
+        loss, outputs = self._engine.forward(self._held.examples, self._held.rows)
+        assert outputs is not None
+        loss *= self._loss_scale
+        if not np.isfinite(outputs).all():
+            return loss, float("nan")
+        with np.errstate(over="ignore", invalid="ignore"):  # before a divergence
+            return loss, self._score(outputs)
+
+
+def accuracy(right: NDArray[Any], weights: NDArray[np.float64] | None) -> float:
+    """Return the (weighted) share of examples that are right."""
+    return float(np.average(right, weights=weights))
+
+
+def r_squared(
+    y: NDArray[Any], predicted: NDArray[Any], weights: NDArray[np.float64] | None
+) -> float:
+    """Return R^2, its mean over the outputs, as `sklearn.metrics.r2_score` defines it.
+
+    Both arrays have shape (m, n_L). An output whose targets are all the same has 1 if they are met
+    and else 0.
+    """
+    y, predicted = y.astype(np.float64), predicted.astype(np.float64)
+    w = np.ones((len(y), 1)) if weights is None else weights.reshape(-1, 1)
+    left = (w * (y - predicted) ** 2).sum(axis=0)
+    spread = (w * (y - np.average(y, axis=0, weights=weights)) ** 2).sum(axis=0)
+    scores = np.where(left == 0, 1.0, 0.0)
+    np.divide(spread - left, spread, out=scores, where=spread != 0)
+    return float(scores.mean())
+
+
+def split(
+    m: int,
+    fraction: float,
+    random_state: np.random.RandomState,
+    positive: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows to train on and those to judge by, as `train_test_split` draws them.
+
+    Parameters
+    ----------
+    m : int
+        Number of examples.
+    fraction : float
+        Share of them to judge by.
+    random_state : RandomState
+        Where the draws come from.
+    positive : bool array, shape (m,), or None
+        The two classes, to be split alike.
+
+    Raises
+    ------
+    ValueError
+        If there is too little to split.
+    """
+    stratify: Any = positive
+    if positive is not None and min(int(positive.sum()), int((~positive).sum())) < 2:
+        # scikit-learn names the class that is too small, and makes its name from a column
+        stratify = positive.reshape(-1, 1)
+    train, held = train_test_split(
+        np.arange(m), random_state=random_state, test_size=fraction, stratify=stratify
+    )
+    if len(held) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your "
+            "dataset."
+        )
+    return train, held

@@ -1,0 +1,28 @@
+"""scikit-learn's own checks of an estimator, every one, with no expected failures."""
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from backlit import MLPClassifier, MLPRegressor
+from backlit.training import Cosine
+
+CONFIGURATIONS = [
+    MLPClassifier(max_iter=30),
+    MLPClassifier(max_iter=60, solver="sgd", activation="tanh", learning_rate_init=0.2),
+    MLPClassifier(
+        max_iter=40, solver="lbfgs", hidden_layer_sizes=(8, 4), activation=["silu", "elu"]
+    ),
+    MLPClassifier(max_iter=60, weight_decay=0.01, max_grad_norm=1.0, learning_rate=Cosine(0.1)),
+    MLPRegressor(max_iter=50),
+    MLPRegressor(max_iter=50, solver="sgd", activation="logistic", learning_rate_init=0.01),
+    MLPRegressor(max_iter=40, solver="lbfgs", loss="huber", activation="softplus"),
+    MLPRegressor(max_iter=50, loss="quantile", quantile=0.4, learning_rate="one_cycle"),
+    MLPRegressor(max_iter=50, loss="absolute_error", dtype="float64"),
+]
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@parametrize_with_checks(CONFIGURATIONS)
+def test_check_estimator(estimator, check):
+    check(estimator)
