@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +10,13 @@ from backlit import initialize_parameters, model_forward
 from backlit.errors import ModelFileError, SettingError
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.photos import PhotoClassifier, predict
+from backlit.photos.classifier import SHIPPED_MODEL
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.reading import read_crops
 from sample_pictures import day_picture, night_picture, save_day_night
 
 N_0 = len(feature_names())
+PHOTOS = Path(os.environ.get("BACKLIT_PHOTOS", Path(__file__).parents[3] / "shared" / "photos"))
 
 
 def brightness_classifier(classes=("day", "night")):
@@ -175,3 +179,20 @@ def test_night_and_day_pictures_of_odd_sizes(tmp_path):
             tmp_path / f"{width}.png"
         )
     assert all(one.label == "night" for one in brightness_classifier().predict(tmp_path))
+
+
+def test_the_shipped_model_knows_plain_days_and_nights(folder):
+    found = list(predict(folder))
+    assert [one.label for one in found] == ["day"] * 20 + ["night"] * 20
+    assert SHIPPED_MODEL.stat().st_size < 2_000_000
+    assert PhotoClassifier.load().classes == ("day", "night")
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photographs (../shared/photos) are not here")
+def test_the_shipped_model_on_photographs_it_has_not_seen():
+    from backlit.photos import evaluate
+
+    found = evaluate(PHOTOS / "amos", PhotoClassifier.load())
+    assert found.split == "test"
+    assert found.evaluation.n == 160
+    assert found.evaluation.accuracy >= 0.99
