@@ -11,6 +11,7 @@ from backlit.estimators.validation import Held
 from backlit.estimators.weights import Weights
 from backlit.training.engine.engine import Engine, Examples, Rows
 from backlit.training.optimizers import Numbers
+from backlit.training.sparse import csr_rows
 from backlit.training.threads import choose_threads
 
 #: rows that run forward, or through a sum of gradients, at a time
@@ -90,12 +91,7 @@ def as_inputs(X: Any, dtype: np.dtype[Any]) -> NDArray[Any] | Rows:
     """Return checked examples as the engine reads them: in rows, of the network's type."""
     if not scipy.sparse.issparse(X):
         return np.require(X, dtype, ["C", "A"])
-    csr = X.tocsr()
-    return Rows(
-        np.require(csr.data, dtype, ["C", "A"]),
-        np.require(csr.indptr, np.int64, ["C", "A"]),
-        np.require(csr.indices, np.int32, ["C", "A"]),
-    )
+    return csr_rows(X, dtype)
 
 
 def all_finite(vector: NDArray[Any]) -> bool:

@@ -440,7 +440,7 @@ def _prepared(
 ) -> NDArray[Any] | Rows:
     """Return dense or sparse inputs in the engine's form."""
     if is_sparse(X):
-        return prepare_sparse_inputs(function, X, dtype, name)[0]
+        return prepare_sparse_inputs(function, X, dtype, name)
     return prepare_inputs(function, X, dtype, name)
 
 

@@ -19,10 +19,8 @@ def is_sparse(X: Any) -> bool:
     return bool(issparse(X))
 
 
-def prepare_sparse_inputs(
-    function: str, X: Any, dtype: DTypeLike | None, name: str = "X"
-) -> tuple[Rows, tuple[int, int]]:
-    """Return a sparse X as finite CSR rows of float32 or float64, and its shape.
+def prepare_sparse_inputs(function: str, X: Any, dtype: DTypeLike | None, name: str = "X") -> Rows:
+    """Return a sparse X as finite CSR rows of float32 or float64.
 
     Parameters
     ----------
@@ -35,10 +33,8 @@ def prepare_sparse_inputs(
 
     Returns
     -------
-    rows : Rows
+    Rows
         Values (X's own memory where X is CSR of that type), starts, columns.
-    shape : (int, int)
-        ``(m, n_0)``.
 
     Raises
     ------
@@ -52,18 +48,23 @@ def prepare_sparse_inputs(
             f"{function}: {name} has shape {X.shape}, expected (m, n_features), examples in rows, "
             "neither number zero."
         )
-    csr = X.tocsr()
     if dtype is None:
-        dtype = csr.dtype if csr.dtype in (np.float32, np.float64) else np.float32
-    values = np.require(csr.data, checked_dtype(function, dtype), ["C", "A"])
-    if not np.isfinite(values).all():
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float32
+    rows = csr_rows(X, checked_dtype(function, dtype))
+    finite = np.isfinite(rows.values)
+    if not finite.all():
         raise NonFiniteError(
-            f"{function}: {name} has {values[~np.isfinite(values)][0]}, expected finite numbers."
+            f"{function}: {name} has {rows.values[~finite][0]}, expected finite numbers only."
         )
-    rows = Rows(
-        values,
+    return rows
+
+
+def csr_rows(X: Any, dtype: np.dtype[Any]) -> Rows:
+    """Return a sparse matrix that has been checked as CSR rows, without a copy where it is so."""
+    csr = X.tocsr()
+    return Rows(
+        np.require(csr.data, dtype, ["C", "A"]),
         np.require(csr.indptr, np.int64, ["C", "A"]),
         np.require(csr.indices, np.int32, ["C", "A"]),
         int(X.shape[1]),
     )
-    return rows, (int(X.shape[0]), int(X.shape[1]))
