@@ -19,6 +19,7 @@ from backlit.errors import (
 )
 from backlit.model import model_forward
 from backlit.training import SGD, Adam, Cosine, fit, loop
+from backlit.training.engine.engine import Engine
 from backlit.training.threads import available_cores, choose_threads
 
 RNG = np.random.default_rng(0)
@@ -318,6 +319,21 @@ def test_initial_parameters_are_where_it_begins():
     assert further.loss_curve[-1] < first.loss_curve[-1]
     for name, view in further.parameters.items():
         assert np.shares_memory(view, further.vector), name
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_each_epoch_uses_each_row_once_in_an_order_of_its_own(shuffle, monkeypatch):
+    orders, train = [], Engine.train
+
+    def spy(self, examples, order, *arguments):
+        orders.append(order.copy())
+        return train(self, examples, order, *arguments)
+
+    monkeypatch.setattr(Engine, "train", spy)
+    fit(X, Y, shuffle=shuffle, **SMALL)
+    epochs = np.concatenate(orders).reshape(4, 150)
+    np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(150), (4, 1)))
+    assert len({epoch.tobytes() for epoch in epochs}) == (4 if shuffle else 1)
 
 
 def test_without_shuffling_the_rows_keep_their_order():
