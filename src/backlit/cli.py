@@ -107,17 +107,17 @@ def train(
         "model.safetensors"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the pictures.")] = 40,
+    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the pictures.")] = 15,
     patience: Annotated[
         int, typer.Option(min=1, help="Passes without improvement before stopping.")
     ] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 2e-3,
     hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "20,7,5",
     l2: Annotated[float, typer.Option(min=0.0, help="Penalty on the weights.")] = 0.6,
     members: Annotated[
         int, typer.Option(min=1, help="Networks that are trained and merged into one.")
-    ] = 5,
+    ] = 10,
     copies: Annotated[
         int | None,
         typer.Option(

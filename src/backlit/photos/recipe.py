@@ -34,11 +34,11 @@ class Recipe:
     """
 
     hidden: tuple[int, ...] = (20, 7, 5)
-    members: int = 5
-    epochs: int = 40
+    members: int = 10
+    epochs: int = 15
     patience: int = 10
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     l2: float = 0.6
     copies: int | None = None
     seed: int = 0
