@@ -14,10 +14,9 @@ CONFIGURATIONS = [
     ),
     MLPClassifier(max_iter=60, weight_decay=0.01, max_grad_norm=1.0, learning_rate=Cosine(0.1)),
     MLPRegressor(max_iter=50),
-    MLPRegressor(max_iter=50, solver="sgd", activation="logistic", learning_rate_init=0.01),
     MLPRegressor(max_iter=40, solver="lbfgs", loss="huber", activation="softplus"),
     MLPRegressor(max_iter=50, loss="quantile", quantile=0.4, learning_rate="one_cycle"),
-    MLPRegressor(max_iter=50, loss="absolute_error", dtype="float64"),
+    MLPRegressor(max_iter=50, loss="absolute_error", solver="sgd", learning_rate_init=0.01),
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore")

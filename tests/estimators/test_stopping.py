@@ -81,11 +81,11 @@ def test_ctrl_c_in_lbfgs_keeps_the_best(wine, monkeypatch):
 
     gradient, done = Engine.gradient, []
 
-    def stopped(self, *arguments):
+    def stopped(self, *arguments, **keywords):
         done.append(None)
         if len(done) == 12:
             raise KeyboardInterrupt
-        return gradient(self, *arguments)
+        return gradient(self, *arguments, **keywords)
 
     monkeypatch.setattr(Engine, "gradient", stopped)
     model = MLPClassifier(solver="lbfgs", random_state=0)

@@ -33,7 +33,11 @@ def encode(binarizer: LabelBinarizer, y: Any, dtype: np.dtype[Any]) -> Labels:
         columns = np.require(binarizer.transform(y), dtype, ["C", "A"])
         return Labels(None, columns, columns.shape[1])
     classes = binarizer.classes_
-    numbers = np.searchsorted(classes, y).astype(np.int32)
+    numbered = classes.dtype.kind in "iu" and (classes == np.arange(len(classes))).all()
+    if numbered and y.dtype.kind in "iu":
+        numbers = y.astype(np.int32)
+    else:
+        numbers = np.searchsorted(classes, y).astype(np.int32)
     return Labels(numbers, None, len(classes) if len(classes) > 2 else 1)
 
 

@@ -122,7 +122,8 @@ def _run(
     """Run epochs until one of the reasons to stop."""
     vector, optimizer = job.weights.vector, estimator._optimizer
     early = estimator.early_stopping
-    if early and getattr(estimator, "_best", None) is None:
+    best = getattr(estimator, "_best", None)
+    if early and (best is None or best.shape != vector.shape):
         estimator._best = vector.copy()
     # what to go back to: the last finite weights, or with early stopping the best
     safe = estimator._best if early else vector.copy()
@@ -184,6 +185,8 @@ def _run(
         )
     if restore:
         vector[...] = estimator._best
+    if early and not incremental:
+        del estimator._best  # the same as the weights
 
 
 def _judge_epoch(estimator: Any, judge: Judge | None, vector: Any, show: Silent) -> None:

@@ -231,17 +231,22 @@ class Engine:
         order: NDArray[np.int64],
         starts: NDArray[np.int64],
         total_weight: float,
+        *,
+        add: bool = False,
     ) -> tuple[float, NDArray[Any]]:
         """Sum the gradient over batches, each example's share being its weight / `total_weight`.
+
+        With `add`, the sum goes on from that of the last call.
 
         Returns
         -------
         loss : float
-            ``sum_i w_i loss_i / total_weight``, without the penalty.
+            ``sum_i w_i loss_i / total_weight`` over these batches, without the penalty.
         gradient : array, shape (layout.size,)
-            Its gradient; the next call overwrites it.
+            The sum of the gradients; the next call overwrites it.
         """
-        self.state.gradient[...] = 0
+        if not add:
+            self.state.gradient[...] = 0
         losses = self._look(examples, steps.GRADIENT, order, starts, total_weight, self._empty)
         return float(losses.sum()), self.state.gradient
 
