@@ -1,6 +1,8 @@
 """`check_backward` and `assert_backward`: forms, conventions, tolerances, side effects."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -533,3 +535,30 @@ def test_what_is_none_of_the_relations_is_unknown(spoil):
         return dA, spoil(dW), db
 
     assert relations(check_backward(forward, wrong, inputs)) == {"W": "unknown"}
+
+
+def test_where_forward_refuses_to_be_moved_nothing_is_said():
+    def forward(x):
+        if np.iscomplexobj(x) or np.any(x <= 0):
+            raise ValueError("positive numbers only")
+        return np.log(x), x
+
+    x = np.array([1.0, 2.0, 1e-9])
+    report = check_backward(forward, lambda d, x: d / x, {"x": x})
+    assert report.ok, str(report)
+    assert any("1 of x's entries could not be judged" in note for note in report.notes)
+    report = check_backward(forward, lambda d, x: d / x * [1, 1.001, 1], {"x": x})
+    assert relations(report) == {"x": "unknown"}
+
+
+def test_importing_the_checker_loads_nothing_heavy():
+    code = (
+        "import sys, backlit.gradcheck\n"
+        "heavy = {'rich', 'jax', 'torch', 'numba', 'scipy', 'sklearn', 'matplotlib', 'typer'}\n"
+        "loaded = heavy & set(sys.modules)\n"
+        "ours = {m for m in sys.modules if m.startswith('backlit.')}\n"
+        "ours = {m for m in ours if not m.startswith(('backlit.gradcheck', 'backlit._version'))}\n"
+        "assert not loaded, loaded\n"
+        "assert ours <= {'backlit.errors'}, ours\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
