@@ -562,3 +562,31 @@ def test_importing_the_checker_loads_nothing_heavy():
         "assert ours <= {'backlit.errors'}, ours\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_gradients_in_another_order_are_swapped_whatever_their_shapes():
+    forward, backward, inputs = make.dense(rng(3))
+    assert len({inputs[n].shape for n in inputs}) == 3
+
+    def wrong(d, cache):
+        dA, dW, db = backward(d, cache)
+        return dW, dA, db
+
+    report = check_backward(forward, wrong, inputs)
+    assert relations(report) == {"A_prev": "swapped", "W": "swapped"}
+    assert "the gradient of W" in report.first.message
+
+
+def test_a_cache_changed_in_place_shows_at_the_second_call():
+    def forward(z):
+        a = np.tanh(z)
+        return a.copy(), {"a": a}
+
+    def backward(d, cache):
+        a = cache["a"]
+        a *= a
+        return d * (1 - a)
+
+    report = check_backward(forward, backward, {"z": rng().normal(size=(2, 3))})
+    assert relations(report) == {"z": "accumulates"}
+    assert report.first.relations == ("accumulates",)

@@ -894,7 +894,8 @@ def _finish(work: Work, reading: Reading, verdict: Verdict) -> Finding:
         right = verdict.ok
         text = (
             f"d{name} changes when backward is called again with the same cache: it adds to "
-            "what an earlier call left; begin each call with a fresh array (= for +=)."
+            "what an earlier call left, or changes an array of the cache in place; begin each call "
+            "with a fresh array (= for +=)."
         )
         relations: tuple[str, ...] = ("accumulates",)
         if not right:
