@@ -1,6 +1,8 @@
 """`check_backward` and `assert_backward`: forms, conventions, tolerances, side effects."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -533,3 +535,58 @@ def test_what_is_none_of_the_relations_is_unknown(spoil):
         return dA, spoil(dW), db
 
     assert relations(check_backward(forward, wrong, inputs)) == {"W": "unknown"}
+
+
+def test_where_forward_refuses_to_be_moved_nothing_is_said():
+    def forward(x):
+        if np.iscomplexobj(x) or np.any(x <= 0):
+            raise ValueError("positive numbers only")
+        return np.log(x), x
+
+    x = np.array([1.0, 2.0, 1e-9])
+    report = check_backward(forward, lambda d, x: d / x, {"x": x})
+    assert report.ok, str(report)
+    assert any("1 of x's entries could not be judged" in note for note in report.notes)
+    report = check_backward(forward, lambda d, x: d / x * [1, 1.001, 1], {"x": x})
+    assert relations(report) == {"x": "unknown"}
+
+
+def test_importing_the_checker_loads_nothing_heavy():
+    code = (
+        "import sys, backlit.gradcheck\n"
+        "heavy = {'rich', 'jax', 'torch', 'numba', 'scipy', 'sklearn', 'matplotlib', 'typer'}\n"
+        "loaded = heavy & set(sys.modules)\n"
+        "ours = {m for m in sys.modules if m.startswith('backlit.')}\n"
+        "ours = {m for m in ours if not m.startswith(('backlit.gradcheck', 'backlit._version'))}\n"
+        "assert not loaded, loaded\n"
+        "assert ours <= {'backlit.errors'}, ours\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_gradients_in_another_order_are_swapped_whatever_their_shapes():
+    forward, backward, inputs = make.dense(rng(3))
+    assert len({inputs[n].shape for n in inputs}) == 3
+
+    def wrong(d, cache):
+        dA, dW, db = backward(d, cache)
+        return dW, dA, db
+
+    report = check_backward(forward, wrong, inputs)
+    assert relations(report) == {"A_prev": "swapped", "W": "swapped"}
+    assert "the gradient of W" in report.first.message
+
+
+def test_a_cache_changed_in_place_shows_at_the_second_call():
+    def forward(z):
+        a = np.tanh(z)
+        return a.copy(), {"a": a}
+
+    def backward(d, cache):
+        a = cache["a"]
+        a *= a
+        return d * (1 - a)
+
+    report = check_backward(forward, backward, {"z": rng().normal(size=(2, 3))})
+    assert relations(report) == {"z": "accumulates"}
+    assert report.first.relations == ("accumulates",)

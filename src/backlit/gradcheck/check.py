@@ -535,6 +535,7 @@ def judge(work: Work, mean_over: str | None) -> Report:
     notes = list(work.notes)
     if kinks:
         notes.append(kinks)
+    notes += _lost(work)
     if work.point.regime.single:
         notes.append("The functions compute in float32, and are judged at its accuracy.")
     return Report(
@@ -555,13 +556,26 @@ def _parameters(work: Work, reading: Reading) -> list[str]:
 def _kinks(work: Work) -> str:
     said = []
     for name in work.subject.wrt:
-        if work.point.small(name) and name in work.point._truths:
+        if work.point.small(name) and work.point.measured(name):
             count = int(np.sum(work.point.truth(name).kinked))
             if count:
                 said.append(f"{count} of {name}'s {work.point.inputs[name].size}")
     if not said:
         return ""
     return f"On a kink: {', '.join(said)} entries. There any slope between the two sides is right."
+
+
+def _lost(work: Work) -> list[str]:
+    lost = {
+        name: int(np.sum(work.point.truth(name).lost))
+        for name in work.subject.wrt
+        if work.point.small(name) and work.point.measured(name)
+    }
+    return [
+        f"{count} of {name}'s entries could not be judged: forward gives no numbers around them."
+        for name, count in lost.items()
+        if count
+    ]
 
 
 def _verdict(work: Work, reading: Reading, name: str) -> Verdict:
@@ -581,7 +595,7 @@ def _verdict(work: Work, reading: Reading, name: str) -> Verdict:
     seen_along = work.projections[name]
     off = seen_along.off(factor)
     size = abs(factor * seen_along.truth) or 1.0
-    ok = off <= seen_along.limit(factor) and not seen_along.kinked
+    ok = bool(off <= seen_along.limit(factor)) and not seen_along.kinked
     return Verdict(name, ok, off / size)
 
 
@@ -800,7 +814,7 @@ def _make_probes(work: Work) -> list[Probe]:
         first = _point(
             subject, resized(subject.inputs, distinct_sizes(dimensions, examples), rng), rng
         )
-    elif any(np.any(point.truth(n).kinked) for n in subject.wrt):
+    elif any(np.any(point.truth(n).kinked | point.truth(n).lost) for n in subject.wrt):
         first = _off_kinks(work) or point
     if first is None or not all(first.small(n) for n in subject.wrt):
         return []
@@ -880,7 +894,8 @@ def _finish(work: Work, reading: Reading, verdict: Verdict) -> Finding:
         right = verdict.ok
         text = (
             f"d{name} changes when backward is called again with the same cache: it adds to "
-            "what an earlier call left; begin each call with a fresh array (= for +=)."
+            "what an earlier call left, or changes an array of the cache in place; begin each call "
+            "with a fresh array (= for +=)."
         )
         relations: tuple[str, ...] = ("accumulates",)
         if not right:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -135,11 +136,23 @@ def backward_names(space: Namespace) -> list[str]:
         for name in space.names()
         if name.endswith("_backward")
         and name not in ORDER
-        and space.get(name) is not None
-        and space.get(name.removesuffix("_backward")) is not None
+        and not name.startswith("_")
+        and _takes(space.get(name), 2)
+        and _takes(space.get(name.removesuffix("_backward")), 1)
     ]
     at = sum(name in ("sigmoid_backward", "linear_backward", "relu_backward") for name in names)
     return names[:at] + others + names[at:]
+
+
+def _takes(function: Callable[..., Any] | None, count: int) -> bool:
+    """Say whether a function can be called with that many arguments by position."""
+    if function is None:
+        return False
+    try:
+        inspect.signature(function).bind(*range(count))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def add_findings(state: _State, function: str, reports: Iterator[tuple[str, Report]]) -> bool:

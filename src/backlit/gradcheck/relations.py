@@ -76,6 +76,8 @@ def make_case(
     if given is None or not np.all(np.isfinite(given)) or given.size == 0:
         return None
     given = np.asarray(given)
+    if np.any(point.truth(name).lost):
+        return None
     truth = point.truth(name).value * factor_of(point, name)
     match = SINGLE.match if is_single(point.gradients[name]) else point.regime.match
     return Case(point, name, given, truth, factor_of, axis, match)

@@ -160,9 +160,6 @@ class Report:
         """The first wrong place, going backward; None where all is right."""
         return self.problems[0] if self.problems else None
 
-    def __bool__(self) -> bool:
-        return self.ok
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
         return {

@@ -72,6 +72,12 @@ def _print(report: Report, stdout: TextIO) -> None:
     """Print in colour where the file is a terminal."""
     from rich.console import Console
 
+    encoding = getattr(stdout, "encoding", None) or "utf-8"
+    try:
+        report.verdict().encode(encoding)
+    except UnicodeEncodeError:  # a terminal without these characters
+        stdout.write(str(report).encode(encoding, "replace").decode(encoding) + "\n")
+        return
     width = None if stdout.isatty() else 100
     Console(file=stdout, width=width, highlight=False, emoji=False, markup=False).print(report)
 

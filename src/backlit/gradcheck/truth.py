@@ -58,6 +58,7 @@ class Truth:
     high: Array
     floor: float
     kinked: Array  # bool
+    lost: Array  # bool: where it could not be measured, and nothing is said
     jac: Jacobian
 
 
@@ -119,6 +120,10 @@ class Point:
             self._truths[name] = self._entrywise(name)
         return self._truths[name]
 
+    def measured(self, name: str) -> bool:
+        """Whether the truth for every entry of this input has been asked for."""
+        return name in self._truths
+
     def floor(self, name: str, absolute: float) -> float:
         """Return the rounding level of this input's gradient."""
         x = self.inputs[name]
@@ -145,7 +150,11 @@ class Point:
             if d.size == 1:
                 low[entry], high[entry] = -np.inf, np.inf
             kinked[entry] = True
-        absolute = float(np.max(np.abs(d) @ np.abs(jac.value), initial=0.0))
+        lost = ~np.isfinite(value) | ~np.isfinite(error)  # forward refuses what lies around
+        value[lost], error[lost] = 0.0, 0.0
+        low[lost], high[lost] = -np.inf, np.inf
+        sizes = np.abs(d) @ np.abs(jac.value)
+        absolute = float(np.max(sizes[~lost], initial=0.0))
         shape = x.shape
         return Truth(
             value.reshape(shape),
@@ -154,6 +163,7 @@ class Point:
             high.reshape(shape),
             self.floor(name, absolute),
             kinked.reshape(shape),
+            lost.reshape(shape),
             jac,
         )
 
@@ -186,7 +196,7 @@ def compare(gradient: Array, truth: Truth, factor: float, regime: Regime) -> Com
     with np.errstate(invalid="ignore"):
         wrong = ~((gradient >= low - allowed) & (gradient <= high + allowed))
         off = np.maximum(low - gradient, gradient - high)
-    off = np.where(np.isfinite(off), off, np.inf)
+    off = np.where(np.isnan(off), np.inf, np.maximum(off, 0.0))
     size = float(np.max(np.abs(truth.value * factor), initial=0.0)) or 1.0
     return Comparison(not np.any(wrong), wrong, float(np.max(off, initial=0.0)) / size)
 
@@ -300,12 +310,14 @@ def _search_single(
     direction = random_direction(gradient.size, rng)
     plain = project(point, name, gradient, rng, direction=direction)
     excess = plain.given - factor * plain.truth
-    if plain.kinked or abs(excess) <= plain.limit(factor):
+    if plain.kinked or not abs(excess) > plain.limit(factor):
         return False
     weighed = []
     for weight in (places // side, places % side):
         seen = project(point, name, gradient, rng, direction=direction * weight)
         weighed.append((seen.given - factor * seen.truth) / excess)
+    if not np.all(np.isfinite(weighed)):
+        return False
     row, column = (round(float(w)) for w in weighed)
     near = max(abs(w - round(float(w))) for w in weighed)
     entry = row * side + column
@@ -343,7 +355,7 @@ def _search_entries(
         if one.plus is not None and one.minus is not None:
             half = abs(factor) * float(np.abs(d) @ np.abs(one.plus - one.minus)) / size / 2
             allowed = np.inf if d.size == 1 else allowed + 3 * half
-        if not abs(given - value) <= allowed:
+        if np.isfinite(value) and not abs(given - value) <= allowed:
             found.entries.append(int(entry))
             found.truths.append(value)
 
