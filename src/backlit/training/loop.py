@@ -146,7 +146,7 @@ class Loop:
             seconds = time.perf_counter() - began
             # double at most, so that one quick call does not make the next one long
             wanted = int(count * CALL_SECONDS / max(seconds, 1e-9))
-            self._steps_per_call = max(1, min(wanted, 2 * count))
+            self._steps_per_call = max(1, min(wanted, 2 * self._steps_per_call))
             if tick is not None:
                 tick(step / n_steps)
         weights = self._batch_weights

@@ -208,7 +208,8 @@ def differentiate(code, da, key, n):
     """Overwrite gradients `da` by ``dZ = dA * g'(Z)``, with g' from what `activate` kept."""
     if code == RELU:
         for i in range(n):
-            da[i] = flushed(da[i]) if key[i] > 0 else like(da, 0.0)
+            gradient = flushed(da[i])  # loaded in any case, so that the loop vectorises
+            da[i] = gradient if key[i] > 0 else like(da, 0.0)
     elif code == SIGMOID:
         for i in range(n):
             a = key[i]
@@ -219,11 +220,13 @@ def differentiate(code, da, key, n):
             da[i] = flushed(da[i] * ((like(a, 1.0) - a) * (like(a, 1.0) + a)))
     elif code == LEAKY_RELU:
         for i in range(n):
-            da[i] = flushed(da[i] if key[i] > 0 else like(da, LEAKY_SLOPE) * da[i])
+            gradient = da[i]
+            da[i] = flushed(gradient if key[i] > 0 else like(da, LEAKY_SLOPE) * gradient)
     elif code == ELU:
         for i in range(n):
             a = key[i]
-            da[i] = flushed(da[i] if a > 0 else da[i] * (a + like(a, 1.0)))
+            gradient = da[i]
+            da[i] = flushed(gradient if a > 0 else gradient * (a + like(a, 1.0)))
     elif code == SELU:
         for i in range(n):
             a = key[i]

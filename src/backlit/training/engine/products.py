@@ -76,23 +76,28 @@ def _rows_of_tiles(vectors: int, masked: bool) -> Any:
 
 
 _one_vector, _two_vectors, _three_vectors = (_rows_of_tiles(count, False) for count in (1, 2, 3))
-_part_of_vector = _rows_of_tiles(1, True)
+_part_of_one, _part_of_two, _part_of_three = (_rows_of_tiles(count, True) for count in (1, 2, 3))
 
 
 def panel(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, vectors, K, valid, start, B, b):
     """Compute a panel of C = S V + start: M rows, `vectors` vectors wide.
 
     Row i of S begins at ``s + (i // TILE_ROWS) s_tile + (i % TILE_ROWS) s_row``, so that packed and
-    unpacked rows are read by the same loop. With no vectors, it is `valid` columns wide.
+    unpacked rows are read by the same loop. If `valid` is not 0, only so many columns are written.
     """
-    if vectors == 3:
-        _three_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+    if valid == 0:
+        if vectors == 3:
+            _three_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, 0, start, B, b)
+        elif vectors == 2:
+            _two_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, 0, start, B, b)
+        else:
+            _one_vector(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, 0, start, B, b)
+    elif vectors == 3:
+        _part_of_three(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
     elif vectors == 2:
-        _two_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
-    elif vectors == 1:
-        _one_vector(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+        _part_of_two(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
     else:
-        _part_of_vector(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+        _part_of_one(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
 
 
 @kernel()
@@ -245,17 +250,14 @@ def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N,
                     for x in range(columns, padded):
                         pack[k * padded + x] = 0
             start = first if k0 == 0 else 2
-            whole = columns // L
             j = 0
-            while j < whole:
-                width = _panel_width(whole - j)
+            while j < vectors:
+                width = _panel_width(vectors - j)
+                left = columns - j * L
+                valid = left if left < width * L else 0
                 units.panel(table, C, c + j0 + j * L, ldc, S, s + k0, TILE_ROWS * lds, lds, 1, pack,
-                            j * L, padded, M, width, depth, 0, start, S, 0)  # fmt: skip
+                            j * L, padded, M, width, depth, valid, start, S, 0)  # fmt: skip
                 j += width
-            if whole < vectors:
-                units.panel(table, C, c + j0 + whole * L, ldc, S, s + k0, TILE_ROWS * lds, lds, 1,
-                            pack, whole * L, padded, M, 0, depth, columns - whole * L, start, S,
-                            0)  # fmt: skip
 
 
 def sparse_product(C, c, ldc, W, w, n_in, values, starts, indices, rows, p, M, N, B, b):
