@@ -306,7 +306,7 @@ def test_labels_that_are_none(y, message):
         ({"hidden_layer_sizes": (10, 0)}, {}),
         ({"hidden_layer_sizes": -1}, {}),
         ({"alpha": -1}, {}),
-        ({"solver": "newton"}, {}),
+        ({"momentum": 2.0}, {}),
         ({"n_iter_no_change": 0}, {}),
         ({"early_stopping": True, "validation_fraction": 0.001}, {}),
         ({}, {"sample_weight": [1.0, 2.0]}),
