@@ -270,7 +270,7 @@ def test_sparse_formats(format):
 
 def test_sparse_labels():
     X, y, kind = _data("labels")
-    theirs, ours = _pair(kind, X, scipy.sparse.csr_array(y), early_stopping=True)
+    theirs, ours = _pair(kind, X, scipy.sparse.csr_array(y))
     assert _distance(theirs, ours) < 1e-9
     assert scipy.sparse.issparse(ours.predict(X))
     assert (ours.predict(X) != theirs.predict(X)).nnz == 0
