@@ -13,9 +13,6 @@ from backlit.training.threads import one_blas_thread
 #: statuses besides SciPy's own
 INTERRUPTED, STOPPED = -1, -2
 
-#: rows times parameters that a call of the engine takes, which is about a tenth of a second
-_CALL_WORK = 500_000_000
-
 
 class LBFGSResult(NamedTuple):
     """How a minimisation ended.
@@ -85,9 +82,6 @@ def minimize_lbfgs(
     weights = examples.sample_weight
     total = float(len(rows) if weights is None else weights[rows].sum())
     starts = np.append(np.arange(0, len(rows), engine.batch_size, dtype=np.int64), len(rows))
-    # between two calls Python answers Ctrl-C; how long they take must not decide their size, since
-    # that decides the order in which losses are added up
-    at_once = max(1, _CALL_WORK // (engine.batch_size * layout.size))
     # the penalty leaves out the biases
     penalized = list(zip(layout.weight_offsets, layout.bias_offsets, strict=True))
     kept = vector.copy()
@@ -95,12 +89,7 @@ def minimize_lbfgs(
 
     def objective(x: NDArray[Any]) -> tuple[float, NDArray[np.float64]]:
         vector[...] = x
-        value = 0.0
-        for first in range(0, len(starts) - 1, at_once):
-            part = starts[first : first + at_once + 1]
-            order = rows[part[0] : part[-1]]
-            loss, summed = engine.gradient(examples, order, part - part[0], total, add=first > 0)
-            value += loss
+        value, summed = engine.gradient(examples, rows, starts, total)
         gradient = summed.astype(np.float64)
         value *= loss_scale
         for begin, end in penalized:

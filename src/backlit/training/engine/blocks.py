@@ -77,39 +77,56 @@ def readers(fields: dict[Any, str]) -> list[Any]:
     return made
 
 
-def write(records: tuple[Any, ...], fields: dict[Any, str], real: np.dtype[Any]) -> NDArray[Any]:
-    """Write records to a new block of numbers.
+def empty(fields: dict[Any, str]) -> NDArray[np.int64]:
+    """Return room for records with these fields."""
+    return np.zeros(sum(map(len, fields.values())), np.int64)
+
+
+def write(
+    block: NDArray[np.int64],
+    records: tuple[Any, ...],
+    written: tuple[Any, ...] | None,
+    fields: dict[Any, str],
+    real: np.dtype[Any],
+) -> None:
+    """Write records to a block: numbers, the bits of doubles, and addresses.
+
+    The address of None and of an empty array is 0. Most records stay as they are from one call to
+    the next, and looking up an address takes a microsecond, so that only others are written.
 
     Parameters
     ----------
+    block : int64 array
+        Where they go, made by `empty`.
     records : tuple of named tuples
         In the order of `fields`; arrays must be contiguous and of their kind, and live on.
+    written : tuple of named tuples, or None
+        What the block holds.
     fields : dict
         Named tuples and the kinds of their fields.
     real : dtype
         What kind R stands for.
-
-    Returns
-    -------
-    int64 array
-        Numbers, the bits of doubles, and addresses; 0 for None and for empty arrays.
     """
-    block = np.zeros(sum(map(len, fields.values())), np.int64)
     doubles = block.view(np.float64)
     place = 0
-    for record, kinds in zip(records, fields.values(), strict=True):
+    held = written or (None,) * len(records)
+    for record, before, kinds in zip(records, held, fields.values(), strict=True):
+        if record is before:
+            place += len(kinds)
+            continue
         for value, kind in zip(record, kinds, strict=True):
             if kind == "n":
                 block[place] = value
             elif kind == "d":
                 doubles[place] = value
-            elif value is not None and value.size:
+            elif value is None or not value.size:
+                block[place] = 0
+            else:
                 expected = real if kind == "R" else np.dtype(_DTYPES[kind])
                 assert value.dtype == expected, (type(record), kind, value.dtype)
                 assert value.flags.c_contiguous, (type(record), kind)
                 block[place] = value.ctypes.data
             place += 1
-    return block
 
 
 @intrinsic

@@ -135,6 +135,13 @@ class Engine:
         )
         self._plan(dims, codes, batch_size)
         self._empty = empty
+        self._examples: Examples | None = None
+        self._data: Any = None
+        self._block = blocks.empty(steps.FIELDS)
+        self._written: tuple[Any, ...] | None = None  # what the block holds
+        self._places = tuple(
+            array.ctypes.data for array in (self._addresses, self._block, self._work.buffer)
+        )
 
     def _settings_of(self, numbers: Numbers) -> steps.Settings:
         return steps.Settings(
@@ -231,22 +238,17 @@ class Engine:
         order: NDArray[np.int64],
         starts: NDArray[np.int64],
         total_weight: float,
-        *,
-        add: bool = False,
     ) -> tuple[float, NDArray[Any]]:
         """Sum the gradient over batches, each example's share being its weight / `total_weight`.
-
-        With `add`, the sum goes on from that of the last call.
 
         Returns
         -------
         loss : float
-            ``sum_i w_i loss_i / total_weight`` over these batches, without the penalty.
+            ``sum_i w_i loss_i / total_weight``, without the penalty.
         gradient : array, shape (layout.size,)
-            The sum of the gradients; the next call overwrites it.
+            Its gradient; the next call overwrites it.
         """
-        if not add:
-            self.state.gradient[...] = 0
+        self.state.gradient[...] = 0
         losses = self._look(examples, steps.GRADIENT, order, starts, total_weight, self._empty)
         return float(losses.sum()), self.state.gradient
 
@@ -314,19 +316,20 @@ class Engine:
         total_weight: float,
         results: steps.Results,
     ) -> None:
-        X = examples.X
-        if isinstance(X, Rows):
-            data = steps.Data(X.values, X.starts, X.columns, *examples[1:])
-        else:
-            data = steps.Data(X, None, None, *examples[1:])
+        if examples is not self._examples:
+            X, self._examples = examples.X, examples
+            if isinstance(X, Rows):
+                self._data = steps.Data(X.values, X.starts, X.columns, *examples[1:])
+            else:
+                self._data = steps.Data(X, None, None, *examples[1:])
         batches = steps.Batches(mode, len(starts) - 1, order, starts, rates, random, total_weight)
         self._work.sync[:] = 0
         records = (
-            self._net, data, batches, self._settings, self.state, self._work, results,
+            self._net, self._data, batches, self._settings, self.state, self._work, results,
         )  # fmt: skip
-        block = blocks.write(records, steps.FIELDS, self.dtype)
-        addresses = (array.ctypes.data for array in (self._addresses, block, self._work.buffer))
-        arguments = tuple(addresses)
+        blocks.write(self._block, records, self._written, steps.FIELDS, self.dtype)
+        self._written = records
+        arguments = self._places
         if self.threads == 1:
             self._run(0, 1, *arguments)
         else:
