@@ -30,7 +30,7 @@ FUNCTIONS = {
         lambda xp, x, w, u: xp.tanh(u @ xp.tanh(u @ xp.tanh(w @ x[0]) + w @ x[1]) + w @ x[2]),
         {"x": (3, 2, 5), "w": (4, 2), "u": (4, 4)},
     ),
-    "an input that does nothing": (lambda xp, x, y: x * 1.0 + 0 * y, {"x": (3,), "y": (3,)}),
+    "an input that does nothing": (lambda xp, a, x: x * 1.0 + 0 * a, {"a": (3,), "x": (3,)}),
     "steep": (lambda xp, x: 1 / (1 + xp.exp(-50 * x)), {"x": (3, 4)}),
     "enormous": (lambda xp, x: (1e150 * x) ** 2, {"x": (3, 4)}),
     "minute": (lambda xp, x: (1e-100 * x) ** 2, {"x": (3, 4)}),
@@ -52,7 +52,7 @@ def pair(function, spoil=None):
 
 
 def nudge(found):
-    first = next(iter(found))
+    first = sorted(found)[-1]
     found[first].reshape(-1)[np.argmax(np.abs(found[first]))] *= 1.001
     return found
 
@@ -65,4 +65,4 @@ def test_right_ones_pass_and_a_nudge_shows(name):
     report = check_backward(*pair(function), inputs)
     assert report.ok, str(report)
     report = check_backward(*pair(function, nudge), inputs)
-    assert [f.gradient for f in report.problems] == [next(iter(inputs))]
+    assert [f.gradient for f in report.problems] == [sorted(inputs)[-1]]

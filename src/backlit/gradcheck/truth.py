@@ -139,7 +139,9 @@ class Point:
         jac = jacobian(self.evaluator(name), x, here, self.regime)
         d = self.d
         value = d @ jac.value
-        error = np.sqrt(np.square(d) @ np.square(jac.error))  # roundings are independent
+        biggest = float(np.max(jac.error[np.isfinite(jac.error)], initial=0.0)) or 1.0
+        # roundings are independent: their squares add up
+        error = biggest * np.sqrt(np.square(d) @ np.square(jac.error / biggest))
         low, high = value.copy(), value.copy()
         kinked = np.zeros(x.size, dtype=bool)
         for entry, (plus, minus) in jac.kinks.items():
