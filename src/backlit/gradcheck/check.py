@@ -27,6 +27,7 @@ from backlit.gradcheck.axes import (
 )
 from backlit.gradcheck.calls import CallFailed, Inputs, Pass, Subject, make_subject
 from backlit.gradcheck.diagnose import Diagnosis, Probe, diagnose, right_at
+from backlit.gradcheck.numeric import rms
 from backlit.gradcheck.raising import (
     COUNTS,
     Rebound,
@@ -853,8 +854,8 @@ def _off_kinks(work: Work) -> Point | None:
     moved: Inputs = {}
     for name, value in subject.inputs.items():
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            size = float(np.sqrt(np.mean(np.square(value)))) or 1.0
-            moved[name] = value + 0.02 * size * rng.normal(size=value.shape)
+            step = 0.02 * (rms(value) or 1.0)
+            moved[name] = np.asarray(value + step * rng.normal(size=value.shape))
         else:
             moved[name] = value
     return _point(subject, moved, rng)

@@ -203,10 +203,18 @@ def entry_line(evaluate: Evaluate, x: Array, entry: int, size: float, regime: Re
     return scaled
 
 
+def rms(x: Array) -> float:
+    """Return the root mean square, also of numbers whose squares overflow."""
+    biggest = float(np.max(np.abs(x), initial=0.0))
+    if biggest == 0 or not np.isfinite(biggest):
+        return biggest
+    return biggest * float(np.sqrt(np.mean(np.square(x / biggest))))
+
+
 def entry_size(x: Array, entry: int) -> float:
     """Return the natural size of a step in one entry."""
     own = abs(float(x.reshape(-1)[entry]))
-    typical = float(np.sqrt(np.mean(np.square(x))))
+    typical = rms(x)
     return max(own, 0.3 * typical) if typical > 0 else 1.0
 
 
@@ -263,7 +271,7 @@ def directional(
 ) -> Slope:
     """Differentiate every output along `direction`, an array of the shape of `x`."""
     largest = float(np.max(np.abs(direction), initial=0.0))
-    typical = float(np.sqrt(np.mean(np.square(x)))) or 1.0
+    typical = rms(x) or 1.0
     size = typical / largest if largest else 1.0
 
     def line(t: complex) -> tuple[Array, float]:

@@ -89,7 +89,7 @@ def other_inputs(
             and (only is None or name in only)
             and np.any(value != np.round(value))
         ):
-            made[name] = value * rng.uniform(0.8, 0.98, size=value.shape)
+            made[name] = np.asarray(value * rng.uniform(0.8, 0.98, size=value.shape))
         else:
             made[name] = value
     return made

@@ -33,6 +33,7 @@ from backlit.gradcheck.numeric import (
     entry_line,
     entry_size,
     jacobian,
+    rms,
     slope,
 )
 
@@ -127,9 +128,8 @@ class Point:
     def floor(self, name: str, absolute: float) -> float:
         """Return the rounding level of this input's gradient."""
         x = self.inputs[name]
-        size = float(np.sqrt(np.mean(np.square(x)))) or 1.0
         out = self.done.flat().astype(float)
-        natural = float(np.linalg.norm(self.d) * np.linalg.norm(out)) / size
+        natural = rms(self.d) * rms(out) * self.d.size / (rms(x) or 1.0)
         tiny = 1e-7 if self.regime.single else 1e-13
         return self.regime.atol * absolute + tiny * natural
 
@@ -139,7 +139,9 @@ class Point:
         jac = jacobian(self.evaluator(name), x, here, self.regime)
         d = self.d
         value = d @ jac.value
-        error = np.sqrt(np.square(d) @ np.square(jac.error))  # roundings are independent
+        biggest = float(np.max(jac.error[np.isfinite(jac.error)], initial=0.0)) or 1.0
+        # roundings are independent: their squares add up
+        error = biggest * np.sqrt(np.square(d) @ np.square(jac.error / biggest))
         low, high = value.copy(), value.copy()
         kinked = np.zeros(x.size, dtype=bool)
         for entry, (plus, minus) in jac.kinks.items():
@@ -245,7 +247,8 @@ def project(
     here = point.done.flat().astype(np.float64)
     found = directional(point.evaluator(name), x, direction.reshape(x.shape), here, point.regime)
     single = point.regime.single or is_single(gradient)
-    own = float(np.linalg.norm(gradient.reshape(-1) * direction))
+    along = gradient.reshape(-1) * direction
+    own = rms(along) * float(np.sqrt(along.size))
     allowed = (1e-6 if single else 1e-10) * own
     allowed += 3 * float(np.abs(point.d) @ found.error)
     return Projection(
@@ -343,7 +346,7 @@ def _search_entries(
     d = point.d
     single = point.regime.single or is_single(gradient)
     regime = SINGLE if single else point.regime
-    typical = float(np.sqrt(np.mean(np.square(gradient[np.isfinite(gradient)]))))
+    typical = rms(gradient[np.isfinite(gradient)])
     for entry in block:
         size = entry_size(x, int(entry))
         line = entry_line(evaluate, x, int(entry), size, point.regime)
