@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-
 #: the idle threads of the last contestant's pool go on spinning for a while, on the cores that the
 #: next one needs; nobody is timed until they have gone to sleep, and the first call is not counted
 SETTLE_SECONDS = 0.4
