@@ -213,6 +213,18 @@ def products_alone(problem: Problem) -> Epoch:
     return epoch
 
 
+def check_losses(name: str, number: int, contestants: list[str], threads: int | None) -> None:
+    """Stop unless each library computes the same loss from the same weights and one batch."""
+    dims, batch, _ = NETS[number]
+    problem = Problem(dims, batch, batch)
+    expected = problem.loss()
+    for peer in contestants:
+        epoch = ours(problem, threads) if peer == "backlit" else PEERS[peer](problem)
+        loss = epoch()
+        if loss is not None and not abs(loss - expected) <= 1e-4 * expected:
+            raise SystemExit(f"{name}: {peer} computes the loss {loss}, expected {expected}")
+
+
 PEERS: dict[str, Callable[[Problem], Epoch]] = {
     "scikit-learn": sklearn_epoch,
     "PyTorch": torch_epoch,
@@ -238,17 +250,13 @@ def main() -> None:
     for number in chosen:
         problem = Problem(*NETS[number])
         contestants: dict[str, Epoch] = {"backlit": ours(problem, options.threads)}
-        expected = problem.loss()
         for name in options.peers.split(","):
             try:
                 contestants[name] = PEERS[name](problem)
             except ImportError as error:
                 print(f"{name} left out: {error}", file=sys.stderr)
         name = "-".join(map(str, problem.dims))
-        for peer, epoch in contestants.items():
-            first = epoch()  # the first epoch's mean loss: near that of the first weights
-            if first is not None and not abs(first - expected) < 0.5 * expected + 0.1:
-                print(f"{name}: {peer} begins at {first}, expected about {expected}")
+        check_losses(name, number, list(contestants), options.threads)
         result = _harness.contest(name, contestants, rounds=options.rounds)
         data[name] = {k: [t / problem.steps for t in v] for k, v in result.seconds.items()}
         row: list[Any] = [name, problem.batch]
