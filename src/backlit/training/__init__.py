@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backlit.training.fitting import FitResult, Progress, fit
-    from backlit.training.optimizers import SGD, Adam
+    from backlit.training.optimizers import LBFGS, SGD, Adam
     from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
 
 _HOMES = {
+    "LBFGS": "backlit.training.optimizers",
     "SGD": "backlit.training.optimizers",
     "Adam": "backlit.training.optimizers",
     "Constant": "backlit.training.schedules",
@@ -24,6 +25,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adam",
     "Constant",

@@ -15,7 +15,7 @@ from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
 from backlit.training.data import Labels, prepare_inputs, prepare_labels, prepare_weights
 from backlit.training.engine.engine import Engine, Examples, Rows
 from backlit.training.loop import Loop, shuffle_blocks
-from backlit.training.optimizers import Adam, Optimizer
+from backlit.training.optimizers import LBFGS, Adam, Optimizer
 from backlit.training.schedules import Schedule, as_schedule
 from backlit.training.sparse import is_sparse, prepare_sparse_inputs
 from backlit.training.threads import choose_threads
@@ -82,7 +82,7 @@ class FitResult:
         The epoch whose parameters these are, counted from 1; 0 if training was cut off before one
         was over.
     stopped : str
-        Why it ended: "epochs", "patience", "callback" or "interrupted".
+        Why it ended: "epochs", "patience", "callback", "interrupted", or for L-BFGS "converged".
     seconds : float
         Time taken, compilation included.
     """
@@ -186,7 +186,7 @@ def fit(
         "identity".
     loss_parameter : float, optional
         Huber's delta (default 1) or the quantile (default 0.5).
-    optimizer : SGD or Adam, optional
+    optimizer : SGD, Adam or LBFGS, optional
         By default ``Adam()``.
     schedule : str or Schedule, default "constant"
         "constant", "inverse_scaling", "cosine", "one_cycle", or an object.
@@ -261,7 +261,7 @@ def fit(
     optimizer = optimizer if optimizer is not None else Adam()
     if not isinstance(optimizer, Optimizer):
         raise SettingError(
-            f"{function}: optimizer is {optimizer!r}, expected an SGD(...) or Adam(...) of "
+            f"{function}: optimizer is {optimizer!r}, expected an SGD, Adam or LBFGS of "
             "backlit.training."
         )
     schedule = as_schedule(function, schedule)
@@ -308,6 +308,11 @@ def fit(
         vector = _packed(function, layout, initial_parameters, X.dtype)
     numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
     shares = _dropout_shares(function, dropout, len(layer_dims) - 2)
+    if isinstance(optimizer, LBFGS) and (any(shares) or clip is not None):
+        raise SettingError(
+            f"{function}: optimizer is LBFGS, expected neither dropout nor clip with it, because "
+            "it needs the same function at every step."
+        )
     batch_size = min(batch_size, len(rows))
     engine = Engine(
         layer_dims,
@@ -325,6 +330,10 @@ def fit(
     judge = None
     if held_out is not None or len(held_rows):
         judge = _Validation(engine, held_out or examples, held_rows, held_labels)
+    progress = Progress(epochs, layout.views(vector))
+    watch = _Watch(engine, judge, output, patience, min_improvement, progress, callback, began)
+    if isinstance(optimizer, LBFGS):
+        return watch.result(_run_lbfgs(watch, examples, rows, l2, optimizer), activations, loss)
     loop = Loop(
         engine,
         examples,
@@ -337,98 +346,154 @@ def fit(
         hidden_units=sum(layer_dims[1:-1]) if any(shares) else 0,
         dropout_generator=generator if any(shares) else None,
     )
-    progress = Progress(epochs, layout.views(vector))
-    return _run(loop, judge, output, patience, min_improvement, progress, callback, began,
-                activations, loss)  # fmt: skip
+    return watch.result(_run_epochs(watch, loop), activations, loss)
 
 
-def _run(
-    loop: Loop,
-    judge: _Validation | None,
-    output: str,
-    patience: int | None,
-    min_improvement: float,
-    progress: Progress,
-    callback: Callable[[Progress], Any] | None,
-    began: float,
-    activations: tuple[str, ...],
-    loss: str,
-) -> FitResult:
-    """Run epochs until one of the reasons to stop; keep the best parameters if there is a judge."""
-    vector = loop.engine.parameters
-    best, best_epoch, best_loss, waited = vector.copy() if judge else vector, 0, np.inf, 0
-    loss_curve: list[float] = []
-    validation_curve: list[float] = []
-    validation_scores: list[float] = []
-    stopped = "epochs"
+class _Watch:
+    """Keeps an eye on a training: curves, the best parameters, the reasons to stop."""
 
-    def report(share: float) -> bool:
-        progress.share = share
-        progress.seconds = time.perf_counter() - began
-        answer = callback(progress) if callback is not None else None
+    def __init__(
+        self,
+        engine: Engine,
+        judge: _Validation | None,
+        output: str,
+        patience: int | None,
+        min_improvement: float,
+        progress: Progress,
+        callback: Callable[[Progress], Any] | None,
+        began: float,
+    ) -> None:
+        self.engine, self.progress = engine, progress
+        self._judge, self._output = judge, output
+        self._patience, self._min_improvement = patience, min_improvement
+        self._callback, self._began = callback, began
+        self._best = engine.parameters.copy() if judge else engine.parameters
+        self._best_epoch, self._best_loss, self._waited = 0, np.inf, 0
+        self._loss_curve: list[float] = []
+        self._validation_curve: list[float] = []
+        self._validation_scores: list[float] = []
+
+    def report(self, share: float) -> bool:
+        """Tell the callback how far the epoch is; return whether it wants to stop."""
+        self.progress.share = share
+        self.progress.seconds = time.perf_counter() - self._began
+        answer = self._callback(self.progress) if self._callback is not None else None
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+    def finish_epoch(self, loss: float) -> str | None:
+        """Take note of an epoch; return why the training is to stop, or None.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or a parameter is not finite.
+        """
+        progress, vector = self.progress, self.engine.parameters
+        progress.loss = loss
+        if not (np.isfinite(loss) and np.isfinite(vector).all()):
+            raise DivergenceError(
+                f"fit: in epoch {progress.epoch + 1} the loss became {loss}, expected finite "
+                "numbers in the loss and the parameters; scale the inputs (to mean 0 and variance "
+                "1) or lower the learning rate."
+            )
+        self._loss_curve.append(loss)
+        judged = loss
+        if self._judge is not None:
+            measured = self._judge.measure(self._output)
+            progress.validation_loss, progress.validation_score = measured
+            self._validation_curve.append(progress.validation_loss)
+            self._validation_scores.append(progress.validation_score)
+            judged = progress.validation_loss
+        progress.epoch += 1
+        self._waited += 1
+        if judged < self._best_loss - self._min_improvement:
+            self._waited = 0
+        if judged < self._best_loss:
+            if self._judge is not None:
+                self._best[:] = vector
+            self._best_loss, self._best_epoch = judged, progress.epoch
+        if self.report(0.0):
+            return "callback"
+        if self._patience is not None and self._waited >= self._patience:
+            return "patience"
+        return None
+
+    def result(self, stopped: str, activations: tuple[str, ...], loss: str) -> FitResult:
+        """Return the network: the best one if there is a judge, else the last."""
+        vector, layout = self.engine.parameters, self.engine.layout
+        if self._judge is None:
+            self._best_epoch = self.progress.epoch
+        elif self._best_epoch:
+            vector[:] = self._best
+        return FitResult(
+            layout.views(vector),
+            vector,
+            layout.layer_dims,
+            activations,
+            loss,
+            self._loss_curve,
+            self._validation_curve,
+            self._validation_scores,
+            self.progress.epoch,
+            int(self.engine.state.steps[0]),
+            self._best_epoch,
+            stopped,
+            time.perf_counter() - self._began,
+        )
+
+
+def _run_epochs(watch: _Watch, loop: Loop) -> str:
+    """Run epochs of mini-batches; return why they ended."""
 
     class _Stop(Exception):
         pass
 
     def tick(share: float) -> None:
-        if share < 1.0 and report(share):
+        if share < 1.0 and watch.report(share):
             raise _Stop
 
     try:
-        while progress.epoch < progress.epochs:
-            progress.loss = loop.run_epoch(tick)
-            if not (np.isfinite(progress.loss) and np.isfinite(vector).all()):
-                raise DivergenceError(
-                    f"fit: in epoch {progress.epoch + 1} the loss became {progress.loss}, expected "
-                    "finite numbers in the loss and the parameters; scale the inputs (to mean 0 "
-                    "and variance 1) or lower the learning rate."
-                )
-            loss_curve.append(progress.loss)
-            judged = progress.loss
-            if judge is not None:
-                progress.validation_loss, progress.validation_score = judge.measure(output)
-                validation_curve.append(progress.validation_loss)
-                validation_scores.append(progress.validation_score)
-                judged = progress.validation_loss
-            progress.epoch += 1
-            waited += 1
-            if judged < best_loss - min_improvement:
-                waited = 0
-            if judged < best_loss:
-                if judge is not None:
-                    best[:] = vector
-                best_loss, best_epoch = judged, progress.epoch
-            if report(0.0):
-                stopped = "callback"
-                break
-            if patience is not None and waited >= patience:
-                stopped = "patience"
-                break
+        while watch.progress.epoch < watch.progress.epochs:
+            reason = watch.finish_epoch(loop.run_epoch(tick))
+            if reason is not None:
+                return reason
     except KeyboardInterrupt:
-        stopped = "interrupted"
+        return "interrupted"
     except _Stop:
-        stopped = "callback"
-    if judge is not None and best_epoch:
-        vector[:] = best
-    elif judge is None:
-        best_epoch = progress.epoch
-    layout = loop.engine.layout
-    return FitResult(
-        layout.views(vector),
-        vector,
-        layout.layer_dims,
-        activations,
-        loss,
-        loss_curve,
-        validation_curve,
-        validation_scores,
-        progress.epoch,
-        int(loop.engine.state.steps[0]),
-        best_epoch,
-        stopped,
-        time.perf_counter() - began,
+        return "callback"
+    return "epochs"
+
+
+def _run_lbfgs(
+    watch: _Watch, examples: Examples, rows: NDArray[np.int64], l2: float, optimizer: LBFGS
+) -> str:
+    """Run iterations of L-BFGS; return why they ended."""
+    from backlit.training.lbfgs import INTERRUPTED, minimize_lbfgs
+
+    reasons: list[str] = []
+
+    def after_iteration(iteration: int, loss: float) -> bool:
+        watch.engine.state.steps[0] = iteration
+        reason = watch.finish_epoch(loss)
+        if reason is not None:
+            reasons.append(reason)
+        return reason is not None
+
+    found = minimize_lbfgs(
+        watch.engine,
+        examples,
+        rows,
+        l2=l2,
+        max_iterations=watch.progress.epochs,
+        max_evaluations=20 * watch.progress.epochs,
+        tolerance=optimizer.tolerance,
+        after_iteration=after_iteration,
     )
+    if found.status == INTERRUPTED:
+        return "interrupted"
+    if reasons:
+        return reasons[0]
+    return "epochs" if watch.progress.epoch >= watch.progress.epochs else "converged"
 
 
 # the keyword of `fit` has the function's name

@@ -102,6 +102,7 @@ def minimize_lbfgs(
         nonlocal done, loss, stopped
         done += 1
         kept[...] = intermediate_result.x
+        vector[...] = kept  # a line search may have looked further on
         loss = float(intermediate_result.fun)
         if after_iteration is not None and after_iteration(done, loss):
             stopped = True
