@@ -142,7 +142,7 @@ def test_the_short_way_through_the_checks_sees_what_the_long_way_sees(wine, bad,
 def test_many_rows_go_forward_in_blocks(wine):
     X, y = wine
     net = _net().fit(X, y)
-    many = np.tile(X, (200, 1))
+    many = np.tile(X, (400, 1))
     np.testing.assert_allclose(
-        net.predict_proba(many), np.tile(net.predict_proba(X), (200, 1)), rtol=1e-12
+        net.predict_proba(many), np.tile(net.predict_proba(X), (400, 1)), rtol=1e-12
     )

@@ -15,8 +15,8 @@ from backlit.activations import FUNCTIONS
 from backlit.estimators.weights import Weights
 from backlit.names import ACTIVATION_ALIASES
 
-#: elements of a block's widest layer, so that a block stays in the processor's cache
-_BLOCK = 1 << 16
+#: elements of a block's widest layer: few enough to stay in a cache, enough for BLAS to share out
+_BLOCK = 1 << 19
 
 
 def _relu(Z: NDArray[Any]) -> NDArray[Any]:
