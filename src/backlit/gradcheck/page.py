@@ -1,4 +1,4 @@
-"""The report in a terminal: one table, one sentence for each problem."""
+"""The report in a terminal: a table of what was checked, and a sentence for each problem."""
 
 from __future__ import annotations
 
@@ -7,74 +7,86 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
     from backlit.gradcheck.report import Finding, Report
 
 
 def rich_lines(report: Report) -> Iterator[RenderableType]:
     """Yield what the console prints for a report."""
-    from rich import box
     from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
+    yield Text(report.verdict(), style="bold green" if report.ok else "bold red")
     several = len({f.function for f in report.findings if f.function}) > 1
-    style = "bold green" if report.ok else "bold red"
-    yield Text(report.verdict(), style=style)
-    table = Table(box=box.ROUNDED, expand=False, border_style="dim", header_style="bold")
-    table.add_column("", width=1)
-    table.add_column("gradient", no_wrap=not several, max_width=28 if several else None)
-    table.add_column("relation", no_wrap=True)
-    table.add_column("what it means", overflow="fold")
-    last = None
-    for group in _rows(report, several):
-        finding = group[0]
-        if several and finding.function != last:
-            if last is not None:
-                table.add_section()
-            table.add_row("", Text(finding.function or "", style="bold cyan"), "", "")
-        last = finding.function
-        names = ", ".join(f"d{f.gradient}" if f.gradient else "(call)" for f in group)
-        table.add_row(
-            _mark(finding),
-            Text(names, style="bold"),
-            Text(finding.label, style="green" if finding.ok else "red"),
-            _meaning(finding),
-        )
-    yield table
+    yield from _of_functions(report) if several else _of_gradients(report)
     for note in (report.convention_text(), *report.notes):
         if note:
             yield Padding(Text(note, style="dim"), (0, 0, 0, 1))
 
 
-def _rows(report: Report, several: bool) -> list[list[Finding]]:
-    """Put the right gradients of one function into one row where there are many functions."""
-    rows: list[list[Finding]] = []
+def _of_gradients(report: Report) -> Iterator[RenderableType]:
+    """Yield one row for each finding."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+    table.add_column("", width=1)
+    table.add_column("gradient", no_wrap=True)
+    table.add_column("relation", no_wrap=True)
+    table.add_column("what it means", overflow="fold")
     for finding in report.findings:
-        if (
-            several
-            and finding.ok
-            and rows
-            and rows[-1][0].ok
-            and rows[-1][0].function == finding.function
-        ):
-            rows[-1].append(finding)
-        else:
-            rows.append([finding])
-    return rows
+        table.add_row(
+            _mark(finding.ok),
+            Text(_name(finding), style="bold"),
+            Text(finding.label, style="green" if finding.ok else "red"),
+            Text(finding.message, style="dim") if finding.ok else _meaning(finding),
+        )
+    yield table
 
 
-def _mark(finding: Finding) -> RenderableType:
+def _of_functions(report: Report) -> Iterator[RenderableType]:
+    """Yield one row for each function, then every problem in a frame of its own."""
+    from rich import box
+    from rich.panel import Panel
+    from rich.table import Table
     from rich.text import Text
 
-    return Text("✓", style="green") if finding.ok else Text("✗", style="bold red")
+    table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+    table.add_column("", width=1)
+    table.add_column("function", no_wrap=True)
+    table.add_column("right")
+    table.add_column("wrong")
+    for function in dict.fromkeys(f.function for f in report.findings):
+        own = [f for f in report.findings if f.function == function]
+        wrong = list(dict.fromkeys(_name(f) for f in own if not f.ok))
+        table.add_row(
+            _mark(not wrong),
+            Text(function or "", style="bold"),
+            Text(", ".join(_name(f) for f in own if f.ok), style="green"),
+            Text(", ".join(wrong), style="red"),
+        )
+    yield table
+    for finding in report.problems:
+        title = Text(f"{finding.function}, {_name(finding)}: ", style="bold")
+        title.append(finding.label, style="red")
+        yield Panel(_meaning(finding), title=title, title_align="left", border_style="red")
 
 
-def _meaning(finding: Finding) -> RenderableType:
+def _name(finding: Finding) -> str:
+    return f"d{finding.gradient}" if finding.gradient else "the call"
+
+
+def _mark(ok: bool) -> Text:
     from rich.text import Text
 
-    if finding.ok:
-        return Text(finding.message, style="dim")
+    return Text("✓", style="green") if ok else Text("✗", style="bold red")
+
+
+def _meaning(finding: Finding) -> Text:
+    from rich.text import Text
+
     text = Text(finding.sentence)
     if finding.source:
         where = f"{finding.file}, " if finding.file and "cell" in finding.file else ""
