@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from backlit._cores import one_blas_thread
 from backlit.errors import DTypeError, SettingError, ShapeError, UnknownNameError
 from backlit.photos import scenes
 from backlit.photos.scenes import (
     DAY_WEATHERS,
     NIGHT_WEATHERS,
     PLACES,
-    _blas,
     _raster,
     _render,
     contact_sheet,
@@ -120,7 +120,7 @@ class TestReproducibility:
         with threadpool_limits(2, user_api="blas"):
             before = threads()
             assert 2 in before
-            with _blas.one_thread():
+            with one_blas_thread():
                 assert 2 not in threads()
             images, _ = render_scenes(16, seed=6, size=(80, 60))
             assert threads() == before

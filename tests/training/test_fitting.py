@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_digits, make_moons
 
+from backlit._cores import available_cores
 from backlit.errors import (
     DivergenceError,
     DTypeError,
@@ -20,7 +21,7 @@ from backlit.errors import (
 from backlit.model import model_forward
 from backlit.training import SGD, Adam, Cosine, fit, loop
 from backlit.training.engine.engine import Engine
-from backlit.training.threads import available_cores, choose_threads
+from backlit.training.threads import choose_threads
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 4)).astype(np.float32)

@@ -7,8 +7,8 @@ import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
 
+from backlit._cores import one_blas_thread
 from backlit.training.engine.engine import Engine, Examples
-from backlit.training.threads import one_blas_thread
 
 #: statuses besides SciPy's own
 INTERRUPTED, STOPPED = -1, -2

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from backlit._cores import one_blas_thread
 from backlit.errors import DTypeError, SettingError, ShapeError, UnknownNameError
-from backlit.photos.scenes._blas import one_thread
 from backlit.photos.scenes._places import PLACES as _PLACES
 from backlit.photos.scenes._raster import make_frame
 from backlit.photos.scenes._render import DAY, NIGHT, Plan, draw_plan, photograph
@@ -97,7 +97,7 @@ def render_scene(
     drawn = draw_plan(label, rng)
     plan = Plan(label, place or drawn.place, weather or drawn.weather)
     scale = -(-_SMALLEST // min(width, height))  # rounded up; 1 for all but tiny pictures
-    with one_thread():
+    with one_blas_thread():
         image = photograph(plan, make_frame(width * scale, height * scale), rng)
     if scale > 1:
         small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
@@ -141,7 +141,7 @@ def render_scenes(
             raise SettingError(f"render_scenes: {name} is {value}, expected 0 or more.")
     labels = np.arange(int(n), dtype=np.intp) % 2
     images = []
-    with one_thread():
+    with one_blas_thread():
         for i, label in enumerate(labels):
             stream = np.random.SeedSequence(int(seed), spawn_key=(i,))
             images.append(render_scene(int(label), np.random.default_rng(stream), size=size))

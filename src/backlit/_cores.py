@@ -1,0 +1,53 @@
+"""How many cores this process may use, and BLAS kept to one of them for a while."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use.
+
+    The scheduler's affinity counts, and ``OMP_NUM_THREADS`` where it is set: joblib and job queues
+    limit the threads of their workers by it.
+    """
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # no affinity on this system
+        cores = os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
+
+
+_lock = threading.Lock()
+_users = 0
+_limit: Any = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread for a while; may be nested, and used by several threads at once.
+
+    For small products and vectors, many of them: meeting a second thread costs more than the whole
+    of such a call, and milliseconds where another process keeps that thread waiting. One thread
+    also makes the bits independent of how many there are. The limit is the process's, so that the
+    first user sets it and the last one lifts it.
+    """
+    global _users, _limit
+    with _lock:
+        if _users == 0:
+            from threadpoolctl import threadpool_limits
+
+            # looks for the libraries anew each time (2 ms): SciPy and others bring their own
+            _limit = threadpool_limits(limits=1, user_api="blas")
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _limit.restore_original_limits()
+                _limit = None
