@@ -10,9 +10,7 @@ from backlit.gradcheck import check_backward
 FUNCTIONS = {
     "max pooling": (lambda xp, x: xp.max(x.reshape(2, 3, 2, 4, 2), axis=(2, 4)), {"x": (2, 6, 8)}),
     "sort": (lambda xp, x: xp.sort(x, axis=-1), {"x": (3, 6)}),
-    "median": (lambda xp, x: xp.median(x, axis=0), {"x": (5, 3)}),
     "absolute error": (lambda xp, x, y: xp.mean(xp.abs(x - y)), {"x": (3, 6), "y": (3, 6)}),
-    "hinge": (lambda xp, x, y: xp.sum(xp.maximum(0, 1 - x * y)), {"x": (3, 6), "y": (3, 6)}),
     "huber": (
         lambda xp, x: xp.where(xp.abs(x) < 1, x * x / 2, xp.abs(x) - 0.5),
         {"x": (3, 6)},
@@ -21,11 +19,8 @@ FUNCTIONS = {
     "cholesky": (lambda xp, a: xp.linalg.cholesky(a @ a.T + xp.eye(3)), {"a": (3, 3)}),
     "singular values": (lambda xp, a: xp.linalg.svd(a, compute_uv=False), {"a": (3, 4)}),
     "spectrum": (lambda xp, x: xp.abs(xp.fft.fft(x)), {"x": (2, 8)}),
-    "clip": (lambda xp, x: xp.clip(x, -1, 1), {"x": (4, 5)}),
-    "standard deviation": (lambda xp, x: xp.std(x, axis=0), {"x": (6, 3)}),
     "vectors": (lambda xp, x, y: x @ y, {"x": (3,), "y": (3,)}),
     "numbers": (lambda xp, a, b: a * b + a, {"a": (), "b": ()}),
-    "batched products": (lambda xp, a, b: a @ b, {"a": (2, 3, 4), "b": (2, 4, 2)}),
     "recurrence": (
         lambda xp, x, w, u: xp.tanh(u @ xp.tanh(u @ xp.tanh(w @ x[0]) + w @ x[1]) + w @ x[2]),
         {"x": (3, 2, 5), "w": (4, 2), "u": (4, 4)},

@@ -397,6 +397,41 @@ def _raise_finding(
     )
 
 
+_SQUARE = 4
+
+
+def _square_work(
+    subject: Subject,
+    base: Pass,
+    examples: list[Examples],
+    rng: np.random.Generator,
+    seed: int,
+) -> Work | None:
+    """Set the check up with all dimensions equal, where products with a wrong .T still run."""
+    dimensions = find_dimensions(subject, subject.inputs, base, rng)
+    if not dimensions:
+        return None
+    sizes = {axis: _SQUARE for d in dimensions for axis in d.axes}
+    for e in examples:
+        sizes.update(dict.fromkeys(e.dimension.axes, _SQUARE))
+    inputs = resized(subject.inputs, sizes, rng)
+    done = try_run(subject, inputs)
+    if done is None or not all(np.all(np.isfinite(out)) for out in done.outs):
+        return None
+    square = replace(subject, inputs=inputs)
+    try:
+        called = first_call(square, None, lambda p: draw_upstream(square, p, rng))
+    except (CallFailed, BacklitError):
+        return None
+    done, d_outs, gradients, _, again = called
+    point = Point(square, inputs, done, d_outs, gradients, regime_of(done))
+    there = [_examples_at(e, inputs) for e in examples]
+    work = Work(square, rng, done, there, point, seed, square=True)
+    work.dimensions = [replace(d, size=_SQUARE) for d in dimensions]
+    _watch_state(work, again, [])
+    return work
+
+
 def _on_squares(
     subject: Subject,
     base: Pass,
@@ -406,38 +441,31 @@ def _on_squares(
     seed: int,
     finding: Finding,
 ) -> Report | None:
-    """Try again with all dimensions equal, where products with a wrong .T still run."""
-    dimensions = find_dimensions(subject, subject.inputs, base, rng)
-    if not dimensions:
+    """Check with all dimensions equal what stops at shapes that do not fit."""
+    work = _square_work(subject, base, examples, rng, seed)
+    if work is None:
         return None
-    size = 4
-    sizes = {axis: size for d in dimensions for axis in d.axes}
-    for e in examples:
-        sizes.update(dict.fromkeys(e.dimension.axes, size))
-    inputs = resized(subject.inputs, sizes, rng)
-    done = try_run(subject, inputs)
-    if done is None or not all(np.all(np.isfinite(out)) for out in done.outs):
-        return None
-    square = replace(subject, inputs=inputs)
-    try:
-        called = first_call(square, None, lambda p: draw_upstream(square, p, rng))
-    except CallFailed:
-        return None
-    done, d_outs, gradients, _, again = called
-    point = Point(square, inputs, done, d_outs, gradients, regime_of(done))
-    there = [_examples_at(e, inputs) for e in examples]
-    work = Work(square, rng, done, there, point, seed, square=True)
-    work.dimensions = [replace(d, size=size) for d in dimensions]
-    _watch_state(work, again, [])
     report = judge(work, mean_over)
     wrong = {f.relation for f in report.problems}
     note = (
         "With the shapes given, backward stops at a product that does not fit; the gradients were "
-        f"compared with every dimension {size}."
+        f"compared with every dimension {_SQUARE}."
     )
     if not wrong & _EXPLAINS_SHAPE_ERROR:
         return replace(report, findings=(finding, *report.findings), notes=(*report.notes, note))
     return replace(report, notes=(*report.notes, note))
+
+
+def _diagnose_on_squares(work: Work, reading: Reading, name: str) -> Diagnosis | None:
+    """Diagnose a gradient of another shape with all dimensions equal, where its shape is right."""
+    if work.square:
+        return None
+    examples = [] if reading.examples is None else [reading.examples]
+    square = _square_work(work.subject, work.base, examples, work.rng, work.seed)
+    if square is None or name in square.accumulating:
+        return None
+    there = Reading(square.examples[0] if square.examples else None, reading.mean)
+    return _diagnose(square, there, name)
 
 
 def _examples_at(examples: Examples, inputs: Inputs) -> Examples:
@@ -627,6 +655,11 @@ def _explain(work: Work, reading: Reading, verdict: Verdict) -> None:
         return
     shape = point.inputs[name].shape
     if gradient.shape != shape:
+        diagnosis = _diagnose_on_squares(work, reading, name)
+        if diagnosis is not None:
+            verdict.finding = _diagnosed(work, reading, name, diagnosis)
+            verdict.complexity = diagnosis.complexity
+            return
         text = f"d{name} has shape {gradient.shape}, expected {shape}, the shape of {name}"
         text += _wrong_axis(work, reading, name)
         verdict.finding = Finding(name, "unknown", text + ".", residual=1.0)
