@@ -31,7 +31,7 @@ from backlit.photos.examples import Examples, folds
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
-    from backlit.training.fitting import Progress as FitProgress
+    from backlit.training.watch import Progress as FitProgress
 
 Floats = NDArray[np.float32]
 

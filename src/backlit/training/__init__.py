@@ -7,9 +7,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backlit.training.fitting import FitResult, Progress, fit
+    from backlit.training.fitting import fit
     from backlit.training.optimizers import LBFGS, SGD, Adam
     from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
+    from backlit.training.watch import FitResult, Progress
 
 _HOMES = {
     "LBFGS": "backlit.training.optimizers",
@@ -17,10 +18,10 @@ _HOMES = {
     "Adam": "backlit.training.optimizers",
     "Constant": "backlit.training.schedules",
     "Cosine": "backlit.training.schedules",
-    "FitResult": "backlit.training.fitting",
+    "FitResult": "backlit.training.watch",
     "InverseScaling": "backlit.training.schedules",
     "OneCycle": "backlit.training.schedules",
-    "Progress": "backlit.training.fitting",
+    "Progress": "backlit.training.watch",
     "fit": "backlit.training.fitting",
 }
 
