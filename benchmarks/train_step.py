@@ -99,7 +99,7 @@ def sklearn_epoch(problem: Problem) -> Epoch:
         warnings.simplefilter("ignore")
         model.partial_fit(problem.X[:2], np.array([0, 1]), classes=[0, 1])
     for l in range(1, len(problem.dims)):
-        model.coefs_[l - 1] = np.ascontiguousarray(problem.weights[f"W{l}"].T)
+        model.coefs_[l - 1] = np.array(problem.weights[f"W{l}"].T, order="C")
         model.intercepts_[l - 1] = problem.weights[f"b{l}"][:, 0].copy()
     model.batch_size = problem.batch
 
