@@ -4,7 +4,7 @@ import pytest
 from backlit import initialize_parameters, initialize_parameters_deep, update_parameters
 from backlit.errors import DTypeError, NonFiniteError, SettingError, ShapeError, UnknownNameError
 from backlit.names import ACTIVATIONS
-from backlit.parameters import Layout, layer_dims_of
+from backlit.parameters import Layout
 
 
 def test_initialized_names_shapes_and_zero_biases():
@@ -155,17 +155,6 @@ def test_layout_checks():
         layout.pack({"W1": np.zeros((2, 1)), "b1": np.zeros((1, 1))}, np.float64)
     with pytest.raises(SettingError, match="Layout: layer_dims is"):
         Layout([3])
-
-
-def test_layer_dims_of():
-    assert layer_dims_of("f", initialize_parameters([4, 3, 2])) == (4, 3, 2)
-    with pytest.raises(SettingError, match="f: parameters lacks 'W1'"):
-        layer_dims_of("f", {})
-    with pytest.raises(ShapeError) as caught:
-        layer_dims_of("f", {"W1": np.ones((3, 4)), "W2": np.ones((2, 5))})
-    assert str(caught.value) == (
-        "f: W2 has shape (2, 5), expected (2, 3) because the layer before has 3 units."
-    )
 
 
 # ------------------------------------------------------------------------------------- update

@@ -19,7 +19,7 @@ from backlit._checks import (
     in_dtype_of,
     non_negative,
 )
-from backlit.errors import SettingError, ShapeError
+from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, INITIALIZATIONS, layer_activations
 
 
@@ -260,28 +260,3 @@ def update_parameters(
         gradient = in_dtype_of(function, f"d{name}", gradient, parameter)
         updated[name] = parameter - rate * gradient
     return updated
-
-
-def layer_dims_of(function: str, parameters: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return ``n_0, ..., n_L`` of parameters W1, b1, ..., WL, bL.
-
-    Raises
-    ------
-    SettingError
-        If a weight matrix is missing.
-    ShapeError
-        If the layers do not follow on each other.
-    """
-    n_layers = max(1, sum(1 for key in parameters if key.startswith("W")))
-    dims: list[int] = []
-    for l in range(1, n_layers + 1):
-        if f"W{l}" not in parameters:
-            raise SettingError(f"{function}: parameters lacks 'W{l}'.")
-        n_out, n_in = parameters[f"W{l}"].shape
-        if dims and n_in != dims[-1]:
-            raise ShapeError(
-                f"{function}: W{l} has shape {(n_out, n_in)}, expected ({n_out}, {dims[-1]}) "
-                f"because the layer before has {dims[-1]} units."
-            )
-        dims = [*(dims or [int(n_in)]), int(n_out)]
-    return tuple(dims)

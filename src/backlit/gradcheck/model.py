@@ -29,7 +29,6 @@ ORDER = (
     "model_backward",
     "L_model_backward",
 )
-PARTS = ("sigmoid_backward", "relu_backward", "linear_backward")
 
 
 @dataclass

@@ -34,7 +34,6 @@ class Node:
     jacobians: dict[str, Array] = field(default_factory=dict)  # (C.size, N)
     own: str | None = None  # the input that it is
     formula: Formula | None = None
-    softmax_scale: float | None = None
 
 
 def activations() -> dict[str, Callable[[Array], Array]]:
@@ -152,7 +151,7 @@ def _product(
             def scaled(inputs: Mapping[str, Any], scale: float = scale) -> Array:
                 return multiply(inputs) * scale
 
-            yield Node(f"{label} (scaled)", bare * scale, formula=scaled, softmax_scale=scale)
+            yield Node(f"{label} (scaled)", bare * scale, formula=scaled)
             return
     for add in [None, *adds]:
         if add in (left[0], right[0]) or (add and arrays[add].size >= bare.size):

@@ -17,7 +17,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.intp]
-Masks = npt.NDArray[np.bool_]
 
 _T = TypeVar("_T")
 

@@ -34,7 +34,7 @@ def _host_vector() -> tuple[int, int, int]:
 VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _host_vector()
 
 # Numba compiles a function anew for each literal that it is called with; these are plain values
-ZERO, ONE, YES, NO = np.int64(0), np.int64(1), np.bool_(True), np.bool_(False)
+ZERO, YES, NO = np.int64(0), np.bool_(True), np.bool_(False)
 
 #: LLVM may contract a * b + c and reorder sums, but must honour NaN and infinity
 FAST = {"contract", "reassoc", "nsz"}

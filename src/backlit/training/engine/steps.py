@@ -173,9 +173,6 @@ FIELDS = {
     Results: "DDR",
 }
 
-#: how many numbers describe a call: one for each field
-BLOCK_SIZE = sum(map(len, FIELDS.values()))
-
 _net, _data, _batches, _settings, _state, _work, _results = readers(FIELDS)
 
 
