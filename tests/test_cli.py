@@ -11,7 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from backlit import __version__, cli
+from backlit import __version__
+from backlit.cli import app as cli
 from backlit.photos import PhotoClassifier
 from backlit.photos.features import feature_names
 from sample_pictures import save_class, save_day_night

@@ -1,0 +1,58 @@
+"""``backlit evaluate``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backlit.cli.options import SOME_FAILED, Model, ReportFormat, Workers
+
+
+class SplitName(StrEnum):
+    """Which part of a folder with splits."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+def evaluate(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, help="FOLDER/<class>/*, or a folder with splits."
+        ),
+    ],
+    model: Model = None,
+    form: Annotated[
+        ReportFormat, typer.Option("--format", "-f", help="How results are written.")
+    ] = ReportFormat.table,
+    split: Annotated[
+        SplitName | None,
+        typer.Option(help="Which split.", show_default="test, else validation, else train"),
+    ] = None,
+    workers: Workers = None,
+) -> None:
+    """Judge a model by photographs whose classes are known."""
+    from backlit.console import CountingProgress, show_evaluation, warn
+    from backlit.photos.classifier import PhotoClassifier
+    from backlit.photos.judging import evaluate as judge
+    from backlit.photos.writing import evaluation_json
+
+    with CountingProgress("evaluating") as tick:
+        found = judge(
+            folder,
+            PhotoClassifier.load(model) if model else PhotoClassifier.load(),
+            split=split.value if split else None,
+            workers=workers,
+            tick=lambda done, total: tick(total),
+        )
+    for path, reason in found.broken:
+        warn(f"left out {path}: {reason}")
+    if form is ReportFormat.json:
+        typer.echo(evaluation_json(found))
+    else:
+        show_evaluation(found)
+    if found.broken:
+        raise typer.Exit(SOME_FAILED)

@@ -1,0 +1,124 @@
+"""``backlit predict``."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backlit.cli.options import SOME_FAILED, Model, Workers
+
+
+class TableFormat(StrEnum):
+    """How predictions are written."""
+
+    table = "table"
+    csv = "csv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+def predict(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Pictures, and folders of pictures.", show_default=False)
+    ],
+    model: Model = None,
+    form: Annotated[
+        TableFormat | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="How results are written.",
+            show_default="by --output's ending, or table",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write there.", show_default="standard output"),
+    ] = None,
+    unsure: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Below this highest probability the label is 'unsure'."
+        ),
+    ] = 0.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run to the same --output stopped.")
+    ] = False,
+    copy_to: Annotated[
+        Path | None, typer.Option(help="Copy each picture to FOLDER/<label>.", metavar="FOLDER")
+    ] = None,
+    move_to: Annotated[
+        Path | None, typer.Option(help="Move each picture to FOLDER/<label>.", metavar="FOLDER")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be copied or moved.")
+    ] = False,
+    workers: Workers = None,
+) -> None:
+    """Tell what photographs show.
+
+    One row a picture, in the order given; folders are looked into.
+    The probability is that of the second class where there are two
+    (of day and night: of night), else that of the label.
+    """
+    from backlit.console import CountingProgress, note, warn
+    from backlit.errors import PhotoError, SettingError
+    from backlit.photos.classifier import PhotoClassifier
+    from backlit.photos.filing import Filer
+    from backlit.photos.resuming import Done
+    from backlit.photos.resuming import resume as find_done
+    from backlit.photos.writing import open_writer
+
+    chosen = (form or _format_of(output)).value
+    if copy_to and move_to:
+        raise SettingError("--copy-to and --move-to exclude each other.")
+    if resume and (output is None or chosen not in ("csv", "jsonl")):
+        raise SettingError("--resume needs an --output in csv or jsonl.")
+    if dry_run and not (copy_to or move_to):
+        raise SettingError("--dry-run goes with --copy-to or --move-to.")
+    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    target = copy_to or move_to
+    filer = Filer(target, move=move_to is not None, dry_run=dry_run) if target else None
+    done = find_done(output, chosen) if resume and output else Done(frozenset(), 0)
+    if done.paths:
+        note(f"{len(done.paths):,} pictures are done already.")
+    failed = done.failed
+    filed = 0
+    with (
+        open_writer(chosen, output, classifier.classes, append=bool(done.paths)) as write,
+        CountingProgress("predicting", hidden=output is None and sys.stdout.isatty()) as tick,
+    ):
+        for prediction in classifier.predict(
+            paths, unsure=unsure, skip=done.paths, leave_out=target, workers=workers
+        ):
+            write(prediction)
+            failed += bool(prediction.error)
+            tick()
+            if filer is None:
+                continue
+            try:
+                place = filer.file(prediction)
+            except PhotoError as error:
+                warn(str(error))
+                failed += 1
+                continue
+            filed += place is not None
+            if dry_run and place is not None:
+                note(f"would {'move' if move_to else 'copy'} {prediction.path} to {place}")
+    if filer is not None and not dry_run:
+        note(f"{filed:,} pictures {'moved' if move_to else 'copied'} to {target}.")
+    if failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _format_of(output: Path | None) -> TableFormat:
+    ending = output.suffix.lower() if output else ""
+    endings = {
+        ".csv": TableFormat.csv,
+        ".jsonl": TableFormat.jsonl,
+        ".ndjson": TableFormat.jsonl,
+        ".parquet": TableFormat.parquet,
+    }
+    return endings.get(ending, TableFormat.table)
