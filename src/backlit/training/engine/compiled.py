@@ -121,6 +121,7 @@ _UNITS = {
     "panel": (products.panel, False),
     "dot_product": (products.dot_product, False),
     "gather_columns": (products.gather_columns, False),
+    "packed_product": (products.packed_product, False),
     "product": (products.product, False),
     "weight_gradient": (products.weight_gradient, False),
     "sparse_product": (products.sparse_product, False),

@@ -28,19 +28,28 @@ from backlit.training.engine.simd import (
     kernel,
     lanes,
     outer_tile,
+    prefetch,
     transpose_tile,
 )
 
 #: terms of a sum that are packed at a time
-BLOCK_K = 256
+BLOCK_K = 384
 #: rows of the first operand that stay in the L2 cache while the columns go by
-BLOCK_ROWS = 160
+BLOCK_ROWS = 128
 #: columns that are packed at a time
-BLOCK_COLUMNS = 480
+BLOCK_COLUMNS = 768
+#: elements between packed rows or tiles, so that they do not all fall into the same few places
+ROW_PAD = 16
+#: terms that are asked for ahead of their turn where memory is read across its rows
+AHEAD = 16
 #: elements of a thread's buffer: a block of columns, then a block of rows
-PACK_SIZE = BLOCK_K * (BLOCK_COLUMNS + BLOCK_ROWS)
+PACK_SIZE = BLOCK_K * BLOCK_COLUMNS + (BLOCK_K + ROW_PAD) * BLOCK_ROWS
 #: an operand whose panel spans more elements than this is packed before it is read again and again
 UNPACKED_SPAN = 1 << 14
+#: rows that span more elements than this are packed too
+UNPACKED_ROWS = 1 << 17
+#: terms from which on it pays to ask for the next tile's place
+PREFETCH_K = 64
 #: a later layer's weight gradient of at most so many rows is computed by `dot_product`, unpacked
 DOT_ROWS = 4
 
@@ -54,6 +63,10 @@ def _rows_of_tiles(vectors: int, masked: bool) -> Any:
     def rows_of_tiles(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b):
         i = 0
         while i + TILE_ROWS <= M:
+            if K >= PREFETCH_K:  # the next tile's place is far away, and this one's takes a while
+                for x in range(i + TILE_ROWS, i + 2 * TILE_ROWS):
+                    for y in range(vectors):
+                        prefetch(C, c + x * ldc + y * lanes(C))
             outer_tile(TILE_ROWS, vectors, masked, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v,
                        ldv, K, valid, start, B, b + i)  # fmt: skip
             i += TILE_ROWS
@@ -108,15 +121,69 @@ def _panel_width(left):
 
 
 @kernel()
-def _pack_rows(pack, S, s, s_k, M, K):
-    """Copy rows that lie side by side (s_row = 1), those of a tile contiguous for each k."""
-    for i0 in range(0, M, TILE_ROWS):
-        rows = min(TILE_ROWS, M - i0)
-        target = _ROWS_AT + i0 * K
+def _block(n, most, unit):
+    """Return how long blocks of n are, so that all are about as long: a multiple of `unit`."""
+    blocks = (n + most - 1) // most
+    return ((n + blocks - 1) // blocks + unit - 1) // unit * unit
+
+
+@kernel()
+def _pack_rows(pack, S, s, s_row, M, K):
+    """Copy rows closely together: row i begins at ``_ROWS_AT + i (K + pad)``."""
+    for i in range(M):
+        at, to = s + i * s_row, _ROWS_AT + i * (K + ROW_PAD)
+        for k in range(0, K, lanes(pack)):
+            prefetch(S, at + 2 * s_row + k)
         for k in range(K):
-            at, to = s + k * s_k + i0, target + k * TILE_ROWS
-            for x in range(rows):
-                pack[to + x] = S[at + x]
+            pack[to + k] = S[at + k]
+
+
+@kernel()
+def _pack_columns(pack, S, s, s_k, M, K):
+    """Copy rows that lie side by side (s_row = 1), those of a tile contiguous for each k."""
+    whole = M - M % TILE_ROWS
+    for k in range(K):
+        at, to = s + k * s_k, _ROWS_AT + k * TILE_ROWS
+        for i0 in range(0, M, lanes(pack)):
+            prefetch(S, at + AHEAD * s_k + i0)
+        for i0 in range(0, whole, TILE_ROWS):
+            for x in range(TILE_ROWS):
+                pack[to + x] = S[at + i0 + x]
+            to += K * TILE_ROWS + ROW_PAD
+        for x in range(M - whole):
+            pack[to + x] = S[at + whole + x]
+
+
+def packed_product(table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pack):
+    """Compute C (M, N) = S (M, K) @ V + start, V being packed in `pack`, panel after panel.
+
+    The arguments are those of `panel`. At most BLOCK_K terms and BLOCK_COLUMNS columns.
+    """
+    L = lanes(C)
+    vectors = (N + L - 1) // L
+    far = vectors > TILE_VECTORS and M * s_row > UNPACKED_ROWS
+    block = _block(M, BLOCK_ROWS, TILE_ROWS)
+    for i0 in range(0, M, block):
+        rows = min(block, M - i0)
+        at, source = s + i0 * s_row, S
+        tile, row, step = TILE_ROWS * s_row, s_row, s_k
+        if s_row == 1 and vectors > 1:
+            _pack_columns(pack, S, at, s_k, rows, K)
+            at, source = _ROWS_AT, pack
+            tile, row, step = TILE_ROWS * K + ROW_PAD, 1, TILE_ROWS
+        elif far:
+            _pack_rows(pack, S, at, s_row, rows, K)
+            at, source = _ROWS_AT, pack
+            tile, row, step = TILE_ROWS * (K + ROW_PAD), K + ROW_PAD, 1
+        j = 0
+        while j < vectors:
+            width = _panel_width(vectors - j)
+            left = N - j * L
+            valid = left if left < width * L else 0
+            units.panel(table, C, c + i0 * ldc + j * L, ldc, source, at, tile, row, step, pack,
+                        j * L * K, width * L, rows, width, K, valid, start, B,
+                        b + i0)  # fmt: skip
+            j += width
 
 
 def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, pack):
@@ -134,38 +201,22 @@ def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, 
                         width, K, 0, first, B, b)  # fmt: skip
             j += width * L
         return
-    for j0 in range(0, N, BLOCK_COLUMNS):
-        columns = min(BLOCK_COLUMNS, N - j0)
-        for k0 in range(0, K, BLOCK_K):
-            depth = min(BLOCK_K, K - k0)
-            j = 0
-            while j < columns:  # panel after panel, each with its rows close together
-                width = _panel_width((columns - j) // L) * L
-                for k in range(depth):
-                    at = v + (k0 + k) * ldv + j0 + j
-                    to = j * depth + k * width
-                    for x in range(width):
-                        pack[to + x] = V[at + x]
-                j += width
-            start = first if k0 == 0 else 2
-            for i0 in range(0, M, BLOCK_ROWS):
-                rows = min(BLOCK_ROWS, M - i0)
-                at = s + i0 * s_row + k0 * s_k
-                if s_row == 1:
-                    _pack_rows(pack, S, at, s_k, rows, depth)
+    width_of_block, depth_of_block = _block(N, BLOCK_COLUMNS, L), _block(K, BLOCK_K, 1)
+    for j0 in range(0, N, width_of_block):
+        columns = min(width_of_block, N - j0)
+        for k0 in range(0, K, depth_of_block):
+            depth = min(depth_of_block, K - k0)
+            for k in range(depth):
+                at = v + (k0 + k) * ldv + j0
                 j = 0
-                while j < columns:
-                    width = _panel_width((columns - j) // L)
-                    to = c + i0 * ldc + j0 + j
-                    if s_row == 1:
-                        units.panel(table, C, to, ldc, pack, _ROWS_AT, TILE_ROWS * depth, 1,
-                                    TILE_ROWS, pack, j * depth, width * L, rows, width, depth, 0,
-                                    start, B, b + i0)  # fmt: skip
-                    else:
-                        units.panel(table, C, to, ldc, S, at, TILE_ROWS * s_row, s_row, s_k, pack,
-                                    j * depth, width * L, rows, width, depth, 0, start, B,
-                                    b + i0)  # fmt: skip
-                    j += width * L
+                while j < columns:  # panel after panel, each with its rows close together
+                    width = _panel_width((columns - j) // L) * L
+                    to = j * depth + k * width
+                    for x in range(j, j + width):
+                        pack[to + x - j] = V[at + x]
+                    j += width
+            units.packed_product(table, table, C, c + j0, ldc, S, s + k0 * s_k, s_row, s_k, M,
+                                 columns, depth, first if k0 == 0 else 2, B, b, pack)  # fmt: skip
 
 
 def gather_columns(T, t, ldt, V, places, p, v, count, columns):
@@ -230,34 +281,32 @@ def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N,
     """
     L = lanes(C)
     first = 2 if add else 0
-    for j0 in range(0, N, BLOCK_COLUMNS):
-        columns = min(BLOCK_COLUMNS, N - j0)
+    width_of_block, depth_of_block = _block(N, BLOCK_COLUMNS, L), _block(K, BLOCK_K, 1)
+    for j0 in range(0, N, width_of_block):
+        columns = min(width_of_block, N - j0)
         vectors = (columns + L - 1) // L
-        padded = vectors * L
-        for k0 in range(0, K, BLOCK_K):
-            depth = min(BLOCK_K, K - k0)
-            if by_rows:
-                for k in range(depth):
-                    at = places[p + k0 + k] + v + j0
-                    to = k * padded
-                    for x in range(columns):
-                        pack[to + x] = V[at + x]
-                    for x in range(columns, padded):
-                        pack[to + x] = 0
-            else:
-                units.gather_columns(table, pack, 0, padded, V, places, p + j0, k0, columns, depth)
-                for k in range(depth):
-                    for x in range(columns, padded):
-                        pack[k * padded + x] = 0
-            start = first if k0 == 0 else 2
+        for k0 in range(0, K, depth_of_block):
+            depth = min(depth_of_block, K - k0)
             j = 0
             while j < vectors:
-                width = _panel_width(vectors - j)
-                left = columns - j * L
-                valid = left if left < width * L else 0
-                units.panel(table, C, c + j0 + j * L, ldc, S, s + k0, TILE_ROWS * lds, lds, 1, pack,
-                            j * L, padded, M, width, depth, valid, start, S, 0)  # fmt: skip
-                j += width
+                padded = _panel_width(vectors - j) * L
+                at, to = j0 + j * L, j * L * depth
+                count = min(padded, columns - j * L)
+                if by_rows:
+                    for k in range(depth):
+                        row = places[p + k0 + k] + v + at
+                        for x in range(count):
+                            pack[to + k * padded + x] = V[row + x]
+                else:
+                    units.gather_columns(table, pack, to, padded, V, places, p + at, k0, count,
+                                         depth)  # fmt: skip
+                if count < padded:
+                    for k in range(depth):
+                        for x in range(to + k * padded + count, to + (k + 1) * padded):
+                            pack[x] = 0
+                j += padded // L
+            units.packed_product(table, table, C, c + j0, ldc, S, s + k0, lds, 1, M, columns, depth,
+                                 first if k0 == 0 else 2, S, 0, pack)  # fmt: skip
 
 
 def sparse_product(C, c, ldc, W, w, n_in, values, starts, indices, rows, p, M, N, B, b):

@@ -155,6 +155,23 @@ def shifted(typing_context: Any, place: Any, offset: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing_context: Any, place: Any, offset: Any) -> Any:
+    """Ask for the cache line of an element that will be read soon; any offset is harmless."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = context.get_data_type(place.dtype)
+        pointer = builder.gep(args[0], [args[1]], source_etype=element)
+        flags = [ir.IntType(32)] * 3
+        function_type = ir.FunctionType(ir.VoidType(), [pointer.type, *flags])
+        name = "llvm.prefetch.p0"
+        function = cgutils.get_or_insert_function(builder.module, function_type, name)
+        builder.call(function, [pointer, *(ir.Constant(flags[0], value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(place, types.intp), codegen
+
+
+@intrinsic
 def lanes(typing_context: Any, place: Any) -> Any:
     """Return how many elements of a pointer's type fit in a vector, as a constant."""
     count = VECTOR_BYTES // (place.dtype.bitwidth // 8)

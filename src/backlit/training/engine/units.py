@@ -17,6 +17,7 @@ ARGUMENTS = {
     "panel": "RnnRnnnnRnnnnnnnRn",
     "dot_product": "RnnnRnnRInnnnnRn",
     "gather_columns": "RnnRInnnn",
+    "packed_product": "IRnnRnnnnnnnRnR",
     "product": "IRnnRnnnRnnnnnnRnR",
     "weight_gradient": "IRnnRnnRnInnnnnnR",
     "sparse_product": "RnnRnnRIiInnnRn",
@@ -84,6 +85,7 @@ def _caller(name: str) -> Any:
 panel = _caller("panel")
 dot_product = _caller("dot_product")
 gather_columns = _caller("gather_columns")
+packed_product = _caller("packed_product")
 product = _caller("product")
 weight_gradient = _caller("weight_gradient")
 sparse_product = _caller("sparse_product")
