@@ -149,7 +149,7 @@ def test_dot_product_with_every_remainder(start, dtype):
         rows = np.random.default_rng(N).permutation(N + 3)
         C = np.full((M, N + 2), 0.5, dtype)
         call(
-            "dot_product", dtype, C, 1, N + 2, 1, S, 0, K + 2, V, rows * (K + 1), 1, M, N, K,
+            "dot_product", dtype, C, 1, N + 2, 1, S, 0, K + 2, V, rows * (K + 1), 1, M, N, K, K, 0,
             start, B, 1,
         )  # fmt: skip
         begin = {0: 0.0, 1: B[1:, None], 2: 0.5}[start]
@@ -162,7 +162,28 @@ def test_dot_product_with_every_remainder(start, dtype):
 def test_dot_product_writes_columns_that_lie_apart(dtype):
     S, V = _random(dtype, 5, 19), _random(dtype, 7, 19)
     C = np.full((7, 5), np.nan, dtype)
-    call("dot_product", dtype, C, 0, 1, 5, S, 0, 19, V, np.arange(7) * 19, 0, 5, 7, 19, 0, S, 0)
+    call(
+        "dot_product",
+        dtype,
+        C,
+        0,
+        1,
+        5,
+        S,
+        0,
+        19,
+        V,
+        np.arange(7) * 19,
+        0,
+        5,
+        7,
+        19,
+        19,
+        0,
+        0,
+        S,
+        0,
+    )
     _assert_product(C.T, S, V.T, dtype=dtype)
 
 

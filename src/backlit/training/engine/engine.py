@@ -159,7 +159,8 @@ class Engine:
     def _plan(self, dims: NDArray[np.int64], codes: NDArray[np.int64], batch_size: int) -> None:
         """Lay out the buffers: two batches of activations, a few rows, and room to pack."""
         lanes = VECTOR_BYTES // self.dtype.itemsize
-        pitch = (batch_size + lanes - 1) // lanes * lanes + lanes
+        vectors = (batch_size + lanes - 1) // lanes
+        pitch = ((vectors + self.threads - 1) // self.threads + 1) * lanes
         n_layers = len(codes)
         direct = dims[0] >= steps.DIRECT_INPUTS and dims[1] <= steps.DIRECT_UNITS
         place, a, dz = 0, [], [0]
@@ -176,26 +177,31 @@ class Engine:
                 place += int(dims[l]) * pitch
         y = place
         place += int(dims[-1]) * pitch
-        losses, weights = place, place + pitch
-        place += 2 * pitch
+        losses, weights, ones = place, place + pitch, place + 2 * pitch
+        slab = place + 3 * pitch + 2 * lanes  # apart by more than what is fetched ahead
         self.batch_size = batch_size
         share = int(dims.max()) + lanes
         self._work = steps.Work(
-            _aligned(place, self.dtype),
+            _aligned(self.threads * slab, self.dtype),
+            slab,
             np.array(a, np.int64),
             np.array(dz, np.int64),
             np.array(key, np.int64),
             y,
             losses,
             weights,
-            np.zeros(pitch, np.int64),
-            np.zeros(max(pitch, self.threads * share), np.int64),
+            ones,
+            np.zeros((vectors + self.threads) * lanes, np.int64),
+            np.zeros(max(vectors * lanes, self.threads * share), np.int64),
             share,
             _aligned(self.threads * PACK_SIZE, self.dtype),
             np.zeros(32 * self.threads, self.dtype),
             np.zeros(int(dims[1:].sum()), np.float64),
             np.zeros(16, np.int64),
         )
+        for thread in range(self.threads):
+            begin = thread * slab + ones
+            self._work.buffer[begin : begin + pitch] = 1
 
     def train(
         self,

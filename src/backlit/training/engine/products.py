@@ -33,12 +33,12 @@ from backlit.training.engine.simd import (
 )
 
 #: terms of a sum that are packed at a time
-BLOCK_K = 384
+BLOCK_K = 512
 #: rows of the first operand that stay in the L2 cache while the columns go by
 BLOCK_ROWS = 128
 #: columns that are packed at a time
-BLOCK_COLUMNS = 768
-#: elements between packed rows or tiles, so that they do not all fall into the same few places
+BLOCK_COLUMNS = 528
+#: elements between packed tiles of rows, so that they do not all fall into the same few places
 ROW_PAD = 16
 #: terms that are asked for ahead of their turn where memory is read across its rows
 AHEAD = 16
@@ -46,8 +46,6 @@ AHEAD = 16
 PACK_SIZE = BLOCK_K * BLOCK_COLUMNS + (BLOCK_K + ROW_PAD) * BLOCK_ROWS
 #: an operand whose panel spans more elements than this is packed before it is read again and again
 UNPACKED_SPAN = 1 << 14
-#: rows that span more elements than this are packed too
-UNPACKED_ROWS = 1 << 17
 #: terms from which on it pays to ask for the next tile's place
 PREFETCH_K = 64
 #: a later layer's weight gradient of at most so many rows is computed by `dot_product`, unpacked
@@ -128,17 +126,6 @@ def _block(n, most, unit):
 
 
 @kernel()
-def _pack_rows(pack, S, s, s_row, M, K):
-    """Copy rows closely together: row i begins at ``_ROWS_AT + i (K + pad)``."""
-    for i in range(M):
-        at, to = s + i * s_row, _ROWS_AT + i * (K + ROW_PAD)
-        for k in range(0, K, lanes(pack)):
-            prefetch(S, at + 2 * s_row + k)
-        for k in range(K):
-            pack[to + k] = S[at + k]
-
-
-@kernel()
 def _pack_columns(pack, S, s, s_k, M, K):
     """Copy rows that lie side by side (s_row = 1), those of a tile contiguous for each k."""
     whole = M - M % TILE_ROWS
@@ -161,7 +148,6 @@ def packed_product(table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pac
     """
     L = lanes(C)
     vectors = (N + L - 1) // L
-    far = vectors > TILE_VECTORS and M * s_row > UNPACKED_ROWS
     block = _block(M, BLOCK_ROWS, TILE_ROWS)
     for i0 in range(0, M, block):
         rows = min(block, M - i0)
@@ -171,10 +157,6 @@ def packed_product(table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pac
             _pack_columns(pack, S, at, s_k, rows, K)
             at, source = _ROWS_AT, pack
             tile, row, step = TILE_ROWS * K + ROW_PAD, 1, TILE_ROWS
-        elif far:
-            _pack_rows(pack, S, at, s_row, rows, K)
-            at, source = _ROWS_AT, pack
-            tile, row, step = TILE_ROWS * (K + ROW_PAD), K + ROW_PAD, 1
         j = 0
         while j < vectors:
             width = _panel_width(vectors - j)
@@ -242,10 +224,13 @@ def gather_columns(T, t, ldt, V, places, p, v, count, columns):
                     T[t + k * ldt + j + x] = V[at + k]
 
 
-def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, start, B, b):
+def dot_product(
+    C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_slab, slab, start, B, b
+):
     """Compute ``C[i, j] = sum_k S[i, k] V[places[p + j] + k]`` along contiguous rows of both.
 
     ``C[i, j]`` lies at ``c + i ldc + j c_column``. `start` is 0, or 1 to add the bias ``B[b + i]``.
+    The rows may lie in slabs of `K_slab` terms, `slab` elements apart.
     """
     j = 0
     while j < N:
@@ -254,20 +239,20 @@ def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, start, B,
         while i < M:
             at, to = s + i * lds, c + i * ldc + j * c_column
             if M - i >= 4 and wide:
-                dot_tile(4, 4, C, to, ldc, c_column, S, at, lds, V, places, p + j, 0, K, start, B,
-                         b + i)  # fmt: skip
+                dot_tile(4, 4, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
+                         start, B, b + i)  # fmt: skip
                 i += 4
             elif wide:
-                dot_tile(1, 4, C, to, ldc, c_column, S, at, lds, V, places, p + j, 0, K, start, B,
-                         b + i)  # fmt: skip
+                dot_tile(1, 4, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
+                         start, B, b + i)  # fmt: skip
                 i += 1
             elif M - i >= 4:
-                dot_tile(4, 1, C, to, ldc, c_column, S, at, lds, V, places, p + j, 0, K, start, B,
-                         b + i)  # fmt: skip
+                dot_tile(4, 1, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
+                         start, B, b + i)  # fmt: skip
                 i += 4
             else:
-                dot_tile(1, 1, C, to, ldc, c_column, S, at, lds, V, places, p + j, 0, K, start, B,
-                         b + i)  # fmt: skip
+                dot_tile(1, 1, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
+                         start, B, b + i)  # fmt: skip
                 i += 1
         j += 4 if wide else 1
 

@@ -345,28 +345,30 @@ def dot_tile(
     V: Any,
     places: Any,
     p: Any,
-    v: Any,
     K: Any,
+    K_slab: Any,
+    slab: Any,
     start: Any,
     B: Any,
     b: Any,
 ) -> Any:
     """Compute one tile of C = S V^T + start by dot products along contiguous rows.
 
-    ``C[c + i ldc + j c_column] = sum_k S[s + i lds + k] V[places[p + j] + v + k]``; `start` is 0
-    for nothing, 1 for a bias ``B[b + i]``, 2 for what C holds. Any K is right: the last, partial
-    vector is loaded under a mask.
+    ``C[c + i ldc + j c_column] = sum_k S[s + i lds + k] V[places[p + j] + k]``; `start` is 0 for
+    nothing, 1 for a bias ``B[b + i]``, 2 for what C holds. Any K is right: the last, partial vector
+    is loaded under a mask. Rows may lie in slabs of `K_slab` terms, whole vectors, `slab` elements
+    apart, which changes no bit.
     """
     element = C.dtype
     n_rows, n_columns = rows.literal_value, columns.literal_value
     signature = types.void(
         rows, columns, C, *([types.intp] * 3), S, types.intp, types.intp, V, places,
-        *([types.intp] * 4), B, types.intp,
+        *([types.intp] * 5), B, types.intp,
     )  # fmt: skip
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (_, _, C_data, c, ldc, c_column, S_data, s, lds, V_data, place_data, p, v, K, start,
-         B_data, b) = args  # fmt: skip
+        (_, _, C_data, c, ldc, c_column, S_data, s, lds, V_data, place_data, p, K, K_slab, slab,
+         start, B_data, b) = args  # fmt: skip
         x = _Vectors(context, builder, element)
         accumulators = [[x.variable() for _ in range(n_columns)] for _ in range(n_rows)]
         for row in accumulators:
@@ -376,7 +378,7 @@ def dot_tile(
         v_rows = []
         for j in range(n_columns):
             pointer = builder.gep(place_data, [builder.add(p, _int(j))], source_etype=_INT)
-            v_rows.append(builder.add(v, builder.load(pointer, typ=_INT)))
+            v_rows.append(builder.load(pointer, typ=_INT))
 
         def accumulate(load: Any) -> None:
             v_vectors = [load(V_data, place) for place in v_rows]
@@ -386,14 +388,20 @@ def dot_tile(
                     total = x.multiply_add(s_vector, v_vectors[j], builder.load(accumulator))
                     builder.store(total, accumulator)
 
-        whole = builder.sdiv(K, _int(x.lanes))
-        done = builder.mul(whole, _int(x.lanes))
-        with cgutils.for_range(builder, whole) as loop:
-            k = builder.mul(loop.index, _int(x.lanes))
-            accumulate(lambda data, place: x.load(data, builder.add(place, k)))
-        with builder.if_then(builder.icmp_signed("<", done, K)):
-            mask = x.lane_mask(builder.sub(K, done))
-            accumulate(lambda data, place: x.load_lanes(data, builder.add(place, done), mask))
+        slabs = builder.sdiv(builder.sub(builder.add(K, K_slab), _int(1)), K_slab)
+        with cgutils.for_range(builder, slabs) as slab_loop:
+            left = builder.sub(K, builder.mul(slab_loop.index, K_slab))
+            count = builder.select(builder.icmp_signed("<", left, K_slab), left, K_slab)
+            base = builder.mul(slab_loop.index, slab)
+            whole = builder.sdiv(count, _int(x.lanes))
+            with cgutils.for_range(builder, whole) as loop:
+                k = builder.add(base, builder.mul(loop.index, _int(x.lanes)))
+                accumulate(lambda data, place: x.load(data, builder.add(place, k)))
+            done = builder.mul(whole, _int(x.lanes))
+            with builder.if_then(builder.icmp_signed("<", done, count)):
+                mask = x.lane_mask(builder.sub(count, done))
+                last = builder.add(base, done)
+                accumulate(lambda data, place: x.load_lanes(data, builder.add(place, last), mask))
         for i, row in enumerate(accumulators):
             for j, accumulator in enumerate(row):
                 total = _sum_of_lanes(x, builder.load(accumulator))

@@ -6,7 +6,8 @@ numbers of dropout come in, and all state is in arrays, so that where a call end
 Several threads may run it together, each with its own `thread` number. A step then has three
 parts. Forward and backward are split by the examples of the batch, and need nothing of another
 thread. After a barrier the weight gradients and the update are split by the parameters, and after
-another the next step begins. No sum is split, so that the number of threads changes no bit.
+another the next step begins. Each sum runs over its terms in one order, so that the number of
+threads changes no bit.
 """
 
 import math
@@ -50,6 +51,9 @@ from backlit.training.engine.updates import (
     SCALE,
     STEP,
 )
+
+#: a layer's weights are split by units if each thread gets so many, else by inputs
+UNITS_TO_SPLIT = 32
 
 #: what a call does with its batches
 TRAIN, GRADIENT, FORWARD = range(3)
@@ -132,18 +136,22 @@ class State(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Buffers, planned once: where each layer's A, dZ and key begin in `buffer`, and scratch.
+    """Buffers, planned once: where each layer's A, dZ and key begin in a slab, and scratch.
 
-    Each thread has `share` of the `rows`.
+    A thread's examples have a slab of the `buffer` for themselves, `slab` elements after the one
+    before: if the cores wrote to parts of the same rows, each would take from the other what it is
+    about to write. Each thread has `share` of the `rows`.
     """
 
     buffer: Any
+    slab: Any
     a: Any
     dz: Any
     key: Any
     y: Any
     losses: Any
     weights: Any
+    ones: Any
     places: Any
     rows: Any
     share: Any
@@ -169,7 +177,7 @@ FIELDS = {
     Batches: "nnIIDhd",
     Settings: "ndddndddD",
     State: "nRRRRI",
-    Work: "RIIInnnIInRRDI",
+    Work: "RnIIInnnnIInRRDI",
     Results: "DDR",
 }
 
@@ -214,68 +222,53 @@ def row_pitch(buffer, m):
 
 
 @kernel()
-def _drop_rows(buffer, at, pitch, n_units, c0, stop, m, random, place, share):
+def _drop_units(buffer, at, pitch, n_units, n, random, drawn, m, share):
     """Multiply by the dropout mask: dropped where the random number is below the threshold."""
     threshold = int(round(share * 65536.0))  # noqa: RUF046 (Numba's round returns a float)
     scale = like(buffer, 65536.0 / (65536.0 - threshold))
     for unit in range(n_units):
-        row, drawn = at + unit * pitch, place + unit * m
-        for j in range(c0, stop):
-            dropped = random[drawn + j] < threshold
+        row = at + unit * pitch
+        for j in range(n):
+            dropped = random[drawn + unit * m + j] < threshold
             buffer[row + j] = like(buffer, 0.0) if dropped else buffer[row + j] * scale
 
 
 @kernel()
-def _activate_rows(table, code, buffer, a, key, pitch, n_units, c0, c1, threads):
-    """Apply an activation to columns c0..c1 of a layer, in one go if they are all columns."""
-    rows, n = (1, n_units * pitch) if threads == 1 else (n_units, c1 - c0)
-    begin = 0 if threads == 1 else c0
-    for row in range(rows):
-        at = row * pitch + begin
-        units.activate(table, code, shifted(buffer, a + at), shifted(buffer, key + at), n)
-        if key != a and code not in (GELU, SILU):
-            for i in range(at, at + n):
-                buffer[key + i] = buffer[a + i]
+def _activate_layer(table, code, buffer, a, key, n):
+    """Apply an activation to a layer's `n` numbers."""
+    units.activate(table, code, shifted(buffer, a), shifted(buffer, key), n)
+    if key != a and code not in (GELU, SILU):
+        for i in range(n):
+            buffer[key + i] = buffer[a + i]
 
 
 @kernel()
-def _differentiate_rows(table, code, buffer, dz, key, pitch, n_units, c0, c1, threads):
-    rows, n = (1, n_units * pitch) if threads == 1 else (n_units, c1 - c0)
-    begin = 0 if threads == 1 else c0
-    for row in range(rows):
-        at = row * pitch + begin
-        units.differentiate(table, code, shifted(buffer, dz + at), shifted(buffer, key + at), n)
-
-
-@kernel()
-def _labels(net, data, work, order, begin, pitch, c0, stop):
-    """Gather the labels and weights of columns c0..stop into the work buffer."""
+def _labels(net, data, work, buffer, order, begin, c0, n, pitch):
+    """Gather the labels and weights of `n` examples into the slab."""
     n_out = net.dims[net.depth]
-    buffer = work.buffer
     if given(data.classes):
         if net.loss == CROSS_ENTROPY:
-            for j in range(c0, stop):
-                work.rows[j] = data.classes[order[begin + j]]
+            for j in range(n):
+                work.rows[c0 + j] = data.classes[order[begin + j]]
         else:
-            for j in range(c0, stop):
+            for j in range(n):
                 buffer[work.y + j] = data.classes[order[begin + j]]
     else:
-        for j in range(c0, stop):
+        for j in range(n):
             row = order[begin + j] * n_out
             for unit in range(n_out):
                 buffer[work.y + unit * pitch + j] = data.targets[row + unit]
     if given(data.sample_weight):
-        for j in range(c0, stop):
+        for j in range(n):
             buffer[work.weights + j] = data.sample_weight[order[begin + j]]
 
 
 @kernel()
-def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
-    """Compute losses and dZ_L of columns c0..stop; dZ carries ``w_i / sum w`` from here on."""
-    n_layers, n_out, n = net.depth, net.dims[net.depth], stop - c0
-    buffer = work.buffer
-    z, dz = work.a[n_layers] + c0, work.dz[n_layers] + c0
-    losses = shifted(buffer, work.losses + c0)
+def _loss_and_gradient(table, net, data, work, buffer, c0, n, pitch, total_weight):
+    """Compute losses and dZ_L of `n` examples; dZ carries ``w_i / sum w`` from here on."""
+    n_layers, n_out = net.depth, net.dims[net.depth]
+    z, dz = work.a[n_layers], work.dz[n_layers]
+    losses = shifted(buffer, work.losses)
     if net.loss == CROSS_ENTROPY:
         if given(data.classes):
             classes = shifted(work.rows, c0)
@@ -287,19 +280,18 @@ def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
                 losses[j] = clipped(losses[j], low, high)
         else:
             units.losses_of_shares(table, shifted(buffer, z), shifted(buffer, dz),
-                                   shifted(buffer, work.y + c0), pitch, n_out, n,
-                                   losses)  # fmt: skip
+                                   shifted(buffer, work.y), pitch, n_out, n, losses)  # fmt: skip
     else:
         for j in range(n):
             losses[j] = 0
         for unit in range(n_out):
             at = unit * pitch
             units.losses_of_unit(table, net.loss, shifted(buffer, z + at),
-                                 shifted(buffer, work.y + c0 + at), shifted(buffer, dz + at),
+                                 shifted(buffer, work.y + at), shifted(buffer, dz + at),
                                  losses, n, net.loss_parameter)  # fmt: skip
     weighted = given(data.sample_weight)
     share = like(buffer, 1.0 / total_weight)
-    weights = work.weights + c0
+    weights = work.weights
     if weighted:
         for j in range(n):
             losses[j] *= buffer[weights + j]
@@ -313,77 +305,76 @@ def _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight):
 
 
 @kernel()
-def _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0, c1, threads,
-             random_at, batches):  # fmt: skip
-    """Run columns c0..c1 of a batch forward; the logits end in the last layer's A."""
-    buffer, parameters = work.buffer, state.parameters
+def _forward(table, net, data, state, settings, work, buffer, pack, c0, n, pitch, random_at, m,
+             batches):  # fmt: skip
+    """Run `n` examples of a batch forward; the logits end in the last layer's A."""
+    parameters = state.parameters
     n_layers = net.depth
     n0, n1 = net.dims[0], net.dims[1]
-    stop = min(c1, m)
-    sparse = given(data.row_starts)
-    length = 1 if sparse else n0
-    for j in range(c0, c1):  # whole vectors: the last example stands in for those beyond
-        work.places[j] = batches.order[begin + min(j, m - 1)] * length
+    L = lanes(buffer)
+    wide = (n + L - 1) // L * L
     places, X = work.places, data.X
-    if sparse:
-        units.sparse_product(table, buffer, work.a[1] + c0, pitch, parameters, net.weights[0], n0,
-                             X, data.row_starts, data.columns, places, c0, n1,
-                             stop - c0, parameters, net.biases[0])  # fmt: skip
+    if given(data.row_starts):
+        units.sparse_product(table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, X,
+                             data.row_starts, data.columns, places, c0, n1, n, parameters,
+                             net.biases[0])  # fmt: skip
     elif n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
-        if stop > c0:
-            units.dot_product(table, buffer, work.a[1] + c0, pitch, 1, parameters, net.weights[0],
-                              n0, X, places, c0, n1, stop - c0, n0, 1, parameters,
-                              net.biases[0])  # fmt: skip
+        units.dot_product(table, buffer, work.a[1], pitch, 1, parameters, net.weights[0], n0, X,
+                          places, c0, n1, n, n0, n0, 0, 1, parameters,
+                          net.biases[0])  # fmt: skip
     else:
-        if stop > c0:
-            units.gather_columns(
-                table, buffer, work.a[0] + c0, pitch, X, places, c0, 0, stop - c0, n0
-            )
-        units.product(table, table, buffer, work.a[1] + c0, pitch, parameters, net.weights[0], n0,
-                      1, buffer, work.a[0] + c0, pitch, n1, c1 - c0, n0, 1, parameters,
-                      net.biases[0], pack)  # fmt: skip
+        units.gather_columns(table, buffer, work.a[0], pitch, X, places, c0, 0, n, n0)
+        units.product(table, table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, 1,
+                      buffer, work.a[0], pitch, n1, wide, n0, 1, parameters, net.biases[0],
+                      pack)  # fmt: skip
     for l in range(1, n_layers):
         n_units = net.dims[l]
-        _activate_rows(table, net.activations[l - 1], buffer, work.a[l], work.key[l], pitch,
-                       n_units, c0, c1, threads)  # fmt: skip
+        _activate_layer(table, net.activations[l - 1], buffer, work.a[l], work.key[l],
+                        n_units * pitch)  # fmt: skip
         if given(settings.dropout):
             if settings.dropout[l - 1] > 0 and batches.mode == TRAIN:
-                _drop_rows(buffer, work.a[l], pitch, n_units, c0, stop, m, batches.random,
-                           random_at, settings.dropout[l - 1])  # fmt: skip
+                _drop_units(buffer, work.a[l], pitch, n_units, n, batches.random, random_at + c0,
+                            m, settings.dropout[l - 1])  # fmt: skip
             random_at += n_units * m
-        units.product(table, table, buffer, work.a[l + 1] + c0, pitch, parameters, net.weights[l],
-                      n_units, 1, buffer, work.a[l] + c0, pitch, net.dims[l + 1], c1 - c0, n_units,
-                      1, parameters, net.biases[l], pack)  # fmt: skip
+        units.product(table, table, buffer, work.a[l + 1], pitch, parameters, net.weights[l],
+                      n_units, 1, buffer, work.a[l], pitch, net.dims[l + 1], wide, n_units, 1,
+                      parameters, net.biases[l], pack)  # fmt: skip
 
 
 @kernel()
-def _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads, random_at,
+def _backward(table, net, state, settings, work, buffer, pack, c0, n, pitch, random_at, m,
               batches):  # fmt: skip
-    """Take dZ of columns c0..c1 back from the last layer to the first."""
-    buffer, parameters = work.buffer, state.parameters
+    """Take dZ of `n` examples back from the last layer to the first."""
+    parameters = state.parameters
     n_layers = net.depth
+    L = lanes(buffer)
+    wide = (n + L - 1) // L * L
     if given(settings.dropout):
         for l in range(1, n_layers):
             random_at += net.dims[l] * m
     for l in range(n_layers, 1, -1):
         n_units, n_prev = net.dims[l], net.dims[l - 1]
+        dz = work.dz[l - 1]
         # forward was Z = W @ A_prev + b, so now dA_prev = W.T @ dZ
-        units.product(table, table, buffer, work.dz[l - 1] + c0, pitch, parameters,
-                      net.weights[l - 1], 1, n_prev, buffer, work.dz[l] + c0, pitch, n_prev,
-                      c1 - c0, n_units, 0, parameters, 0, pack)  # fmt: skip
+        units.product(table, table, buffer, dz, pitch, parameters, net.weights[l - 1], 1, n_prev,
+                      buffer, work.dz[l], pitch, n_prev, wide, n_units, 0, parameters, 0,
+                      pack)  # fmt: skip
         if given(settings.dropout):
             random_at -= n_prev * m
             if settings.dropout[l - 2] > 0 and batches.mode == TRAIN:
-                _drop_rows(buffer, work.dz[l - 1], pitch, n_prev, c0, min(c1, m), m,
-                           batches.random, random_at, settings.dropout[l - 2])  # fmt: skip
-        _differentiate_rows(table, net.activations[l - 2], buffer, work.dz[l - 1],
-                            work.key[l - 1], pitch, n_prev, c0, c1, threads)  # fmt: skip
+                _drop_units(buffer, dz, pitch, n_prev, n, batches.random, random_at + c0, m,
+                            settings.dropout[l - 2])  # fmt: skip
+        units.differentiate(table, net.activations[l - 2], shifted(buffer, dz),
+                            shifted(buffer, work.key[l - 1]), n_prev * pitch)  # fmt: skip
 
 
 @kernel()
 def _share_of_layer(L, n_units, n_prev, thread, threads):
-    """Return the rows and columns of a layer's weights that belong to a thread."""
-    if n_prev >= 4 * L * threads:
+    """Return the rows and columns of a layer's weights that belong to a thread.
+
+    Rows, which lie side by side, unless there are so few that copying A_prev would weigh.
+    """
+    if n_units < UNITS_TO_SPLIT * threads and n_prev >= 4 * L * threads:
         vectors = (n_prev + L - 1) // L
         v0, v1 = _span(vectors, thread, threads)
         return 0, n_units, v0 * L, min(v1 * L, n_prev)
@@ -391,45 +382,49 @@ def _share_of_layer(L, n_units, n_prev, thread, threads):
     return r0, r1, 0, n_prev
 
 
-@kernel(fast=True)
-def _sum(buffer, begin, n):
-    total = like(buffer, 0.0)
-    for i in range(begin, begin + n):
-        total += buffer[i]
-    return total
-
-
 @kernel()
-def _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, threads, add):
-    """Compute this thread's share of layer l's dW and db."""
-    buffer, gradient = work.buffer, state.gradient
+def _layer_gradient(table, net, data, state, work, pack, l, m, in_slab, pitch, thread, threads,
+                    add):  # fmt: skip
+    """Compute this thread's share of layer l's dW and db, slab after slab."""
+    gradient = state.gradient
     n_units, n_prev = net.dims[l], net.dims[l - 1]
-    r0, r1, k0, k1 = _share_of_layer(lanes(buffer), n_units, n_prev, thread, threads)
-    if r1 > r0 and k1 > k0:
-        target = net.weights[l - 1] + r0 * n_prev + k0
-        dz = work.dz[l] + r0 * pitch
-        X, places, v = data.X, work.places, k0
-        if l > 1:
-            base = thread * work.share
-            L = lanes(buffer)
-            for k in range((k1 - k0 + L - 1) // L * L):
-                work.rows[base + k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
-            X, places, v = buffer, shifted(work.rows, base), 0
-        if l == 1 and given(data.row_starts):
-            units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
-                                         X, data.row_starts, data.columns,
-                                         places, r1 - r0, k0, k1, m, add)  # fmt: skip
-        elif l > 1 and n_units <= DOT_ROWS:  # of the layer, not of the share: see the module's text
-            units.dot_product(table, gradient, target, n_prev, 1, buffer, dz, pitch, X, places, 0,
-                              r1 - r0, k1 - k0, m, 2 if add else 0, buffer, 0)  # fmt: skip
-        else:
-            units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, X, v,
-                                  places, 0, l == 1, r1 - r0, k1 - k0, m, add, pack)  # fmt: skip
+    L = lanes(gradient)
     r0, r1 = _span(n_units, thread, threads)
-    for unit in range(r0, r1):
-        total = _sum(buffer, work.dz[l] + unit * pitch, m)
-        place = net.biases[l - 1] + unit
-        gradient[place] = gradient[place] + total if add else total
+    rows = shifted(work.rows, thread * work.share)
+    rows[0] = work.ones  # db = dZ @ ones
+    start = 2 if add else 0
+    units.dot_product(table, gradient, net.biases[l - 1] + r0, 1, 1, work.buffer,
+                      work.dz[l] + r0 * pitch, pitch, work.buffer, rows, 0, r1 - r0, 1, m, in_slab,
+                      work.slab, start, gradient, 0)  # fmt: skip
+    r0, r1, k0, k1 = _share_of_layer(L, n_units, n_prev, thread, threads)
+    if r1 == r0 or k1 == k0:
+        return
+    target = net.weights[l - 1] + r0 * n_prev + k0
+    dz = work.dz[l] + r0 * pitch
+    if l > 1:
+        for k in range((k1 - k0 + L - 1) // L * L):
+            rows[k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
+        if n_units <= DOT_ROWS:  # of the layer, not of the share: see the module's text
+            units.dot_product(table, gradient, target, n_prev, 1, work.buffer, dz, pitch,
+                              work.buffer, rows, 0, r1 - r0, k1 - k0, m, in_slab, work.slab, start,
+                              gradient, 0)  # fmt: skip
+            return
+    for first in range(0, m, in_slab):
+        n = min(in_slab, m - first)
+        buffer = shifted(work.buffer, first // in_slab * work.slab)
+        more = add or first > 0
+        if l > 1:
+            units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, buffer,
+                                  0, rows, 0, 0, r1 - r0, k1 - k0, n, more, pack)  # fmt: skip
+        elif given(data.row_starts):
+            units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
+                                         data.X, data.row_starts, data.columns,
+                                         shifted(work.places, first), r1 - r0, k0, k1, n,
+                                         more)  # fmt: skip
+        else:
+            units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, data.X,
+                                  k0, work.places, first, 1, r1 - r0, k1 - k0, n, more,
+                                  pack)  # fmt: skip
 
 
 @kernel()
@@ -510,11 +505,10 @@ def _total(net, partial):
 
 
 @kernel()
-def _write_outputs(table, net, work, results, begin, pitch, c0, stop):
-    """Apply the output activation and write columns c0..stop as rows of the outputs."""
-    n_layers, n_out, n = net.depth, net.dims[net.depth], stop - c0
-    buffer = work.buffer
-    z = work.a[n_layers] + c0
+def _write_outputs(table, net, work, results, buffer, begin, n, pitch):
+    """Apply the output activation and write `n` examples as rows of the outputs."""
+    n_layers, n_out = net.depth, net.dims[net.depth]
+    z = work.a[n_layers]
     code = net.activations[n_layers - 1]
     if code == SOFTMAX:
         units.softmax(table, shifted(buffer, z), pitch, n_out, n)
@@ -524,7 +518,17 @@ def _write_outputs(table, net, work, results, begin, pitch, c0, stop):
             units.activate(table, code, row, row, n)
     for j in range(n):
         for unit in range(n_out):
-            results.outputs[(begin + c0 + j) * n_out + unit] = buffer[z + unit * pitch + j]
+            results.outputs[(begin + j) * n_out + unit] = buffer[z + unit * pitch + j]
+
+
+@kernel()
+def _sum_of_losses(work, m, in_slab):
+    total = 0.0
+    for first in range(0, m, in_slab):
+        losses = shifted(work.buffer, first // in_slab * work.slab + work.losses)
+        for j in range(min(in_slab, m - first)):
+            total += losses[j]
+    return total
 
 
 @kernel()
@@ -574,7 +578,8 @@ def run(thread, threads, table, block, example):
     net, data, batches = _net(block, example), _data(block, example), _batches(block, example)
     settings, state = _settings(block, example), _state(block, example)
     work, results = _work(block, example), _results(block, example)
-    n_layers, buffer = net.depth, work.buffer
+    n_layers = net.depth
+    buffer = shifted(work.buffer, thread * work.slab)
     pack = shifted(work.pack, thread * PACK_SIZE)
     L = lanes(buffer)
     labelled = given(data.classes) or given(data.targets)
@@ -588,22 +593,26 @@ def run(thread, threads, table, block, example):
     for batch in range(batches.count):
         begin = batches.starts[batch]
         m = batches.starts[batch + 1] - begin
-        pitch = row_pitch(buffer, m)
-        v0, v1 = _span((m + L - 1) // L, thread, threads)
-        c0, c1 = v0 * L, v1 * L
-        stop = min(c1, m)
+        in_slab = ((m + L - 1) // L + threads - 1) // threads * L
+        pitch = row_pitch(buffer, in_slab)
+        c0 = thread * in_slab
+        n = min(in_slab, m - c0)
         total_weight = _batch_weight(data, batches, begin, m)
-        if stop > c0:
-            _forward(table, net, data, state, settings, work, pack, begin, m, pitch, c0, c1,
-                     threads, random_at, batches)  # fmt: skip
+        if n > 0:
+            length = 1 if given(data.row_starts) else net.dims[0]
+            for j in range((n + L - 1) // L * L):  # the last stands in for those beyond
+                work.places[c0 + j] = batches.order[begin + c0 + min(j, n - 1)] * length
+            _forward(table, net, data, state, settings, work, buffer, pack, c0, n, pitch, random_at,
+                     m, batches)  # fmt: skip
             if labelled:
-                _labels(net, data, work, batches.order, begin, pitch, c0, stop)
-                _loss_and_gradient(table, net, data, work, pitch, c0, stop, total_weight)
+                _labels(net, data, work, buffer, batches.order, begin + c0, c0, n, pitch)
+                _loss_and_gradient(table, net, data, work, buffer, c0, n, pitch,
+                                   total_weight)  # fmt: skip
             if learns:
-                _backward(table, net, state, settings, work, pack, m, pitch, c0, c1, threads,
-                          random_at, batches)  # fmt: skip
+                _backward(table, net, state, settings, work, buffer, pack, c0, n, pitch, random_at,
+                          m, batches)  # fmt: skip
             elif given(results.outputs):
-                _write_outputs(table, net, work, results, begin, pitch, c0, stop)
+                _write_outputs(table, net, work, results, buffer, begin + c0, n, pitch)
         penalised = batches.mode == TRAIN and settings.l2 > 0.0
         if penalised:
             _unit_norms(table, net, state, work, 0.0, NO, thread, threads)
@@ -612,17 +621,14 @@ def run(thread, threads, table, block, example):
         if not _barrier(work.sync, threads, phase):
             return
         if thread == 0 and labelled:
-            total = 0.0
-            for j in range(m):
-                total += buffer[work.losses + j]
-            results.losses[batch] = total / total_weight
+            results.losses[batch] = _sum_of_losses(work, m, in_slab) / total_weight
         penalty = settings.l2 / total_weight
         if thread == 0 and penalised:
             results.penalties[batch] = 0.5 * penalty * _total(net, work.partial)
         if learns:
             for l in range(1, n_layers + 1):
-                _layer_gradient(table, net, data, state, work, pack, l, m, pitch, thread, threads,
-                                batches.mode == GRADIENT)  # fmt: skip
+                _layer_gradient(table, net, data, state, work, pack, l, m, in_slab, pitch,
+                                thread, threads, batches.mode == GRADIENT)  # fmt: skip
             if batches.mode == TRAIN:
                 phase = _apply_step(table, net, settings, state, work, batches.rates[batch],
                                     penalty, steps + batch + 1, phase, thread, threads)  # fmt: skip

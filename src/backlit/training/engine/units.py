@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 #: bits; n and d are one whole number and one double
 ARGUMENTS = {
     "panel": "RnnRnnnnRnnnnnnnRn",
-    "dot_product": "RnnnRnnRInnnnnRn",
+    "dot_product": "RnnnRnnRInnnnnnnRn",
     "gather_columns": "RnnRInnnn",
     "packed_product": "IRnnRnnnnnnnRnR",
     "product": "IRnnRnnnRnnnnnnRnR",
