@@ -46,8 +46,16 @@ def _ulps(actual, expected, dtype):
 
 def _activate(name, dtype, points):
     a, key = points.copy(), np.full(len(points), np.nan, dtype)
-    call("activate", dtype, ACTIVATIONS[name].code, a, key, len(a))
+    call(_unit("activate", name), dtype, ACTIVATIONS[name].code, a, key, len(a))
     return a, (key if name in ("gelu", "silu") else a.copy())
+
+
+def _differentiate(name, dtype, gradients, key):
+    call(_unit("differentiate", name), dtype, ACTIVATIONS[name].code, gradients, key, len(key))
+
+
+def _unit(unit, name):
+    return unit if ACTIVATIONS[name].code <= functions.RELU else f"{unit}_rare"
 
 
 @njit(error_model="numpy")
@@ -97,7 +105,7 @@ def test_derivatives(name, dtype):
     points = points[(points != 0) & (np.abs(points) > 1e-30)]
     _, key = _activate(name, dtype, points)
     upstream = np.full(len(points), 1.5, dtype)
-    call("differentiate", dtype, ACTIVATIONS[name].code, upstream, key, len(points))
+    _differentiate(name, dtype, upstream, key)
     with mpmath.workdps(60):
         function = oracles.MP_ACTIVATIONS[name]
         slopes = [float(mpmath.diff(function, mpmath.mpf(float(z)))) for z in points]
@@ -115,7 +123,7 @@ def test_extremes_stay_finite(name, dtype):
     limits = oracles.COMPLEX_ACTIVATIONS[name](points.astype("float64"))
     np.testing.assert_allclose(values, limits, 4 * np.finfo(dtype).eps, np.finfo(dtype).tiny)
     gradients = np.ones(len(points), dtype)
-    call("differentiate", dtype, ACTIVATIONS[name].code, gradients, key, len(points))
+    _differentiate(name, dtype, gradients, key)
     assert np.isfinite(gradients).all()
     assert (np.abs(gradients) <= 1.8).all()
 
@@ -126,7 +134,7 @@ def test_negligible_gradients_become_zero_and_nan_stays(name, dtype):
     points = np.full(4, 0.5, dtype)
     _, key = _activate(name, dtype, points)
     gradients = np.array([TINY[dtype] / 10, -TINY[dtype] / 10, np.nan, 1e3 * TINY[dtype]], dtype)
-    call("differentiate", dtype, ACTIVATIONS[name].code, gradients, key, 4)
+    _differentiate(name, dtype, gradients, key)
     assert (gradients[:2] == 0).all()
     assert np.isnan(gradients[2])
     assert gradients[3] > 0
@@ -142,7 +150,11 @@ def test_losses_and_their_gradients(name, dtype):
     if name == "binary_cross_entropy":
         y = np.minimum(y, 1)
     dz, losses = np.full(len(z), np.nan, dtype), np.full(len(z), 2.0, dtype)
-    call("losses_of_unit", dtype, LOSSES[name].code, z, y, dz, losses, len(z), parameter)
+    if name == "binary_cross_entropy":
+        call("losses_of_logits", dtype, z, y, dz, losses, len(z), parameter)
+    else:
+        code = LOSSES[name].code
+        call("losses_of_residuals", dtype, code, z, y, dz, losses, len(z), parameter)
     eps = np.finfo(dtype).eps
     definition = oracles.MP_LOSSES[name]
     with mpmath.workdps(oracles.DIGITS if name == "binary_cross_entropy" else 60):
@@ -248,7 +260,7 @@ def test_every_activation_has_a_compiled_statement(name):
     np.testing.assert_allclose(values, oracles.COMPLEX_ACTIVATIONS[name](points), 1e-14)
     if ACTIVATIONS[name].hidden:
         slopes = np.ones(2)
-        call("differentiate", "float64", ACTIVATIONS[name].code, slopes, key, 2)
+        _differentiate(name, "float64", slopes, key)
         moved = oracles.COMPLEX_ACTIVATIONS[name](points + 1j * oracles.STEP)
         np.testing.assert_allclose(slopes, np.imag(moved) / oracles.STEP, 1e-13)
 
@@ -257,9 +269,10 @@ def test_no_compiled_statement_lacks_a_name():
     registered = {name.upper() for name in ACTIVATIONS}
     hidden = {name.upper() for name, entry in ACTIVATIONS.items() if entry.hidden}
     stated = _compiled_branches(functions.activate, "code")
+    stated |= _compiled_branches(functions.activate_rare, "code")
     assert stated | {"IDENTITY", "SOFTMAX"} == registered
-    assert _compiled_branches(functions.differentiate, "code") == hidden
+    stated = _compiled_branches(functions.differentiate, "code")
+    assert stated | _compiled_branches(functions.differentiate_rare, "code") == hidden
     losses = {name.upper() for name in LOSSES}
     stated = _compiled_branches(functions._one_loss.py_func, "loss")
-    stated |= _compiled_branches(functions.losses_of_unit, "loss")
-    assert stated | {"POISSON", "CROSS_ENTROPY"} == losses
+    assert stated | {"POISSON", "CROSS_ENTROPY", "BINARY_CROSS_ENTROPY"} == losses

@@ -4,7 +4,6 @@ import itertools
 import numpy as np
 import pytest
 
-from backlit.training.engine import units
 from backlit.training.engine.compiled import engine_for
 from backlit.training.engine.products import (
     BLOCK_COLUMNS,
@@ -34,7 +33,7 @@ def call(name, dtype, *arguments, table=False):
     ]
     if table:
         pointers.insert(0, compiled.addresses.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
-    return compiled.parts[1 + units.ORDER.index(name)].ctypes(*pointers)
+    return compiled.parts[name].ctypes(*pointers)
 
 
 def lanes(dtype):

@@ -13,16 +13,15 @@ import hashlib
 import os
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 from numba.core.serialize import dumps
-from numpy.typing import NDArray
 
 from backlit._version import __version__
 from backlit.training.engine import functions, products, steps, units, updates
@@ -127,8 +126,11 @@ _UNITS = {
     "sparse_product": (products.sparse_product, False),
     "sparse_weight_gradient": (products.sparse_weight_gradient, False),
     "activate": (functions.activate, True),
+    "activate_rare": (functions.activate_rare, True),
     "differentiate": (functions.differentiate, True),
-    "losses_of_unit": (functions.losses_of_unit, True),
+    "differentiate_rare": (functions.differentiate_rare, True),
+    "losses_of_logits": (functions.losses_of_logits, True),
+    "losses_of_residuals": (functions.losses_of_residuals, True),
     "losses_of_classes": (functions.losses_of_classes, True),
     "losses_of_shares": (functions.losses_of_shares, True),
     "softmax": (functions.softmax, True),
@@ -137,61 +139,85 @@ _UNITS = {
 }
 
 
-class Compiled(NamedTuple):
-    """The compiled engine for one floating type."""
+class Compiled:
+    """The compiled engine for one floating type, as far as it has been needed.
 
-    run: Callable[[int, int, int, int, int], None]  # releases the interpreter's lock
-    addresses: NDArray[np.int64]
-    parts: tuple[Any, ...]  # what the addresses belong to
+    Attributes
+    ----------
+    run : callable
+        `steps.run` as a C function; its arguments after the first two are addresses. It releases
+        the interpreter's lock.
+    addresses : int64 array
+        The table of the units, in the order of `units.ORDER`; 0 for one that is not compiled.
+    parts : dict
+        The compiled functions by name, to which the addresses belong.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.addresses = np.zeros(len(units.ORDER), np.int64)
+        self.parts: dict[str, Any] = {}
+        self.run: Callable[[int, int, int, int, int], None]
+        self._dtype = dtype
+
+    def compile(self, needed: Iterable[str], on_compile: Callable[[], None] | None) -> None:
+        """Compile what is missing, or load it from the cache."""
+        announced = False
+
+        def announce() -> None:
+            nonlocal announced
+            if not announced and on_compile is not None:
+                on_compile()
+            announced = True
+
+        label = self._dtype.name
+        real = types.float32 if self._dtype == np.float32 else types.float64
+        for place, name in enumerate(units.ORDER):
+            if name not in needed or name in self.parts:
+                continue
+            function, fast = _UNITS[name]
+            signature = units.signature_of(name, real)
+            part = _compile_function(function, signature, fast, label, announce)
+            self.parts[name] = part
+            self.addresses[place] = part.address
+        if "run" not in self.parts:
+            whole = types.int64
+            pointers = types.CPointer(whole)
+            signature = types.void(whole, whole, pointers, pointers, types.CPointer(real))
+            run = _compile_function(steps.run, signature, False, label, announce)
+            prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 3)
+            self.run = prototype(run.address)
+            self.parts["run"] = run
 
 
 _compiled: dict[str, Compiled] = {}
 
 
-def engine_for(dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None) -> Compiled:
+def engine_for(
+    dtype: np.dtype[Any],
+    needed: Iterable[str] = units.ORDER,
+    on_compile: Callable[[], None] | None = None,
+) -> Compiled:
     """Return the compiled engine for a floating type.
 
     Parameters
     ----------
     dtype : dtype
         float32 or float64.
+    needed : iterable of str, default all
+        Names of the units that must be there.
     on_compile : callable, optional
         Called once before a compilation, which takes seconds; not when the cache has it.
 
     Returns
     -------
     Compiled
-        `steps.run` as a C function (its arguments after the first two are addresses), and the
-        table of units.
+        The same one for the same type.
     """
     with _lock:
-        if dtype.name not in _compiled:
-            _compiled[dtype.name] = _compile(dtype, on_compile)
-        return _compiled[dtype.name]
-
-
-def _compile(dtype: np.dtype[Any], on_compile: Callable[[], None] | None) -> Compiled:
-    announced = False
-
-    def announce() -> None:
-        nonlocal announced
-        if not announced and on_compile is not None:
-            on_compile()
-        announced = True
-
-    real = types.float32 if dtype == np.float32 else types.float64
-    parts = []
-    for name in units.ORDER:
-        function, fast = _UNITS[name]
-        signature = units.signature_of(name, real)
-        parts.append(_compile_function(function, signature, fast, dtype.name, announce))
-    whole = types.int64
-    pointers = types.CPointer(whole)
-    signature = types.void(whole, whole, pointers, pointers, types.CPointer(real))
-    run = _compile_function(steps.run, signature, False, dtype.name, announce)
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 3)
-    addresses = np.array([part.address for part in parts], np.int64)
-    return Compiled(prototype(run.address), addresses, (run, *parts))
+        engine = _compiled.get(dtype.name) or Compiled(dtype)
+        engine.compile(needed, on_compile)
+        _compiled[dtype.name] = engine
+        return engine
 
 
 def _compile_function(

@@ -13,8 +13,15 @@ from numpy.typing import NDArray
 
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout
-from backlit.training.engine import blocks, compiled, steps
-from backlit.training.engine.functions import GELU, SILU
+from backlit.training.engine import blocks, compiled, steps, units
+from backlit.training.engine.functions import (
+    BINARY_CROSS_ENTROPY,
+    CROSS_ENTROPY,
+    GELU,
+    RELU,
+    SILU,
+    SOFTMAX,
+)
 from backlit.training.engine.products import PACK_SIZE
 from backlit.training.engine.simd import VECTOR_BYTES
 from backlit.training.optimizers import Numbers
@@ -58,6 +65,44 @@ def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     raw = np.zeros(size + spare, dtype)
     begin = -raw.ctypes.data % VECTOR_BYTES // dtype.itemsize
     return raw[begin : begin + size]
+
+
+def _once(call: Callable[[], None] | None) -> Callable[[], None]:
+    """Return a function that makes the call when it is first called."""
+    left = [call] if call else []
+    return lambda: left.pop()() if left else None
+
+
+def _units_of(activations: Sequence[str], loss: str, numbers: Numbers | None) -> set[str]:
+    """Name the compiled units that a network needs, whatever its examples are."""
+    needed = {*units.ALWAYS, "activate", "differentiate"}
+    hidden = {ACTIVATIONS[name].code for name in activations[:-1]}
+    last = ACTIVATIONS[activations[-1]].code
+    if any(code > RELU for code in (*hidden, last)):
+        needed |= {"activate_rare", "differentiate_rare"}
+    if last == SOFTMAX:
+        needed.add("softmax")
+    code = LOSSES[loss].code
+    if code == BINARY_CROSS_ENTROPY:
+        needed.add("losses_of_logits")
+    elif code != CROSS_ENTROPY:
+        needed.add("losses_of_residuals")
+    if numbers is not None:
+        needed |= {"update", "squared_norm"}
+    return needed
+
+
+def _units_for(examples: Examples, loss: int) -> set[str]:
+    """Name the compiled units that examples need besides."""
+    needed = set()
+    if isinstance(examples.X, Rows):
+        needed |= {"sparse_product", "sparse_weight_gradient"}
+    if loss == CROSS_ENTROPY:
+        if examples.classes is not None:
+            needed.add("losses_of_classes")
+        elif examples.targets is not None:
+            needed.add("losses_of_shares")
+    return needed
 
 
 class Engine:
@@ -107,7 +152,9 @@ class Engine:
         self.parameters = parameters
         self.dtype = parameters.dtype
         self.threads = threads
-        engine = compiled.engine_for(self.dtype, on_compile)
+        self._on_compile = _once(on_compile)
+        needed = _units_of(activations, loss, numbers)
+        engine = compiled.engine_for(self.dtype, needed, self._on_compile)
         self._run, self._addresses = engine.run, engine.addresses
         dims = np.array(self.layout.layer_dims, np.int64)
         codes = np.array([ACTIVATIONS[name].code for name in activations], np.int64)
@@ -324,6 +371,8 @@ class Engine:
     ) -> None:
         if examples is not self._examples:
             X, self._examples = examples.X, examples
+            needed = _units_for(examples, self._net.loss)
+            compiled.engine_for(self.dtype, needed, self._on_compile)
             if isinstance(X, Rows):
                 self._data = steps.Data(X.values, X.starts, X.columns, *examples[1:])
             else:

@@ -2,8 +2,9 @@
 
 The open statements are in `backlit.activations` and `backlit.losses`; nothing here calls them, and
 only tests join the two. An activation is known by its code (`backlit.names`), each self-contained
-in `activate` and `differentiate`. Exponentials and logarithms are written out, since a call of the
-mathematical library would keep these loops from being vectorised.
+in `activate` and `differentiate`, or, if it is rare, in those of that name. Exponentials and
+logarithms are written out, since a call of the mathematical library would keep these loops from
+being vectorised.
 
 Numbers below a type's range of full precision ("denormals") slow a processor down by a factor of
 up to a hundred, and a converged network is full of them. Gradients this small change nothing, so
@@ -173,7 +174,11 @@ def activate(code, a, key, n):
             near = z + z * zz * near
             t = (like(z, 1.0) - e) / (like(z, 1.0) + e)
             a[i] = near if zz < like(z, 1e-4) else math.copysign(t, z)
-    elif code == LEAKY_RELU:
+
+
+def activate_rare(code, a, key, n):
+    """Do as `activate` does, for the other activations, which are compiled only if one is used."""
+    if code == LEAKY_RELU:
         for i in range(n):
             z = a[i]
             a[i] = z if z > 0 else like(z, LEAKY_SLOPE) * z
@@ -218,7 +223,14 @@ def differentiate(code, da, key, n):
         for i in range(n):
             a = key[i]
             da[i] = flushed(da[i] * ((like(a, 1.0) - a) * (like(a, 1.0) + a)))
-    elif code == LEAKY_RELU:
+    elif code == IDENTITY:
+        for i in range(n):
+            da[i] = flushed(da[i])
+
+
+def differentiate_rare(code, da, key, n):
+    """Do as `differentiate` does, for the other activations."""
+    if code == LEAKY_RELU:
         for i in range(n):
             gradient = da[i]
             da[i] = flushed(gradient if key[i] > 0 else like(da, LEAKY_SLOPE) * gradient)
@@ -247,9 +259,6 @@ def differentiate(code, da, key, n):
         for i in range(n):
             # softplus'(z) = sigmoid(z) = 1 - exp(-a)
             da[i] = flushed(da[i] * -math.expm1(-key[i]))
-    elif code == IDENTITY:
-        for i in range(n):
-            da[i] = flushed(da[i])
 
 
 @kernel(fast=True)
@@ -290,38 +299,40 @@ def clipped(value, low, high):
     return high if value > high else value
 
 
-def losses_of_unit(loss, z, y, dz, losses, n, parameter):
-    """Add one output's losses to `losses`, and write their gradients to `dz`."""
-    if loss == BINARY_CROSS_ENTROPY:
-        # loss = (1-y) softplus(z) + y softplus(-z), dz = (1-y) sigmoid(z) - y sigmoid(-z)
-        zero, one = like(z, 0.0), like(z, 1.0)
-        lowest, highest = log_range(parameter)
-        low, high = like(z, lowest), like(z, highest)
+def losses_of_logits(z, y, dz, losses, n, parameter):
+    """Add one output's binary cross-entropies to `losses`, and write their gradients to `dz`."""
+    # loss = (1-y) softplus(z) + y softplus(-z), dz = (1-y) sigmoid(z) - y sigmoid(-z)
+    zero, one = like(z, 0.0), like(z, 1.0)
+    lowest, highest = log_range(parameter)
+    low, high = like(z, lowest), like(z, highest)
+    for i in range(n):
+        logit, label = z[i], y[i]
+        e = exp_negative(-abs(logit))
+        share = one / (one + e)
+        larger, smaller = share, e * share
+        positive = larger if logit >= zero else smaller
+        negative = smaller if logit >= zero else larger
+        above = logit if logit > zero else zero
+        below = -logit if logit < zero else zero
+        value = log1p_unit(e) + (one - label) * above + label * below
+        losses[i] += clipped(value, low, high)
+        dz[i] = (one - label) * positive - label * negative
+    if parameter > 0.0:
+        # clipped probabilities are rounded ones: near 1 the rest to 1 has few digits, and what
+        # is reported of it is the logarithm of those
         for i in range(n):
-            logit, label = z[i], y[i]
-            e = exp_negative(-abs(logit))
-            share = one / (one + e)
-            larger, smaller = share, e * share
-            positive = larger if logit >= zero else smaller
-            negative = smaller if logit >= zero else larger
-            above = logit if logit > zero else zero
-            below = -logit if logit < zero else zero
-            value = log1p_unit(e) + (one - label) * above + label * below
-            losses[i] += clipped(value, low, high)
-            dz[i] = (one - label) * positive - label * negative
-        if parameter > 0.0:
-            # clipped probabilities are rounded ones: near 1 the rest to 1 has few digits, and what
-            # is reported of it is the logarithm of those
-            for i in range(n):
-                if z[i] > like(z, 4.0) and y[i] < like(z, 0.5):
-                    rest = one - sigmoid(z[i])
-                    exact = clipped(softplus(z[i]), low, high)
-                    losses[i] += (-math.log(rest) if rest > low else high) - exact
-    else:
-        for i in range(n):
-            value, gradient = _one_loss(loss, z[i], y[i], like(z, parameter))
-            losses[i] += value
-            dz[i] = gradient
+            if z[i] > like(z, 4.0) and y[i] < like(z, 0.5):
+                rest = one - sigmoid(z[i])
+                exact = clipped(softplus(z[i]), low, high)
+                losses[i] += (-math.log(rest) if rest > low else high) - exact
+
+
+def losses_of_residuals(loss, z, y, dz, losses, n, parameter):
+    """Add one output's regression losses to `losses`, and write their gradients to `dz`."""
+    for i in range(n):
+        value, gradient = _one_loss(loss, z[i], y[i], like(z, parameter))
+        losses[i] += value
+        dz[i] = gradient
 
 
 def losses_of_classes(z, dz, pitch, n_classes, n, classes, losses):

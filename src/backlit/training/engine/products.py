@@ -24,6 +24,7 @@ from backlit.training.engine import units
 from backlit.training.engine.simd import (
     TILE_ROWS,
     TILE_VECTORS,
+    VECTOR_BYTES,
     dot_tile,
     kernel,
     lanes,
@@ -42,8 +43,10 @@ BLOCK_COLUMNS = 528
 ROW_PAD = 16
 #: terms that are asked for ahead of their turn where memory is read across its rows
 AHEAD = 16
-#: elements of a thread's buffer: a block of columns, then a block of rows
-PACK_SIZE = BLOCK_K * BLOCK_COLUMNS + (BLOCK_K + ROW_PAD) * BLOCK_ROWS
+_ROWS_AT = BLOCK_K * BLOCK_COLUMNS
+_EDGE_AT = _ROWS_AT + (BLOCK_K + ROW_PAD) * BLOCK_ROWS
+#: elements of a thread's buffer: a block of columns, then a block of rows, then a panel of results
+PACK_SIZE = _EDGE_AT + BLOCK_ROWS * TILE_VECTORS * VECTOR_BYTES // 4
 #: an operand whose panel spans more elements than this is packed before it is read again and again
 UNPACKED_SPAN = 1 << 14
 #: terms from which on it pays to ask for the next tile's place
@@ -51,64 +54,54 @@ PREFETCH_K = 64
 #: a later layer's weight gradient of at most so many rows is computed by `dot_product`, unpacked
 DOT_ROWS = 4
 
-_ROWS_AT = BLOCK_K * BLOCK_COLUMNS
 
-
-def _rows_of_tiles(vectors: int, masked: bool) -> Any:
+def _rows_of_tiles(vectors: int) -> Any:
     """Make the loop down the rows of a panel `vectors` vectors wide."""
 
     @kernel()
-    def rows_of_tiles(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b):
+    def rows_of_tiles(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, start, B, b):
         i = 0
         while i + TILE_ROWS <= M:
             if K >= PREFETCH_K:  # the next tile's place is far away, and this one's takes a while
                 for x in range(i + TILE_ROWS, i + 2 * TILE_ROWS):
                     for y in range(vectors):
                         prefetch(C, c + x * ldc + y * lanes(C))
-            outer_tile(TILE_ROWS, vectors, masked, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v,
-                       ldv, K, valid, start, B, b + i)  # fmt: skip
+            outer_tile(TILE_ROWS, vectors, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K,
+                       start, B, b + i)  # fmt: skip
             i += TILE_ROWS
             s += s_tile
         if i + 4 <= M:
-            outer_tile(4, vectors, masked, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K,
-                       valid, start, B, b + i)  # fmt: skip
+            outer_tile(4, vectors, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K, start, B,
+                       b + i)  # fmt: skip
             i += 4
             s += 4 * s_row
         if i + 2 <= M:
-            outer_tile(2, vectors, masked, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K,
-                       valid, start, B, b + i)  # fmt: skip
+            outer_tile(2, vectors, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K, start, B,
+                       b + i)  # fmt: skip
             i += 2
             s += 2 * s_row
         if i < M:
-            outer_tile(1, vectors, masked, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K,
-                       valid, start, B, b + i)  # fmt: skip
+            outer_tile(1, vectors, C, c + i * ldc, ldc, S, s, s_row, s_k, V, v, ldv, K, start, B,
+                       b + i)  # fmt: skip
 
     return rows_of_tiles
 
 
-_one_vector, _two_vectors, _three_vectors = (_rows_of_tiles(count, False) for count in (1, 2, 3))
-_part_of_one, _part_of_two, _part_of_three = (_rows_of_tiles(count, True) for count in (1, 2, 3))
+_one_vector, _two_vectors, _three_vectors = (_rows_of_tiles(count) for count in (1, 2, 3))
 
 
-def panel(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, vectors, K, valid, start, B, b):
+def panel(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, vectors, K, start, B, b):
     """Compute a panel of C = S V + start: M rows, `vectors` vectors wide.
 
     Row i of S begins at ``s + (i // TILE_ROWS) s_tile + (i % TILE_ROWS) s_row``, so that packed and
-    unpacked rows are read by the same loop. If `valid` is not 0, only so many columns are written.
+    unpacked rows are read by the same loop.
     """
-    if valid == 0:
-        if vectors == 3:
-            _three_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, 0, start, B, b)
-        elif vectors == 2:
-            _two_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, 0, start, B, b)
-        else:
-            _one_vector(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, 0, start, B, b)
-    elif vectors == 3:
-        _part_of_three(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+    if vectors == 3:
+        _three_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, start, B, b)
     elif vectors == 2:
-        _part_of_two(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+        _two_vectors(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, start, B, b)
     else:
-        _part_of_one(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, valid, start, B, b)
+        _one_vector(C, c, ldc, S, s, s_tile, s_row, s_k, V, v, ldv, M, K, start, B, b)
 
 
 @kernel()
@@ -141,6 +134,13 @@ def _pack_columns(pack, S, s, s_k, M, K):
             pack[to + x] = S[at + whole + x]
 
 
+@kernel()
+def _copy_rows(T, t, ldt, S, s, lds, rows, count):
+    for i in range(rows):
+        for x in range(count):
+            T[t + i * ldt + x] = S[s + i * lds + x]
+
+
 def packed_product(table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pack):
     """Compute C (M, N) = S (M, K) @ V + start, V being packed in `pack`, panel after panel.
 
@@ -160,11 +160,16 @@ def packed_product(table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pac
         j = 0
         while j < vectors:
             width = _panel_width(vectors - j)
-            left = N - j * L
-            valid = left if left < width * L else 0
-            units.panel(table, C, c + i0 * ldc + j * L, ldc, source, at, tile, row, step, pack,
-                        j * L * K, width * L, rows, width, K, valid, start, B,
-                        b + i0)  # fmt: skip
+            left, to = N - j * L, c + i0 * ldc + j * L
+            if left >= width * L:
+                units.panel(table, C, to, ldc, source, at, tile, row, step, pack, j * L * K,
+                            width * L, rows, width, K, start, B, b + i0)  # fmt: skip
+            else:  # the last columns are no whole vector: by way of a panel that is
+                if start == 2:
+                    _copy_rows(pack, _EDGE_AT, width * L, C, to, ldc, rows, left)
+                units.panel(table, pack, _EDGE_AT, width * L, source, at, tile, row, step, pack,
+                            j * L * K, width * L, rows, width, K, start, B, b + i0)  # fmt: skip
+                _copy_rows(C, to, ldc, pack, _EDGE_AT, width * L, rows, left)
             j += width
 
 
@@ -180,7 +185,7 @@ def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, 
         while j < N:
             width = _panel_width((N - j) // L)
             units.panel(table, C, c + j, ldc, S, s, TILE_ROWS * s_row, s_row, s_k, V, v + j, ldv, M,
-                        width, K, 0, first, B, b)  # fmt: skip
+                        width, K, first, B, b)  # fmt: skip
             j += width * L
         return
     width_of_block, depth_of_block = _block(N, BLOCK_COLUMNS, L), _block(K, BLOCK_K, 1)
@@ -224,9 +229,7 @@ def gather_columns(T, t, ldt, V, places, p, v, count, columns):
                     T[t + k * ldt + j + x] = V[at + k]
 
 
-def dot_product(
-    C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_slab, slab, start, B, b
-):
+def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_slab, slab, start, B, b):
     """Compute ``C[i, j] = sum_k S[i, k] V[places[p + j] + k]`` along contiguous rows of both.
 
     ``C[i, j]`` lies at ``c + i ldc + j c_column``. `start` is 0, or 1 to add the bias ``B[b + i]``.

@@ -9,6 +9,7 @@ processor.
 Memory is addressed by pointers and offsets in elements. Nothing is checked here.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 import llvmlite.binding
@@ -16,6 +17,8 @@ import numpy as np
 from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
 
@@ -42,17 +45,40 @@ FAST = {"contract", "reassoc", "nsz"}
 CONTRACT = {"contract"}
 
 
+class _HelperLibrary(JITCodeLibrary):
+    """Code that is only linked into its callers: optimised and translated there, not here too."""
+
+    @property
+    def codegen(self) -> Any:
+        """Whom Numba tells where a function's globals are; machine code has them, and this none."""
+        return SimpleNamespace(set_env=lambda *_: None)
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _HelperCompiler(Compiler):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state.library = _HelperLibrary(self.state.targetctx.codegen(), "helper")
+
+
 def kernel(*, fast: bool | set[str] = False) -> Any:
     """Return the decorator of every compiled helper.
 
-    Helpers are called by compiled code alone, so that the wrappers with which Python would call
-    them need not be compiled.
+    Helpers are called by compiled code alone, so that neither machine code of their own nor the
+    wrappers with which Python would call them need be made, which halves the time to compile.
     """
     return njit(
         error_model="numpy",
         fastmath=FAST if fast is True else fast,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
+        pipeline_class=_HelperCompiler,
     )
 
 
@@ -132,11 +158,6 @@ class _Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
         return self.builder.call(function, operands)
 
-    def store_lanes(self, value: Any, data: Any, offset: Any, mask: Any) -> None:
-        align = ir.Constant(ir.IntType(32), self.bytes)
-        pointer = self._pointer(data, offset)
-        self._masked("store", ir.VoidType(), [value, pointer, align, mask])
-
     def load_lanes(self, data: Any, offset: Any, mask: Any) -> Any:
         align = ir.Constant(ir.IntType(32), self.bytes)
         pointer = self._pointer(data, offset)
@@ -204,7 +225,6 @@ def outer_tile(
     typing_context: Any,
     rows: Any,
     vectors: Any,
-    masked: Any,
     C: Any,
     c: Any,
     ldc: Any,
@@ -216,7 +236,6 @@ def outer_tile(
     v: Any,
     ldv: Any,
     K: Any,
-    valid: Any,
     start: Any,
     B: Any,
     b: Any,
@@ -226,28 +245,23 @@ def outer_tile(
     ``C[i, j] = sum_k S[i, k] V[k, j]`` for `rows` rows i and `vectors` vectors of columns j.
     ``S[i, k]`` lies at ``s + i s_row + k s_k``, so that a transposed operand is only other strides;
     rows of V are `ldv` apart. `start` says what is added: 0 nothing, 1 ``B[b + i]`` (a bias), 2
-    what C holds. With `masked` true only the first `valid` columns are loaded and stored.
+    what C holds.
     """
     element = C.dtype
     n_rows, n_vectors = rows.literal_value, vectors.literal_value
-    is_masked = masked.literal_value
     signature = types.void(
-        rows, vectors, masked, C, *([types.intp] * 2), S, *([types.intp] * 3), V,
-        *([types.intp] * 5), B, types.intp,
+        rows, vectors, C, *([types.intp] * 2), S, *([types.intp] * 3), V,
+        *([types.intp] * 4), B, types.intp,
     )  # fmt: skip
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (_, _, _, C_data, c, ldc, S_data, s, s_row, s_k, V_data, v, ldv, K, valid, start, B_data,
+        (_, _, C_data, c, ldc, S_data, s, s_row, s_k, V_data, v, ldv, K, start, B_data,
          b) = args  # fmt: skip
         x = _Vectors(context, builder, element)
         accumulators = [[x.variable() for _ in range(n_vectors)] for _ in range(n_rows)]
         places = [
             [x.offset(builder.add(c, _int(j * x.lanes)), ldc, i) for j in range(n_vectors)]
             for i in range(n_rows)
-        ]
-        masks = [
-            x.lane_mask(builder.sub(valid, _int(j * x.lanes))) if is_masked else None
-            for j in range(n_vectors)
         ]
         for row in accumulators:
             for accumulator in row:
@@ -260,12 +274,7 @@ def outer_tile(
         with builder.if_then(builder.icmp_signed("==", start, _int(2))):
             for i, row in enumerate(accumulators):
                 for j, accumulator in enumerate(row):
-                    held = (
-                        x.load_lanes(C_data, places[i][j], masks[j])
-                        if is_masked
-                        else x.load(C_data, places[i][j])
-                    )
-                    builder.store(held, accumulator)
+                    builder.store(x.load(C_data, places[i][j]), accumulator)
         with cgutils.for_range(builder, K) as loop:
             v_row = builder.add(v, builder.mul(loop.index, ldv))
             columns = [
@@ -279,10 +288,7 @@ def outer_tile(
                     builder.store(total, accumulator)
         for i, row in enumerate(accumulators):
             for j, accumulator in enumerate(row):
-                if is_masked:
-                    x.store_lanes(builder.load(accumulator), C_data, places[i][j], masks[j])
-                else:
-                    x.store(builder.load(accumulator), C_data, places[i][j])
+                x.store(builder.load(accumulator), C_data, places[i][j])
         return context.get_dummy_value()
 
     return signature, codegen

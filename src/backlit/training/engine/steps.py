@@ -19,8 +19,10 @@ from numba.core import types
 from backlit.training.engine import units
 from backlit.training.engine.blocks import given, readers
 from backlit.training.engine.functions import (
+    BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
     GELU,
+    RELU,
     SILU,
     SOFTMAX,
     clipped,
@@ -234,17 +236,28 @@ def _drop_units(buffer, at, pitch, n_units, n, random, drawn, m, share):
 
 
 @kernel()
+def _activate(table, code, a, key, n):
+    if code <= RELU:
+        units.activate(table, code, a, key, n)
+    else:
+        units.activate_rare(table, code, a, key, n)
+
+
+@kernel()
 def _activate_layer(table, code, buffer, a, key, n):
     """Apply an activation to a layer's `n` numbers."""
-    units.activate(table, code, shifted(buffer, a), shifted(buffer, key), n)
+    _activate(table, code, shifted(buffer, a), shifted(buffer, key), n)
     if key != a and code not in (GELU, SILU):
         for i in range(n):
             buffer[key + i] = buffer[a + i]
 
 
 @kernel()
-def _labels(net, data, work, buffer, order, begin, c0, n, pitch):
+def _labels(block, example, buffer, order, begin, c0, n, pitch):
     """Gather the labels and weights of `n` examples into the slab."""
+    net = _net(block, example)
+    data = _data(block, example)
+    work = _work(block, example)
     n_out = net.dims[net.depth]
     if given(data.classes):
         if net.loss == CROSS_ENTROPY:
@@ -264,8 +277,11 @@ def _labels(net, data, work, buffer, order, begin, c0, n, pitch):
 
 
 @kernel()
-def _loss_and_gradient(table, net, data, work, buffer, c0, n, pitch, total_weight):
+def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight):
     """Compute losses and dZ_L of `n` examples; dZ carries ``w_i / sum w`` from here on."""
+    net = _net(block, example)
+    data = _data(block, example)
+    work = _work(block, example)
     n_layers, n_out = net.depth, net.dims[net.depth]
     z, dz = work.a[n_layers], work.dz[n_layers]
     losses = shifted(buffer, work.losses)
@@ -286,9 +302,14 @@ def _loss_and_gradient(table, net, data, work, buffer, c0, n, pitch, total_weigh
             losses[j] = 0
         for unit in range(n_out):
             at = unit * pitch
-            units.losses_of_unit(table, net.loss, shifted(buffer, z + at),
-                                 shifted(buffer, work.y + at), shifted(buffer, dz + at),
-                                 losses, n, net.loss_parameter)  # fmt: skip
+            logits, labels = shifted(buffer, z + at), shifted(buffer, work.y + at)
+            gradients = shifted(buffer, dz + at)
+            if net.loss == BINARY_CROSS_ENTROPY:
+                units.losses_of_logits(table, logits, labels, gradients, losses, n,
+                                       net.loss_parameter)  # fmt: skip
+            else:
+                units.losses_of_residuals(table, net.loss, logits, labels, gradients, losses, n,
+                                          net.loss_parameter)  # fmt: skip
     weighted = given(data.sample_weight)
     share = like(buffer, 1.0 / total_weight)
     weights = work.weights
@@ -305,9 +326,14 @@ def _loss_and_gradient(table, net, data, work, buffer, c0, n, pitch, total_weigh
 
 
 @kernel()
-def _forward(table, net, data, state, settings, work, buffer, pack, c0, n, pitch, random_at, m,
-             batches):  # fmt: skip
+def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
     """Run `n` examples of a batch forward; the logits end in the last layer's A."""
+    net = _net(block, example)
+    data = _data(block, example)
+    state = _state(block, example)
+    settings = _settings(block, example)
+    work = _work(block, example)
+    batches = _batches(block, example)
     parameters = state.parameters
     n_layers = net.depth
     n0, n1 = net.dims[0], net.dims[1]
@@ -342,9 +368,13 @@ def _forward(table, net, data, state, settings, work, buffer, pack, c0, n, pitch
 
 
 @kernel()
-def _backward(table, net, state, settings, work, buffer, pack, c0, n, pitch, random_at, m,
-              batches):  # fmt: skip
+def _backward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
     """Take dZ of `n` examples back from the last layer to the first."""
+    net = _net(block, example)
+    state = _state(block, example)
+    settings = _settings(block, example)
+    work = _work(block, example)
+    batches = _batches(block, example)
     parameters = state.parameters
     n_layers = net.depth
     L = lanes(buffer)
@@ -364,8 +394,13 @@ def _backward(table, net, state, settings, work, buffer, pack, c0, n, pitch, ran
             if settings.dropout[l - 2] > 0 and batches.mode == TRAIN:
                 _drop_units(buffer, dz, pitch, n_prev, n, batches.random, random_at + c0, m,
                             settings.dropout[l - 2])  # fmt: skip
-        units.differentiate(table, net.activations[l - 2], shifted(buffer, dz),
-                            shifted(buffer, work.key[l - 1]), n_prev * pitch)  # fmt: skip
+        code, da, key = (
+            net.activations[l - 2], shifted(buffer, dz), shifted(buffer, work.key[l - 1])
+        )  # fmt: skip
+        if code <= RELU:
+            units.differentiate(table, code, da, key, n_prev * pitch)
+        else:
+            units.differentiate_rare(table, code, da, key, n_prev * pitch)
 
 
 @kernel()
@@ -383,9 +418,12 @@ def _share_of_layer(L, n_units, n_prev, thread, threads):
 
 
 @kernel()
-def _layer_gradient(table, net, data, state, work, pack, l, m, in_slab, pitch, thread, threads,
-                    add):  # fmt: skip
+def _layer_gradient(table, block, example, pack, l, m, in_slab, pitch, thread, threads, add):
     """Compute this thread's share of layer l's dW and db, slab after slab."""
+    net = _net(block, example)
+    data = _data(block, example)
+    state = _state(block, example)
+    work = _work(block, example)
     gradient = state.gradient
     n_units, n_prev = net.dims[l], net.dims[l - 1]
     L = lanes(gradient)
@@ -428,8 +466,9 @@ def _layer_gradient(table, net, data, state, work, pack, l, m, in_slab, pitch, t
 
 
 @kernel()
-def _step_numbers(settings, numbers, step_number, rate, penalty, scale):
+def _step_numbers(block, example, numbers, step_number, rate, penalty, scale):
     """Compute in double precision what `update` reads, for weights and then for biases."""
+    settings = _settings(block, example)
     step, epsilon = rate, 0.0
     if settings.optimizer == ADAM:
         # Kingma and Ba's Algorithm 1 adds epsilon to the corrected root, their faster form before
@@ -449,34 +488,41 @@ def _step_numbers(settings, numbers, step_number, rate, penalty, scale):
 
 
 @kernel()
-def _update_run(table, settings, state, begin, n, numbers):
+def _update_run(table, block, example, begin, n, numbers):
+    settings = _settings(block, example)
+    state = _state(block, example)
     units.update(table, settings.optimizer, shifted(state.parameters, begin),
                  shifted(state.gradient, begin), shifted(state.first, begin),
                  shifted(state.second, begin), n, numbers)  # fmt: skip
 
 
 @kernel()
-def _layer_update(table, net, state, settings, l, numbers, thread, threads):
+def _layer_update(table, block, example, l, numbers, thread, threads):
     """Update this thread's share of layer l."""
+    net = _net(block, example)
+    state = _state(block, example)
     n_units, n_prev = net.dims[l], net.dims[l - 1]
     L = lanes(state.parameters)
     r0, r1, k0, k1 = _share_of_layer(L, n_units, n_prev, thread, threads)
     begin = net.weights[l - 1] + r0 * n_prev + k0
     if k1 - k0 == n_prev:
-        _update_run(table, settings, state, begin, (r1 - r0) * n_prev, numbers)
+        _update_run(table, block, example, begin, (r1 - r0) * n_prev, numbers)
     else:
         for row in range(r1 - r0):
-            _update_run(table, settings, state, begin + row * n_prev, k1 - k0, numbers)
+            _update_run(table, block, example, begin + row * n_prev, k1 - k0, numbers)
     r0, r1 = _span(n_units, thread, threads)
-    _update_run(table, settings, state, net.biases[l - 1] + r0, r1 - r0, shifted(numbers, 16))
+    _update_run(table, block, example, net.biases[l - 1] + r0, r1 - r0, shifted(numbers, 16))
 
 
 @kernel()
-def _unit_norms(table, net, state, work, penalty, gradient, thread, threads):
+def _unit_norms(table, block, example, penalty, gradient, thread, threads):
     """Write each unit's squared norm to `partial`: of its gradient, or of its weights.
 
     A unit's sum is never split, so that the number of threads changes no bit of the total.
     """
+    net = _net(block, example)
+    state = _state(block, example)
+    work = _work(block, example)
     parameters, place = state.parameters, ZERO
     vector = state.gradient if gradient else parameters
     for l in range(1, net.depth + 1):
@@ -494,8 +540,9 @@ def _unit_norms(table, net, state, work, penalty, gradient, thread, threads):
 
 
 @kernel()
-def _total(net, partial):
+def _total(block, example, partial):
     """Add up what `_unit_norms` wrote."""
+    net = _net(block, example)
     total, place = 0.0, 0
     for l in range(1, net.depth + 1):
         for i in range(place, place + net.dims[l]):
@@ -505,8 +552,11 @@ def _total(net, partial):
 
 
 @kernel()
-def _write_outputs(table, net, work, results, buffer, begin, n, pitch):
+def _write_outputs(table, block, example, buffer, begin, n, pitch):
     """Apply the output activation and write `n` examples as rows of the outputs."""
+    net = _net(block, example)
+    work = _work(block, example)
+    results = _results(block, example)
     n_layers, n_out = net.depth, net.dims[net.depth]
     z = work.a[n_layers]
     code = net.activations[n_layers - 1]
@@ -515,14 +565,15 @@ def _write_outputs(table, net, work, results, buffer, begin, n, pitch):
     else:
         for unit in range(n_out):
             row = shifted(buffer, z + unit * pitch)
-            units.activate(table, code, row, row, n)
+            _activate(table, code, row, row, n)
     for j in range(n):
         for unit in range(n_out):
             results.outputs[(begin + j) * n_out + unit] = buffer[z + unit * pitch + j]
 
 
 @kernel()
-def _sum_of_losses(work, m, in_slab):
+def _sum_of_losses(block, example, m, in_slab):
+    work = _work(block, example)
     total = 0.0
     for first in range(0, m, in_slab):
         losses = shifted(work.buffer, first // in_slab * work.slab + work.losses)
@@ -532,8 +583,10 @@ def _sum_of_losses(work, m, in_slab):
 
 
 @kernel()
-def _batch_weight(data, batches, begin, m):
+def _batch_weight(block, example, begin, m):
     """Return what the batch's losses are divided by."""
+    data = _data(block, example)
+    batches = _batches(block, example)
     if batches.total_weight != 0.0:
         return batches.total_weight
     if not given(data.sample_weight):
@@ -545,28 +598,31 @@ def _batch_weight(data, batches, begin, m):
 
 
 @kernel()
-def _apply_step(table, net, settings, state, work, rate, penalty, step_number, phase, thread,
-                threads):  # fmt: skip
+def _apply_step(table, block, example, rate, penalty, step_number, phase, thread, threads):
     """Update this thread's parameters; return the barrier's phase, or -1 if a thread gave up."""
+    net = _net(block, example)
+    settings = _settings(block, example)
+    state = _state(block, example)
+    work = _work(block, example)
     n_layers = net.depth
     scale = 1.0
     if settings.clip > 0.0:
         phase += 1
         if not _barrier(work.sync, threads, phase):
             return -1
-        _unit_norms(table, net, state, work, penalty, YES, thread, threads)
+        _unit_norms(table, block, example, penalty, YES, thread, threads)
         phase += 1
         if not _barrier(work.sync, threads, phase):
             return -1
-        total = _total(net, work.partial)
+        total = _total(block, example, work.partial)
         scale = min(1.0, settings.clip / math.sqrt(total)) if total > 0.0 else 1.0
     numbers = shifted(work.numbers, 32 * thread)
-    _step_numbers(settings, numbers, step_number, rate, penalty, scale)
+    _step_numbers(block, example, numbers, step_number, rate, penalty, scale)
     if threads == 1 and penalty == 0.0 and settings.decay == 0.0:
-        _update_run(table, settings, state, 0, state.size, numbers)
+        _update_run(table, block, example, 0, state.size, numbers)
     else:
         for l in range(1, n_layers + 1):
-            _layer_update(table, net, state, settings, l, numbers, thread, threads)
+            _layer_update(table, block, example, l, numbers, thread, threads)
     return phase
 
 
@@ -597,41 +653,58 @@ def run(thread, threads, table, block, example):
         pitch = row_pitch(buffer, in_slab)
         c0 = thread * in_slab
         n = min(in_slab, m - c0)
-        total_weight = _batch_weight(data, batches, begin, m)
+        total_weight = _batch_weight(block, example, begin, m)
         if n > 0:
             length = 1 if given(data.row_starts) else net.dims[0]
             for j in range((n + L - 1) // L * L):  # the last stands in for those beyond
                 work.places[c0 + j] = batches.order[begin + c0 + min(j, n - 1)] * length
-            _forward(table, net, data, state, settings, work, buffer, pack, c0, n, pitch, random_at,
-                     m, batches)  # fmt: skip
+            _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m)
             if labelled:
-                _labels(net, data, work, buffer, batches.order, begin + c0, c0, n, pitch)
-                _loss_and_gradient(table, net, data, work, buffer, c0, n, pitch,
-                                   total_weight)  # fmt: skip
+                _labels(block, example, buffer, batches.order, begin + c0, c0, n, pitch)
+                _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight)
             if learns:
-                _backward(table, net, state, settings, work, buffer, pack, c0, n, pitch, random_at,
-                          m, batches)  # fmt: skip
+                _backward(table, block, example, buffer, pack, c0, n, pitch, random_at, m)
             elif given(results.outputs):
-                _write_outputs(table, net, work, results, buffer, begin + c0, n, pitch)
+                _write_outputs(table, block, example, buffer, begin + c0, n, pitch)
         penalised = batches.mode == TRAIN and settings.l2 > 0.0
         if penalised:
-            _unit_norms(table, net, state, work, 0.0, NO, thread, threads)
+            _unit_norms(table, block, example, 0.0, NO, thread, threads)
         random_at += n_random * m
         phase += 1
         if not _barrier(work.sync, threads, phase):
             return
         if thread == 0 and labelled:
-            results.losses[batch] = _sum_of_losses(work, m, in_slab) / total_weight
+            results.losses[batch] = _sum_of_losses(block, example, m, in_slab) / total_weight
         penalty = settings.l2 / total_weight
         if thread == 0 and penalised:
-            results.penalties[batch] = 0.5 * penalty * _total(net, work.partial)
+            results.penalties[batch] = 0.5 * penalty * _total(block, example, work.partial)
         if learns:
             for l in range(1, n_layers + 1):
-                _layer_gradient(table, net, data, state, work, pack, l, m, in_slab, pitch,
-                                thread, threads, batches.mode == GRADIENT)  # fmt: skip
+                _layer_gradient(
+                    table,
+                    block,
+                    example,
+                    pack,
+                    l,
+                    m,
+                    in_slab,
+                    pitch,
+                    thread,
+                    threads,
+                    batches.mode == GRADIENT,
+                )
             if batches.mode == TRAIN:
-                phase = _apply_step(table, net, settings, state, work, batches.rates[batch],
-                                    penalty, steps + batch + 1, phase, thread, threads)  # fmt: skip
+                phase = _apply_step(
+                    table,
+                    block,
+                    example,
+                    batches.rates[batch],
+                    penalty,
+                    steps + batch + 1,
+                    phase,
+                    thread,
+                    threads,
+                )
                 if phase < 0:
                     return
         phase += 1

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 #: each unit's arguments: R, I and i point to reals, to whole numbers and to whole numbers of 32
 #: bits; n and d are one whole number and one double
 ARGUMENTS = {
-    "panel": "RnnRnnnnRnnnnnnnRn",
+    "panel": "RnnRnnnnRnnnnnnRn",
     "dot_product": "RnnnRnnRInnnnnnnRn",
     "gather_columns": "RnnRInnnn",
     "packed_product": "IRnnRnnnnnnnRnR",
@@ -23,8 +23,11 @@ ARGUMENTS = {
     "sparse_product": "RnnRnnRIiInnnRn",
     "sparse_weight_gradient": "RnnRnnRIiInnnnn",
     "activate": "nRRn",
+    "activate_rare": "nRRn",
     "differentiate": "nRRn",
-    "losses_of_unit": "nRRRRnd",
+    "differentiate_rare": "nRRn",
+    "losses_of_logits": "RRRRnd",
+    "losses_of_residuals": "nRRRRnd",
     "losses_of_classes": "RRnnnIR",
     "losses_of_shares": "RRRnnnR",
     "softmax": "Rnnn",
@@ -36,6 +39,11 @@ ARGUMENTS = {
 _RETURNS = {"squared_norm"}
 
 ORDER = tuple(ARGUMENTS)
+
+#: those that every network needs; the others are compiled when one does
+ALWAYS = frozenset(
+    ("panel", "packed_product", "product", "weight_gradient", "dot_product", "gather_columns")
+)
 
 
 def signature_of(name: str, real: Any) -> Any:
@@ -91,8 +99,11 @@ weight_gradient = _caller("weight_gradient")
 sparse_product = _caller("sparse_product")
 sparse_weight_gradient = _caller("sparse_weight_gradient")
 activate = _caller("activate")
+activate_rare = _caller("activate_rare")
 differentiate = _caller("differentiate")
-losses_of_unit = _caller("losses_of_unit")
+differentiate_rare = _caller("differentiate_rare")
+losses_of_logits = _caller("losses_of_logits")
+losses_of_residuals = _caller("losses_of_residuals")
 losses_of_classes = _caller("losses_of_classes")
 losses_of_shares = _caller("losses_of_shares")
 softmax = _caller("softmax")
