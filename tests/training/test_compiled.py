@@ -26,10 +26,10 @@ print(len(said), hashlib.sha256(result.vector.tobytes()).hexdigest())
 """
 
 
-def _start(folder):
+def _start(folder, first=""):
     environment = {**os.environ, "BACKLIT_CACHE_DIR": str(folder)}
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", STEP],
+        [sys.executable, "-W", "error", "-c", first + STEP],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,6 +85,14 @@ def test_every_part_is_in_the_cache(warm):
 def test_a_missing_part_is_compiled_and_announced_once(cache, warm):
     _remove(cache, "squared_norm", ".update")
     assert _finish(_start(cache)) == (1, warm[1])
+    assert _finish(_start(cache)) == (0, warm[1])
+
+
+@pytest.mark.parametrize("executable", [None, "/nowhere/python", "/bin/false", ""])
+def test_the_loop_is_compiled_by_a_second_process_or_else_here(cache, warm, executable):
+    _remove(cache, "steps.run-")
+    first = "" if executable is None else f"import sys; sys.executable = {executable!r}\n"
+    assert _finish(_start(cache, first)) == (1, warm[1])
     assert _finish(_start(cache)) == (0, warm[1])
 
 

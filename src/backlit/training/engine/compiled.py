@@ -12,6 +12,8 @@ import functools
 import hashlib
 import os
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +25,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLoca
 from numba.core.ccallback import CFunc
 from numba.core.serialize import dumps
 
+from backlit._cores import available_cores
 from backlit._version import __version__
 from backlit.training.engine import functions, products, steps, units, updates
 from backlit.training.engine.simd import FAST
@@ -158,6 +161,7 @@ class Compiled:
         self.parts: dict[str, Any] = {}
         self.run: Callable[[int, int, int, int, int], None]
         self._dtype = dtype
+        self._real = types.float32 if dtype == np.float32 else types.float64
 
     def compile(self, needed: Iterable[str], on_compile: Callable[[], None] | None) -> None:
         """Compile what is missing, or load it from the cache."""
@@ -169,8 +173,10 @@ class Compiled:
                 on_compile()
             announced = True
 
-        label = self._dtype.name
-        real = types.float32 if self._dtype == np.float32 else types.float64
+        label, real = self._dtype.name, self._real
+        helper = None if "run" in self.parts else _start_helper(label)
+        if helper is not None:
+            announce()
         for place, name in enumerate(units.ORDER):
             if name not in needed or name in self.parts:
                 continue
@@ -180,13 +186,51 @@ class Compiled:
             self.parts[name] = part
             self.addresses[place] = part.address
         if "run" not in self.parts:
-            whole = types.int64
-            pointers = types.CPointer(whole)
-            signature = types.void(whole, whole, pointers, pointers, types.CPointer(real))
-            run = _compile_function(steps.run, signature, False, label, announce)
+            if helper is not None:
+                helper.wait()
+            run = self._compile_run(announce)
             prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 3)
             self.run = prototype(run.address)
             self.parts["run"] = run
+
+
+    def _compile_run(self, announce: Callable[[], None]) -> Any:
+        whole = types.int64
+        pointers = types.CPointer(whole)
+        signature = types.void(whole, whole, pointers, pointers, types.CPointer(self._real))
+        return _compile_function(steps.run, signature, False, self._dtype.name, announce)
+
+
+def compile_run(dtype: str) -> None:
+    """Compile the loop alone, for the cache; this is what a second process does."""
+    Compiled(np.dtype(dtype))._compile_run(lambda: None)
+
+
+def _start_helper(label: str) -> subprocess.Popen[bytes] | None:
+    """Let a second process compile the loop, if there is a core for it and no cached one.
+
+    Numba compiles one function at a time in a process. Whatever goes wrong there, this process
+    then compiles the loop itself.
+    """
+    folder = cache_folder() / label
+    alone = available_cores() < 2 or not sys.executable or getattr(sys, "frozen", False)
+    if alone or any(folder.glob("steps.run-*.nbi")):
+        return None
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}; "
+        f"from backlit.training.engine.compiled import compile_run; compile_run({label!r})"
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except OSError:  # nowhere to write, or no process to be had
+        return None
 
 
 _compiled: dict[str, Compiled] = {}
