@@ -1,4 +1,4 @@
-"""One mini-batch step of training, float32 and Adam, against scikit-learn, PyTorch and JAX.
+"""One mini-batch step of training, float32 and Adam, against other libraries.
 
 ``python -m benchmarks.train_step`` trains each net for some epochs through every library in turn,
 shuffling included, and prints microseconds a step. First each library is checked to compute the
@@ -7,58 +7,22 @@ through NumPy, nothing else.
 """
 
 import argparse
+import statistics
 import sys
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.parameters import Layout, initialize_parameters
+from backlit.parameters import Layout
 from backlit.training.engine.engine import Engine, Examples
 from backlit.training.loop import Loop
 from backlit.training.optimizers import Adam
 from backlit.training.schedules import Constant
 from backlit.training.threads import choose_threads
 from benchmarks import _harness
-
-#: layers, batch, examples
-NETS: list[tuple[tuple[int, ...], int, int]] = [
-    ((4, 32, 16, 1), 64, 6400),
-    ((30, 100, 1), 200, 8000),
-    ((100, 256, 128, 1), 256, 5120),
-    ((784, 256, 128, 1), 128, 2560),
-    ((12288, 20, 7, 5, 1), 209, 627),
-    ((1024, 1024, 1024, 1024, 1), 512, 1024),
-    ((2048, 2048, 2048, 1), 1024, 2048),
-]
-RATE = 1e-3
-
-
-class Problem:
-    """A net, its first weights, and data that it can learn something from."""
-
-    def __init__(self, dims: tuple[int, ...], batch: int, m: int) -> None:
-        generator = np.random.default_rng(0)
-        self.dims, self.batch, self.m = dims, batch, m
-        self.X = generator.standard_normal((m, dims[0]), dtype=np.float32)
-        direction = generator.standard_normal(dims[0]).astype(np.float32)
-        self.y = (self.X @ direction > 0).astype(np.int32)
-        self.activations = ("relu",) * (len(dims) - 2) + ("sigmoid",)
-        self.weights = initialize_parameters(dims, 1, activations=self.activations, dtype="float32")
-        self.steps = -(-m // batch)
-
-    def loss(self) -> float:
-        """Return the mean loss over all data at the first weights, through the open functions."""
-        from backlit.losses import cost_from_logits
-        from backlit.model import model_forward
-
-        _, caches = model_forward(self.X.T, self.weights, activations=self.activations)
-        return float(cost_from_logits(caches[-1].activation_cache, self.y))
-
-
-Epoch = Callable[[], float | None]
+from benchmarks._peers import PEERS, Epoch
+from benchmarks._problems import NETS, RATE, Problem
 
 
 def ours(problem: Problem, threads: int | None) -> Epoch:
@@ -85,106 +49,6 @@ def ours(problem: Problem, threads: int | None) -> Epoch:
         total_steps=1 << 40,
     )
     return loop.run_epoch
-
-
-def sklearn_epoch(problem: Problem) -> Epoch:
-    """Return a function that trains one epoch with scikit-learn."""
-    from sklearn.neural_network import MLPClassifier
-
-    model = MLPClassifier(
-        problem.dims[1:-1], alpha=0.0, batch_size=problem.batch, learning_rate_init=RATE,
-        max_iter=1, random_state=0,
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.partial_fit(problem.X[:2], np.array([0, 1]), classes=[0, 1])
-    for l in range(1, len(problem.dims)):
-        model.coefs_[l - 1] = np.array(problem.weights[f"W{l}"].T, order="C")
-        model.intercepts_[l - 1] = problem.weights[f"b{l}"][:, 0].copy()
-    model.batch_size = problem.batch
-
-    def epoch() -> float:
-        model.partial_fit(problem.X, problem.y)
-        return float(model.loss_)
-
-    return epoch
-
-
-def torch_epoch(problem: Problem) -> Epoch:
-    """Return a function that trains one epoch with PyTorch, eager."""
-    import torch
-
-    layers: list[Any] = []
-    for l in range(1, len(problem.dims)):
-        linear = torch.nn.Linear(problem.dims[l - 1], problem.dims[l])
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(problem.weights[f"W{l}"].copy()))
-            linear.bias.copy_(torch.from_numpy(problem.weights[f"b{l}"][:, 0].copy()))
-        layers += [linear, torch.nn.ReLU()] if l < len(problem.dims) - 1 else [linear]
-    net = torch.nn.Sequential(*layers)
-    cost = torch.nn.BCEWithLogitsLoss()
-    optimizer = torch.optim.Adam(net.parameters(), lr=RATE)
-    X = torch.from_numpy(problem.X)
-    y = torch.from_numpy(problem.y.astype(np.float32))[:, None]
-
-    def epoch() -> float:
-        order = torch.randperm(problem.m)
-        total = 0.0
-        for begin in range(0, problem.m, problem.batch):
-            rows = order[begin : begin + problem.batch]
-            optimizer.zero_grad(set_to_none=True)
-            loss = cost(net(X[rows]), y[rows])
-            loss.backward()
-            optimizer.step()
-            total += float(loss.detach()) * len(rows)
-        return total / problem.m
-
-    return epoch
-
-
-def jax_epoch(problem: Problem) -> Epoch:
-    """Return a function that trains one epoch with a jitted JAX step, Adam written out."""
-    import jax
-    import jax.numpy as jnp
-
-    parameters = {name: jnp.asarray(value) for name, value in problem.weights.items()}
-    depth = len(problem.dims) - 1
-
-    def cost(parameters: Any, X: Any, y: Any) -> Any:
-        A = X.T
-        for l in range(1, depth):
-            A = jnp.maximum(parameters[f"W{l}"] @ A + parameters[f"b{l}"], 0)
-        z = (parameters[f"W{depth}"] @ A + parameters[f"b{depth}"])[0]
-        return jnp.mean(jnp.logaddexp(0, z) - y * z)
-
-    @jax.jit
-    def step(parameters: Any, first: Any, second: Any, t: Any, X: Any, y: Any) -> Any:
-        loss, grads = jax.value_and_grad(cost)(parameters, X, y)
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
-        second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, grads)
-        rate = RATE * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-        parameters = jax.tree.map(
-            lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), parameters, first, second
-        )
-        return parameters, first, second, loss
-
-    state = [parameters, jax.tree.map(jnp.zeros_like, parameters)]
-    state.append(jax.tree.map(jnp.zeros_like, parameters))
-    generator = np.random.default_rng(0)
-    y = problem.y.astype(np.float32)
-    count = [0]
-
-    def epoch() -> float:
-        order = generator.permutation(problem.m)
-        losses = []
-        for begin in range(0, problem.m, problem.batch):
-            rows = order[begin : begin + problem.batch]
-            count[0] += 1
-            *state[:], loss = step(*state, np.float32(count[0]), problem.X[rows], y[rows])
-            losses.append(loss * len(rows))
-        return float(sum(float(loss) for loss in losses)) / problem.m
-
-    return epoch
 
 
 def products_alone(problem: Problem) -> Epoch:
@@ -219,18 +83,42 @@ def check_losses(name: str, number: int, contestants: list[str], threads: int | 
     problem = Problem(dims, batch, batch)
     expected = problem.loss()
     for peer in contestants:
-        epoch = ours(problem, threads) if peer == "backlit" else PEERS[peer](problem)
+        epoch = ours(problem, threads) if peer == "backlit" else CONTESTANTS[peer](problem)
         loss = epoch()
         if loss is not None and not abs(loss - expected) <= 1e-4 * expected:
             raise SystemExit(f"{name}: {peer} computes the loss {loss}, expected {expected}")
 
 
-PEERS: dict[str, Callable[[Problem], Epoch]] = {
-    "scikit-learn": sklearn_epoch,
-    "PyTorch": torch_epoch,
-    "JAX": jax_epoch,
-    "products alone": products_alone,
-}
+CONTESTANTS = {**PEERS, "products alone": products_alone}
+
+
+def _plot(data: dict[str, dict[str, list[float]]], path: str) -> None:
+    """Draw how many times ours each peer's step takes, on a logarithmic scale."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "backlit"
+    import matplotlib.pyplot as plt
+
+    names = [name for name in next(iter(data.values())) if name != "backlit"]
+    figure, axes = plt.subplots(figsize=(8, 0.55 * len(data) + 1.6), layout="constrained")
+    height = 0.8 / len(names)
+    for i, name in enumerate(names):
+        ratios = [
+            statistics.median(a / b for a, b in zip(times[name], times["backlit"], strict=True))
+            for times in data.values()
+        ]
+        places = [row + i * height for row in range(len(data))]
+        axes.barh(places, ratios, height, label=name)
+        for place, ratio in zip(places, ratios, strict=True):
+            axes.annotate(f" {ratio:.2g}", (ratio, place), va="center", fontsize=7)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_yticks([row + 0.4 - height / 2 for row in range(len(data))], list(data))
+    axes.invert_yaxis()
+    axes.set_xlabel("time of one step, in times of backlit's")
+    axes.legend(fontsize=8)
+    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
 
 
 def main() -> None:
@@ -238,13 +126,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nets", help="numbers of the nets to run, such as 0,1,2")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--peers", default="scikit-learn,PyTorch,JAX,products alone")
+    parser.add_argument("--peers", default="scikit-learn,PyTorch,JAX,products alone",
+                        help=f"of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--threads", type=int, help="our threads (default: the work decides)")
+    parser.add_argument("--plot", help="also draw the ratios here (an .svg or .png)")
     parser.add_argument("--json", help="also write the figures here")
     options = parser.parse_args()
     chosen = range(len(NETS)) if options.nets is None else map(int, options.nets.split(","))
     print(_harness.machine())
-    print(_harness.versions("backlit", "numpy", "numba", "scikit-learn", "torch", "jax"))
+    print(_harness.versions("backlit", "numpy", "numba", "scikit-learn", "torch", "jax",
+                             "keras", "skorch", "thinc"))  # fmt: skip
     print(_harness.control())
     rows, data = [], {}
     for number in chosen:
@@ -252,7 +143,7 @@ def main() -> None:
         contestants: dict[str, Epoch] = {"backlit": ours(problem, options.threads)}
         for name in options.peers.split(","):
             try:
-                contestants[name] = PEERS[name](problem)
+                contestants[name] = CONTESTANTS[name](problem)
             except ImportError as error:
                 print(f"{name} left out: {error}", file=sys.stderr)
         name = "-".join(map(str, problem.dims))
@@ -272,6 +163,8 @@ def main() -> None:
     print(_harness.markdown(header, rows))
     print("\n" + _harness.control())
     _harness.save(options.json, data)
+    if options.plot:
+        _plot(data, options.plot)
 
 
 if __name__ == "__main__":
