@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         initialize_parameters_deep,
         update_parameters,
     )
+    from backlit.tracing import TraceRecorder, trace
 
 # public name -> the module that holds it
 _HOMES = {
@@ -58,6 +59,8 @@ _HOMES = {
     "model_forward": "backlit.model",
     "initialize_parameters": "backlit.parameters",
     "initialize_parameters_deep": "backlit.parameters",
+    "TraceRecorder": "backlit.tracing.recorder",
+    "trace": "backlit.tracing.run",
     "update_parameters": "backlit.parameters",
 }
 
@@ -66,6 +69,7 @@ __all__ = [
     "L_model_forward",
     "MLPClassifier",
     "MLPRegressor",
+    "TraceRecorder",
     "__version__",
     "assert_backward",
     "check_backward",
@@ -83,6 +87,7 @@ __all__ = [
     "relu_backward",
     "sigmoid",
     "sigmoid_backward",
+    "trace",
     "update_parameters",
 ]
 

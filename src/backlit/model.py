@@ -232,7 +232,7 @@ _loss_parameter = loss_parameter
 
 def _backward(
     function: str,
-    dZ: Array,
+    dZL: Array,
     layers: list[LayerCache],
     activations: Sequence[str],
     l2: float,
@@ -240,12 +240,13 @@ def _backward(
     dropout_masks: Sequence[Any] | None,
     input_gradient: bool,
 ) -> dict[str, Array]:
-    """Return every gradient by its name; `dZ` comes in as the output's."""
+    """Return every gradient by its name."""
     # l2 / (2 sum w) ||W||^2 adds l2 / sum w * W to dW, where the sum is m without weights
     penalty = non_negative(function, "l2", l2) / weight_sum
     no_penalty = isinstance(l2, (int, float)) and l2 == 0
     grads = {}
-    for l, dZ, dA in _walk_back(function, dZ, layers, activations, dropout_masks, input_gradient):
+    walk = _walk_back(function, dZL, layers, activations, dropout_masks, input_gradient)
+    for l, dZ, dA in walk:
         (A_prev, W, _), _ = layers[l - 1]
         dW, db = _linear_gradients(dZ, A_prev)
         grads[f"dW{l}"] = dW if no_penalty else dW + penalty * W
