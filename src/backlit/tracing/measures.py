@@ -81,7 +81,7 @@ def norm(array: NDArray[Any]) -> float:
     """Return the Frobenius norm, in double precision and without overflow."""
     flat = array.astype(np.float64, copy=False).ravel()
     with np.errstate(over="ignore", under="ignore"):
-        square = float(np.dot(flat, flat))
+        square = float(np.square(flat).sum())  # a dot product would wake BLAS's threads
     if isfinite(square) and square > 1e-280:
         return sqrt(square)
     top = float(np.abs(flat).max(initial=0.0))

@@ -207,8 +207,8 @@ def _flow(measures: Sequence[LayerMeasures], parameters: dict[str, NDArray[Any]]
     if ratio < 1 / _FLOW:
         text = (
             f"the gradient vanishes: it shrinks {_times(1 / ratio)} times {way} (to {each:.2g} "
-            "of its size a layer), so that the first layers hardly learn: use relu or selu with their own "
-            "initialisation, or fewer layers."
+            "of its size a layer), so that the first layers hardly learn: use relu or selu with "
+            "their own initialisation, or fewer layers."
         )
         return [Remark("vanishing", 1, True, text)]
     if ratio > _FLOW:
