@@ -269,7 +269,8 @@ def importance_probabilities(norms: Any, *, uniform: float = 0.1) -> NDArray[np.
     alike = np.full(len(sizes), 1 / len(sizes))
     if total == 0:
         return alike
-    return share * alike + (1 - share) * sizes / total
+    probabilities: NDArray[np.float64] = share * alike + (1 - share) * sizes / total
+    return probabilities
 
 
 def _vector(function: str, name: str, value: Any) -> NDArray[Any]:

@@ -102,6 +102,10 @@ class TraceRecorder:
         if self._arguments.get("parameters") is not progress.parameters:
             self._forget()
             task = progress.task
+            if task is None:
+                raise SettingError(
+                    "TraceRecorder: this training does not hand over its data; trace it afterwards."
+                )
             sample = task.sample(self.rows)
             self._arguments = {
                 "parameters": progress.parameters,
@@ -167,11 +171,11 @@ class TraceRecorder:
         return trace(**self._arguments)
 
     def _due(self, steps: int, last: bool = False) -> bool:
-        if steps <= (0 if self._before is None else self._before[0]):
+        before = 0 if self._before is None else self._before[0]
+        if steps <= before:
             return False
         if self.every is not None:
-            last = 0 if self._before is None else self._before[0]
-            return steps // self.every > last // self.every
+            return steps // self.every > before // self.every
         return last or time.perf_counter() >= self._next
 
     def _record(self, steps: int, epoch: int) -> None:

@@ -68,6 +68,10 @@ class Task(NamedTuple):
         rows = np.sort(self.rows)
         if len(rows) > size:
             rows = np.sort(np.random.default_rng(0).choice(rows, size, replace=False))
+        return self.of(rows)
+
+    def of(self, rows: NDArray[np.int64]) -> Sample:
+        """Return these rows."""
         X, classes, targets, weights = self.examples
         inputs = dense_rows(X, rows)
         if targets is not None:

@@ -36,13 +36,13 @@ class Progress:
         ``W1, b1, ...``, the engine's own arrays.
     steps : int
         Steps of the optimizer so far.
-    task : Task
-        What is minimised, and on which data.
+    task : Task or None
+        What is minimised, and on which data, where it is all in this process.
     """
 
     epochs: int
     parameters: dict[str, NDArray[Any]]
-    task: Task
+    task: Task | None = None
     steps: int = 0
     epoch: int = 0
     share: float = 0.0
