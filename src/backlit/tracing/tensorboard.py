@@ -8,6 +8,23 @@ from backlit.errors import SettingError
 from backlit.tracing.history import Record, TraceHistory
 
 
+def require_tensorboard() -> Any:
+    """Return TensorBoard's own writer.
+
+    Raises
+    ------
+    SettingError
+        If TensorBoard is not installed.
+    """
+    try:
+        from tensorboard.summary import Writer
+    except ImportError as error:
+        raise SettingError(
+            f"TensorBoard is not installed ({error}): pip install 'backlit[tensorboard]'."
+        ) from error
+    return Writer
+
+
 class TensorBoardWriter:
     """Writes records to an event file as they come.
 
@@ -26,13 +43,7 @@ class TensorBoardWriter:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        try:
-            from tensorboard.summary import Writer
-        except ImportError as error:
-            raise SettingError(
-                f"TensorBoard is not installed ({error}): pip install 'backlit[tensorboard]'."
-            ) from error
-        self._writer: Any = Writer(os.fspath(folder))
+        self._writer = require_tensorboard()(os.fspath(folder))
 
     def write(self, record: Record, wall_time: float | None = None) -> None:
         """Write a record.
