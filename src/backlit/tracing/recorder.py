@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from backlit._checks import number_or_nan
 from backlit.errors import SettingError
@@ -79,13 +80,14 @@ class TraceRecorder:
             )
         self.every, self.share, self.rows = every, share, rows
         self._writer = None if tensorboard is None else TensorBoardWriter(tensorboard)
+        self._pools: ThreadpoolController | None = None
         self._forget()
 
     def _forget(self) -> None:
         self.history = TraceHistory()
         self.seconds = 0.0
         self._began = time.perf_counter()
-        self._next = 0.0
+        self._next, self._first, self._cost = 0.0, 0.0, float("inf")
         self._arguments: dict[str, Any] = {}
         self._before: tuple[int, list[NDArray[Any]]] | None = None
 
@@ -176,12 +178,16 @@ class TraceRecorder:
             return False
         if self.every is not None:
             return steps // self.every > before // self.every
-        return last or time.perf_counter() >= self._next
+        now = time.perf_counter()
+        # the first look loads things, and is not counted
+        spent = self.seconds - self._first
+        return last or (now >= self._next and spent <= self.share * (now - self._began))
 
     def _record(self, steps: int, epoch: int) -> None:
         began = time.perf_counter()
         try:
-            found = self.trace()
+            with self._one_thread():
+                found = self.trace()
         except ValueError:  # not finite any more: the training itself will say so
             return
         weights = [layer.W for layer in found.layers[1:]]
@@ -208,7 +214,16 @@ class TraceRecorder:
             self._writer.write(record)
         now = time.perf_counter()
         self.seconds += now - began
-        self._next = began + (now - began) / self.share
+        if len(self.history) == 1:
+            self._first = self.seconds
+        self._cost = min(self._cost, now - began)
+        self._next = began + self._cost / self.share
+
+    def _one_thread(self) -> Any:
+        """Keep BLAS to one thread: its others would go on spinning on the training's cores."""
+        if self._pools is None:
+            self._pools = ThreadpoolController()
+        return self._pools.limit(limits=1, user_api="blas")
 
     def _changes(self, steps: int, weights: list[NDArray[Any]]) -> list[float | None]:
         """Return each layer's relative change a step, since the record before."""
