@@ -11,6 +11,7 @@
 """
 
 import argparse
+import copy
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def _torch(X: Any, Y: Any, parameters: Any) -> dict[str, Any]:
         linear = torch.nn.Linear(W.shape[1], W.shape[0])
         linear.weight.data, linear.bias.data = torch.tensor(W), torch.tensor(b[:, 0])
         modules += [linear] + ([torch.nn.ReLU()] if l < n_layers else [])
-    plain = torch.nn.Sequential(*modules)
+    plain = copy.deepcopy(torch.nn.Sequential(*modules))  # without BackPACK's hooks
     model = extend(torch.nn.Sequential(*modules))
     loss = extend(torch.nn.BCEWithLogitsLoss(reduction="sum"))
     inputs, labels = torch.tensor(X.T.copy()), torch.tensor(Y.T.astype(np.float32))
