@@ -1,0 +1,4 @@
+"""Pages for the browser: a photograph through the network, and a small network step by step.
+
+The server computes, with the package's open functions; the pages show. Nothing leaves the machine.
+"""

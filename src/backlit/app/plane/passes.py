@@ -1,0 +1,79 @@
+"""One pass through the network: every number of it, from `backlit.trace`."""
+
+from typing import Any
+
+import numpy as np
+
+from backlit.app.plane.network import Network, as_lists
+from backlit.app.plane.steps import all_steps
+from backlit.app.tables import table_of
+from backlit.model import model_forward
+from backlit.parameters import update_parameters
+from backlit.tracing.run import trace
+
+SIDE = 40
+"""Points of a side of the grid on which the output is shown."""
+
+
+def run_pass(network: Network, field: bool = True) -> dict[str, Any]:
+    """Run the network forward and backward.
+
+    Parameters
+    ----------
+    network : Network
+    field : bool, optional
+        Whether the output over the plane is wanted.
+
+    Returns
+    -------
+    dict
+        ``arrays``, every array of `Trace` by its name; ``updated``, the parameters one step of
+        gradient descent on; ``cost``, ``losses``, ``right``, the share of the points on their
+        side; ``steps``; ``table``; ``field``.
+    """
+    passed = trace(
+        network.X,
+        network.Y,
+        network.parameters,
+        activations=network.activations,
+        learning_rate=network.learning_rate,
+    )
+    updated = update_parameters(network.parameters, passed.grads, network.learning_rate)
+    return {
+        "arrays": as_lists({name: np.asarray(array) for name, array in passed.items()}),
+        "updated": as_lists(updated),
+        "cost": passed.cost,
+        "losses": np.asarray(passed.losses).tolist(),
+        "right": share_right(passed.AL, network),
+        "steps": all_steps(network),
+        "table": table_of(passed),
+        "field": output_field(network) if field else None,
+    }
+
+
+def share_right(AL: Any, network: Network) -> float:
+    """Return the share of the points that lie on their side of the boundary."""
+    return float(np.mean((np.asarray(AL) >= 0.5) == (network.Y == 1)))
+
+
+def reach_of(network: Network) -> float:
+    """Return how far the plane is shown to each side: a bit beyond the farthest point."""
+    return max(1.3, 1.1 * float(np.abs(network.X).max()))
+
+
+def output_field(network: Network) -> dict[str, Any]:
+    """Compute the output on a grid.
+
+    Returns
+    -------
+    dict
+        ``reach``: the grid goes from -reach to reach in x and in y; ``side``; ``values``, row by
+        row from the top, rounded to 4 decimals.
+    """
+    reach = reach_of(network)
+    middles = reach * (2 * np.arange(SIDE) + 1 - SIDE) / SIDE
+    x, y = np.meshgrid(middles, middles[::-1])
+    AL, _ = model_forward(
+        np.stack([x.ravel(), y.ravel()]), network.parameters, activations=network.activations
+    )
+    return {"reach": reach, "side": SIDE, "values": np.round(AL[0], 4).tolist()}

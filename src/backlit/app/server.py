@@ -1,0 +1,166 @@
+"""The web application: which address leads to which function."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from backlit.app.guard import Guard
+from backlit.app.photo import PhotoDesk
+from backlit.app.plane.datasets import DATASETS, dataset
+from backlit.app.plane.exporting import as_code, as_safetensors
+from backlit.app.plane.network import HIDDEN, Network, draw_network
+from backlit.app.plane.passes import run_pass
+from backlit.app.plane.table import read_table
+from backlit.app.plane.training import train
+from backlit.app.plane.values import Values
+from backlit.errors import BacklitError, PhotoError
+from backlit.photos.classifier import PhotoClassifier
+
+MAX_PHOTO = 100_000_000
+"""Largest picture file that is taken, in bytes."""
+
+MAX_REQUEST = 4_000_000
+"""Largest other request, in bytes."""
+
+STATIC = Path(__file__).with_name("static")
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> Starlette:
+    """Build the application.
+
+    Parameters
+    ----------
+    classifier : PhotoClassifier
+        What looks at photographs.
+    host : str, optional
+        The address that the server listens on.
+
+    Returns
+    -------
+    Starlette
+    """
+    desk = PhotoDesk(classifier)
+    one_photo = anyio.CapacityLimiter(1)  # a large picture takes hundreds of megabytes
+
+    async def photo(request: Request) -> Response:
+        data = await request.body()
+        label = request.query_params.get("label")
+        found = await anyio.to_thread.run_sync(desk.look_at, data, label, limiter=one_photo)
+        return JSONResponse(found)
+
+    async def model(_: Request) -> Response:
+        return JSONResponse(desk.description())
+
+    routes = [
+        Route("/", _page("photo.html")),
+        Route("/steps", _page("steps.html")),
+        Route("/api/model", model),
+        Route("/api/photo", photo, methods=["POST"], middleware=_limit(MAX_PHOTO)),
+        Route("/api/choices", _choices),
+        _json_route("/api/dataset", _dataset),
+        Route("/api/table", _table, methods=["POST"], middleware=_limit(MAX_REQUEST)),
+        _json_route("/api/network", _draw),
+        _json_route("/api/pass", _pass),
+        _json_route("/api/train", _train),
+        _json_route("/api/code", _code),
+        _json_route("/api/safetensors", _safetensors),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, host=host)],
+        exception_handlers={BacklitError: _refused, HTTPException: _failed},
+    )
+
+
+def _limit(size: int) -> list[Middleware]:
+    return [Middleware(RequestBodyLimitMiddleware, max_body_size=size)]
+
+
+def _page(name: str) -> Answer:
+    async def page(_: Request) -> Response:
+        return FileResponse(STATIC / name)
+
+    return page
+
+
+def _json_route(path: str, function: Callable[[Values], Any]) -> Route:
+    """Make a route of a function from JSON values to what JSON, or a file, can hold."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            given = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            raise HTTPException(400, "This is no valid JSON.") from None
+        found = await run_in_threadpool(function, Values(given))
+        return found if isinstance(found, Response) else JSONResponse(found)
+
+    return Route(path, answer, methods=["POST"], middleware=_limit(MAX_REQUEST))
+
+
+async def _choices(_: Request) -> Response:
+    return JSONResponse({"datasets": DATASETS, "activations": HIDDEN})
+
+
+async def _table(request: Request) -> Response:
+    return JSONResponse(await run_in_threadpool(read_table, await request.body()))
+
+
+def _dataset(values: Values) -> Any:
+    return dataset(
+        values.text("name"),
+        values.integer("count", 2, 1000),
+        values.number("noise", 0.0, 1.0),
+        values.integer("seed", 0, 2**32 - 1),
+    )
+
+
+def _draw(values: Values) -> Any:
+    return draw_network(values).as_json()
+
+
+def _pass(values: Values) -> Any:
+    return run_pass(Network.read(values), values.flag("field"))
+
+
+def _train(values: Values) -> Any:
+    return train(Network.read(values), values.integer("steps", 1, 1000))
+
+
+def _code(values: Values) -> Response:
+    return _download(as_code(Network.read(values)).encode(), "text/x-python", "network.py")
+
+
+def _safetensors(values: Values) -> Response:
+    data = as_safetensors(Network.read(values))
+    return _download(data, "application/octet-stream", "network.safetensors")
+
+
+def _download(data: bytes, kind: str, name: str) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(data, media_type=kind, headers=headers)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """Say what was wrong with what the page sent; without the name of a temporary file."""
+    text = error.reason if isinstance(error, PhotoError) else str(error)
+    return JSONResponse({"error": text}, status_code=422)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, status_code=error.status_code)

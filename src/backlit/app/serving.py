@@ -1,0 +1,131 @@
+"""The server: a port, an address to open, and an end at once."""
+
+import asyncio
+import socket
+import webbrowser
+from collections.abc import Callable
+from importlib.util import find_spec
+from threading import Timer
+
+from backlit.app.guard import is_loopback
+from backlit.errors import SettingError
+from backlit.photos.classifier import PhotoClassifier
+
+PREFERRED_PORT = 8421
+"""Taken where no port is asked for and it is free, so that the address stays the same."""
+
+
+def check_extra() -> None:
+    """Say how to get what the app needs, where it is missing.
+
+    Raises
+    ------
+    SettingError
+        Where Starlette or uvicorn is not installed.
+    """
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        raise SettingError("The app needs an extra: pip install 'backlit[app]'")
+
+
+def open_socket(host: str, port: int | None) -> socket.socket:
+    """Open the socket to listen on.
+
+    Parameters
+    ----------
+    host : str
+        A name or an address of this machine.
+    port : int or None
+        None for `PREFERRED_PORT` or, where that is taken, any free one; 0 for any.
+
+    Returns
+    -------
+    socket.socket
+
+    Raises
+    ------
+    SettingError
+        Where the host is not this machine's, or the port is taken.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise SettingError(f"--host {host}: no such address.") from error
+    tries = (PREFERRED_PORT, 0) if port is None else (port,)
+    for one in tries:
+        try:
+            return socket.create_server((address[0], one), family=family, backlog=128)
+        except OSError as error:
+            failure = error
+    reason = (failure.strerror or str(failure)).lower()
+    if port:
+        raise SettingError(
+            f"Port {port} on {host} cannot be taken ({reason}); choose another one with --port, "
+            "or leave it out for a free one."
+        ) from failure
+    raise SettingError(f"--host {host}: cannot listen there ({reason}).") from failure
+
+
+def address_of(host: str, listening: socket.socket) -> str:
+    """Return what to type into a browser."""
+    port = listening.getsockname()[1]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def serve(
+    classifier: PhotoClassifier,
+    host: str,
+    listening: socket.socket,
+    *,
+    browser: bool,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+) -> None:
+    """Serve the pages until Ctrl-C.
+
+    Parameters
+    ----------
+    classifier : PhotoClassifier
+        What looks at photographs.
+    host : str
+        What the socket was opened for.
+    listening : socket.socket
+        From `open_socket`.
+    browser : bool
+        Whether to open the page there.
+    say, warn : callable
+        Called with the address, and with a warning where others can reach the page.
+    """
+    import uvicorn
+
+    from backlit.app.server import create_app
+
+    address = address_of(host, listening)
+    if not is_loopback(host):
+        warn(
+            f"everybody who reaches {host} over the network can use this page; "
+            "there is no password, and nothing is encrypted."
+        )
+    config = uvicorn.Config(
+        create_app(classifier, host),
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="off",
+        timeout_graceful_shutdown=0,
+    )
+    server = uvicorn.Server(config)
+    say(f"backlit app is at {address}")
+    say("Ctrl-C ends it.")
+    if browser:
+        opening = Timer(0.3, webbrowser.open, (address,))
+        opening.daemon = True
+        opening.start()
+    try:
+        server.run(sockets=[listening])
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("Ended.")
