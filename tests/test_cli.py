@@ -343,3 +343,14 @@ def test_parquet(run, photos, model, tmp_path):
     assert code == 0, err
     rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
     assert [row["label"] for row in rows] == ["day"] * 12 + ["night"] * 12
+
+
+def test_train_with_a_trace(run, photos, tmp_path):
+    arguments = ("train", photos, "--model", tmp_path / "m", *QUICK)
+    code, out, _ = run(*arguments, "--trace", "--tensorboard", tmp_path / "runs")
+    assert code == 0
+    for words in ("1 relu", "‖dZ‖", "while it trained", "records, steps", "Model saved"):
+        assert words in out
+    assert any((tmp_path / "runs" / "network-1").glob("events.out.tfevents.*"))
+    code, out, _ = run(*arguments)
+    assert "while it trained" not in out

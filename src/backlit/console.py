@@ -225,6 +225,33 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     note(f"Use it: backlit predict PHOTOS --model {printable(model)}")
 
 
+def show_traces(trained: "TrainedPhotos") -> None:
+    """Print the last network's trace, how it came about, and what was found in all of them.
+
+    Parameters
+    ----------
+    trained : TrainedPhotos
+        The run.
+    """
+    if trained.last_trace is None:
+        return
+    out = _console(stderr=False)
+    number = len(trained.traces)
+    out.print(Text(f"Network {number}, on some of its pictures, at the end", style="bold"))
+    out.print(trained.last_trace)
+    out.print(Text(f"\nNetwork {number} while it trained", style="bold"))
+    out.print(Text(str(trained.traces[-1])))
+    alarms: dict[str, int] = {}
+    for history in trained.traces:
+        for text in history.alarms:
+            alarms[text] = alarms.get(text, 0) + 1
+    if alarms:
+        out.print(Text("\nAlarms while the networks trained", style="bold"))
+    for text, count in alarms.items():
+        out.print(Text(f"  {count} of {number}: {text}"))
+    out.print()
+
+
 def show_evaluation(found: "FolderEvaluation") -> None:
     """Print an evaluation.
 

@@ -1,12 +1,16 @@
 """``backlit train``."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backlit.cli.options import INTERRUPTED, Workers
+
+if TYPE_CHECKING:
+    from backlit.tracing import TraceRecorder
 
 
 def train(
@@ -41,12 +45,20 @@ def train(
         ),
     ] = None,
     workers: Workers = None,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Show each layer's gradients, dead units and what they mean."),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(help="Write the traces there, for TensorBoard.", metavar="FOLDER"),
+    ] = None,
 ) -> None:
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
     """
-    from backlit.console import TrainingProgress, show_training, warn
+    from backlit.console import TrainingProgress, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
     from backlit.photos.recipe import Recipe
 
@@ -63,11 +75,36 @@ def train(
     )
     _check_writable(model)
     with TrainingProgress() as progress:
-        trained = fit_photos(folder, recipe, progress=progress, warn=warn, workers=workers)
+        trained = fit_photos(
+            folder,
+            recipe,
+            progress=progress,
+            warn=warn,
+            workers=workers,
+            recorders=_recorders(tensorboard) if trace or tensorboard else None,
+        )
     trained.classifier.save(model)
+    if trace:
+        show_traces(trained)
     show_training(trained, str(model))
     if trained.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":
+    """Return what makes a recorder for each member network."""
+    from backlit.tracing import TraceRecorder
+
+    if tensorboard is not None:
+        from backlit.tracing.tensorboard import require_tensorboard
+
+        require_tensorboard()  # before the work, not after it
+
+    def make(member: int) -> TraceRecorder:
+        folder = None if tensorboard is None else tensorboard / f"network-{member + 1}"
+        return TraceRecorder(tensorboard=folder)
+
+    return make
 
 
 def _sizes(text: str) -> tuple[int, ...]:

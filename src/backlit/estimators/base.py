@@ -44,6 +44,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
     early_stopping: bool
     dtype: Any
     threads: int | None
+    dp: Any
     loss: str
 
     def _keep(self, arguments: dict[str, Any]) -> None:
@@ -111,6 +112,10 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         sizes = hidden_sizes(self.hidden_layer_sizes)
         first_pass = not self._join() or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        if self.dp is not None:
+            from backlit.estimators.privacy import check_private
+
+            check_private(self, sample_weight, incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         weights = self._example_weights(y, sample_weight)
@@ -192,6 +197,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         self._weights = weights
         self.__dict__.pop("_best", None)
         self.__dict__.pop("validation_loss_curve_", None)
+        self.__dict__.pop("privacy_", None)
         if self.solver in STOCHASTIC:
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0

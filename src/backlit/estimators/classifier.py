@@ -107,6 +107,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Type to compute in; by default that of X, and float64 for integers.
     threads : int, optional
         Threads to use; by default the work in a step decides.
+    dp : DPSGD, optional
+        Differentially private training (`backlit.estimators.DPSGD`): each example's gradient is
+        clipped, and noise is added; batches are samples of `batch_size` on average. It runs
+        `max_iter` epochs without stopping sooner.
 
     Attributes
     ----------
@@ -127,6 +131,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         The best of them; None without early stopping.
     validation_loss_curve_ : list of float
         The loss of each epoch on the validation set, without the penalty; only if there is one.
+    privacy_ : PrivacySpent
+        With `dp`: what was spent; `epsilon` and `delta` are the guarantee. Losses, scores and
+        curves are measured without noise, and not covered by it.
     t_ : int
         Examples seen in all.
     n_iter_, n_layers_, n_outputs_, n_features_in_ : int
@@ -187,6 +194,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         scoring: Any = None,
         dtype: Any = None,
         threads: int | None = None,
+        dp: Any = None,
     ) -> None:
         self._keep(locals())
 

@@ -64,6 +64,7 @@ COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     "scoring": [None, str, callable],
     "dtype": [None, StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64})],
     "threads": [None, Interval(Integral, 1, None, closed="left")],
+    "dp": [None, HasMethods("noise_for")],
 }
 
 

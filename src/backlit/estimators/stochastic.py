@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -14,7 +14,13 @@ from backlit.estimators.parameters import dropout_shares, step_schedule
 from backlit.estimators.progress import Silent, reporter
 from backlit.estimators.validation import Held, Judge, split
 from backlit.estimators.weights import Weights
+from backlit.names import DEFAULT_LOSS_PARAMETER
+from backlit.training.engine.engine import Engine
 from backlit.training.loop import Loop
+from backlit.training.task import Task
+
+if TYPE_CHECKING:
+    from backlit.estimators.privacy import PrivateLoop
 
 #: how every solver says that it went astray; scikit-learn's words come first
 NON_FINITE = (
@@ -65,11 +71,16 @@ def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremen
         if not hasattr(estimator, "validation_loss_curve_"):
             estimator.validation_loss_curve_ = []
     show = reporter(estimator.verbose, estimator.max_iter, live=not incremental)
-    with show:
-        _run(estimator, job, loop, judge, callbacks, show, incremental)
+    before = estimator._optimizer.steps
+    try:
+        with show:
+            _run(estimator, job, loop, judge, callbacks, show, incremental)
+    finally:
+        if estimator.dp is not None:
+            _spend(estimator, loop, before)
 
 
-def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> Loop:
+def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> "Loop | PrivateLoop":
     """Return what runs the epochs, over scikit-learn's batches and in its order."""
     optimizer, n_rows = estimator._optimizer, len(rows)
     if estimator.batch_size == "auto":
@@ -94,6 +105,8 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> Loop:
     )
     optimizer.enter(engine)
     steps = -(-n_rows // batch_size)
+    if estimator.dp is not None:
+        return _private_loop(estimator, job, rows, engine, batch_size)
     return Loop(
         engine,
         job.examples,
@@ -110,10 +123,43 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> Loop:
     )
 
 
+def _private_loop(
+    estimator: Any, job: Job, rows: Any, engine: Engine, batch_size: int
+) -> "PrivateLoop":
+    """Return what runs private epochs: clipped, with noise, over batches drawn anew each time."""
+    from backlit.estimators.privacy import PrivateLoop
+
+    optimizer, dp = estimator._optimizer, estimator.dp
+    parameter = job.loss_parameter if job.loss in DEFAULT_LOSS_PARAMETER else None
+    task = Task(
+        tuple(job.activations),
+        job.loss,
+        parameter,
+        float(estimator.alpha),
+        job.examples,
+        rows,
+        estimator.n_outputs_,
+    )
+    total_steps = estimator.max_iter * -(-len(rows) // batch_size)
+    return PrivateLoop(
+        engine,
+        task,
+        batch_size,
+        dp,
+        dp.noise_for(batch_size / len(rows), total_steps),
+        optimizer.numbers(estimator),
+        optimizer.generator(job.random_state),
+        learning_rate=optimizer.learning_rate,
+        schedule=step_schedule(estimator.learning_rate),
+        total_steps=total_steps,
+        loss_scale=job.loss_scale,
+    )
+
+
 def _run(
     estimator: Any,
     job: Job,
-    loop: Loop,
+    loop: "Loop | PrivateLoop",
     judge: Judge | None,
     callbacks: EpochCallbacks,
     show: Silent,
@@ -121,7 +167,7 @@ def _run(
 ) -> None:
     """Run epochs until one of the reasons to stop."""
     vector, optimizer = job.weights.vector, estimator._optimizer
-    early = estimator.early_stopping
+    early, private = estimator.early_stopping, estimator.dp is not None
     best = getattr(estimator, "_best", None)
     if early and (best is None or best.shape != vector.shape):
         estimator._best = vector.copy()
@@ -157,6 +203,8 @@ def _run(
             optimizer.epoch_ends(estimator.t_)
             if callbacks.epoch_ends(fitted):
                 break
+            if private:  # what is planned is done: to stop by the loss would tell of the data
+                estimator._no_improvement_count = 0
             if estimator._no_improvement_count > estimator.n_iter_no_change:
                 stops, sentence = optimizer.stops()
                 show.say(f"{_standstill(estimator)} {sentence}")
@@ -168,7 +216,7 @@ def _run(
                 estimator._no_improvement_count = 0
             if incremental:
                 break
-            if estimator.n_iter_ == estimator.max_iter:
+            if estimator.n_iter_ == estimator.max_iter and not private:
                 warnings.warn(
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and "
                     "the optimization hasn't converged yet.",
@@ -187,6 +235,17 @@ def _run(
         vector[...] = estimator._best
     if early and not incremental:
         del estimator._best  # the same as the weights
+
+
+def _spend(estimator: Any, loop: Any, before: int) -> None:
+    """Add the steps of this call to what has been spent."""
+    from backlit.estimators.privacy import PrivacySpent
+
+    dp, steps = estimator.dp, estimator._optimizer.steps - before
+    spent = getattr(estimator, "privacy_", None)
+    if spent is None:
+        spent = PrivacySpent(dp.delta, dp.clip, (), dp.accountant)
+    estimator.privacy_ = spent.plus(loop.rate, loop.noise, steps)
 
 
 def _judge_epoch(estimator: Any, judge: Judge | None, vector: Any, show: Silent) -> None:

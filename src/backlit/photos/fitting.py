@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from backlit.photos.examples import Examples, Source, read_examples
 from backlit.photos.learning import Progress, Silent, TrainedPhotos, learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
 from backlit.photos.recipe import Recipe
+
+if TYPE_CHECKING:
+    from backlit.tracing import TraceRecorder
 
 SCENES = 1600
 """Rendered scenes to learn from where there is no folder."""
@@ -31,6 +35,7 @@ def train(
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
     workers: int | None = None,
+    recorders: "Callable[[int], TraceRecorder] | None" = None,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -47,6 +52,9 @@ def train(
         Called with each warning; by default they are issued as ``PhotoWarning``.
     workers : int, optional
         Number of threads that read pictures; by default one a core.
+    recorders : callable, optional
+        Returns a `backlit.TraceRecorder` for each member network, by its number from 0: what it
+        recorded is then in the result's `traces`.
 
     Returns
     -------
@@ -78,7 +86,14 @@ def train(
         broken.extend(found.broken)
         examples[split] = found
     _check_classes(source, examples["train"])
-    trained = learn(source.classes, examples, recipe, origin=source.origin, progress=progress)
+    trained = learn(
+        source.classes,
+        examples,
+        recipe,
+        origin=source.origin,
+        progress=progress,
+        recorders=recorders,
+    )
     return replace(trained, broken=broken)
 
 

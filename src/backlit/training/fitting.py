@@ -17,6 +17,7 @@ from backlit.training.loop import Loop, shuffle_blocks
 from backlit.training.optimizers import LBFGS, Adam, Optimizer
 from backlit.training.schedules import Schedule, as_schedule
 from backlit.training.sparse import is_sparse, prepare_sparse_inputs
+from backlit.training.task import Task
 from backlit.training.threads import choose_threads
 from backlit.training.watch import FitResult, Progress, Validation, Watch
 
@@ -112,7 +113,8 @@ def fit(
     threads : int, optional
         Threads to use; by default the work in a step decides.
     callback : callable, optional
-        Called with a `Progress` about ten times a second and after each epoch. Training stops if it
+        Called with a `Progress` about ten times a second and after each epoch; if it has an
+        attribute `every`, a whole number, also after each so many steps. Training stops if it
         returns True (nothing else that it may return counts).
     on_compile : callable, optional
         Called before the engine is compiled, which happens once a machine and type.
@@ -218,7 +220,8 @@ def fit(
     judge = None
     if held_out is not None or len(held_rows):
         judge = Validation(engine, held_out or examples, held_rows, held_labels)
-    progress = Progress(epochs, layout.views(vector))
+    task = Task(activations, loss, parameter or None, l2, examples, rows, n_outputs)
+    progress = Progress(epochs, layout.views(vector), task)
     watch = Watch(engine, judge, output, patience, min_improvement, progress, callback, began)
     if isinstance(optimizer, LBFGS):
         return watch.result(_run_lbfgs(watch, examples, rows, l2, optimizer), activations, loss)
@@ -233,6 +236,7 @@ def fit(
         total_steps=epochs * -(-len(rows) // batch_size),
         hidden_units=sum(layer_dims[1:-1]) if any(shares) else 0,
         dropout_generator=generator if any(shares) else None,
+        report_every=getattr(callback, "every", None),
     )
     return watch.result(_run_epochs(watch, loop), activations, loss)
 

@@ -79,6 +79,8 @@ class Loop:
     weigh_batches : bool, default True
         Whether a batch counts in the epoch's mean by the sum of its weights, which makes it the
         mean over examples, or by its rows.
+    report_every : int, optional
+        `tick` is also called whenever the optimizer's steps are a multiple of this.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Loop:
         dropout_generator: np.random.Generator | None = None,
         loss_scale: float = 1.0,
         weigh_batches: bool = True,
+        report_every: int | None = None,
     ) -> None:
         self.engine, self.examples, self.rows = engine, examples, rows
         self.batch_size, self.shuffle = batch_size, shuffle
@@ -103,7 +106,7 @@ class Loop:
         self._hidden_units, self._generator = hidden_units, dropout_generator
         self._starts = np.append(np.arange(0, len(rows), batch_size, dtype=np.int64), len(rows))
         self._steps_per_call = 1
-        self._loss_scale = loss_scale
+        self._loss_scale, self._report_every = loss_scale, report_every
         self._batch_weights = examples.sample_weight if weigh_batches else None
 
     @property
@@ -135,6 +138,9 @@ class Loop:
         total, step, n_steps = 0.0, 0, self.steps_per_epoch
         while step < n_steps and np.isfinite(total):
             count = min(self._steps_per_call, n_steps - step)
+            if self._report_every:
+                done = int(self.engine.state.steps[0])
+                count = min(count, self._report_every - done % self._report_every)
             if self._generator is not None:
                 most = _RANDOM_BLOCK // max(self._hidden_units * self.batch_size, 1)
                 count = min(count, max(most, 1))

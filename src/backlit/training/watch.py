@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backlit.errors import DivergenceError
 from backlit.training.data import Labels
 from backlit.training.engine.engine import Engine, Examples
+from backlit.training.task import Task
 
 
 @dataclass
@@ -33,10 +34,16 @@ class Progress:
         Time since the start.
     parameters : dict
         ``W1, b1, ...``, the engine's own arrays.
+    steps : int
+        Steps of the optimizer so far.
+    task : Task or None
+        What is minimised, and on which data, where it is all in this process.
     """
 
     epochs: int
     parameters: dict[str, NDArray[Any]]
+    task: Task | None = None
+    steps: int = 0
     epoch: int = 0
     share: float = 0.0
     loss: float = float("nan")
@@ -152,6 +159,7 @@ class Watch:
     def report(self, share: float) -> bool:
         """Tell the callback how far the epoch is; return whether it wants to stop."""
         self.progress.share = share
+        self.progress.steps = int(self.engine.state.steps[0])
         self.progress.seconds = time.perf_counter() - self._began
         answer = self._callback(self.progress) if self._callback is not None else None
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
