@@ -164,7 +164,7 @@ def _load(
     tensors = {}
     for place in places:
         values = np.empty(place.shape, place.dtype)
-        read = file.readinto(values.reshape(-1).view(np.uint8)) if values.size else 0
+        read = file.readinto(values.reshape(-1).view(np.uint8).data) if values.size else 0
         if read != values.nbytes:
             _refuse(path, _field(place.name), f"{read} bytes", str(values.nbytes))
         tensors[place.name] = values.astype(place.dtype.newbyteorder("="), copy=False)
