@@ -56,6 +56,10 @@ def save_tensors(
     """
     path = os.fspath(path)
     for name, tensor in tensors.items():
+        if not isinstance(tensor, np.ndarray) or isinstance(tensor, np.ma.MaskedArray):
+            raise ModelFileError(
+                f"{path}: tensor {name} is {type(tensor).__name__}, expected a plain NumPy array."
+            )
         if tensor.dtype not in (np.float32, np.float64):
             raise ModelFileError(
                 f"{path}: tensor {name} has type {tensor.dtype}, expected float32 or float64."

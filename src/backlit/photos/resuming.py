@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 
+from backlit._text import printable
 from backlit.errors import PhotoError, SettingError
 from backlit.photos.writing import CSV_COLUMNS
 
@@ -68,7 +69,8 @@ def resume(path: str | os.PathLike[str], form: str) -> Done:
         rows = _csv_rows(text) if form == "csv" else _jsonl_rows(text)
     except (ValueError, LookupError, TypeError, RecursionError, csv.Error) as error:
         raise SettingError(
-            f"{os.fspath(path)} holds no predictions in {form} to go on from ({error}); "
+            f"{os.fspath(path)} holds no predictions in {form} to go on from "
+            f"({printable(str(error))}); "
             "give another --output or leave --resume out."
         ) from error
     if len(whole) < len(data):
