@@ -1,5 +1,7 @@
 """The gradient of a label's log-odds, carried back through the features to the pixels.
 
-Each module is the backward of the module of the same name beside this package, in float64. Where a
-step has no derivative (a tie, a kink), it says which subgradient it takes.
+``features``, ``pixels``, ``rank_statistics``, ``soft_histograms``, ``hues`` and ``patches`` are the
+backward of the modules of the same names beside this package, in float64. Where a step has no
+derivative (a tie, a kink), they say which subgradient they take. ``explaining`` puts it all
+together for a picture.
 """
