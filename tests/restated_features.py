@@ -4,6 +4,8 @@ Its automatic derivative is the truth that the backward is held against. Where t
 at 1024 steps first, this bins linearly.
 """
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,7 +49,7 @@ def rank_statistics(p, order):
     ]
     fixed = [height, jnp.abs(jnp.linspace(-1, 1, SIDE)) + 0 * y, height**2]
     features = []
-    for low, high in zip(RANKS, RANKS[1:], strict=False):
+    for low, high in pairwise(RANKS):
         mine = order[round(low * SIDE**2) : round(high * SIDE**2)]
         features += [one.ravel()[mine].mean() for one in moving + fixed]
         features += [jnp.sqrt(one.ravel()[mine].var() + 1e-6) for one in moving]

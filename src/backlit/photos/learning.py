@@ -83,6 +83,26 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """How a member's training went, epoch by epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss, penalty included.
+    held_out_loss, held_out_accuracy : list of float
+        On the pictures that it stopped by; empty where there were none.
+    best_epoch : int
+        Whose parameters were kept, counted from 1.
+    """
+
+    loss: list[float]
+    held_out_loss: list[float]
+    held_out_accuracy: list[float]
+    best_epoch: int
+
+
+@dataclass(frozen=True)
 class TrainedPhotos:
     """A classifier and how it came about.
 
@@ -107,6 +127,8 @@ class TrainedPhotos:
         Split, picture in it, near-duplicate of it in the training split.
     epochs : tuple of int
         Passes of each member.
+    curves : tuple of Curve
+        Of each member.
     interrupted : bool
         Whether Ctrl-C ended it early.
     """
@@ -119,6 +141,7 @@ class TrainedPhotos:
     suspects: list[Suspect]
     duplicates: list[tuple[str, str, str]]
     epochs: tuple[int, ...]
+    curves: tuple[Curve, ...]
     interrupted: bool
 
 
@@ -174,7 +197,7 @@ def learn(
     }
     evaluations = {split: one.evaluate(classes) for split, one in judgements.items()}
     found = suspects(held_out.names, labels, held_out.probabilities, classes)
-    twins = _across_splits(examples)
+    twins = across_splits(examples)
     notes = [
         *few_pictures(train_set.labels, classes),
         *duplicate_notes(twins),
@@ -199,6 +222,7 @@ def learn(
         found,
         twins,
         tuple(trained.epochs),
+        tuple(trained.curves),
         trained.interrupted,
     )
 
@@ -222,8 +246,20 @@ def _folds(examples: Examples, recipe: Recipe) -> NDArray[np.int64]:
     return folds(examples.labels, group, max(recipe.members, 5), generator)
 
 
-def _across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
-    """Pictures of the other splits that all but the training split has too."""
+def across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
+    """Find pictures of the other splits that all but the training split has too.
+
+    Parameters
+    ----------
+    examples : dict of str to Examples
+        ``"train"`` among them.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Split, picture in it, near-duplicate of it in the training split. Splits of more pictures
+        than can be compared are passed over.
+    """
     train_set = examples["train"]
     own = train_set.signatures
     twins = []
@@ -247,6 +283,7 @@ class _Members:
     n_classes: int
     members: list[Parameters] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
     interrupted: bool = False
 
     @property
@@ -312,6 +349,14 @@ class _Members:
         parameters: Parameters = result.parameters
         self.members.append(parameters)
         self.epochs.append(result.n_epochs)
+        self.curves.append(
+            Curve(
+                result.loss_curve,
+                result.validation_curve,
+                result.validation_scores,
+                result.best_epoch,
+            )
+        )
         self.interrupted = result.stopped == "interrupted"
         return parameters
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -10,9 +12,7 @@ from backlit.photos.rank_statistics import rank_statistics_names
 from backlit.photos.saliency.features import extract_features_backward
 
 ENDS = np.cumsum([0, len(rank_statistics_names()), 72, len(hue_names()), 400])
-KINDS = dict(
-    zip(("ranks", "relative", "hues", "patches"), zip(ENDS, ENDS[1:], strict=False), strict=True)
-)
+KINDS = dict(zip(("ranks", "relative", "hues", "patches"), pairwise(ENDS), strict=True))
 
 
 def smooth_picture(seed, darkness=1.0):

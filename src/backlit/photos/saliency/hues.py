@@ -67,7 +67,7 @@ def _bands_backward(dfeatures: Floats, weights: Floats, quantities: Floats) -> F
     d = dfeatures.reshape(m, 3, len(HUES), 3)
     third = band_of_rows(rows)
     per_row = np.einsum("mhrc,mqrc->mrhq", weights, quantities)
-    dsums = np.zeros_like(per_row)
+    dsums: Floats = np.zeros_like(per_row)
     for band, mine in enumerate((np.arange(rows), *(np.flatnonzero(third == k) for k in (0, 2)))):
         size = len(mine) * columns
         share = per_row[:, mine].sum(axis=1) / size  # (m, 8, 3)

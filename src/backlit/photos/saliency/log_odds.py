@@ -1,10 +1,9 @@
-"""The log-odds of a class, and their gradient back to the network's input and the features."""
+"""The log-odds of a class, and their gradient back to the network's input."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backlit.photos.classifier import PhotoClassifier
-from backlit.photos.classifier import _CLIP as CLIP
 
 Floats32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -47,23 +46,3 @@ def log_odds_backward(
         dZ = np.insert(-np.exp(others - total), label, 1.0, axis=0)
     grads = backward_from_logits(dZ.astype(A0.dtype), caches, activations=activations)
     return log_odds, grads["dA0"].astype(np.float64)
-
-
-def standardise_backward(dA0: Floats, A0: Floats32, scale: Floats32) -> Floats:
-    """Take a gradient with respect to the network's input back to the features.
-
-    A feature that is limited, at -5 or 5, takes none.
-
-    Parameters
-    ----------
-    dA0, A0 : ndarray, shape (n_0, m)
-    scale : ndarray, shape (n_0,)
-
-    Returns
-    -------
-    ndarray of float64, shape (m, n_0)
-        Rows are pictures, as for ``extract_features``.
-    """
-    # forward was A0 = clip((features - mean) / scale, -5, 5), so now
-    result: Floats = np.where(np.abs(A0) < CLIP, dA0, 0).T / scale
-    return result

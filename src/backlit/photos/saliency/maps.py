@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.photos.classifier import PhotoClassifier
+from backlit.photos.classifier import PhotoClassifier, standardise_backward
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.rank_statistics import RANGES
 from backlit.photos.saliency.features import extract_features_backward
-from backlit.photos.saliency.log_odds import log_odds_backward, standardise_backward
+from backlit.photos.saliency.log_odds import log_odds_backward
 
 Floats = NDArray[np.float64]
 
@@ -88,9 +88,7 @@ def saliency(
     return Saliency(exact, gaussian_filter(total / count, _BLUR))
 
 
-def pixel_gradient(
-    classifier: PhotoClassifier, squares: NDArray[np.generic], label: int
-) -> Floats:
+def pixel_gradient(classifier: PhotoClassifier, squares: NDArray[np.generic], label: int) -> Floats:
     """Compute the exact gradient of a class's log-odds with respect to reduced pictures.
 
     Parameters
@@ -109,7 +107,8 @@ def pixel_gradient(
         squares = squares.astype(np.float32)
     A0 = classifier.standardise(extract_features(squares)).T  # (n_0, m)
     _, dA0 = log_odds_backward(classifier, A0, label)
-    return extract_features_backward(standardise_backward(dA0, A0, classifier.scale), squares)
+    dfeatures = standardise_backward(dA0.T, A0.T, classifier.scale)
+    return extract_features_backward(dfeatures, squares)
 
 
 def _variants(

@@ -16,6 +16,8 @@ from backlit.photos.features import feature_names
 from backlit.photos.saliency.log_odds import log_odds_backward
 from backlit.photos.saliency.words import describe, group_of
 
+Floats32 = NDArray[np.float32]
+
 STEPS = 128
 """Points of the way at which the gradient is taken."""
 
@@ -64,8 +66,8 @@ def reasons(
         One a group, the strongest push first. ``start`` and all pushes add up to the picture's
         log-odds, but for the error of the sum over STEPS points.
     """
-    A0 = classifier.standardise(extracted[None]).T  # (n_0, 1)
-    way = ((np.arange(STEPS, dtype=np.float32) + 0.5) / STEPS)[None]
+    A0: Floats32 = classifier.standardise(extracted[None]).T  # (n_0, 1)
+    way = ((np.arange(STEPS) + 0.5) / STEPS).astype(np.float32)[None]
     log_odds, _ = log_odds_backward(classifier, np.zeros_like(A0), label)
     _, dA0 = log_odds_backward(classifier, A0 * way, label)
     pushes = A0[:, 0] * dA0.mean(axis=1)
@@ -79,5 +81,8 @@ def reasons(
         total = float(own.sum())
         first = places[int(np.argmax(own if total >= 0 else -own))]
         value = float(A0[first, 0])
-        found.append(Reason(group, total, describe(names[first], value), value))
+        # "textures in the upper half: ... in the upper half" says it twice.
+        _, _, where = group.partition(" in the ")
+        words = describe(names[first], value).removesuffix(f" in the {where}")
+        found.append(Reason(group, total, words, value))
     return float(log_odds[0]), sorted(found, key=lambda one: -abs(one.push))

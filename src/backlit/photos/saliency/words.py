@@ -1,6 +1,12 @@
 """Features and their values in words."""
 
 import re
+from functools import cache
+
+import numpy as np
+
+from backlit.photos.hues import HUES
+from backlit.photos.patches import SIDE, load_dictionary
 
 _PLACES = {
     "whole": "",
@@ -112,5 +118,66 @@ def describe(name: str, deviations: float) -> str:
         many = "many" if more else "few"
         return f"{many} pixels of {times:.2g} times the {of} light{_PLACES[match[2]]}"
     if match := _PATCH.fullmatch(name):
-        return f"{'more' if more else 'less'} like texture {match[1]}{_PLACES[match[2]]}"
+        own = patch_words()[int(match[1])]
+        return f"{'more' if more else 'less'} like {own}{_PLACES[match[2]]}"
     return f"{'more' if more else 'less'} {name}"
+
+
+def percent(share: float) -> str:
+    """Write a probability, with enough decimals not to read 0 or 100 % where it is neither.
+
+    Parameters
+    ----------
+    share : float
+
+    Returns
+    -------
+    str
+    """
+    for decimals in (1, 2, 3):
+        text = f"{100 * share:.{decimals}f}"
+        if 0 < float(text) < 100:
+            return f"{text} %"
+    if not 0 < share < 1:
+        return f"{share:.0%}".replace("%", " %")
+    return "under 0.001 %" if share < 0.5 else "over 99.999 %"
+
+
+@cache
+def patch_words() -> tuple[str, ...]:
+    """Say what each entry of the dictionary of patches looks like.
+
+    Returns
+    -------
+    tuple of str
+        As "flat dark blue patches": how much its luminance varies, how light it is, its hue.
+    """
+    dictionary = load_dictionary()
+    roots = dictionary.mean + dictionary.entries @ np.linalg.pinv(dictionary.directions)
+    roots = np.clip(roots, 0, 1).reshape(-1, 3, SIDE, SIDE)  # (200, 3, 8, 8)
+    variation = roots.mean(axis=1).std(axis=(1, 2))
+    colours = np.square(roots).mean(axis=(2, 3))  # (200, 3)
+    return tuple(
+        f"{_word(_VARIATIONS, float(varied))} {_colour(*colour)} patches"
+        for varied, colour in zip(variation, colours.tolist(), strict=True)
+    )
+
+
+_VARIATIONS = ((0.13, "contrasty"), (0.05, "edged"), (0.015, "soft"), (0.0, "flat"))
+_LIGHTS = ((0.75, "bright"), (0.5, "light"), (0.25, "mid"), (0.08, "dark"), (0.0, "black"))
+_COLOURED = 0.35  # saturation
+
+
+def _word(steps: tuple[tuple[float, str], ...], value: float) -> str:
+    return next((word for least, word in steps if value >= least), steps[-1][1])
+
+
+def _colour(red: float, green: float, blue: float) -> str:
+    light = _word(_LIGHTS, 0.299 * red + 0.587 * green + 0.114 * blue)
+    most, least = max(red, green, blue), min(red, green, blue)
+    if light == "black":
+        return light
+    if (most - least) / (most + 0.05) < _COLOURED:
+        return f"{light} grey"
+    angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
+    return f"{light} {HUES[int(np.rint(angle * len(HUES) / (2 * np.pi))) % len(HUES)]}"
