@@ -5,7 +5,7 @@ every picture trains and every picture is judged by a network that has not seen 
 then merged into one dense network, calibrated by those judgements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 _MOST_COMPARED = 20_000  # pictures that are compared with each other
+_MOST_EPOCHS = 2_000  # whose curves go into a model file
 _SCALE_FLOOR = 1e-3  # a feature that hardly varies in training is not blown up
 
 
@@ -185,7 +186,7 @@ def learn(
         merge_members(trained.members, temperature),
         mean,
         scale,
-        _account(classes, origin, train_set, recipe, temperature),
+        _account(classes, origin, train_set, recipe, temperature) | curves_to_file(trained.curves),
     )
     held_out = Judgement(
         [train_set.names[place] for place in judged],
@@ -379,6 +380,43 @@ def _logits(rows: Floats, parameters: Parameters) -> Floats:
     _, caches = model_forward(rows.T, parameters, activations=("relu",) * hidden + ("linear",))
     logits: Floats = caches[-1].activation_cache.T
     return logits
+
+
+def curves_to_file(curves: Sequence[Curve]) -> dict[str, Any]:
+    """Describe curves for a model file; not at all where they are very long."""
+    if sum(len(one.loss) for one in curves) > _MOST_EPOCHS:
+        return {}
+
+    def short(values: list[float]) -> list[float]:
+        return [float(f"{value:.4g}") for value in values]
+
+    return {
+        "curves": [
+            {
+                "loss": short(one.loss),
+                "held_out_loss": short(one.held_out_loss),
+                "held_out_accuracy": short(one.held_out_accuracy),
+                "best_epoch": one.best_epoch,
+            }
+            for one in curves
+        ]
+    }
+
+
+def curves_from_file(training: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """Read curves from a model's account of its training; none where they are missing or odd."""
+    try:
+        return tuple(
+            Curve(
+                [float(value) for value in one["loss"]],
+                [float(value) for value in one["held_out_loss"]],
+                [float(value) for value in one["held_out_accuracy"]],
+                int(one["best_epoch"]),
+            )
+            for one in training.get("curves", ())
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def _judge(classifier: PhotoClassifier, examples: Examples) -> Judgement:

@@ -55,7 +55,7 @@ def overlay(explanation: Explanation, longest: int = 720) -> "Image":
     share = Image.fromarray((evidence / full).astype(np.float32))
     strength = np.asarray(share.resize((width, height), Image.Resampling.BICUBIC))
     weight = np.clip((np.abs(strength) - _FAINT) / (1 - _FAINT), 0, 1)[..., None] * _OPAQUE
-    colours = np.where(strength[..., None] > 0, np.float32(FOR), np.float32(AGAINST))
+    colours = np.where(strength[..., None] > 0, FOR, AGAINST).astype(np.float32)
     grey = photo @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     base = _DIM * (_GREY * grey[..., None] + (1 - _GREY) * photo)
     # The map takes colour from its own, light from both, so that the picture stays to be seen.

@@ -88,13 +88,15 @@ def saliency(
     return Saliency(exact, gaussian_filter(total / count, _BLUR))
 
 
-def pixel_gradient(classifier: PhotoClassifier, squares: NDArray[np.generic], label: int) -> Floats:
+def pixel_gradient(
+    classifier: PhotoClassifier, squares: NDArray[np.uint8] | NDArray[np.float32], label: int
+) -> Floats:
     """Compute the exact gradient of a class's log-odds with respect to reduced pictures.
 
     Parameters
     ----------
     classifier : PhotoClassifier
-    squares : ndarray of uint8, or floating in [0, 1], shape (m, SIDE, SIDE, 3)
+    squares : ndarray of uint8, or of float32 in [0, 1], shape (m, SIDE, SIDE, 3)
     label : int
         The class.
 
@@ -103,8 +105,6 @@ def pixel_gradient(classifier: PhotoClassifier, squares: NDArray[np.generic], la
     ndarray of float64, shape (m, SIDE, SIDE, 3)
         Per unit of red, green and blue in [0, 1].
     """
-    if squares.dtype != np.uint8:
-        squares = squares.astype(np.float32)
     A0 = classifier.standardise(extract_features(squares)).T  # (n_0, m)
     _, dA0 = log_odds_backward(classifier, A0, label)
     dfeatures = standardise_backward(dA0.T, A0.T, classifier.scale)
