@@ -13,7 +13,7 @@ from backlit.photos.evaluation import wilson_interval
 
 _WIDTH, _HEIGHT = 400, 270
 _MOST_STEPS = 5
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 14, 44
 
 
 class _Axes:
@@ -43,7 +43,7 @@ class _Axes:
         self.parts.append(
             Markup(
                 '<text class="axis-label" text-anchor="middle" '
-                'transform="translate(12 {:.1f}) rotate(-90)">{}</text>'
+                'transform="translate(15 {:.1f}) rotate(-90)">{}</text>'
             ).format(middle, y_label)
         )
 

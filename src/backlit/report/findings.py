@@ -189,9 +189,8 @@ class Findings:
             if len(right):
                 row = right[np.argmax(own.probabilities[right, label])]
                 chosen.append((own.names[row], f"surest {self.classes[label]}"))
-        for one in self.mistakes()[:_CHOSEN]:
-            chosen.append((one.path, f"{one.label} taken for {one.predicted}"))
-        return chosen
+        worst = self.mistakes()[:_CHOSEN]
+        return chosen + [(one.path, f"{one.label} taken for {one.predicted}") for one in worst]
 
 
 def findings_of_training(trained: TrainedPhotos) -> Findings:

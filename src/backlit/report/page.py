@@ -257,8 +257,9 @@ class _Gallery:
             (self._show(split, name, split), self._show("train", twin, "training split"))
             for split, name, twin in twins[: MOST_SHOWN // 2]
         ]
+        title = self._pictures.title
         rest = [
-            f"{self._pictures.title(split, name)} ({split}) and {self._pictures.title('train', twin)}"
+            f"{title(split, name)} ({split}) and {title('train', twin)}"
             for split, name, twin in twins[len(shown) : len(shown) + _MOST_LISTED]
         ]
         return Shelf(shown, rest, len(twins))
