@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._text import printable
 from backlit.errors import SettingError
 from backlit.photos.saliency.explaining import Explanation
 from backlit.photos.saliency.words import percent
@@ -103,7 +104,7 @@ def explanation_picture(explanation: Explanation) -> "Image":
         sheet.paste(one, (left, head))
     left, top = 2 * _MARGIN + panel + (panel - photo.width) // 2, head + photo.height + 10
     for colour, words in ((FOR, "speaks for "), (AGAINST, "speaks against ")):
-        words = _fitted(draw, words + explanation.label, _font(15), photo.width / 2 - 40)
+        words = _fitted(draw, words + printable(explanation.label), _font(15), photo.width / 2 - 40)
         draw.rounded_rectangle((left, top + 3, left + 14, top + 17), 3, fill=colour)
         draw.text((left + 22, top), words, _PALE, font=_font(15))
         left += 40 + round(draw.textlength(words, font=_font(15)))
@@ -113,11 +114,11 @@ def explanation_picture(explanation: Explanation) -> "Image":
 
 def _headline(draw: "ImageDraw", explanation: Explanation, width: int) -> None:
     others = [
-        f"{name} {percent(p)}"
+        f"{printable(name)} {percent(p)}"
         for name, p in zip(explanation.classes, explanation.probabilities, strict=True)
         if name != explanation.label
     ]
-    words = explanation.label
+    words = printable(explanation.label)
     draw.text((_MARGIN, 16), _fitted(draw, words, _font(32), width // 2), _INK, font=_font(32))
     size = draw.textlength(_fitted(draw, words, _font(32), width // 2), font=_font(32))
     draw.text((_MARGIN + size + 14, 16), percent(explanation.probability), FOR, font=_font(32))
