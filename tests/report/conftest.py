@@ -9,10 +9,8 @@ from backlit.photos.saliency import maps
 from backlit.report.findings import findings_of_training
 from backlit.report.page import write_report
 from backlit.report.pictures import PhotoFiles
+from report import odd_names
 from sample_pictures import day_picture, night_picture, save_class
-
-HOSTILE = '<script>alert(1)<|script>&"x'
-ODD = "<img src=x onerror=alert(1)>.jpg"
 
 
 def dusk_picture(generator, height=60, width=80):
@@ -34,15 +32,15 @@ def folder(tmp_path_factory):
     """Three classes and odd names; mislabelled, duplicate and broken pictures."""
     root = tmp_path_factory.mktemp("report") / "photos"
     for split, count, seed in (("train", 14, 0), ("test", 6, 300)):
-        save_class(root / split / HOSTILE, day_picture, count, seed)
+        save_class(root / split / odd_names.CLASS, day_picture, count, seed)
         save_class(root / split / "night", night_picture, count, seed + 10)
         save_class(root / split / "a dusk of many words", dusk_picture, count, seed + 20)
     generator = np.random.default_rng(7)
     night = root / "test" / "night"
     for number in range(14):
         Image.fromarray(day_picture(generator)).save(night / f"wrong {number:02d}.jpg")
-    os.rename(night / "000.jpg", night / ODD)
-    os.rename(night / "001.jpg", os.fsencode(night) + b"/b\xff\nrk.jpg")
+    os.rename(night / "wrong 00.jpg", night / odd_names.FILE)
+    os.rename(night / "wrong 01.jpg", os.fsencode(night) + b"/" + odd_names.BYTES)
     (night / "empty.jpg").write_bytes(b"")
     for number in range(8):
         original = root / "train" / "night" / f"00{number}.jpg"

@@ -42,7 +42,7 @@ def test_reliability_on_the_diagonal():
     tree = ElementTree.fromstring(reliability_chart(rows, 2, 0.0))
     (ideal,) = [one for one in tree.iter("line") if one.get("class") == "ideal"]
     x1, y1, x2, y2 = (float(ideal.get(name)) for name in ("x1", "y1", "x2", "y2"))
-    dots = [one for one in tree.iter("circle")]
+    dots = list(tree.iter("circle"))
     for dot in dots:
         share = (float(dot.get("cx")) - x1) / (x2 - x1)
         assert float(dot.get("cy")) == pytest.approx(y1 + share * (y2 - y1), abs=0.2)

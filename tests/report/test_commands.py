@@ -17,6 +17,12 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(one) for one in arguments])
 
 
+@pytest.fixture(autouse=True)
+def no_colours(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+
+
 @pytest.fixture
 def photo(tmp_path):
     path = tmp_path / "night.png"
@@ -29,7 +35,8 @@ def test_explain(photo, tmp_path):
     assert done.exit_code == 0, done.output
     assert "night 9" in done.output
     assert "Log-odds of night" in done.output
-    assert Image.open(tmp_path / "why.png").width > 900
+    with Image.open(tmp_path / "why.png") as drawn:
+        assert drawn.width > 900
     done = run("explain", photo, "-f", "json", "--label", "day")
     found = json.loads(done.stdout)
     assert found["label"] == "day"

@@ -9,8 +9,8 @@ from backlit.report import page as module
 from backlit.report.findings import findings_of_training
 from backlit.report.page import check_extra, render_report, write_report
 from backlit.report.pictures import PhotoFiles
+from report import odd_names
 from report.browser import CONTRASTS, opened
-from report.conftest import HOSTILE, ODD
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024), (1280, 900)])
@@ -36,9 +36,9 @@ def test_the_page_asks_for_nothing_and_runs_nothing(page):
         broken = "[...document.images].filter((one) => !one.naturalWidth).length"
         shown.evaluate("() => Promise.all([...document.images].map((one) => one.decode()))")
         assert shown.evaluate(broken) == 0
-        text = shown.inner_text("body")
-    assert HOSTILE in text
-    assert ODD in text
+        text = shown.text_content("body")
+    assert odd_names.CLASS in text
+    assert odd_names.FILE in text
     assert r"b\xff\nrk.jpg" in text
     raw = page.read_text()
     assert "<script" not in raw
