@@ -35,13 +35,15 @@ def photographs(page: Path, chromium: Path) -> tuple[Image.Image, Image.Image]:
         )
         for name, size, scheme, place in (
             ("wide", (1000, 844), "light", "body"),
-            ("telephone", (390, 844), "dark", "#why"),
+            ("telephone", (390, 844), "dark", "article:nth-of-type(2)"),
         ):
             shown = browser.new_page(
                 viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
             )
             shown.goto(page.as_uri())
             shown.evaluate(f"document.querySelector('{place}').scrollIntoView()")
+            if place != "body":
+                shown.evaluate("scrollBy(0, -20)")
             path = Path(folder) / f"{name}.png"
             shown.screenshot(path=path)
             with Image.open(path) as picture:
@@ -64,8 +66,9 @@ def side_by_side(pictures: tuple[Image.Image, Image.Image]) -> Image.Image:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write a PNG of 256 colours."""
-    picture.quantize(256, method=Image.Quantize.MEDIANCUT).save(path, optimize=True)
+    """Write a PNG of 256 colours, which the page's and the map's own are among."""
+    palette = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {picture.width} x {picture.height}, {path.stat().st_size:,} bytes")
 
 
@@ -77,7 +80,9 @@ def main() -> None:
     arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     night = render_scene(1, np.random.default_rng(1), size=(480, 320), place="skyline")
-    save(explanation_picture(explain(night)), IMAGES / "explained.png")
+    drawn = explanation_picture(explain(night))
+    drawn = drawn.resize((1000, round(1000 * drawn.height / drawn.width)), Image.Resampling.LANCZOS)
+    save(drawn, IMAGES / "explained.png")
     recipe = Recipe(members=arguments.members)
     trained = train(None, recipe)
     with tempfile.TemporaryDirectory() as folder:
