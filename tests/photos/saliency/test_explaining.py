@@ -159,6 +159,17 @@ def test_dark_and_light_pixels_speak_for_different_classes():
     assert not nearer[-len(nearer) // 3 :].any()
 
 
+def test_shifted_variants_are_laid_back_in_place(monkeypatch):
+    monkeypatch.setattr(maps, "_UNEVEN", 0.0)
+    pixels = np.random.default_rng(0).uniform(0.1, 0.9, (SIDE, SIDE, 3))
+    variants, places = maps._variants(pixels, np.random.default_rng(1))
+    assert len(set(places)) > 2
+    for variant, (down, right) in zip(variants, places, strict=True):
+        to = maps._window(down), maps._window(right)
+        back = maps._window(-down), maps._window(-right)
+        np.testing.assert_allclose(variant[back], pixels[to], atol=1e-6)
+
+
 def test_same_map_each_time(scenes):
     first, second = explain(scenes[0]), explain(scenes[0])
     np.testing.assert_array_equal(first.saliency.evidence, second.saliency.evidence)

@@ -84,10 +84,10 @@ def _quantities_backward(d: Floats, values: PixelValues, gradients: PixelGradien
     gradients.log_planes[1] -= d[:, 2] + d[:, 3]
     gradients.log_planes[2] += d[:, 3]
     # forward was |e| / scale with e = y - N y and scale = y + 0.05, so now
-    # dy = (1 - N^T)(sign(e) d / scale) - |e| d / scale^2
+    # dy = (1 - N)(sign(e) d / scale) - |e| d / scale^2, N being symmetric
     e = y - _neighbours(y)
     de = np.sign(e) * d[:, 4] / scale
-    dy = de - _neighbours_transposed(de) - np.abs(e) * d[:, 4] / scale**2
+    dy = de - _neighbours(de) - np.abs(e) * d[:, 4] / scale**2
     # forward was (|y - above| + |y - left|) / scale, so now the same with these differences
     for difference, back in ((_above(y), _above_transposed), (_left(y), _left_transposed)):
         dy += back(np.sign(difference) * d[:, 5] / scale)
@@ -117,18 +117,6 @@ def _neighbours(y: Floats) -> Floats:
     total: Floats = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
     total += padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
     return total / 4
-
-
-def _neighbours_transposed(d: Floats) -> Floats:
-    """Give a quarter to each neighbour; what would leave the picture stays at the border."""
-    quarter = d / 4
-    total = np.zeros_like(d)
-    for to, back in ((total, quarter), (total.swapaxes(1, 2), quarter.swapaxes(1, 2))):
-        to[:, :-1] += back[:, 1:]
-        to[:, 0] += back[:, 0]
-        to[:, 1:] += back[:, :-1]
-        to[:, -1] += back[:, -1]
-    return total
 
 
 def _above(y: Floats) -> Floats:
