@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
     from backlit.photos.learning import TrainedPhotos
+    from backlit.photos.saliency.explaining import Explanation
 
 _MOST_MISTAKES = 25
 _PIPED_WIDTH = 100
@@ -288,3 +289,38 @@ def show_evaluation(found: "FolderEvaluation") -> None:
         if len(found.mistakes) > _MOST_MISTAKES:
             rest = len(found.mistakes) - _MOST_MISTAKES
             out.print(Text(f"  and {rest} more; --format json lists them all", style="dim"))
+
+
+def show_explanation(found: "Explanation") -> None:
+    """Print why a picture has its label.
+
+    Parameters
+    ----------
+    found : Explanation
+        The explanation.
+    """
+    from backlit.photos.saliency.words import percent
+
+    out = _console(stderr=False)
+    label = printable(found.label)
+    out.print(Text(printable(found.path)), soft_wrap=True)
+    headline = Text(f"{label} ", style="bold") + Text(percent(found.probability), style="bold")
+    others = [
+        f"{printable(name)} {percent(p)}"
+        for name, p in zip(found.classes, found.probabilities, strict=True)
+        if name != found.label
+    ]
+    out.print(headline + Text(f"  ({', '.join(others)})", style="dim"), soft_wrap=True)
+    table = _table("what", "push", "", "above all")
+    table.columns[2].justify = table.columns[3].justify = "left"
+    strongest = max((abs(one.push) for one in found.reasons), default=1.0) or 1.0
+    for one in found.reasons:
+        style = "yellow" if one.push > 0 else "blue"
+        length = round(10 * abs(one.push) / strongest)
+        table.add_row(one.group, f"{one.push:+.2f}", Text("█" * length, style), one.words)
+    out.print(table)
+    total = found.start + sum(one.push for one in found.reasons)
+    out.print(
+        f"Log-odds of {label}: {found.start:+.2f} for an average training picture, "
+        f"{total:+.2f} with all pushes."
+    )

@@ -10,6 +10,8 @@ import typer
 from backlit.cli.options import INTERRUPTED, Workers
 
 if TYPE_CHECKING:
+    from backlit.photos.learning import TrainedPhotos
+    from backlit.photos.recipe import Recipe
     from backlit.tracing import TraceRecorder
 
 
@@ -44,6 +46,13 @@ def train(
             min=0, help="Changed copies of each picture.", show_default="by number of pictures"
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page about it: how right it is, where it is wrong, and why.",
+            metavar="FILE.html",
+        ),
+    ] = None,
     workers: Workers = None,
     trace: Annotated[
         bool,
@@ -74,6 +83,12 @@ def train(
         seed=seed,
     )
     _check_writable(model)
+    if report is not None:
+        from backlit.cli.report import check_page
+        from backlit.report.page import check_extra
+
+        check_extra()
+        check_page(report, "--report")
     with TrainingProgress() as progress:
         trained = fit_photos(
             folder,
@@ -87,6 +102,8 @@ def train(
     if trace:
         show_traces(trained)
     show_training(trained, str(model))
+    if report is not None:
+        _write_report(report, trained, folder, recipe)
     if trained.interrupted:
         raise typer.Exit(INTERRUPTED)
 
@@ -105,6 +122,25 @@ def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":
         return TraceRecorder(tensorboard=folder)
 
     return make
+
+
+def _write_report(
+    report: Path, trained: "TrainedPhotos", folder: Path | None, recipe: "Recipe"
+) -> None:
+    from backlit.console import CountingProgress, note
+    from backlit.report.findings import findings_of_training
+    from backlit.report.page import write_report
+    from backlit.report.pictures import PhotoFiles, RenderedScenes
+
+    pictures = PhotoFiles(os.fspath(folder)) if folder else RenderedScenes(recipe.seed)
+    with CountingProgress("explaining") as tick:
+        write_report(
+            report,
+            findings_of_training(trained),
+            pictures,
+            tick=lambda done, total: tick(total),
+        )
+    note(f"Report written: {report}")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

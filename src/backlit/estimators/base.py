@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -16,6 +16,7 @@ from backlit.estimators.forward import forward
 from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
+from backlit.estimators.refusing import refuse_what_is_lost
 from backlit.estimators.weights import Weights, WeightsMixin
 from backlit.parameters import Layout
 from backlit.training.data import Labels
@@ -109,6 +110,17 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         from backlit.estimators.stochastic import fit_stochastic
         from backlit.training.engine.engine import Examples
 
+        for name, array in {
+            "X": X,
+            "y": None if is_classifier(self) else y,
+            "sample_weight": sample_weight,
+            "X_val": X_val,
+            "y_val": None if is_classifier(self) else y_val,
+            "sample_weight_val": sample_weight_val,
+        }.items():
+            refuse_what_is_lost(self, name, array)
+        if is_classifier(self):
+            refuse_what_is_lost(self, "y", y, dates=False)
         sizes = hidden_sizes(self.hidden_layer_sizes)
         first_pass = not self._join() or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
@@ -237,7 +249,8 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         if plain:
             # one product sees NaN and infinity; where it overflows, the long way decides
             flat = X.ravel("K")
-            plain = math.isfinite(np.dot(flat, flat))
+            with np.errstate(over="ignore", invalid="ignore"):
+                plain = math.isfinite(np.dot(flat, flat))
         if not plain:
             X = self._checked_inputs(X)
         return forward(weights, self._activations(), X)
@@ -249,6 +262,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
     def _checked_inputs(self, X: Any) -> Any:
         """Return examples to predict, checked by scikit-learn, sparse ones by rows."""
         check_is_fitted(self)
+        refuse_what_is_lost(self, "X", X)
         dtype = "numeric" if self.dtype is None else np.dtype(self.dtype)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=dtype)
         return X.tocsr() if scipy.sparse.issparse(X) else X

@@ -274,7 +274,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "at a time: pass the weights as a dict, or as sample_weight."
             )
         if _check_partial_fit_first_call(self, classes):
-            multilabel = type_of_target(y).startswith("multilabel")
+            with np.errstate(invalid="ignore"):  # it casts NaN and refuses it later
+                multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, True, X_val, y_val, sample_weight_val)
 
@@ -339,10 +340,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
+            with np.errstate(invalid="ignore"):  # it casts huge numbers to see if they are whole
+                self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
             return X, y
-        labels = unique_labels(y)
+        with np.errstate(invalid="ignore"):  # as above
+            labels = unique_labels(y)
         if self.warm_start:
             if set(labels) != set(self.classes_):
                 raise ValueError(

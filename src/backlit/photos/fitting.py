@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SCENES = 1600
 """Rendered scenes to learn from where there is no folder."""
 
+TEST_SEED = 1_000_000_007
+"""Added to the seed for the scenes of the test split."""
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -122,7 +125,7 @@ def _rendered(recipe: Recipe, progress: Progress) -> _Source:
     progress.stage("rendering scenes", SCENES + SCENES // 4)
     train_set = render_scenes(SCENES, seed=recipe.seed)
     progress.advance(SCENES)
-    test_set = render_scenes(SCENES // 4, seed=recipe.seed + 1_000_000_007)
+    test_set = render_scenes(SCENES // 4, seed=recipe.seed + TEST_SEED)
     progress.advance(SCENES + SCENES // 4)
     return _Source(
         ("day", "night"),

@@ -5,7 +5,7 @@ every picture trains and every picture is judged by a network that has not seen 
 then merged into one dense network, calibrated by those judgements.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 _MOST_COMPARED = 20_000  # pictures that are compared with each other
+_MOST_EPOCHS = 2_000  # whose curves go into a model file
 _SCALE_FLOOR = 1e-3  # a feature that hardly varies in training is not blown up
 
 
@@ -110,6 +111,26 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """How a member's training went, epoch by epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss, penalty included.
+    held_out_loss, held_out_accuracy : list of float
+        On the pictures that it stopped by; empty where there were none.
+    best_epoch : int
+        Whose parameters were kept, counted from 1.
+    """
+
+    loss: list[float]
+    held_out_loss: list[float]
+    held_out_accuracy: list[float]
+    best_epoch: int
+
+
+@dataclass(frozen=True)
 class TrainedPhotos:
     """A classifier and how it came about.
 
@@ -134,6 +155,8 @@ class TrainedPhotos:
         Split, picture in it, near-duplicate of it in the training split.
     epochs : tuple of int
         Passes of each member.
+    curves : tuple of Curve
+        Of each member.
     interrupted : bool
         Whether Ctrl-C ended it early.
     traces : list of TraceHistory
@@ -150,6 +173,7 @@ class TrainedPhotos:
     suspects: list[Suspect]
     duplicates: list[tuple[str, str, str]]
     epochs: tuple[int, ...]
+    curves: tuple[Curve, ...]
     interrupted: bool
     traces: "list[TraceHistory]" = field(default_factory=list)
     last_trace: "Trace | None" = None
@@ -198,7 +222,7 @@ def learn(
         merge_members(trained.members, temperature),
         mean,
         scale,
-        _account(classes, origin, train_set, recipe, temperature),
+        _account(classes, origin, train_set, recipe, temperature) | curves_to_file(trained.curves),
     )
     held_out = Judgement(
         [train_set.names[place] for place in judged],
@@ -211,7 +235,7 @@ def learn(
     }
     evaluations = {split: one.evaluate(classes) for split, one in judgements.items()}
     found = suspects(held_out.names, labels, held_out.probabilities, classes)
-    twins = _across_splits(examples)
+    twins = across_splits(examples)
     notes = [
         *few_pictures(train_set.labels, classes),
         *duplicate_notes(twins),
@@ -236,6 +260,7 @@ def learn(
         found,
         twins,
         tuple(trained.epochs),
+        tuple(trained.curves),
         trained.interrupted,
         trained.histories,
         trained.last_trace,
@@ -261,8 +286,20 @@ def _folds(examples: Examples, recipe: Recipe) -> NDArray[np.int64]:
     return folds(examples.labels, group, max(recipe.members, 5), generator)
 
 
-def _across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
-    """Pictures of the other splits that all but the training split has too."""
+def across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
+    """Find pictures of the other splits that all but the training split has too.
+
+    Parameters
+    ----------
+    examples : dict of str to Examples
+        ``"train"`` among them.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Split, picture in it, near-duplicate of it in the training split. Splits of more pictures
+        than can be compared are passed over.
+    """
     train_set = examples["train"]
     own = train_set.signatures
     twins = []
@@ -287,6 +324,7 @@ class _Members:
     recorders: "Callable[[int], TraceRecorder] | None" = None
     members: list[Parameters] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
     interrupted: bool = False
     norms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     histories: "list[TraceHistory]" = field(default_factory=list)
@@ -362,6 +400,14 @@ class _Members:
         parameters: Parameters = result.parameters
         self.members.append(parameters)
         self.epochs.append(result.n_epochs)
+        self.curves.append(
+            Curve(
+                result.loss_curve,
+                result.validation_curve,
+                result.validation_scores,
+                result.best_epoch,
+            )
+        )
         self.interrupted = result.stopped == "interrupted"
         return parameters
 
@@ -398,6 +444,43 @@ class _Members:
         Y = labels if self.n_classes == 2 else np.eye(self.n_classes)[:, labels]
         norms = per_example_gradient_norms(AL, Y, caches, activations=activations)
         return caches[-1].activation_cache.T, norms.total
+
+
+def curves_to_file(curves: Sequence[Curve]) -> dict[str, Any]:
+    """Describe curves for a model file; not at all where they are very long."""
+    if sum(len(one.loss) for one in curves) > _MOST_EPOCHS:
+        return {}
+
+    def short(values: list[float]) -> list[float]:
+        return [float(f"{value:.4g}") for value in values]
+
+    return {
+        "curves": [
+            {
+                "loss": short(one.loss),
+                "held_out_loss": short(one.held_out_loss),
+                "held_out_accuracy": short(one.held_out_accuracy),
+                "best_epoch": one.best_epoch,
+            }
+            for one in curves
+        ]
+    }
+
+
+def curves_from_file(training: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """Read curves from a model's account of its training; none where they are missing or odd."""
+    try:
+        return tuple(
+            Curve(
+                [float(value) for value in one["loss"]],
+                [float(value) for value in one["held_out_loss"]],
+                [float(value) for value in one["held_out_accuracy"]],
+                int(one["best_epoch"]),
+            )
+            for one in training.get("curves", ())
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def _judge(classifier: PhotoClassifier, examples: Examples) -> Judgement:
