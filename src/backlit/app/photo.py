@@ -23,6 +23,9 @@ from backlit.tracing.run import Trace, trace
 LONGEST = 720
 """Pixels of the longer side of the pictures that are shown."""
 
+SILENT = ("silent", "units through which no gradient passes for this picture")
+"""What the column of dead units is called where there is a single example."""
+
 MOST_FEATURES = 24
 """Features that are listed, the strongest gradient times value first."""
 
@@ -95,14 +98,13 @@ class PhotoDesk:
             "log_odds": found.log_odds,
             "start": found.start,
             "reasons": [
-                {"group": one.group, "push": one.push, "words": one.words}
-                for one in found.reasons
+                {"group": one.group, "push": one.push, "words": one.words} for one in found.reasons
             ],
             "picture": _data_url(picture),
             "overlay": _data_url(_overlay(found)),
             "size": [width, height],
             "cost": passed.cost,
-            "table": table_of(passed),
+            "table": table_of(passed, {"dead": SILENT}),
             "layers": _layers(passed),
             "features": _features(passed),
         }
@@ -115,9 +117,7 @@ class PhotoDesk:
             Y = np.array([[label]], dtype=A0.dtype)
         else:
             Y = np.eye(len(self.classifier.classes), dtype=A0.dtype)[:, [label]]
-        return trace(
-            A0, Y, self.classifier.parameters, activations=self.classifier.activations
-        )
+        return trace(A0, Y, self.classifier.parameters, activations=self.classifier.activations)
 
 
 def _layers(passed: Trace) -> list[dict[str, Any]]:

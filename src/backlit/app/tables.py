@@ -1,18 +1,24 @@
 """A trace's table and remarks, for a page that has its own style."""
 
+from collections.abc import Mapping
 from math import log10
+from types import MappingProxyType
 from typing import Any
 
 from backlit.tracing.run import Trace
 from backlit.tracing.tables import cells, columns, heading
 
+_NONE: Mapping[str, tuple[str, str]] = MappingProxyType({})
 
-def table_of(trace: Trace) -> dict[str, Any]:
+
+def table_of(trace: Trace, others: Mapping[str, tuple[str, str]] = _NONE) -> dict[str, Any]:
     """Return what a page shows of a trace.
 
     Parameters
     ----------
     trace : Trace
+    others : mapping, optional
+        Column -> another name and meaning for it.
 
     Returns
     -------
@@ -31,13 +37,18 @@ def table_of(trace: Trace) -> dict[str, Any]:
         rows.append(
             {
                 "cells": [row[name] for name in wanted],
-                "alarms": [name for name in wanted if (one.layer, name) in alarmed],
+                "alarms": [
+                    others.get(name, (name,))[0] for name in wanted if (one.layer, name) in alarmed
+                ],
                 "bar": round(bar, 1),
             }
         )
     return {
         "heading": heading(trace),
-        "columns": [{"name": name, "meaning": meaning} for name, meaning in wanted.items()],
+        "columns": [
+            dict(zip(("name", "meaning"), others.get(name, (name, meaning)), strict=True))
+            for name, meaning in wanted.items()
+        ],
         "rows": rows,
         "remarks": [
             {"layer": remark.layer, "alarm": remark.alarm, "text": remark.text}

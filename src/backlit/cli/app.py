@@ -10,6 +10,7 @@ from backlit.cli.check import check
 from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
 from backlit.cli.options import INTERRUPTED
+from backlit.cli.pages import open_app
 from backlit.cli.predict import predict
 from backlit.cli.report import report
 from backlit.cli.train import train
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for _command in (train, predict, evaluate, explain, report, check):
     app.command()(_command)
+app.command("app")(open_app)
 
 
 def _version(wanted: bool) -> None:

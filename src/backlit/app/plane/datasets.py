@@ -53,31 +53,36 @@ def dataset(name: str, count: int, noise: float, seed: int) -> dict[str, Any]:
 
 
 def _blobs(Y: NDArray[np.int64], generator: np.random.Generator) -> Floats:
-    return 0.22 * generator.standard_normal((2, len(Y))) + 0.5 * (2 * Y - 1)
+    points: Floats = 0.22 * generator.standard_normal((2, len(Y))) + 0.5 * (2 * Y - 1)
+    return points
 
 
 def _circles(Y: NDArray[np.int64], generator: np.random.Generator) -> Floats:
     angle = generator.uniform(0, 2 * np.pi, len(Y))
     radius = np.where(Y == 1, 0.35 * np.sqrt(generator.random(len(Y))), 0.9)
-    return radius * np.array([np.cos(angle), np.sin(angle)])
+    points: Floats = radius * np.array([np.cos(angle), np.sin(angle)])
+    return points
 
 
 def _moons(Y: NDArray[np.int64], generator: np.random.Generator) -> Floats:
     angle = generator.uniform(0, np.pi, len(Y))
     upper = np.array([np.cos(angle) - 0.5, np.sin(angle) - 0.25])
-    return np.where(Y == 0, upper, -upper) * 0.72
+    moons: Floats = np.where(Y == 0, upper, -upper) * 0.72
+    return moons
 
 
 def _spiral(Y: NDArray[np.int64], generator: np.random.Generator) -> Floats:
     way = np.sqrt(generator.random(len(Y)))
     angle = 1.5 * np.pi * way + np.pi * Y
-    return way * np.array([np.cos(angle), np.sin(angle)])
+    points: Floats = way * np.array([np.cos(angle), np.sin(angle)])
+    return points
 
 
 def _xor(Y: NDArray[np.int64], generator: np.random.Generator) -> Floats:
     size = generator.uniform(0.1, 1.0, (2, len(Y)))
     sign = generator.choice([-1.0, 1.0], len(Y))
-    return size * np.array([sign, sign * (1 - 2 * Y)])
+    points: Floats = size * np.array([sign, sign * (1 - 2 * Y)])
+    return points
 
 
 _SHAPES = {"blobs": _blobs, "circles": _circles, "moons": _moons, "spiral": _spiral, "xor": _xor}

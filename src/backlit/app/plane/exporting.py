@@ -91,7 +91,7 @@ def model_backward(AL, Y, caches):
 
 
 def update_parameters(parameters, grads, learning_rate):
-    return {{name: array - learning_rate * grads[f"d{{name}}"] for name, array in parameters.items()}}
+    return {{name: W - learning_rate * grads[f"d{{name}}"] for name, W in parameters.items()}}
 
 
 def predict(points):
@@ -124,8 +124,7 @@ def as_code(network: Network) -> str:
     uses_math = "math." in formula.value_code + formula.slope_code
     points = network.X * network.scale[:, None] + network.mean[:, None]
     parameters = "\n".join(
-        f"    {name!r}: np.array({array.tolist()!r}),"
-        for name, array in network.parameters.items()
+        f"    {name!r}: np.array({array.tolist()!r})," for name, array in network.parameters.items()
     )
     return _SCRIPT.format(
         dims="-".join(map(str, network.layer_dims)),

@@ -106,9 +106,7 @@ class Network:
         ):
             values.refuse("classes", "two names")
         rate = values.number("learning_rate", 0.0, MOST_RATE)
-        return cls(
-            parameters, activation, X, Y[None], rate, mean, scale, (classes[0], classes[1])
-        )
+        return cls(parameters, activation, X, Y[None], rate, mean, scale, (classes[0], classes[1]))
 
 
 def draw_network(values: Values) -> "DrawnNetwork":

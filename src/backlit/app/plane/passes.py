@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backlit.app.plane.network import Network, as_lists
 from backlit.app.plane.steps import all_steps
@@ -13,6 +14,9 @@ from backlit.tracing.run import trace
 
 SIDE = 40
 """Points of a side of the grid on which the output is shown."""
+
+UNIT_SIDE = 16
+"""The same for each unit."""
 
 
 def run_pass(network: Network, field: bool = True) -> dict[str, Any]:
@@ -62,18 +66,39 @@ def reach_of(network: Network) -> float:
 
 
 def output_field(network: Network) -> dict[str, Any]:
-    """Compute the output on a grid.
+    """Compute the output, and every unit's activation, on grids over the plane.
+
+    Parameters
+    ----------
+    network : Network
 
     Returns
     -------
     dict
-        ``reach``: the grid goes from -reach to reach in x and in y; ``side``; ``values``, row by
-        row from the top, rounded to 4 decimals.
+        ``reach``: the grids go from -reach to reach in x and in y; ``side`` and ``values`` of the
+        output, row by row from the top, rounded to 4 decimals; ``unit_side`` and ``units``, for
+        each layer from the input on one such list a unit, relative to the largest of the unit.
     """
     reach = reach_of(network)
-    middles = reach * (2 * np.arange(SIDE) + 1 - SIDE) / SIDE
+    AL, _ = model_forward(_grid(reach, SIDE), network.parameters, activations=network.activations)
+    small = _grid(reach, UNIT_SIDE)
+    last, caches = model_forward(small, network.parameters, activations=network.activations)
+    layers = [*(cache.linear_cache.A_prev for cache in caches), 2 * last - 1]
+    return {
+        "reach": reach,
+        "side": SIDE,
+        "values": np.round(AL[0], 4).tolist(),
+        "unit_side": UNIT_SIDE,
+        "units": [[_relative(unit) for unit in layer] for layer in layers],
+    }
+
+
+def _grid(reach: float, side: int) -> NDArray[np.float64]:
+    middles = reach * (2 * np.arange(side) + 1 - side) / side
     x, y = np.meshgrid(middles, middles[::-1])
-    AL, _ = model_forward(
-        np.stack([x.ravel(), y.ravel()]), network.parameters, activations=network.activations
-    )
-    return {"reach": reach, "side": SIDE, "values": np.round(AL[0], 4).tolist()}
+    return np.stack([x.ravel(), y.ravel()])  # (2, side * side)
+
+
+def _relative(unit: NDArray[np.float64]) -> list[float]:
+    top = float(np.abs(unit).max())
+    return np.round(unit / top, 2).tolist() if top else [0.0] * unit.size

@@ -1,6 +1,5 @@
 """The values of a request, checked as they are taken."""
 
-from math import isfinite
 from typing import Any, NoReturn
 
 import numpy as np
@@ -56,8 +55,11 @@ class Values:
     def number(self, name: str, low: float, high: float) -> float:
         """Return a number in a range."""
         value = self._given.get(name)
-        whole = isinstance(value, int | float) and not isinstance(value, bool)
-        if not whole or not isfinite(value) or not low <= value <= high:
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not low <= value <= high  # NaN is not either
+        ):
             self.refuse(name, f"a number from {low:g} to {high:g}")
         return float(value)
 
