@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from backlit.app.plane.network import Network, as_lists
 from backlit.app.plane.steps import all_steps
 from backlit.app.tables import table_of
+from backlit.errors import NonFiniteError
 from backlit.model import model_forward
 from backlit.parameters import update_parameters
-from backlit.tracing.run import trace
+from backlit.tracing.run import Trace, trace
 
 SIDE = 40
 """Points of a side of the grid on which the output is shown."""
@@ -34,15 +35,19 @@ def run_pass(network: Network, field: bool = True) -> dict[str, Any]:
         ``arrays``, every array of `Trace` by its name; ``updated``, the parameters one step of
         gradient descent on; ``cost``, ``losses``, ``right``, the share of the points on their
         side; ``steps``; ``table``; ``field``.
+
+    Raises
+    ------
+    NonFiniteError
+        Where the numbers outgrow double precision.
     """
-    passed = trace(
-        network.X,
-        network.Y,
-        network.parameters,
-        activations=network.activations,
-        learning_rate=network.learning_rate,
-    )
-    updated = update_parameters(network.parameters, passed.grads, network.learning_rate)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            passed, updated = _trace_and_update(network)
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            "The numbers of this pass outgrow double precision: choose smaller weights."
+        ) from error
     return {
         "arrays": as_lists({name: np.asarray(array) for name, array in passed.items()}),
         "updated": as_lists(updated),
@@ -53,6 +58,20 @@ def run_pass(network: Network, field: bool = True) -> dict[str, Any]:
         "table": table_of(passed),
         "field": output_field(network) if field else None,
     }
+
+
+def _trace_and_update(network: Network) -> tuple[Trace, dict[str, Any]]:
+    passed = trace(
+        network.X,
+        network.Y,
+        network.parameters,
+        activations=network.activations,
+        learning_rate=network.learning_rate,
+    )
+    sizes = [passed.cost, *(one.gradient for one in passed.measures), *passed.losses.tolist()]
+    if not np.isfinite(sizes).all():
+        raise NonFiniteError("the cost or a gradient is not finite.")
+    return passed, update_parameters(network.parameters, passed.grads, network.learning_rate)
 
 
 def share_right(AL: Any, network: Network) -> float:

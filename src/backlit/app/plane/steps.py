@@ -58,22 +58,28 @@ def all_steps(network: Network) -> dict[str, list[dict[str, Any]]]:
     dict of str to list of dict
         The fields of `Step`.
     """
+    L = network.n_layers
     made = {
         "linear": [
             *(step for l in _up(network) for step in (_linear(l), _activation(network, l))),
-            _cost(network),
+            _cost(network, f"Z{L}"),
             _output(network),
             *(step for l in _down(network) for step in (_slope(network, l), _gradients(l))),
             _update(network),
         ],
         "layer": [
             *(_layer(network, l) for l in _up(network)),
-            _cost(network),
+            _cost(network, f"cache{L}.activation_cache"),
             _output(network),
             *(_layer_back(network, l) for l in _down(network)),
             _update(network),
         ],
-        "model": [_forward(network), _cost(network), _backward(network), _update(network)],
+        "model": [
+            _forward(network),
+            _cost(network, "caches[-1].activation_cache"),
+            _backward(network),
+            _update(network),
+        ],
     }
     return {size: [step._asdict() for step in steps] for size, steps in made.items()}
 
@@ -151,7 +157,7 @@ def _forward(network: Network) -> Step:
     )
 
 
-def _cost(network: Network) -> Step:
+def _cost(network: Network, logits: str) -> Step:
     L = network.n_layers
     return Step(
         "cost",
@@ -161,7 +167,7 @@ def _cost(network: Network) -> Step:
         (f"cost = −1/m Σ ( Y log A_{L} + (1 − Y) log(1 − A_{L}) )",),
         "The mean of the points' losses. It is computed from Z, so that no logarithm of a "
         "rounded 0 is ever taken.",
-        f"cost = cost_from_logits(Z{L}, Y)",
+        f"cost = cost_from_logits({logits}, Y)",
         (f"A{L}", "Y"),
         ("losses", "cost"),
     )

@@ -13,7 +13,6 @@ MOST_ROWS = 1000
 """Points that are taken."""
 
 _MOST_COMPLAINTS = 3
-_HEADS = {"x", "y", "x1", "x2", "label", "class", "target"}
 
 
 def read_table(data: bytes) -> dict[str, Any]:
@@ -71,7 +70,8 @@ def read_table(data: bytes) -> dict[str, Any]:
             f"The labels are {shown}: {len(classes)} kind{'s' * (len(classes) != 1)}, expected two."
         )
     X = np.array(points).T  # (2, m)
-    mean, scale = X.mean(axis=1), X.std(axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = X.mean(axis=1), X.std(axis=1)
     if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
         raise SettingError("The coordinates are too large to compute with.")
     scale[scale == 0] = 1.0
@@ -87,7 +87,7 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
     """Return the rows that are not empty, each with the number of its line."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max("\t;,", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     found = []
     try:
         for row in reader:
@@ -106,9 +106,7 @@ def _header(
 ) -> tuple[tuple[int, int, int], list[tuple[int, list[str]]]]:
     """Return where x, y and label stand, and the rows below a first one of names."""
     names = [cell.casefold() for cell in rows[0][1]]
-    if len(names) < 3 or (_is_number(names[0]) and _is_number(names[1])):
-        return (0, 1, 2), rows
-    if not _HEADS & set(names) and any(map(_is_number, names[:2])):
+    if len(names) < 3 or _is_number(names[0]) or _is_number(names[1]):
         return (0, 1, 2), rows  # a number beside something broken is a row that says so
     if {"x", "y", "label"} <= set(names):
         return (names.index("x"), names.index("y"), names.index("label")), rows[1:]

@@ -34,6 +34,19 @@ def train(network: Network, steps: int) -> dict[str, Any]:
     DivergenceError
         Where the numbers outgrow double precision.
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        AL, parameters, costs = _descend(network, steps)
+    trained = replace(network, parameters=parameters)
+    return {
+        "parameters": as_lists(parameters),
+        "costs": costs,
+        "right": share_right(AL, network),
+        "field": output_field(trained),
+    }
+
+
+def _descend(network: Network, steps: int) -> tuple[Any, dict[str, Any], list[float]]:
+    """Return the last output, the last parameters, and every cost."""
     parameters, costs = network.parameters, []
     for step in range(steps + 1):
         try:
@@ -47,13 +60,7 @@ def train(network: Network, steps: int) -> dict[str, Any]:
                 parameters = update_parameters(parameters, grads, network.learning_rate)
         except NonFiniteError as error:
             raise DivergenceError(
-                f"After {step} steps the numbers have outgrown double precision: lower the "
-                "learning rate."
+                f"After {step} step{'s' * (step != 1)} the numbers have outgrown double precision: "
+                "lower the learning rate."
             ) from error
-    trained = replace(network, parameters=parameters)
-    return {
-        "parameters": as_lists(parameters),
-        "costs": costs,
-        "right": share_right(AL, network),
-        "field": output_field(trained),
-    }
+    return AL, parameters, costs

@@ -201,11 +201,16 @@ function drawStep() {
     make("div", { class: "formulas" },
       make("div", {}, step.equations.map((one) => make("p", {}, equation(one)))),
       make("code", { text: step.code })),
-    make("p", { text: step.words }));
+    make("p", { class: "words" }, inWords(step.words)));
   if (step.shows.some((name) => /^dA/.test(name)) && Object.entries(state.result.arrays).some(([name, rows]) => step.shows.includes(name) && rows.flat().some((v) => typeof v === "string"))) {
     find("step").append(make("p", { class: "remark", text: "Infinite, where the output has rounded to 0 or 1 and the label is the other: the reason why the library goes from the logits straight to dZ = A − Y." }));
   }
   drawNumbers(step);
+}
+
+/** A sentence, its dA_1 and such as symbols. */
+function inWords(text) {
+  return text.split(/(d?[A-Z]_\d+)/).map((part, k) => k % 2 ? equation(part) : part);
 }
 
 function drawNumbers(step) {

@@ -1,0 +1,131 @@
+import threading
+import time
+
+import pytest
+
+from backlit.app.server import create_app
+from backlit.app.serving import open_socket
+from backlit.photos import Recipe, train
+from backlit.photos.classifier import PhotoClassifier
+from backlit.photos.saliency import maps
+from report.browser import CHROMIUM
+from sample_pictures import day_picture, night_picture, save_class
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_variants():
+    """Maps of fewer pictures, to be quick."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(maps, "VARIANTS", 2)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    return PhotoClassifier.load()
+
+
+@pytest.fixture(scope="session")
+def client(shipped):
+    from starlette.testclient import TestClient
+
+    return TestClient(create_app(shipped), base_url="http://127.0.0.1:8421")
+
+
+def dusk_picture(generator):
+    picture = day_picture(generator).astype(float) * (0.8, 0.4, 0.3)
+    return picture.astype("uint8")
+
+
+@pytest.fixture(scope="session")
+def three_classes(tmp_path_factory):
+    """A model of one's own, with names that HTML would trip over."""
+    root = tmp_path_factory.mktemp("three") / "photos"
+    save_class(root / "day & <b>noon", day_picture, 8, 0)
+    save_class(root / "dusk", dusk_picture, 8, 10)
+    save_class(root / "night", night_picture, 8, 20)
+    trained = train(root, Recipe(members=2, epochs=4, copies=1), warn=lambda text: None)
+    return trained.classifier
+
+
+class Served:
+    """A server of its own thread."""
+
+    def __init__(self, classifier):
+        import uvicorn
+
+        listening = open_socket("127.0.0.1", 0)
+        self.address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        config = uvicorn.Config(
+            create_app(classifier), log_level="critical", lifespan="off", ws="none"
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(
+            target=self.server.run, kwargs={"sockets": [listening]}, daemon=True
+        )
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+
+    def end(self):
+        self.server.force_exit = self.server.should_exit = True
+        self.thread.join(5)
+
+
+@pytest.fixture(scope="session")
+def address(shipped):
+    served = Served(shipped)
+    yield served.address
+    served.end()
+
+
+@pytest.fixture(scope="session")
+def address_of_three(three_classes):
+    served = Served(three_classes)
+    yield served.address
+    served.end()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open a page; at the end nothing may have been complained of or asked for elsewhere."""
+    opened, asked, complaints = [], [], []
+    allowed = {address}
+
+    def open_page(path, width=1280, height=900, base=address, **context):
+        allowed.add(base)
+        page = browser.new_page(viewport={"width": width, "height": height}, **context)
+        page.set_default_timeout(15_000)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.append(page)
+        page.goto(base + path)
+        page.wait_for_load_state("networkidle")
+        return page
+
+    yield open_page
+    for page in opened:
+        page.close()
+    # A refused request (422) is something that Chromium logs by itself.
+    own = [one for one in complaints if "status of 422" not in one]
+    assert own == []
+    elsewhere = [
+        url
+        for url in asked
+        if not url.startswith(("data:", "blob:", *(f"{one}/" for one in allowed)))
+    ]
+    assert elsewhere == []
