@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from app.browsing import settled
 from backlit.app.server import create_app
 from backlit.app.serving import open_socket
 from backlit.photos import Recipe, train
@@ -114,7 +115,7 @@ def visit(browser, address):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         opened.append(page)
         page.goto(base + path)
-        page.wait_for_load_state("networkidle")
+        settled(page)
         return page
 
     yield open_page

@@ -38,7 +38,7 @@ CONTRASTS = """
       .filter((node) => node.nodeType === Node.TEXT_NODE)
       .map((node) => node.data.trim())
       .join("");
-    if (!text || element.tagName === "STYLE") continue;
+    if (!text || ["STYLE", "title"].includes(element.tagName)) continue;
     const style = getComputedStyle(element);
     const ink = parse(element.namespaceURI.endsWith("svg") ? style.fill : style.color).rgb;
     const [low, high] = [luminance(ink), luminance(behind(element))].sort((a, b) => a - b);

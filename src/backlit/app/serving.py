@@ -1,6 +1,7 @@
 """The server: a port, an address to open, and an end at once."""
 
 import asyncio
+import logging
 import socket
 import webbrowser
 from collections.abc import Callable
@@ -118,6 +119,8 @@ def serve(
         lifespan="off",
         timeout_graceful_shutdown=0,
     )
+    # that open connections are cut off at the end is meant
+    logging.getLogger("uvicorn.error").addFilter(lambda one: not one.msg.startswith("Cancel"))
     server = uvicorn.Server(config)
     say(f"backlit app is at {address}")
     say("Ctrl-C ends it.")

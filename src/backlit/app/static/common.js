@@ -22,8 +22,17 @@ export async function ask(path, body) {
   return response;
 }
 
+let waiting = 0;
+
+/** The same for JSON; the page is marked as busy in between. */
 export async function askJson(path, body) {
-  return (await ask(path, body)).json();
+  const main = document.querySelector("main");
+  main.ariaBusy = String(++waiting > 0);
+  try {
+    return await (await ask(path, body)).json();
+  } finally {
+    main.ariaBusy = String(--waiting > 0);
+  }
 }
 
 /** A number of four digits, as people read it; what is not finite comes as words. */
