@@ -143,6 +143,16 @@ def test_a_photograph_s_numbers_are_the_library_s(client, shipped, tmp_path, mak
         assert found[name].startswith("data:image/webp;base64,")
 
 
+@pytest.mark.parametrize("number", [10, 9])
+def test_rendered_scenes(client, number):
+    data = client.get(f"/api/scene/{number}")
+    assert data.headers["content-type"] == "image/webp"
+    assert client.get(f"/api/scene/{number}").content == data.content
+    found = client.post("/api/photo", content=data.content, headers=BYTES).json()
+    assert found["predicted"] == ("day", "night")[number % 2]
+    assert client.get("/api/scene/-1").status_code == 404
+
+
 def test_several_classes(three_classes):
     client = TestClient(create_app(three_classes), base_url="http://127.0.0.1")
     model = client.get("/api/model").json()

@@ -294,19 +294,17 @@ def test_export(visit, tmp_path):
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_and_can_be_read(visit, width, height, scheme):
-    page = ready(visit("/steps", width, height, color_scheme=scheme))
+def test_it_fits_and_can_be_read(visit, width, height):
+    page = ready(visit("/steps", width, height, color_scheme="light"))
     for place in (0, 6, 9, 14):
         page.locator("#steps button").nth(place).click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(TOO_WIDE, width) == []
-    low = [
-        one
-        for one in page.evaluate(CONTRASTS)
-        if one[2] < 4.5 and one[1] not in ("text", "title", "TEXT")
-    ]
-    assert low == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.wait_for_timeout(200)  # the tints follow an event
+        low = [one for one in page.evaluate(CONTRASTS) if one[2] < 4.5]
+        assert low == []
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll("button, input, select")]
         .filter((one) => !(one.ariaLabel || one.innerText?.trim() || one.labels?.length))

@@ -17,11 +17,15 @@ from backlit.photos.reading import read_crops
 from backlit.photos.saliency.drawing import overlay
 from backlit.photos.saliency.explaining import Explanation, explain
 from backlit.photos.saliency.words import describe
+from backlit.photos.scenes import render_scene
 from backlit.photos.thumbnails import encode_webp
 from backlit.tracing.run import Trace, trace
 
 LONGEST = 720
 """Pixels of the longer side of the pictures that are shown."""
+
+SCENE = (640, 480)
+"""Width and height of a rendered scene."""
 
 SILENT = ("silent", "units through which no gradient passes for this picture")
 """What the column of dead units is called where there is a single example."""
@@ -118,6 +122,23 @@ class PhotoDesk:
         else:
             Y = np.eye(len(self.classifier.classes), dtype=A0.dtype)[:, [label]]
         return trace(A0, Y, self.classifier.parameters, activations=self.classifier.activations)
+
+
+def rendered_scene(number: int) -> bytes:
+    """Render a scene, by day or by night, for whoever has no photograph at hand.
+
+    Parameters
+    ----------
+    number : int
+        Even for day, odd for night; the same picture each time.
+
+    Returns
+    -------
+    bytes
+        WebP.
+    """
+    generator = np.random.default_rng(number)
+    return encode_webp(render_scene(number % 2, generator, size=SCENE), max(SCENE))[0]
 
 
 def _layers(passed: Trace) -> list[dict[str, Any]]:

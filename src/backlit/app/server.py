@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from backlit.app.guard import Guard
-from backlit.app.photo import PhotoDesk
+from backlit.app.photo import PhotoDesk, rendered_scene
 from backlit.app.plane.datasets import DATASETS, dataset
 from backlit.app.plane.exporting import as_code, as_safetensors
 from backlit.app.plane.network import HIDDEN, Network, draw_network
@@ -70,6 +70,7 @@ def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> Starlett
         Route("/steps", _page("steps.html")),
         Route("/api/model", model),
         Route("/api/photo", photo, methods=["POST"], middleware=_limit(MAX_PHOTO)),
+        Route("/api/scene/{number:int}", _scene),
         Route("/api/choices", _choices),
         _json_route("/api/dataset", _dataset),
         Route("/api/table", _table, methods=["POST"], middleware=_limit(MAX_REQUEST)),
@@ -110,6 +111,11 @@ def _json_route(path: str, function: Callable[[Values], Any]) -> Route:
         return found if isinstance(found, Response) else JSONResponse(found)
 
     return Route(path, answer, methods=["POST"], middleware=_limit(MAX_REQUEST))
+
+
+async def _scene(request: Request) -> Response:
+    data = await run_in_threadpool(rendered_scene, request.path_params["number"])
+    return Response(data, media_type="image/webp")
 
 
 async def _choices(_: Request) -> Response:

@@ -86,8 +86,9 @@ export function symbol(name) {
 
 /** A trace's table and its sentences. */
 export function traceTable(table, caption) {
+  const minor = (name) => ["‖W‖", "A", "dW/W"].includes(name) ? "minor" : "";
   const head = make("tr", {}, table.columns.map((one) =>
-    make("th", { scope: "col", title: one.meaning }, one.name)));
+    make("th", { scope: "col", title: one.meaning, class: minor(one.name) }, one.name)));
   const rows = table.rows.map((row) => make("tr", {}, row.cells.map((cell, place) => {
     const name = table.columns[place].name;
     const alarm = row.alarms.includes(name);
@@ -95,7 +96,7 @@ export function traceTable(table, caption) {
       ? [make("span", { class: "meter-track", "aria-hidden": "true" },
         make("span", { class: "meter-fill", style: { width: `${row.bar}%` } })), cell]
       : [cell];
-    return make(place ? "td" : "th", { scope: place ? null : "row", class: alarm ? "alarm" : null }, inside);
+    return make(place ? "td" : "th", { scope: place ? null : "row", class: alarm ? "alarm" : minor(name) }, inside);
   })));
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     make("table", { class: "figures" }, make("caption", { class: "unseen", text: caption }),

@@ -38,10 +38,11 @@ export function drawDiagram(state, pick) {
   const counts = [2, ...Array.from({ length: layers }, (_, k) => parameters[`b${k + 1}`].length)];
   const most = Math.max(...counts);
   const gap = 62;
-  const width = Math.max(560, 130 * layers + 120);
-  const height = most * gap + 46;
-  const x = (l) => 40 + BOX / 2 + l * (width - 80 - BOX) / layers;
-  const y = (l, k) => 34 + (most - counts[l]) * gap / 2 + k * gap + BOX / 2;
+  const room = find("diagram").parentElement.clientWidth;
+  const width = Math.max(80 * layers + 78, Math.min(room, 150 * layers + 130));
+  const height = most * gap + 52;
+  const x = (l) => 39 + l * (width - 78) / layers;
+  const y = (l, k) => 42 + (most - counts[l]) * gap / 2 + k * gap + BOX / 2;
   const names = shownArrays(step, layers, reached);
   const parts = [];
   for (let l = 1; l <= layers; l++) {
@@ -65,7 +66,8 @@ export function drawDiagram(state, pick) {
   for (let l = 0; l <= layers; l++) {
     const lit = step?.layer === l;
     const title = l === 0 ? "input" : l === layers ? "output" : `layer ${l}`;
-    parts.push(make("svg:text", { class: lit ? "layer-name lit" : "layer-name", x: x(l), y: 14, "text-anchor": "middle", text: names[l] ? `${title} · ${names[l]}` : title }));
+    parts.push(make("svg:text", { class: lit ? "layer-name lit" : "layer-name", x: x(l), y: 12, "text-anchor": "middle", text: title }));
+    if (names[l]) parts.push(make("svg:text", { class: lit ? "layer-array lit" : "layer-array", x: x(l), y: 29, "text-anchor": "middle", text: names[l] }));
     for (let k = 0; k < counts[l]; k++) {
       const [left, top] = [x(l) - BOX / 2, y(l, k) - BOX / 2];
       const seen = field?.units[l]?.[k];
@@ -80,8 +82,7 @@ export function drawDiagram(state, pick) {
   }
   const svg = find("diagram");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.style.minWidth = `${Math.min(width, 130 * layers + 60)}px`;
-  svg.style.maxHeight = `${height * 1.15}px`;
+  svg.style.width = `${width}px`;
   svg.setAttribute("aria-label", `A network of ${counts.join(", ")} units; lines by their ${CLASSES[lines]}`);
   svg.replaceChildren(...parts);
   find("diagram-note").textContent = arrays

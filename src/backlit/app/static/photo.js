@@ -1,6 +1,6 @@
 // A photograph: its label, the map over it, and every layer's numbers.
 
-import { askJson, equation, find, make, onColours, paint, remarksList, say, show, traceTable } from "./common.js";
+import { ask, askJson, equation, find, make, onColours, paint, remarksList, say, show, traceTable } from "./common.js";
 
 let file = null; // what is looked at
 let found = null; // what the server said
@@ -126,12 +126,12 @@ function units(layer) {
 
 function drawFeatures() {
   find("features").replaceChildren(
-    make("thead", {}, make("tr", {}, ["in words", "feature"].map((name) => make("th", { scope: "col", class: "words", text: name })),
+    make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "words", text: "feature" }),
       ["A_0", "dA_0"].map((name) => make("th", { scope: "col" }, equation(name))))),
     make("tbody", {}, found.features.map((one) => make("tr", {},
-      make("th", { scope: "row", class: "words", text: one.words }), make("td", { class: "words", text: one.name }),
-      make("td", { class: "number", text: show(one.A0), data: { value: one.A0 } }),
-      make("td", { class: "number", text: show(one.dA0), data: { value: one.dA0 } })))));
+      make("th", { scope: "row", class: "words" }, one.words, make("small", { text: one.name })),
+      make("td", { class: "number", text: show(one.A0), title: one.A0, data: { value: one.A0 } }),
+      make("td", { class: "number", text: show(one.dA0), title: one.dA0, data: { value: one.dA0 } })))));
 }
 
 function fade() {
@@ -146,6 +146,18 @@ function take(files) {
 find("file").addEventListener("change", (event) => {
   take(event.target.files);
   event.target.value = ""; // so that the same file can be chosen again
+});
+let scenes = Math.floor(Math.random() * 5000);
+find("scene").addEventListener("click", async () => {
+  const number = scenes++;
+  try {
+    say("status", "Rendering a scene …");
+    const picture = await (await ask(`/api/scene/${number}`)).blob();
+    await look(new File([picture], `scene ${number}`));
+  } catch (error) {
+    find("error").hidden = false;
+    say("error", error.message);
+  }
 });
 find("opacity").addEventListener("input", fade);
 for (const name of ["dragenter", "dragover"]) {
