@@ -5,11 +5,12 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: pages whose Python is run here; the checker's and the estimators' have tests of their own
-PAGES = ("engine.md", "per_example.md", "report.md", "trace.md")
+PAGES = ("app.md", "engine.md", "per_example.md", "report.md", "trace.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_code_of_a_page_runs(page):
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.S)
     assert blocks
     names = {}
