@@ -7,6 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backlit.training.checkpoints import Checkpoint
     from backlit.training.fitting import fit
     from backlit.training.optimizers import LBFGS, SGD, Adam
     from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
@@ -16,6 +17,7 @@ _HOMES = {
     "LBFGS": "backlit.training.optimizers",
     "SGD": "backlit.training.optimizers",
     "Adam": "backlit.training.optimizers",
+    "Checkpoint": "backlit.training.checkpoints",
     "Constant": "backlit.training.schedules",
     "Cosine": "backlit.training.schedules",
     "FitResult": "backlit.training.watch",
@@ -29,6 +31,7 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adam",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "FitResult",

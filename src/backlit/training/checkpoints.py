@@ -1,0 +1,233 @@
+"""Checkpoints: when a training's state is saved, and how one is gone on from."""
+
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from backlit._checks import number_or_nan
+from backlit.errors import CheckpointError, CheckpointWarning, SettingError
+from backlit.formats.generations import Generations, State, plain, unplain
+from backlit.training.fingerprints import differences
+from backlit.training.signals import Caught, Signals
+
+#: seconds between checkpoints that are worth this many times what the last one took
+WORTH = 100.0
+#: seconds to the first checkpoint at the end of an epoch, before it is known what one takes
+FIRST = 1.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a training saves its state, and how often.
+
+    Parameters
+    ----------
+    folder : path
+        A folder of its own for each training.
+    seconds : float, default 30
+        A state is saved so many seconds after the last one, and at the end of an epoch sooner, but
+        never so often that it takes more than a hundredth of the time. 0 saves at every chance (ten
+        times a second and after each epoch), whatever it takes.
+
+    Raises
+    ------
+    SettingError
+        If `seconds` is not a finite number of at least 0, or `folder` no path.
+    """
+
+    folder: str | os.PathLike[str]
+    seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.folder, (str, os.PathLike)) or not os.fspath(self.folder):
+            raise SettingError(f"Checkpoint: folder is {self.folder!r}, expected a path.")
+        if not 0 <= number_or_nan(self.seconds) < math.inf:
+            raise SettingError(
+                f"Checkpoint: seconds is {self.seconds!r}, expected a finite number of at least 0."
+            )
+
+
+def as_checkpoint(function: str, checkpoint: Any) -> Checkpoint:
+    """Return a `Checkpoint`, or one for a path.
+
+    Raises
+    ------
+    SettingError
+        If it is neither.
+    """
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    if isinstance(checkpoint, (str, os.PathLike)):
+        return Checkpoint(checkpoint)
+    raise SettingError(
+        f"{function}: checkpoint is {checkpoint!r}, expected a path or a Checkpoint."
+    )
+
+
+class Keeper:
+    """Saves one training's state; a context, in which signals wait until it is saved.
+
+    Parameters
+    ----------
+    function : str
+        The public function, for messages.
+    checkpoint : Checkpoint
+        Where and how often.
+    resume : bool
+        Whether to go on from what is there.
+    kind : str
+        What sort of training it is.
+
+    Attributes
+    ----------
+    found : State or None
+        What is gone on from; `compare` has to approve of it.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder cannot be used, or holds what is not to be gone on from.
+    """
+
+    def __init__(self, function: str, checkpoint: Checkpoint, resume: bool, kind: str) -> None:
+        self._function, self._checkpoint, self._kind = function, checkpoint, kind
+        self._generations = Generations(checkpoint.folder, resume)
+        self.found: State | None = self._generations.latest
+        self.signals = Signals()
+        self._fingerprint: dict[str, Any] = {}
+        self._collect: Callable[[], State] | None = None
+        self._cost = FIRST / WORTH
+        self._last = time.monotonic()
+        self._told = ""
+
+    def compare(self, fingerprint: dict[str, Any]) -> None:
+        """Take what the training is made of; refuse a checkpoint that was made of something else.
+
+        Raises
+        ------
+        CheckpointError
+            Which says what differs.
+        """
+        self._fingerprint = plain({"kind": self._kind, **fingerprint})
+        if self.found is None:
+            return
+        before = self.found.values.get("fingerprint")
+        differing = differences(before if isinstance(before, dict) else {}, self._fingerprint)
+        if differing:
+            raise CheckpointError(
+                f"{self._function}: the checkpoint in {self._generations.folder} is of another "
+                f"training: {'; '.join(differing)}. Give the same data and settings, or another "
+                "folder."
+            )
+
+    def watch(self, collect: Callable[[], State]) -> None:
+        """Take the function that collects the state; it is called where the state is whole."""
+        self._collect = collect
+
+    def tick(self, *, epoch_over: bool = False) -> None:
+        """Save if it is time to, or if a signal came: called only where the state is whole.
+
+        A signal that came then does what it would have done.
+        """
+        if self.signals.pending is not None:
+            self.leave()
+        passed, every = time.monotonic() - self._last, self._checkpoint.seconds
+        pause = WORTH * self._cost if every else 0.0
+        if passed >= max(every, pause) or (epoch_over and passed >= pause):
+            self.save()
+
+    def leave(self) -> None:
+        """Save, then let the signal that came do what it would have done."""
+        self.save()
+        self.signals.deliver()
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """While the state is whole and much is computed that does not change it.
+
+        A signal is answered at once.
+        """
+        try:
+            with self.signals.whole():
+                yield
+        except Caught:
+            self.leave()
+            raise
+
+    def save(self, *, stopped: str | None = None) -> None:
+        """Write the state; warn, once for each reason, where that cannot be done.
+
+        Parameters
+        ----------
+        stopped : str, optional
+            Why the training is over, if it is.
+        """
+        if self._collect is None:
+            return
+        began = time.monotonic()
+        state = self._collect()
+        values = {**state.values, "fingerprint": self._fingerprint, "stopped": stopped}
+        try:
+            self._generations.save(state.arrays, plain(values))
+        except CheckpointError as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                warnings.warn(
+                    f"{error} Training goes on; the checkpoint before this one is kept.",
+                    CheckpointWarning,
+                    stacklevel=4,
+                )
+        self._last = time.monotonic()
+        self._cost = self._last - began
+
+    def close(self) -> None:
+        """Let another training have the folder."""
+        self._generations.close()
+
+    def __enter__(self) -> Self:
+        self.signals.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.signals.__exit__(kind, error, trace)
+        finally:
+            self.close()
+
+
+def whole(keeper: Keeper | None) -> Any:
+    """Return the context in which a signal is answered at once, where there is a keeper."""
+    return keeper.whole() if keeper is not None else nullcontext()
+
+
+Random = np.random.Generator | np.random.RandomState
+
+
+def random_state(source: Random) -> dict[str, Any]:
+    """Return where a source of random numbers stands, as JSON can hold it."""
+    if isinstance(source, np.random.RandomState):
+        found: dict[str, Any] = plain(source.get_state(legacy=False))
+    else:
+        found = plain(source.bit_generator.state)
+    return found
+
+
+def set_random_state(source: Random, state: dict[str, Any]) -> None:
+    """Put a source of random numbers where another one of its kind stood."""
+    if isinstance(source, np.random.RandomState):
+        source.set_state(unplain(state))
+    else:
+        source.bit_generator.state = unplain(state)
