@@ -107,6 +107,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Type to compute in; by default that of X, and float64 for integers.
     threads : int, optional
         Threads to use; by default the work in a step decides.
+    checkpoint : path or `backlit.training.Checkpoint`, optional
+        A folder where `fit` saves its state now and then, and by Ctrl-C and SIGTERM, so that it can
+        be killed anywhere. Each training needs a folder of its own.
+    resume : bool, default=False
+        Whether `fit` goes on from the checkpoint, to the bits that an uninterrupted one would have
+        come to; from the start where there is none yet.
 
     Attributes
     ----------
@@ -187,6 +193,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         scoring: Any = None,
         dtype: Any = None,
         threads: int | None = None,
+        checkpoint: Any = None,
+        resume: bool = False,
     ) -> None:
         self._keep(locals())
 

@@ -1,75 +1,26 @@
 """Checkpoints: when a training's state is saved, and how one is gone on from."""
 
-import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from backlit._checks import number_or_nan
-from backlit.errors import CheckpointError, CheckpointWarning, SettingError
+from backlit.errors import CheckpointError, CheckpointWarning
 from backlit.formats.generations import Generations, State, plain, unplain
 from backlit.training.fingerprints import differences
+from backlit.training.settings import Checkpoint, as_checkpoint
 from backlit.training.signals import Caught, Signals
+
+__all__ = ["Checkpoint", "Keeper", "as_checkpoint", "random_state", "set_random_state", "whole"]
 
 #: seconds between checkpoints that are worth this many times what the last one took
 WORTH = 100.0
 #: seconds to the first checkpoint at the end of an epoch, before it is known what one takes
 FIRST = 1.0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where a training saves its state, and how often.
-
-    Parameters
-    ----------
-    folder : path
-        A folder of its own for each training.
-    seconds : float, default 30
-        A state is saved so many seconds after the last one, and at the end of an epoch sooner, but
-        never so often that it takes more than a hundredth of the time. 0 saves at every chance (ten
-        times a second and after each epoch), whatever it takes.
-
-    Raises
-    ------
-    SettingError
-        If `seconds` is not a finite number of at least 0, or `folder` no path.
-    """
-
-    folder: str | os.PathLike[str]
-    seconds: float = 30.0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.folder, (str, os.PathLike)) or not os.fspath(self.folder):
-            raise SettingError(f"Checkpoint: folder is {self.folder!r}, expected a path.")
-        if not 0 <= number_or_nan(self.seconds) < math.inf:
-            raise SettingError(
-                f"Checkpoint: seconds is {self.seconds!r}, expected a finite number of at least 0."
-            )
-
-
-def as_checkpoint(function: str, checkpoint: Any) -> Checkpoint:
-    """Return a `Checkpoint`, or one for a path.
-
-    Raises
-    ------
-    SettingError
-        If it is neither.
-    """
-    if isinstance(checkpoint, Checkpoint):
-        return checkpoint
-    if isinstance(checkpoint, (str, os.PathLike)):
-        return Checkpoint(checkpoint)
-    raise SettingError(
-        f"{function}: checkpoint is {checkpoint!r}, expected a path or a Checkpoint."
-    )
 
 
 class Keeper:

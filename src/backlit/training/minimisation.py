@@ -21,8 +21,8 @@ from backlit.training.checkpoints import Keeper
 _PAIRS, _LINE_SEARCH = 10, 20
 #: ftol / eps, SciPy's default ftol
 _FACTOR = 2.2204460492503131e-09 / np.finfo(float).eps
-#: what the routine answers in task[0]
-_NEW_ITERATION, _EVALUATE, _CONVERGED, _STOP = 1, 3, 4, 5
+#: what stands in task[0]: what the routine is told, and what it answers
+_START, _NEW_ITERATION, _EVALUATE, _CONVERGED, _STOP = 0, 1, 3, 4, 5
 
 try:
     from scipy.optimize import _lbfgsb
@@ -157,7 +157,7 @@ class Minimisation:
         """
         a = self.arrays
         task = a["task"]
-        while True:
+        while task[0] in (_START, _NEW_ITERATION, _EVALUATE):
             if self._reported:
                 if task[0] == _EVALUATE:
                     value, gradient = objective(a["x"])
@@ -180,8 +180,6 @@ class Minimisation:
                     keeper.tick(epoch_over=True)
             elif task[0] == _EVALUATE:
                 keeper.tick()
-            else:
-                break
         status = 2
         if task[0] == _CONVERGED:
             status = 0
