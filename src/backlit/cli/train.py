@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from backlit.cli.options import INTERRUPTED, Workers
+from backlit.cli.options import Workers
+from backlit.cli.termination import Termination
 
 
 def train(
@@ -41,12 +42,21 @@ def train(
         ),
     ] = None,
     workers: Workers = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="A folder to save the training in, so that it can be killed."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one yet.")
+    ] = False,
 ) -> None:
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
     """
-    from backlit.console import TrainingProgress, show_training, warn
+    from backlit.console import TrainingProgress, note, show_training, warn
     from backlit.photos.fitting import train as fit_photos
     from backlit.photos.recipe import Recipe
 
@@ -62,12 +72,28 @@ def train(
         seed=seed,
     )
     _check_writable(model)
-    with TrainingProgress() as progress:
-        trained = fit_photos(folder, recipe, progress=progress, warn=warn, workers=workers)
+    if resume and checkpoint is None:
+        raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
+    with Termination() as termination:
+        try:
+            with TrainingProgress() as progress:
+                trained = fit_photos(
+                    folder,
+                    recipe,
+                    progress=progress,
+                    warn=warn,
+                    workers=workers,
+                    checkpoint=checkpoint,
+                    resume=resume,
+                )
+        except KeyboardInterrupt:
+            if checkpoint is not None:
+                note(f"stopped; what was done is in {checkpoint}: the same command with --resume.")
+            raise typer.Exit(termination.code) from None
     trained.classifier.save(model)
     show_training(trained, str(model))
     if trained.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(termination.code)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

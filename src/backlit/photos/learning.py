@@ -28,6 +28,7 @@ from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters, merge_members
 from backlit.photos.evaluation import Evaluation, evaluate_labels
 from backlit.photos.examples import Examples, folds
+from backlit.photos.keeping import Kept
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def learn(
     *,
     origin: str = "",
     progress: Progress | None = None,
+    kept: Kept | None = None,
 ) -> TrainedPhotos:
     """Train, merge and calibrate the member networks, and judge the result.
 
@@ -144,15 +146,22 @@ def learn(
         Where the pictures come from, for the model's description.
     progress : Progress, optional
         Told how far it is.
+    kept : Kept, optional
+        Where each network's state is saved.
 
     Returns
     -------
     TrainedPhotos
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, where the states are saved; without, it ends with what it has.
     """
     train_set = examples["train"]
     classes = tuple(classes)
     mean, scale = _moments(train_set)
-    trained = _Members(recipe, progress or Silent(), len(classes))
+    trained = _Members(recipe, progress or Silent(), len(classes), kept)
     unseen = trained.fit_all(train_set, examples.get("validation"), mean, scale)
     judged = np.flatnonzero(np.isfinite(unseen).all(axis=1))
     logits, labels = unseen[judged], train_set.labels[judged]
@@ -245,6 +254,7 @@ class _Members:
     recipe: Recipe
     progress: Progress
     n_classes: int
+    kept: Kept | None = None
     members: list[Parameters] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
     interrupted: bool = False
@@ -307,7 +317,11 @@ class _Members:
             seed=recipe.seed + member,
             dtype=np.float32,
             callback=self._tell,
+            checkpoint=None if self.kept is None else self.kept.member(member),
+            resume=self.kept is not None and self.kept.resume,
         )
+        if self.kept is not None and result.stopped == "interrupted":
+            raise KeyboardInterrupt
         self.progress.advance(recipe.epochs)
         parameters: Parameters = result.parameters
         self.members.append(parameters)

@@ -52,12 +52,22 @@ class Keeper:
         self._function, self._checkpoint, self._kind = function, checkpoint, kind
         self._generations = Generations(checkpoint.folder, resume)
         self.found: State | None = self._generations.latest
+        if self.found is not None and self._found_kind() != kind:
+            self.close()
+            raise CheckpointError(
+                f"{function}: the checkpoint in {self._generations.folder} is of another training: "
+                f"kind was {self._found_kind()}, is {kind}. Give another folder."
+            )
         self.signals = Signals()
         self._fingerprint: dict[str, Any] = {}
         self._collect: Callable[[], State] | None = None
         self._cost = FIRST / WORTH
         self._last = time.monotonic()
         self._told = ""
+
+    def _found_kind(self) -> Any:
+        before = self.found.values.get("fingerprint") if self.found is not None else None
+        return before.get("kind") if isinstance(before, dict) else None
 
     def compare(self, fingerprint: dict[str, Any]) -> None:
         """Take what the training is made of; refuse a checkpoint that was made of something else.
@@ -177,8 +187,20 @@ def random_state(source: Random) -> dict[str, Any]:
 
 
 def set_random_state(source: Random, state: dict[str, Any]) -> None:
-    """Put a source of random numbers where another one of its kind stood."""
-    if isinstance(source, np.random.RandomState):
-        source.set_state(unplain(state))
-    else:
-        source.bit_generator.state = unplain(state)
+    """Put a source of random numbers where another one of its kind stood.
+
+    Raises
+    ------
+    CheckpointError
+        If that one was of another kind.
+    """
+    try:
+        if isinstance(source, np.random.RandomState):
+            source.set_state(unplain(state))
+        else:
+            source.bit_generator.state = unplain(state)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"the checkpoint's random numbers are those of another generator ({error}); give one "
+            "of the same kind."
+        ) from error
