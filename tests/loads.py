@@ -223,12 +223,12 @@ def signals(options):
             number = (signal.SIGINT, signal.SIGTERM)[run % 2]
             began = time.monotonic()
             child.send_signal(number)
-            child.stderr.read()
+            told = child.stderr.read()
             code = child.wait()
             if code == 0:
                 break  # it was over
             taken.append(time.monotonic() - began)
-            assert code == 128 + number, f"exit code {code}"
+            assert code == 128 + number, f"exit code {code}: {told}"
     print(
         f"{len(taken)} signals: left after {np.median(taken):.3f} s (median), {max(taken):.3f} s "
         "(longest)"

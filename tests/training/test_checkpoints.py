@@ -71,6 +71,7 @@ def _through_kills(kill, run, steps):
         {"optimizer": SGD(0.1, nesterov=False), "shuffle": False},
         {"optimizer": SGD(0.05), "dropout": 0.3, "schedule": "inverse_scaling"},
         {"optimizer": Adam(), "shuffle": "blocks"},
+        {"optimizer": SGD(0.01), "patience": 3, "min_improvement": 1.0},
         {"optimizer": Adam(weight_decay=0.1), "validation": 0.2, "patience": 2, "clip": 1.0,
          "dropout": (0.2, 0.1), "schedule": "one_cycle", "sample_weight": np.abs(X[:, 0])},
         {"optimizer": LBFGS(), "l2": 0.1, "epochs": 12},
