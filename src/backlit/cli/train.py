@@ -86,12 +86,12 @@ def train(
                     checkpoint=checkpoint,
                     resume=resume,
                 )
+            trained.classifier.save(model)
+            show_training(trained, str(model))
         except KeyboardInterrupt:
             if checkpoint is not None:
                 note(f"stopped; what was done is in {checkpoint}: the same command with --resume.")
             raise typer.Exit(termination.code) from None
-    trained.classifier.save(model)
-    show_training(trained, str(model))
     if trained.interrupted:
         raise typer.Exit(termination.code)
 
