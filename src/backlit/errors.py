@@ -41,6 +41,10 @@ class ModelFileError(BacklitError, ValueError):
     """A model file cannot be read, or is not what it claims to be."""
 
 
+class CheckpointError(BacklitError, ValueError):
+    """A checkpoint cannot be written, read, or gone on from; the message says why."""
+
+
 class PhotoError(BacklitError, OSError):
     """A picture cannot be read; the message says why.
 
@@ -61,6 +65,10 @@ class PhotoFolderError(BacklitError, ValueError):
 
 class BacklitWarning(UserWarning):
     """Base class of the warnings."""
+
+
+class CheckpointWarning(BacklitWarning):
+    """A checkpoint could not be written or read; training goes on all the same."""
 
 
 class PhotoWarning(BacklitWarning):

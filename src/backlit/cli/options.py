@@ -8,6 +8,7 @@ import typer
 
 SOME_FAILED = 3
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 class ReportFormat(StrEnum):

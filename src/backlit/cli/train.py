@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backlit.cli.options import INTERRUPTED, Workers
+from backlit.cli.options import Workers
+from backlit.cli.termination import Termination
 
 if TYPE_CHECKING:
     from backlit.photos.learning import TrainedPhotos
@@ -62,12 +63,21 @@ def train(
         Path | None,
         typer.Option(help="Write the traces there, for TensorBoard.", metavar="FOLDER"),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="A folder to save the training in, so that it can be killed."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one yet.")
+    ] = False,
 ) -> None:
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
     """
-    from backlit.console import TrainingProgress, show_traces, show_training, warn
+    from backlit.console import TrainingProgress, note, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
     from backlit.photos.recipe import Recipe
 
@@ -83,29 +93,39 @@ def train(
         seed=seed,
     )
     _check_writable(model)
+    if resume and checkpoint is None:
+        raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
     if report is not None:
         from backlit.cli.report import check_page
         from backlit.report.page import check_extra
 
         check_extra()
         check_page(report, "--report")
-    with TrainingProgress() as progress:
-        trained = fit_photos(
-            folder,
-            recipe,
-            progress=progress,
-            warn=warn,
-            workers=workers,
-            recorders=_recorders(tensorboard) if trace or tensorboard else None,
-        )
-    trained.classifier.save(model)
-    if trace:
-        show_traces(trained)
-    show_training(trained, str(model))
-    if report is not None:
-        _write_report(report, trained, folder, recipe)
+    with Termination() as termination:
+        try:
+            with TrainingProgress() as progress:
+                trained = fit_photos(
+                    folder,
+                    recipe,
+                    progress=progress,
+                    warn=warn,
+                    workers=workers,
+                    recorders=_recorders(tensorboard) if trace or tensorboard else None,
+                    checkpoint=checkpoint,
+                    resume=resume,
+                )
+            trained.classifier.save(model)
+            if trace:
+                show_traces(trained)
+            show_training(trained, str(model))
+            if report is not None:
+                _write_report(report, trained, folder, recipe)
+        except KeyboardInterrupt:
+            if checkpoint is not None:
+                note(f"stopped; what was done is in {checkpoint}: the same command with --resume.")
+            raise typer.Exit(termination.code) from None
     if trained.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(termination.code)
 
 
 def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":
