@@ -143,7 +143,7 @@ class CountingProgress(_Bar):
         self._task = self._progress.add_task(name, total=None)
         self._done = 0
         self._told = 0.0
-        self._total: int | None = None
+        self.total: int | None = None
 
     def expect(self, count: Callable[[], int]) -> None:
         """Find out how many there will be while the first are done already.
@@ -157,14 +157,14 @@ class CountingProgress(_Bar):
             return
 
         def find_out() -> None:
-            self._total = count()
+            self.total = count()
 
         Thread(target=find_out, name="backlit-count", daemon=True).start()
 
     def __call__(self, total: int | None = None) -> None:
         """Count one more."""
         self._done += 1
-        total = total if total is not None else self._total
+        total = total if total is not None else self.total
         now = time.monotonic()
         if self.shown and (now - self._told > 0.1 or self._done == total):
             self._told = now
