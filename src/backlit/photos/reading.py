@@ -208,7 +208,7 @@ def _openers() -> dict[str, tuple[Any, Any]]:
 
     for plugin in _PLUGINS:
         import_module(f"PIL.{plugin}ImagePlugin")
-    names = _FORMATS
+    names: tuple[str, ...] = _FORMATS
     try:
         import pillow_heif
     except ImportError:
