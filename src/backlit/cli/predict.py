@@ -67,6 +67,7 @@ def predict(
     from backlit.errors import PhotoError, SettingError
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.filing import Filer
+    from backlit.photos.listing import count_photos
     from backlit.photos.resuming import Done
     from backlit.photos.resuming import resume as find_done
     from backlit.photos.writing import open_writer
@@ -90,6 +91,7 @@ def predict(
         open_writer(chosen, output, classifier.classes, append=bool(done.paths)) as write,
         CountingProgress("predicting", hidden=output is None and sys.stdout.isatty()) as tick,
     ):
+        tick.expect(lambda: count_photos(paths, skip=done.paths, leave_out=target))
         for prediction in classifier.predict(
             paths, unsure=unsure, skip=done.paths, leave_out=target, workers=workers
         ):

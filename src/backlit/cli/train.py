@@ -36,7 +36,7 @@ def train(
     ] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 2e-3,
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "20,7,5",
+    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "64",
     l2: Annotated[float, typer.Option(min=0.0, help="Penalty on the weights.")] = 0.6,
     members: Annotated[
         int, typer.Option(min=1, help="Networks that are trained and merged into one.")
