@@ -4,45 +4,30 @@ import numpy as np
 import pytest
 
 SIZES = (700, 50, 1100, 13, 637, 0, 500)
+WORKERS = 5
 
 
 @pytest.fixture(scope="session")
-def local_cluster():
-    from distributed import Client, LocalCluster
+def client():
+    from backlit.cluster import connect
 
-    with (
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster, direct_to_workers=True, set_as_default=False) as client,
-    ):
-        yield cluster, client
+    with connect(f"local:{WORKERS}") as client:
+        client.wait_for_workers(WORKERS, timeout=120)
+        yield client
 
 
 @pytest.fixture
-def workers(local_cluster):
-    """Return a function that gives a client of a cluster with so many workers."""
-    cluster, client = local_cluster
+def workers(client, monkeypatch):
+    """Return a function that hides all but so many workers from a training."""
+    from backlit.cluster import connecting, executors
 
-    def scale(count):
-        cluster.scale(count)
-        client.sync(cluster._correct_state)
-        deadline = 60
-        client.wait_for_workers(count, timeout=deadline)
-        for _ in range(600):
-            if len(client.nthreads()) == count:
-                return client
-            import time
+    def only(count):
+        monkeypatch.setattr(
+            executors, "workers_of", lambda c: sorted(connecting.workers_of(c))[:count]
+        )
+        return client
 
-            time.sleep(0.1)
-        raise AssertionError(f"{client.nthreads()}, expected {count} workers")
-
-    return scale
+    return only
 
 
 def cut(array, sizes=SIZES):

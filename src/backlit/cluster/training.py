@@ -116,10 +116,8 @@ class Training:
         """Take one step, with the gradient of the next batch."""
         sums = self.executor.total("gradient", "train", self.vector, self.epoch, self.batch)
         loss, weight = sums.numbers.tolist()
-        if weight > 0:
-            whole = weight
-        else:  # a batch without weight: only the penalty, as in the engine
-            whole = 1.0
+        # a batch without weight learns from the penalty alone, as in the engine
+        whole = weight if weight > 0 else 1.0
         penalty = self.stepper.penalty(whole)
         gradient = sums.vector / self.vector.dtype.type(whole)
         self.stepper.step(gradient, rate, whole)

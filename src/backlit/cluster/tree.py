@@ -25,7 +25,8 @@ def add(left: Sums | None, right: Sums | None) -> Sums | None:
     """Return the sum; None is nothing."""
     if left is None or right is None:
         return right if left is None else left
-    return Sums(left.numbers + right.numbers, left.vector + right.vector)
+    with np.errstate(over="ignore", invalid="ignore"):  # divergence is seen by the loss
+        return Sums(left.numbers + right.numbers, left.vector + right.vector)
 
 
 def nodes_of(begin: int, end: int, n_lanes: int) -> list[Node]:
