@@ -10,12 +10,12 @@ import time
 import dask.array as da
 import numpy as np
 import pytest
-from cluster.conftest import SIZES
 from distributed import Client
 
-from backlit.cluster import connect, fit
+from backlit.cluster import fit
 from backlit.errors import ClusterError
 from backlit.training import Adam
+from cluster.conftest import SIZES
 
 SETTINGS = {"hidden": (16,), "batch_size": 500, "epochs": 6, "optimizer": Adam(0.01), "lanes": 6}
 
@@ -62,29 +62,29 @@ def a_worker(client):
     return address, client.run(os.getpid, workers=[address])[address]
 
 
-def test_a_killed_worker_changes_no_bit(arrays, expected):
-    with connect("local:2") as client:
-        _, pid = a_worker(client)
-        callback = at(2, 0.5, lambda: os.kill(pid, signal.SIGKILL))
-        found = fit(*partitions(*arrays), client=client, callback=callback, **SETTINGS)
-        assert callback.done
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+def test_a_killed_worker_changes_no_bit(arrays, expected, workers):
+    client = workers(2)
+    _, pid = a_worker(client)
+    callback = at(2, 0.5, lambda: os.kill(pid, signal.SIGKILL))
+    found = fit(*partitions(*arrays), client=client, callback=callback, **SETTINGS)
+    assert callback.done
+    assert pid not in client.run(os.getpid).values()
     np.testing.assert_array_equal(found.vector, expected)
     assert found.n_epochs == 6
 
 
-def test_a_stopped_worker_is_given_up(arrays, expected):
-    with connect("local:2") as client:
-        _, pid = a_worker(client)
-        callback = at(1, 0.5, lambda: os.kill(pid, signal.SIGSTOP))
-        try:
-            found = fit(
-                *partitions(*arrays), client=client, callback=callback, step_timeout=3.0, **SETTINGS
-            )
-        finally:
-            os.kill(pid, signal.SIGKILL)
-        assert callback.done
+def test_a_stopped_worker_is_given_up(arrays, expected, workers):
+    client = workers(2)
+    address, pid = a_worker(client)
+    callback = at(1, 0.5, lambda: os.kill(pid, signal.SIGSTOP))
+    try:
+        found = fit(
+            *partitions(*arrays), client=client, callback=callback, step_timeout=3.0, **SETTINGS
+        )
+        assert address not in client.nthreads()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    assert callback.done
     np.testing.assert_array_equal(found.vector, expected)
 
 
@@ -103,7 +103,9 @@ def test_the_scheduler_dies_and_a_new_one_resumes_with_a_worker_that_joins(
     path = tmp_path / "standing.safetensors"
     with _Scheduler() as one:
         worker = worker_process(one.address)
-        with Client(one.address, direct_to_workers=True, set_as_default=False, timeout=60) as client:
+        with Client(
+            one.address, direct_to_workers=True, set_as_default=False, timeout=60
+        ) as client:
             client.wait_for_workers(1, timeout=60)
             client._reconnect_timeout = 1
             with pytest.raises(ClusterError, match=r"epoch 3, batch .* resume=True"):
@@ -115,7 +117,9 @@ def test_the_scheduler_dies_and_a_new_one_resumes_with_a_worker_that_joins(
             worker.wait()
     with _Scheduler() as two:
         crew = [worker_process(two.address)]
-        with Client(two.address, direct_to_workers=True, set_as_default=False, timeout=60) as client:
+        with Client(
+            two.address, direct_to_workers=True, set_as_default=False, timeout=60
+        ) as client:
             client.wait_for_workers(1, timeout=60)
 
             def join():
@@ -172,15 +176,15 @@ class _Scheduler:
         self._process.stdout.close()
 
 
-def test_ctrl_c_keeps_what_it_has(arrays, tmp_path, expected):
+def test_ctrl_c_keeps_what_it_has(arrays, tmp_path, workers):
     path = tmp_path / "standing.safetensors"
-    with connect("local:1") as client:
-        callback = at(
-            1, 0.5, lambda: threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-        )
-        found = fit(
-            *partitions(*arrays), client=client, checkpoint=path, callback=callback,
-            **(SETTINGS | {"epochs": 500}),
-        )  # fmt: skip
+    callback = at(
+        1, 0.5, lambda: threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    )
+    found = fit(
+        *partitions(*arrays), client=workers(1), checkpoint=path, callback=callback,
+        **(SETTINGS | {"epochs": 500}),
+    )  # fmt: skip
+    assert path.exists()
     assert found.stopped == "interrupted"
     assert 1 <= found.n_epochs < 500

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from cluster.conftest import SIZES, cut
 
 from backlit.cluster import FileKeeper, Plan, fit
 from backlit.errors import DivergenceError, NonFiniteError, SettingError, ShapeError
 from backlit.training import LBFGS, SGD, Adam
 from backlit.training import fit as fit_here
 from backlit.training.engine.engine import Engine, Examples
+from cluster.conftest import SIZES, cut
 
 
 def dask_arrays(*arrays):
@@ -67,9 +67,7 @@ def test_it_is_one_machines_training_on_the_same_batches(data, begin, optimizer,
         activation="tanh", optimizer=optimizer, batch_size=256, epochs=3, l2=0.5, clip=0.4,
         initial_parameters=begin,
     )  # fmt: skip
-    expected, _ = one_machine(
-        (X, y, weights), 256, 3, optimizer, begin, l2=0.5, clip=0.4
-    )
+    expected, _ = one_machine((X, y, weights), 256, 3, optimizer, begin, l2=0.5, clip=0.4)
     assert np.abs(expected - np.concatenate([begin[k].ravel() for k in begin])).max() > 0.01
     np.testing.assert_allclose(found.vector, expected, rtol=1e-9, atol=1e-11)
     assert found.n_steps == 3 * 12

@@ -41,9 +41,7 @@ def test_nodes_cover_a_run_once_and_are_few(n, data):
     begin = data.draw(st.integers(0, n - 1))
     end = data.draw(st.integers(begin + 1, n))
     nodes = nodes_of(begin, end, n)
-    covered = [
-        lane for level, i in nodes for lane in range(i << level, min((i + 1) << level, n))
-    ]
+    covered = [lane for level, i in nodes for lane in range(i << level, min((i + 1) << level, n))]
     assert covered == list(range(begin, end))
     assert len(nodes) <= 2 * max(1, (end - begin).bit_length())
 

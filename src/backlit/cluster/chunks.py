@@ -60,9 +60,7 @@ def predict_chunk(
     name = f"parts/part-{chunk.number:06d}.{form}"
     Store(output, options).write(name, data)
     failed = sum(bool(one.error) for one in predictions)
-    return PartResult(
-        name, len(predictions), failed, len(data), hashlib.sha256(data).hexdigest()
-    )
+    return PartResult(name, len(predictions), failed, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _predictions(

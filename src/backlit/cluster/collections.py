@@ -80,6 +80,6 @@ def _delayed(collection: Any) -> list[Any]:
     """Return what computes each partition, in order; columns are kept together."""
     if hasattr(collection, "chunks") and hasattr(collection, "rechunk"):
         if collection.ndim > 1:
-            collection = collection.rechunk({axis: -1 for axis in range(1, collection.ndim)})
+            collection = collection.rechunk(dict.fromkeys(range(1, collection.ndim), -1))
         return list(collection.to_delayed().reshape(-1))
     return list(collection.to_delayed())

@@ -67,7 +67,11 @@ def connect(
         raise SettingError(f"{address} needs --tls-ca, --tls-cert and --tls-key.")
     try:
         client = distributed.Client(
-            address, timeout=timeout, security=security, direct_to_workers=True, set_as_default=False
+            address,
+            timeout=timeout,
+            security=security,
+            direct_to_workers=True,
+            set_as_default=False,
         )
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -101,7 +105,11 @@ def _local(count: str, address: str, security: Any, timeout: float) -> Iterator[
             protocol="tls" if security else None,
         ) as cluster,
         distributed.Client(
-            cluster, timeout=timeout, direct_to_workers=True, set_as_default=False, security=security
+            cluster,
+            timeout=timeout,
+            direct_to_workers=True,
+            set_as_default=False,
+            security=security,
         ) as client,
     ):
         yield client

@@ -3,13 +3,14 @@
 Both run the same code on the same lanes and add along the same tree, and so give the same bits.
 """
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 from uuid import uuid4
 
 from backlit.cluster.collections import Blocks
-from backlit.cluster.connecting import check_alive, workers_of
+from backlit.cluster.connecting import ANSWER, check_alive, workers_of
 from backlit.cluster.partitions import Partition, Summary, prepare, stay, summarise
 from backlit.cluster.plan import Plan
 from backlit.cluster.shard import Network, Shard
@@ -90,6 +91,11 @@ class DaskShard(Shard):
         """Take note under which keys partitions lie on this worker."""
         self._keys.update(keys)
         return len(self._keys)
+
+
+async def _remove(address: str, dask_scheduler: Any) -> None:
+    """Do what the scheduler does itself with a worker that it has not heard of for minutes."""
+    await dask_scheduler.remove_worker(address, stimulus_id="backlit-slow", close=False)
 
 
 class _Lost(Exception):
@@ -217,7 +223,7 @@ class DaskExecutor:
             except TimeoutError:
                 # (whether the call ran into its end or ours)
                 if time.monotonic() >= until:
-                    self._banned.add(member.address)
+                    self._give_up(member)
                     raise _Lost from None
                 if member.address not in workers_of(self.client):
                     raise _Lost from None
@@ -311,6 +317,14 @@ class DaskExecutor:
                 )
             time.sleep(0.2)
 
+    def _give_up(self, member: _Member) -> None:
+        """Take a worker that does not answer from the scheduler, so that nothing waits for it."""
+        self._banned.add(member.address)
+        with contextlib.suppress(OSError, TimeoutError):
+            # `run_on_scheduler`, but with an end
+            run = self.client._run_on_scheduler
+            self.client.sync(run, _remove, member.address, callback_timeout=ANSWER)
+
     def _drop(self, member: _Member) -> None:
         self._members.pop(member.address, None)
 
@@ -328,7 +342,7 @@ class DaskExecutor:
                 raise _Lost
             check_alive(self.client)
             if now > until and member is not None:
-                self._banned.add(member.address)
+                self._give_up(member)
                 raise _Lost
             if now > until:
                 raise ClusterError(f"fit: {what} took more than {self.timeout:g} seconds.")
@@ -349,14 +363,16 @@ class DaskExecutor:
                     raise _Lost from error
                 raise error
 
-    def _results(self, futures: list[Any], what: str) -> Any:
+    def _results(self, futures: list[Any], what: str) -> list[Any]:
         self._done(futures, what)
         from distributed.scheduler import KilledWorker
 
         try:
-            return self.client.gather(futures)
+            return [future.result(timeout=self.timeout) for future in futures]
         except KilledWorker as error:
-            raise ClusterError(f"fit: {what}: a partition ended several workers: {error}") from error
+            raise ClusterError(
+                f"fit: {what}: a partition ended several workers: {error}"
+            ) from error
 
     def close(self) -> None:
         """Let go of actors and partitions."""
@@ -371,7 +387,3 @@ def executor_for(client: Any, timeout: float, step_timeout: float) -> Executor:
     if client is None:
         return LocalExecutor()
     return DaskExecutor(client, timeout, step_timeout)
-
-
-#: what an executor is made of, for tests
-Make = Callable[[], Executor]

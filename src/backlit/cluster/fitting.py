@@ -20,7 +20,13 @@ from backlit.cluster.training import Training, run_epochs, run_lbfgs
 from backlit.errors import SettingError, ShapeError
 from backlit.names import output_and_loss
 from backlit.parameters import Layout, checked_dtype, checked_layer_dims, initialize_parameters
-from backlit.training.fitting import _check_counts, _generator, _hidden_names, _hidden_sizes, _packed
+from backlit.training.fitting import (
+    _check_counts,
+    _generator,
+    _hidden_names,
+    _hidden_sizes,
+    _packed,
+)
 from backlit.training.optimizers import LBFGS, Adam, Optimizer
 from backlit.training.schedules import Schedule, as_schedule
 from backlit.training.watch import FitResult, Progress
@@ -152,7 +158,9 @@ def fit(
             "backlit.training."
         )
     if isinstance(optimizer, LBFGS) and (clip is not None or local_steps > 1):
-        raise SettingError(f"{function}: optimizer is LBFGS, expected neither clip nor local_steps.")
+        raise SettingError(
+            f"{function}: optimizer is LBFGS, expected neither clip nor local_steps."
+        )
     if resume and (checkpoint is None or isinstance(optimizer, LBFGS)):
         raise SettingError(f"{function}: resume needs a checkpoint, and SGD or Adam.")
     schedule = as_schedule(function, schedule)
@@ -236,9 +244,7 @@ def _keeper(checkpoint: str | Path | Keeper) -> Keeper:
     return cast(Keeper, checkpoint)
 
 
-def _agreed(
-    function: str, summaries: list[Summary], output: str, name: str
-) -> tuple[int, str]:
+def _agreed(function: str, summaries: list[Summary], output: str, name: str) -> tuple[int, str]:
     """Return the outputs and the type that all partitions agree on.
 
     Raises
@@ -284,8 +290,4 @@ def _same_features(function: str, train: list[Summary], held: list[Summary]) -> 
     n = next(one.n_features for one in train if one.rows)
     n_held = next(one.n_features for one in held if one.rows)
     if n != n_held:
-        raise ShapeError(
-            f"{function}: validation X has {n_held} features, expected {n} as X has."
-        )
-
-
+        raise ShapeError(f"{function}: validation X has {n_held} features, expected {n} as X has.")

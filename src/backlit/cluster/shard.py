@@ -81,9 +81,7 @@ class Shard:
 
         return self._nodes(begin, end, plan.n_lanes, leaf)
 
-    def whole_gradient(
-        self, begin: int, end: int, vector: NDArray[Any]
-    ) -> dict[Node, Sums | None]:
+    def whole_gradient(self, begin: int, end: int, vector: NDArray[Any]) -> dict[Node, Sums | None]:
         """Sum loss, weight and gradient of all rows over lanes `begin` to `end`."""
         self._vector[...] = vector
         plan = self._plans["train"]
