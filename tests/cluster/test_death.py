@@ -1,4 +1,4 @@
-"""Real worker processes that are killed, stopped or join in mid-epoch, and a scheduler that dies."""
+"""Worker processes that are killed, stopped or join in mid-epoch; a scheduler that dies."""
 
 import os
 import signal
@@ -88,6 +88,10 @@ def test_a_stopped_worker_is_given_up(arrays, expected, workers):
     np.testing.assert_array_equal(found.vector, expected)
 
 
+def _client(address):
+    return Client(address, direct_to_workers=True, set_as_default=False, timeout=60)
+
+
 def worker_process(address):
     return subprocess.Popen(
         [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
@@ -103,9 +107,7 @@ def test_the_scheduler_dies_and_a_new_one_resumes_with_a_worker_that_joins(
     path = tmp_path / "standing.safetensors"
     with _Scheduler() as one:
         worker = worker_process(one.address)
-        with Client(
-            one.address, direct_to_workers=True, set_as_default=False, timeout=60
-        ) as client:
+        with _client(one.address) as client:
             client.wait_for_workers(1, timeout=60)
             client._reconnect_timeout = 1
             with pytest.raises(ClusterError, match=r"epoch 3, batch .* resume=True"):
@@ -117,9 +119,7 @@ def test_the_scheduler_dies_and_a_new_one_resumes_with_a_worker_that_joins(
             worker.wait()
     with _Scheduler() as two:
         crew = [worker_process(two.address)]
-        with Client(
-            two.address, direct_to_workers=True, set_as_default=False, timeout=60
-        ) as client:
+        with _client(two.address) as client:
             client.wait_for_workers(1, timeout=60)
 
             def join():

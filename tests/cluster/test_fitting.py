@@ -237,7 +237,7 @@ def test_a_training_that_stops_and_resumes_ends_with_the_same_bits(
     assert (rest.n_epochs, rest.n_steps, rest.best_epoch) == (
         whole.n_epochs, whole.n_steps, whole.best_epoch,
     )  # fmt: skip
-    with pytest.raises(SettingError, match="plan is .* belongs to another training"):
+    with pytest.raises(SettingError, match=r"plan is .* belongs to another training"):
         fit(cut(X), cut(y), checkpoint=path, resume=True, **(settings | {"batch_size": 200}))
     with pytest.raises(SettingError, match="partitions"):
         fit([X], [y], checkpoint=path, resume=True, **(settings | {"lanes": 1}))

@@ -1,4 +1,4 @@
-"""Every row once an epoch, full batches, lanes in proportion; and nothing but the data and a seed."""
+"""Every row once an epoch, full batches, lanes in proportion; all from the data and a seed."""
 
 import pickle
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backlit.cli.options import INTERRUPTED, Workers
+from backlit.cli.options import INTERRUPTED, Cluster, TlsCa, TlsCert, TlsKey, Workers
 
 
 def train(
@@ -41,10 +41,15 @@ def train(
         ),
     ] = None,
     workers: Workers = None,
+    cluster: Cluster = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
+    With --cluster its workers read the pictures; they must see FOLDER under the same name.
     """
     from backlit.console import TrainingProgress, show_training, warn
     from backlit.photos.fitting import train as fit_photos
@@ -62,8 +67,16 @@ def train(
         seed=seed,
     )
     _check_writable(model)
+    if cluster is not None and workers:
+        raise typer.BadParameter("--workers does not go with --cluster.")
     with TrainingProgress() as progress:
-        trained = fit_photos(folder, recipe, progress=progress, warn=warn, workers=workers)
+        if cluster is None:
+            trained = fit_photos(folder, recipe, progress=progress, warn=warn, workers=workers)
+        else:
+            from backlit.cluster import connect, train_photos
+
+            with connect(cluster, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key) as client:
+                trained = train_photos(folder, recipe, client=client, progress=progress, warn=warn)
     trained.classifier.save(model)
     show_training(trained, str(model))
     if trained.interrupted:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -241,7 +241,7 @@ def fit(
 def _keeper(checkpoint: str | Path | Keeper) -> Keeper:
     if isinstance(checkpoint, (str, Path)):
         return FileKeeper(checkpoint)
-    return cast(Keeper, checkpoint)
+    return checkpoint
 
 
 def _agreed(function: str, summaries: list[Summary], output: str, name: str) -> tuple[int, str]:

@@ -227,14 +227,14 @@ class Shard:
             return parts[0]
         if not parts:
             return None, np.empty(0, np.int64)
-        fields = []
+        fields: list[Any] = []
         for k in range(4):
             if any(examples[k] is None for examples, _ in parts):
                 fields.append(None)
             else:
                 chosen: list[Any] = [examples[k][order] for examples, order in parts]  # type: ignore[index]
                 fields.append(np.concatenate(chosen))
-        joined = Examples(*fields)  # type: ignore[arg-type]
+        joined = Examples(*fields)
         return joined, np.arange(sum(len(order) for _, order in parts), dtype=np.int64)
 
 

@@ -6,6 +6,7 @@ the nodes of all workers. Whatever the runs are, each addition has the same two 
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,4 +79,4 @@ def join(nodes: dict[Node, Sums | None], n_lanes: int) -> Sums:
 def runs(n_lanes: int, n_workers: int) -> list[tuple[int, int]]:
     """Split lanes into runs of neighbours, one a worker, as even as can be."""
     edges = [n_lanes * k // n_workers for k in range(n_workers + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -31,6 +31,7 @@ def train(
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
     workers: int | None = None,
+    read: Callable[..., Examples] = read_examples,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -47,6 +48,8 @@ def train(
         Called with each warning; by default they are issued as ``PhotoWarning``.
     workers : int, optional
         Number of threads that read pictures; by default one a core.
+    read : callable, optional
+        What reads pictures in place of :func:`backlit.photos.examples.read_examples`.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def train(
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
-        found = read_examples(
+        found = read(
             pictures,
             labels,
             copies=recipe.copies_for(len(pictures)) if split == "train" else 0,
