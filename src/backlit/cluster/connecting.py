@@ -99,7 +99,7 @@ def _local(count: str, address: str, security: Any, timeout: float) -> Iterator[
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             security=security,
             silence_logs=50,
             protocol="tls" if security else None,
