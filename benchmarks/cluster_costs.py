@@ -103,18 +103,21 @@ def worker_rate():
     return work / statistics.median(times[2:])
 
 
-def memory_rate():
-    """Return the bytes of parameters a second at which a gradient is added and a step taken."""
+def memory_rates():
+    """Return the bytes a second at which gradients are added, and parameters updated."""
     layout = Layout(LARGE)
     vector = np.zeros(layout.size, np.float32)
     stepper = Stepper(layout, vector, Adam().numbers())
     gradient = np.ones(layout.size, np.float32)
-    times = []
+    adding, stepping = [], []
     for _ in range(6):
         began = time.perf_counter()
-        stepper.step(gradient + gradient, 1e-3, 1.0)
-        times.append(time.perf_counter() - began)
-    return vector.nbytes / statistics.median(times[1:])
+        total = gradient + gradient
+        adding.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        stepper.step(total, 1e-3, 1.0)
+        stepping.append(time.perf_counter() - began)
+    return tuple(vector.nbytes / statistics.median(times[1:]) for times in (adding, stepping))
 
 
 def main() -> None:
@@ -122,8 +125,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--steps", type=int, default=60)
     arguments = parser.parse_args()
-    rate, memory = worker_rate(), memory_rate()
-    print(f"a worker: {rate / 1e9:.1f} GFLOP/s; adding and stepping: {memory / 1e6:.0f} MB/s")
+    rate, (memory, update) = worker_rate(), memory_rates()
+    print(
+        f"a worker: {rate / 1e9:.1f} GFLOP/s; adding {memory / 1e6:.0f} MB/s, "
+        f"stepping {update / 1e6:.0f} MB/s"
+    )
     small = {}
     size = 4 * Layout(LARGE).size
     bandwidths = []
@@ -145,8 +151,8 @@ def main() -> None:
             print(f"    {size / 1e6:.1f} MB out and back: {bandwidths[-1] / 1e6:.0f} MB/s")
     first, last = min(small), max(small)
     call = max(0.0, (small[last] - small[first]) / max(1, last - first))
-    costs = Costs(rate, statistics.median(bandwidths), max(0.0, small[first] - call * first), call,
-                  memory)  # fmt: skip
+    overhead = max(0.0, small[first] - call * first)
+    costs = Costs(rate, statistics.median(bandwidths), overhead, call, memory, update)  # fmt: skip
     print(costs)
     table(costs)
 

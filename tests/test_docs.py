@@ -5,7 +5,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: pages whose Python is run here; the checker's and the estimators' have tests of their own
-PAGES = ("engine.md",)
+PAGES = ("engine.md", "scale.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import psutil
 import pytest
 
 from backlit.cluster import connect
@@ -12,6 +13,11 @@ def test_a_local_cluster_is_on_loopback_and_leaves_nothing(client):
     addresses = [client.scheduler.address, *client.nthreads()]
     assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
     assert set(client.nthreads().values()) == {1}
+    here = psutil.Process()
+    for process in (here, *here.children(recursive=True)):
+        for one in process.net_connections("inet"):
+            if one.status == psutil.CONN_LISTEN:
+                assert one.laddr.ip == "127.0.0.1"
 
 
 def test_workers_take_one_core_each(client):

@@ -4,7 +4,7 @@ import pytest
 
 from backlit.cluster import Costs, predict_step
 
-COSTS = Costs(rate=1e10, bandwidth=1e9, overhead=2e-3, call=1e-3, memory=5e9)
+COSTS = Costs(rate=1e10, bandwidth=1e9, overhead=2e-3, call=1e-3, memory=5e9, update=1e9)
 
 
 def test_the_parts_of_a_step():
@@ -13,7 +13,7 @@ def test_the_parts_of_a_step():
     assert cost.compute == pytest.approx(6 * 1000 * 5100 / 4 / 1e10)
     assert cost.transfer == pytest.approx(4 * 5152 * 8 / 1e9)  # out to four and back from four
     assert cost.latency == pytest.approx(2e-3 + 4e-3)
-    assert cost.joining == pytest.approx(4 * 5152 * 4 / 5e9)
+    assert cost.joining == pytest.approx(4 * 5152 * (3 / 5e9 + 1 / 1e9))
     assert cost.total == pytest.approx(sum(cost))
 
 

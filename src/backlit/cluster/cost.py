@@ -5,7 +5,7 @@ With m rows a batch, G lanes, P parameters of s bytes, w workers, W = ``sum_l n_
     compute  = 6 m W / (w' rate),    w' = min(w, G): lanes are what is shared
     bytes    = P s (w + sum of nodes) / bandwidth
     latency  = overhead + call w
-    joining  = P s (nodes - 1) / memory
+    joining  = P s ((nodes - 1) / memory + 1 / update)
 
 The client sends the parameters to each worker and takes back each worker's nodes of the tree; with
 runs of 2^k lanes that is one node a worker, and at most ``2 log2 G`` otherwise.
@@ -34,7 +34,9 @@ class Costs:
     call : float
         Seconds that each further worker adds to it.
     memory : float
-        Bytes a second at which gradients are added up and the step is taken.
+        Bytes of gradients a second that the client adds up.
+    update : float
+        Bytes of parameters a second that the optimizer's step gets through.
     """
 
     rate: float
@@ -42,6 +44,7 @@ class Costs:
     overhead: float
     call: float
     memory: float
+    update: float
 
 
 class StepCost(NamedTuple):
@@ -99,5 +102,5 @@ def predict_step(
         6.0 * batch_size * weights * most / lanes / costs.rate,
         size * (used + nodes) / costs.bandwidth,
         costs.overhead + costs.call * used,
-        size * nodes / costs.memory,
+        size * ((nodes - 1) / costs.memory + 1 / costs.update),
     )
