@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from backlit.cluster.chunks import Chunk, PartResult, predict_chunk
-from backlit.cluster.connecting import check_alive
 from backlit.cluster.listing import list_archive
 from backlit.cluster.manifest import Manifest, Store
+from backlit.cluster.tasks import held, run_tasks
 from backlit.errors import ClusterError, SettingError
 
-#: chunks that are under way or waiting, for each thread of the cluster
-_AHEAD = 2
 #: seconds between two copies of the manifest
 _SAVE_SECONDS = 5.0
 #: how often a chunk is tried again after an error of its own
@@ -149,46 +147,19 @@ class _Run:
     ) -> None:
         self.client, self.store, self.manifest = client, store, manifest
         self.options, self.timeout, self.tick = options, timeout, tick
-        self._classifier = client.scatter(classifier, broadcast=False, hash=False)
+        self._classifier = client.submit(held, classifier, pure=False)
         self._saved = time.monotonic()
 
     def all_chunks(self) -> None:
         """Predict every chunk that has no part yet."""
         chunks = (one for one in self.manifest.chunks() if one.number not in self.manifest.parts)
-        under_way: dict[Any, int] = {}
-        heard = time.monotonic()
         self._tell()
         try:
-            while True:
-                room = _AHEAD * max(1, self._threads()) - len(under_way)
-                for _ in range(room):
-                    chunk = next(chunks, None)
-                    if chunk is None:
-                        break
-                    under_way[self._submit(chunk)] = chunk.number
-                if not under_way:
-                    return
-                done = [future for future in under_way if future.done()]
-                for future in done:
-                    self._take(under_way.pop(future), future)
-                    heard = time.monotonic()
-                if done:
-                    self._tell()
-                    continue
-                check_alive(self.client)
-                if time.monotonic() - heard > self.timeout:
-                    raise ClusterError(f"No chunk was finished in {self.timeout:g} seconds.")
-                time.sleep(0.02)
+            run_tasks(self.client, chunks, self._submit, self._take, self.timeout)
         except ClusterError as error:
             raise ClusterError(f"{error} {self._kept()}") from error
         finally:
-            for future in under_way:
-                future.cancel()
             self.manifest.save()
-
-    def _threads(self) -> int:
-        info = self.client.scheduler_info(n_workers=-1)  # what was last heard; asks nobody
-        return sum(one["nthreads"] for one in info["workers"].values())
 
     def _submit(self, chunk: Chunk) -> Any:
         return self.client.submit(
@@ -204,19 +175,12 @@ class _Run:
             retries=_RETRIES,
         )
 
-    def _take(self, number: int, future: Any) -> None:
-        if future.status in ("cancelled", "lost"):
-            raise ClusterError("The scheduler or the model on it is lost.")
-        if future.status == "error":
-            error = future.exception(timeout=60)
-            raise ClusterError(
-                f"Chunk {number} failed: {type(error).__name__}: {str(error)[:300]}."
-            ) from error
-        result: PartResult = future.result(timeout=60)
-        self.manifest.parts[number] = result
+    def _take(self, chunk: Chunk, result: PartResult) -> None:
+        self.manifest.parts[chunk.number] = result
         if time.monotonic() - self._saved > _SAVE_SECONDS:
             self.manifest.save()
             self._saved = time.monotonic()
+        self._tell()
 
     def _tell(self) -> None:
         if self.tick is not None:

@@ -1,12 +1,10 @@
 """Learning from a folder of pictures that the workers of a cluster read."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from backlit.cluster.connecting import check_alive
-from backlit.errors import ClusterError
+from backlit.cluster.tasks import run_tasks
 from backlit.photos.examples import Examples, Source, Tick, join_examples, read_examples
 from backlit.photos.fitting import train
 from backlit.photos.learning import Progress, TrainedPhotos
@@ -14,7 +12,6 @@ from backlit.photos.recipe import Recipe
 
 #: pictures a task
 CHUNK = 250
-_AHEAD = 2
 
 
 def train_photos(
@@ -66,58 +63,30 @@ def train_photos(
     ) -> Examples:
         starts = list(range(0, len(sources), chunk))
         parts: dict[int, Examples] = {}
-        under_way: dict[Any, int] = {}
-        waiting, done, heard = iter(starts), 0, time.monotonic()
-        try:
-            while len(parts) < len(starts):
-                while len(under_way) < _AHEAD * max(1, _threads(client)):
-                    begin = next(waiting, None)
-                    if begin is None:
-                        break
-                    future = client.submit(
-                        read_examples,
-                        sources[begin : begin + chunk],
-                        labels[begin : begin + chunk],
-                        copies=copies,
-                        seed=seed,
-                        first=begin,
-                        workers=1,
-                        pure=False,
-                    )
-                    under_way[future] = begin
-                finished = [future for future in under_way if future.done()]
-                for future in finished:
-                    begin = under_way.pop(future)
-                    parts[begin] = _result(future)
-                    done += min(chunk, len(sources) - begin)
-                    heard = time.monotonic()
-                    if tick is not None:
-                        tick(done, len(sources))
-                if not finished:
-                    check_alive(client)
-                    if time.monotonic() - heard > timeout:
-                        raise ClusterError(f"No pictures were read in {timeout:g} seconds.")
-                    time.sleep(0.02)
-        finally:
-            for future in under_way:
-                future.cancel()
+        done = 0
+
+        def submit(begin: int) -> Any:
+            return client.submit(
+                read_examples,
+                sources[begin : begin + chunk],
+                labels[begin : begin + chunk],
+                copies=copies,
+                seed=seed,
+                first=begin,
+                workers=1,
+                pure=False,
+            )
+
+        def take(begin: int, found: Examples) -> None:
+            nonlocal done
+            parts[begin] = found
+            done += min(chunk, len(sources) - begin)
+            if tick is not None:
+                tick(done, len(sources))
+
+        run_tasks(client, starts, submit, take, timeout)
         if not parts:
             return read_examples(sources, labels, copies=copies, seed=seed)
         return join_examples([parts[begin] for begin in starts])
 
     return train(folder, recipe, progress=progress, warn=warn, read=read)
-
-
-def _threads(client: Any) -> int:
-    info = client.scheduler_info(n_workers=-1)  # what was last heard; asks nobody
-    return sum(one["nthreads"] for one in info["workers"].values())
-
-
-def _result(future: Any) -> Examples:
-    if future.status == "error":
-        error = future.exception(timeout=60)
-        raise ClusterError(
-            f"Reading failed on a worker: {type(error).__name__}: {error}"
-        ) from error
-    found: Examples = future.result(timeout=60)
-    return found
