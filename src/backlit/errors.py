@@ -63,6 +63,10 @@ class PhotoFolderError(BacklitError, ValueError):
     """A folder of pictures cannot be learnt from; the message says why."""
 
 
+class ClusterError(BacklitError, RuntimeError):
+    """A cluster cannot be reached, or was lost during the work; the message says what is kept."""
+
+
 class BacklitWarning(UserWarning):
     """Base class of the warnings."""
 

@@ -44,6 +44,7 @@ def train(
     recorders: "Callable[[int], TraceRecorder] | None" = None,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     resume: bool = False,
+    read: Callable[..., Examples] = read_examples,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -69,6 +70,8 @@ def train(
     resume : bool, default False
         Whether to go on from it, to the bits of an uninterrupted training; from the start where
         there is nothing yet.
+    read : callable, optional
+        What reads pictures in place of :func:`backlit.photos.examples.read_examples`.
 
     Returns
     -------
@@ -96,8 +99,10 @@ def train(
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
-        read = read_examples if kept is None else partial(kept.read, split)
-        found = read(
+        # what a reader of its own reads is read anew when a training goes on
+        keeps = kept is not None and read is read_examples
+        reader = partial(kept.read, split) if kept is not None and keeps else read
+        found = reader(
             pictures,
             labels,
             copies=recipe.copies_for(len(pictures)) if split == "train" else 0,
