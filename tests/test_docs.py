@@ -5,7 +5,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 #: pages whose Python is run here; the checker's and the estimators' have tests of their own
-PAGES = ("app.md", "engine.md", "per_example.md", "report.md", "trace.md")
+PAGES = ("app.md", "engine.md", "per_example.md", "report.md", "scale.md", "trace.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -6,6 +6,8 @@ without a terminal neither draws bars or colours.
 
 import sys
 import time
+from collections.abc import Callable
+from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -142,10 +144,28 @@ class CountingProgress(_Bar):
         self._task = self._progress.add_task(name, total=None)
         self._done = 0
         self._told = 0.0
+        self.total: int | None = None
+
+    def expect(self, count: Callable[[], int]) -> None:
+        """Find out how many there will be while the first are done already.
+
+        Parameters
+        ----------
+        count : callable
+            Returns their number; called in a thread of its own, if a bar is shown at all.
+        """
+        if not self.shown:
+            return
+
+        def find_out() -> None:
+            self.total = count()
+
+        Thread(target=find_out, name="backlit-count", daemon=True).start()
 
     def __call__(self, total: int | None = None) -> None:
         """Count one more."""
         self._done += 1
+        total = total if total is not None else self.total
         now = time.monotonic()
         if self.shown and (now - self._told > 0.1 or self._done == total):
             self._told = now

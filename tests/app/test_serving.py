@@ -1,3 +1,4 @@
+import io
 import re
 import signal
 import socket
@@ -7,6 +8,7 @@ import time
 import urllib.request
 
 import pytest
+from PIL import Image
 
 from backlit.app import serving
 from backlit.app.serving import address_of, check_extra, open_socket, serve
@@ -47,10 +49,38 @@ def test_the_command_says_where_it_is_and_ctrl_c_ends_it_at_once():
     assert err.splitlines() == ["Ctrl-C ends it.", "Ended."]
 
 
+def test_ctrl_c_while_a_picture_is_looked_at():
+    buffer = io.BytesIO()
+    Image.effect_noise((3000, 3000), 80).save(buffer, format="PNG")
+    process = run_app("--port", "0")
+    try:
+        address = re.search(r"//([\d.]+):(\d+)/", process.stderr.readline())
+        with socket.create_connection((address[1], int(address[2]))) as asking:
+            data = buffer.getvalue()
+            head = (
+                "POST /api/photo HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                f"Content-Type: application/octet-stream\r\nContent-Length: {len(data)}\r\n\r\n"
+            )
+            asking.sendall(head.encode() + data)
+            time.sleep(0.2)
+            begun = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=10)
+            took = time.monotonic() - begun
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert took < 3
+    assert err.splitlines() == ["Ctrl-C ends it.", "Ended."]
+
+
 def test_a_port_that_is_taken():
     with open_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SettingError, match=f"Port {port} on 127.0.0.1 cannot be taken"):
+        with pytest.raises(
+            SettingError,
+            match=rf"Port {port} on 127.0.0.1 cannot be taken \(address already in use\)",
+        ):
             open_socket("127.0.0.1", port)
 
 

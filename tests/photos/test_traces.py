@@ -22,7 +22,7 @@ def test_members_are_recorded_and_no_bit_changes(tmp_path):
         np.testing.assert_array_equal(traced.classifier.parameters[name], value)
     assert [len(history) > 2 for history in traced.traces] == [True] * 5
     assert traced.traces == [recorder.history for recorder in recorders]
-    assert traced.last_trace.layer_dims[1:] == (20, 7, 5, 1)
+    assert traced.last_trace.layer_dims[1:] == (*QUICK.hidden, 1)
     assert plain.traces == []
     assert plain.last_trace is None
 

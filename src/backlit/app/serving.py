@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import webbrowser
 from collections.abc import Callable
@@ -59,7 +60,8 @@ def open_socket(host: str, port: int | None) -> socket.socket:
             return socket.create_server((address[0], one), family=family, backlog=128)
         except OSError as error:
             failure = error
-    reason = (failure.strerror or str(failure)).lower()
+    # asyncio and socket add the address to strerror
+    reason = (os.strerror(failure.errno) if failure.errno else str(failure)).lower()
     if port:
         raise SettingError(
             f"Port {port} on {host} cannot be taken ({reason}); choose another one with --port, "
@@ -119,8 +121,7 @@ def serve(
         lifespan="off",
         timeout_graceful_shutdown=0,
     )
-    # that open connections are cut off at the end is meant
-    logging.getLogger("uvicorn.error").addFilter(lambda one: not one.msg.startswith("Cancel"))
+    logging.getLogger("uvicorn.error").addFilter(_worth_saying)
     server = uvicorn.Server(config)
     say(f"backlit app is at {address}")
     say("Ctrl-C ends it.")
@@ -132,3 +133,9 @@ def serve(
         server.run(sockets=[listening])
     except (KeyboardInterrupt, asyncio.CancelledError):
         say("Ended.")
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Drop what uvicorn says of connections that are cut off at the end, as they are meant to be."""
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_off and not str(record.msg).startswith("Cancel")

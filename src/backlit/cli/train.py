@@ -1,15 +1,18 @@
 """``backlit train``."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backlit.cli.options import INTERRUPTED, Workers
+from backlit.cli.options import Cluster, TlsCa, TlsCert, TlsKey, Workers
+from backlit.cli.termination import Termination
 
 if TYPE_CHECKING:
+    from backlit.photos.examples import Examples
     from backlit.photos.learning import TrainedPhotos
     from backlit.photos.recipe import Recipe
     from backlit.tracing import TraceRecorder
@@ -35,7 +38,7 @@ def train(
     ] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 2e-3,
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "20,7,5",
+    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "64",
     l2: Annotated[float, typer.Option(min=0.0, help="Penalty on the weights.")] = 0.6,
     members: Annotated[
         int, typer.Option(min=1, help="Networks that are trained and merged into one.")
@@ -62,12 +65,26 @@ def train(
         Path | None,
         typer.Option(help="Write the traces there, for TensorBoard.", metavar="FOLDER"),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="A folder to save the training in, so that it can be killed."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one yet.")
+    ] = False,
+    cluster: Cluster = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
+    With --cluster its workers read the pictures; they must see FOLDER under the same name.
     """
-    from backlit.console import TrainingProgress, show_traces, show_training, warn
+    from backlit.console import TrainingProgress, note, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
     from backlit.photos.recipe import Recipe
 
@@ -83,29 +100,61 @@ def train(
         seed=seed,
     )
     _check_writable(model)
+    if resume and checkpoint is None:
+        raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
+    if cluster is not None and workers:
+        raise typer.BadParameter("--workers does not go with --cluster.")
     if report is not None:
         from backlit.cli.report import check_page
         from backlit.report.page import check_extra
 
         check_extra()
         check_page(report, "--report")
-    with TrainingProgress() as progress:
-        trained = fit_photos(
-            folder,
-            recipe,
-            progress=progress,
-            warn=warn,
-            workers=workers,
-            recorders=_recorders(tensorboard) if trace or tensorboard else None,
-        )
-    trained.classifier.save(model)
-    if trace:
-        show_traces(trained)
-    show_training(trained, str(model))
-    if report is not None:
-        _write_report(report, trained, folder, recipe)
+    with Termination() as termination:
+        try:
+            with (
+                TrainingProgress() as progress,
+                _reader(cluster, tls_ca, tls_cert, tls_key) as read,
+            ):
+                trained = fit_photos(
+                    folder,
+                    recipe,
+                    progress=progress,
+                    warn=warn,
+                    workers=workers,
+                    recorders=_recorders(tensorboard) if trace or tensorboard else None,
+                    checkpoint=checkpoint,
+                    resume=resume,
+                    read=read,
+                )
+            trained.classifier.save(model)
+            if trace:
+                show_traces(trained)
+            show_training(trained, str(model))
+            if report is not None:
+                _write_report(report, trained, folder, recipe)
+        except KeyboardInterrupt:
+            if checkpoint is not None:
+                note(f"stopped; what was done is in {checkpoint}: the same command with --resume.")
+            raise typer.Exit(termination.code) from None
     if trained.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(termination.code)
+
+
+@contextmanager
+def _reader(
+    cluster: str | None, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None
+) -> "Iterator[Callable[..., Examples]]":
+    """Yield what reads pictures: this process, or a cluster's workers."""
+    if cluster is None:
+        from backlit.photos.examples import read_examples
+
+        yield read_examples
+    else:
+        from backlit.cluster import connect, picture_reader
+
+        with connect(cluster, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key) as client:
+            yield picture_reader(client)
 
 
 def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":

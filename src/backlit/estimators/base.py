@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from backlit.training.data import Labels
 
 if TYPE_CHECKING:  # load the compiler
     from backlit.estimators.validation import Held
+    from backlit.training.checkpoints import Keeper
     from backlit.training.engine.engine import Examples
 
 STOCHASTIC = ("sgd", "adam")
@@ -46,6 +48,8 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
     dtype: Any
     threads: int | None
     dp: Any
+    checkpoint: Any
+    resume: bool
     loss: str
 
     def _keep(self, arguments: dict[str, Any]) -> None:
@@ -105,7 +109,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         y_val: Any,
         sample_weight_val: Any,
     ) -> Self:
-        from backlit.estimators.job import Job, as_inputs
+        from backlit.estimators.job import Job, as_inputs, fingerprint
         from backlit.estimators.lbfgs import fit_lbfgs
         from backlit.estimators.stochastic import fit_stochastic
         from backlit.training.engine.engine import Examples
@@ -133,35 +137,79 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         weights = self._example_weights(y, sample_weight)
         dtype = X.dtype if first_pass else self._weights.vector.dtype
         labels = self._encode(y, dtype)
-        random_state = check_random_state(self.random_state)
+        keeper = self._keeper(incremental)
+        random_state = self._source_of_randomness(keeper)
         self._random_state = random_state
-        self.n_outputs_ = labels.n_outputs
-        if first_pass:
-            hidden = hidden_activations(self.activation, len(sizes))
-            self._initialize([X.shape[1], *sizes, labels.n_outputs], hidden, dtype)
-        self._weights = self._weights.writable()
-        loss, parameter, scale = self._engine_loss(dtype)
-        job = Job(
-            X.tocsr() if scipy.sparse.issparse(X) else X,
-            Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
-            self._weights,
-            self._activations(),
-            loss,
-            parameter,
-            scale,
-            self._positive(labels),
-            self._given(X_val, y_val, sample_weight_val, dtype),
-            random_state,
-        )
-        callbacks = EpochCallbacks(
-            self, X, y, {"sample_weight": sample_weight}, 1 if incremental else self.max_iter
-        )
-        if self.solver in STOCHASTIC:
-            fit_stochastic(self, job, callbacks, incremental)
-        else:
-            fit_lbfgs(self, job, callbacks)
+        first_state = None
+        with closing(keeper) if keeper is not None else nullcontext():
+            if keeper is not None:
+                first_state = self._first_random_state(keeper)
+            self.n_outputs_ = labels.n_outputs
+            if first_pass:
+                hidden = hidden_activations(self.activation, len(sizes))
+                self._initialize([X.shape[1], *sizes, labels.n_outputs], hidden, dtype)
+            self._weights = self._weights.writable()
+            loss, parameter, scale = self._engine_loss(dtype)
+            job = Job(
+                X.tocsr() if scipy.sparse.issparse(X) else X,
+                Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
+                self._weights,
+                self._activations(),
+                loss,
+                parameter,
+                scale,
+                self._positive(labels),
+                self._given(X_val, y_val, sample_weight_val, dtype),
+                random_state,
+                first_state,
+            )
+            if keeper is not None:
+                keeper.compare(fingerprint(self, job, held=X_val is not None, first=first_pass))
+            callbacks = EpochCallbacks(
+                self, X, y, {"sample_weight": sample_weight}, 1 if incremental else self.max_iter
+            )
+            if self.solver in STOCHASTIC:
+                fit_stochastic(self, job, callbacks, incremental, keeper)
+            else:
+                fit_lbfgs(self, job, callbacks, keeper)
         callbacks.fit_ends(dict)
         return self
+
+    def _keeper(self, incremental: bool) -> "Keeper | None":
+        """Return what saves the training's state, if it is to be saved."""
+        if self.checkpoint is None:
+            if self.resume:
+                raise ValueError("resume=True needs a checkpoint to go on from.")
+            return None
+        if incremental:
+            raise ValueError(
+                "checkpoint is for fit: partial_fit trains for one epoch; leave it out there."
+            )
+        from backlit.training.checkpoints import Keeper, as_checkpoint
+
+        name = type(self).__name__
+        return Keeper(name, as_checkpoint(name, self.checkpoint), self.resume, name)
+
+    def _source_of_randomness(self, keeper: "Keeper | None") -> np.random.RandomState:
+        """Return where the draws come from.
+
+        A checkpoint must not set NumPy's global state back when it is gone on from: then a source
+        that is seeded from it takes its place.
+        """
+        random_state: np.random.RandomState = check_random_state(self.random_state)
+        if keeper is not None and self.random_state is None:
+            return np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
+        return random_state
+
+    def _first_random_state(self, keeper: "Keeper") -> dict[str, Any]:
+        """Return where the draws begin: in a training that is resumed, where they began."""
+        from backlit.training.checkpoints import random_state, set_random_state
+
+        if keeper.found is None:
+            return random_state(self._random_state)
+        first: dict[str, Any] = keeper.found.values["first_random_state"]
+        set_random_state(self._random_state, first)
+        return first
 
     def _given(self, X_val: Any, y_val: Any, weights: Any, dtype: np.dtype[Any]) -> "Held | None":
         """Return the validation set that the caller gave, checked, or None."""

@@ -263,6 +263,9 @@ class PrivateLoop:
         self._stepper.first, self._stepper.second = state.first, state.second
         self._stepper.steps = int(state.steps[0])
 
+    def end_epoch(self) -> None:
+        """Say that the epoch is judged; nothing is kept from one to the next."""
+
     def run_epoch(self, tick: Callable[[float], None] | None = None) -> float:
         """Take an epoch's steps.
 
@@ -345,6 +348,11 @@ def check_private(estimator: Any, sample_weight: Any, incremental: bool) -> None
         "sample_weight": sample_weight is not None,
         "class_weight": getattr(estimator, "class_weight", None) is not None,
     }
+    if estimator.checkpoint is not None:
+        raise ValueError(
+            "dp does not go with checkpoint: a training that is run again from a saved state would "
+            "spend more than its account says."
+        )
     for name, given in refused.items():
         if given:
             raise ValueError(

@@ -108,6 +108,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Differentially private training (`backlit.estimators.DPSGD`): each example's gradient is
         clipped, and noise is added; batches are samples of `batch_size` on average. It runs
         `max_iter` epochs without stopping sooner.
+    checkpoint : path or `backlit.training.Checkpoint`, optional
+        A folder where `fit` saves its state now and then, and by Ctrl-C and SIGTERM, so that it can
+        be killed anywhere. Each training needs a folder of its own.
+    resume : bool, default=False
+        Whether `fit` goes on from the checkpoint, to the bits that an uninterrupted one would have
+        come to; from the start where there is none yet.
 
     Attributes
     ----------
@@ -191,6 +197,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         dtype: Any = None,
         threads: int | None = None,
         dp: Any = None,
+        checkpoint: Any = None,
+        resume: bool = False,
     ) -> None:
         self._keep(locals())
 

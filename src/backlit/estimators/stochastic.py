@@ -1,13 +1,14 @@
 """Epochs of SGD or Adam, with scikit-learn's batches, reports and reasons to stop."""
 
 import warnings
-from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from backlit.estimators.callbacks import EpochCallbacks
+from backlit.estimators.epochs import Epochs
 from backlit.estimators.job import BLOCK, Job, all_finite
 from backlit.estimators.optimizer import OptimizerState
 from backlit.estimators.parameters import dropout_shares, step_schedule
@@ -17,10 +18,12 @@ from backlit.estimators.weights import Weights
 from backlit.names import DEFAULT_LOSS_PARAMETER
 from backlit.training.engine.engine import Engine
 from backlit.training.loop import Loop
+from backlit.training.signals import Caught
 from backlit.training.task import Task
 
 if TYPE_CHECKING:
     from backlit.estimators.privacy import PrivateLoop
+    from backlit.training.checkpoints import Keeper
 
 #: how every solver says that it went astray; scikit-learn's words come first
 NON_FINITE = (
@@ -30,7 +33,13 @@ NON_FINITE = (
 )
 
 
-def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremental: bool) -> None:
+def fit_stochastic(
+    estimator: Any,
+    job: Job,
+    callbacks: EpochCallbacks,
+    incremental: bool,
+    keeper: "Keeper | None" = None,
+) -> None:
     """Train by epochs of mini-batches.
 
     Parameters
@@ -43,6 +52,8 @@ def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremen
         What is told of each epoch.
     incremental : bool
         Whether this is `partial_fit`: one epoch.
+    keeper : Keeper, optional
+        What saves the state now and then.
 
     Raises
     ------
@@ -71,10 +82,13 @@ def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremen
         if not hasattr(estimator, "validation_loss_curve_"):
             estimator.validation_loss_curve_ = []
     show = reporter(estimator.verbose, estimator.max_iter, live=not incremental)
+    progress = Epochs(estimator, job, loop, judge, keeper)
+    if progress.restore():
+        return
     before = estimator._optimizer.steps
     try:
-        with show:
-            _run(estimator, job, loop, judge, callbacks, show, incremental)
+        with show, keeper if keeper is not None else nullcontext():
+            _run(estimator, job, progress, callbacks, show, incremental)
     finally:
         if estimator.dp is not None:
             _spend(estimator, loop, before)
@@ -159,49 +173,55 @@ def _private_loop(
 def _run(
     estimator: Any,
     job: Job,
-    loop: "Loop | PrivateLoop",
-    judge: Judge | None,
+    progress: Epochs,
     callbacks: EpochCallbacks,
     show: Silent,
     incremental: bool,
 ) -> None:
     """Run epochs until one of the reasons to stop."""
-    vector, optimizer = job.weights.vector, estimator._optimizer
-    early, private = estimator.early_stopping, estimator.dp is not None
-    best = getattr(estimator, "_best", None)
-    if early and (best is None or best.shape != vector.shape):
-        estimator._best = vector.copy()
-    # what to go back to: the last finite weights, or with early stopping the best
-    safe = estimator._best if early else vector.copy()
+    vector, optimizer, loop = job.weights.vector, estimator._optimizer, progress.loop
+    early, judge, safe = estimator.early_stopping, progress.judge, progress.safe
+    private = estimator.dp is not None
 
     def fitted() -> dict[str, Any]:
         return {"_weights": Weights(vector.copy(), job.weights.layer_dims)}
 
-    tick: Callable[[float], None] | None = show.share if show.live else None
-    restore = early and not incremental
-    estimator.n_iter_ = 0
+    def tick(share: float) -> None:
+        if show.live:
+            show.share(share)
+        if share < 1.0:
+            progress.tick()
+
+    restore, reason = early and not incremental, "epochs"
     try:
-        for _ in range(estimator.max_iter):
+        for _ in range(estimator.n_iter_, estimator.max_iter):
             callbacks.epoch_begins()
             loop.learning_rate = optimizer.learning_rate
-            estimator.loss_ = loop.run_epoch(tick)
+            loss = loop.run_epoch(tick)
+            finite = bool(np.isfinite(loss)) and all_finite(vector)
+            measured: tuple[float, float] | None = None
+            if judge is not None and (finite or early):
+                with progress.whole():  # nothing is changed yet
+                    measured = judge.measure()
+            estimator.loss_ = loss
             estimator.n_iter_ += 1
             estimator.t_ += len(loop.rows)
-            estimator.loss_curve_.append(estimator.loss_)
-            show.epoch(estimator.n_iter_, estimator.loss_)
-            finite = bool(np.isfinite(estimator.loss_)) and all_finite(vector)
+            estimator.loss_curve_.append(loss)
+            show.epoch(estimator.n_iter_, loss)
             if not finite and not early:
                 vector[...] = safe
                 raise ValueError(NON_FINITE)
-            _judge_epoch(estimator, judge, vector, show)
+            _judge_epoch(estimator, measured, vector, show)
             if not finite:
                 _warn_of_divergence(estimator)
-                restore = True
+                restore, reason = True, "divergence"
                 break
             if not early:
                 safe[...] = vector
             optimizer.epoch_ends(estimator.t_)
+            loop.end_epoch()
             if callbacks.epoch_ends(fitted):
+                reason = "callback"
                 break
             if private:  # what is planned is done: to stop by the loss would tell of the data
                 estimator._no_improvement_count = 0
@@ -209,7 +229,7 @@ def _run(
                 stops, sentence = optimizer.stops()
                 show.say(f"{_standstill(estimator)} {sentence}")
                 if stops:
-                    restore = early
+                    restore, reason = early, "standstill"
                     if incremental and early:
                         _warn_of_standstill(estimator)
                     break
@@ -223,7 +243,10 @@ def _run(
                     ConvergenceWarning,
                     stacklevel=6,
                 )
-    except KeyboardInterrupt:
+            else:
+                progress.tick(epoch_over=True)
+        progress.end(reason)
+    except (KeyboardInterrupt, Caught):
         restore = early
         which = "the best by its validation score" if early else "as they were then"
         warnings.warn(
@@ -248,11 +271,13 @@ def _spend(estimator: Any, loop: Any, before: int) -> None:
     estimator.privacy_ = spent.plus(loop.rate, loop.noise, steps)
 
 
-def _judge_epoch(estimator: Any, judge: Judge | None, vector: Any, show: Silent) -> None:
+def _judge_epoch(
+    estimator: Any, measured: tuple[float, float] | None, vector: Any, show: Silent
+) -> None:
     """Compare the epoch with those before, by its validation score or its training loss."""
     score = float("nan")
-    if judge is not None:
-        loss, score = judge.measure()
+    if measured is not None:
+        loss, score = measured
         estimator.validation_loss_curve_.append(loss)
         estimator.validation_scores_.append(score)
         show.score(score)

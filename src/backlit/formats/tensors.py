@@ -30,6 +30,7 @@ MAX_TENSORS = 4096
 """Most tensors that a file may hold."""
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_STATE_DTYPES = {**_DTYPES, "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
 _METADATA = "__metadata__"
 
 
@@ -37,6 +38,8 @@ def save_tensors(
     path: str | os.PathLike[str],
     tensors: Mapping[str, NDArray[Any]],
     description: Mapping[str, Any],
+    *,
+    state: bool = False,
 ) -> None:
     """Write arrays and their description; the file appears whole or not at all.
 
@@ -48,23 +51,28 @@ def save_tensors(
         float32 or float64, all finite.
     description : mapping
         Anything that JSON can hold.
+    state : bool, default False
+        Whether this is the state of a training, which may also hold int32, int64, NaN and infinity.
 
     Raises
     ------
     ModelFileError
-        Where a tensor has another type or holds NaN or infinity, or the file cannot be written.
+        Where a tensor has another type or (in a model) holds NaN or infinity, or the file cannot be
+        written.
     """
     path = os.fspath(path)
+    kinds = _STATE_DTYPES if state else _DTYPES
     for name, tensor in tensors.items():
         if not isinstance(tensor, np.ndarray) or isinstance(tensor, np.ma.MaskedArray):
             raise ModelFileError(
                 f"{path}: tensor {name} is {type(tensor).__name__}, expected a plain NumPy array."
             )
-        if tensor.dtype not in (np.float32, np.float64):
+        if tensor.dtype not in kinds.values():
+            known = " or ".join(dtype.name for dtype in kinds.values())
             raise ModelFileError(
-                f"{path}: tensor {name} has type {tensor.dtype}, expected float32 or float64."
+                f"{path}: tensor {name} has type {tensor.dtype}, expected {known}."
             )
-        if not np.isfinite(tensor).all():
+        if not (state or np.isfinite(tensor).all()):
             raise ModelFileError(f"{path}: tensor {name} holds NaN or infinity; not written.")
     text = json.dumps(description, ensure_ascii=True, allow_nan=False, sort_keys=True)
     metadata = {"backlit": text, "sha256": _checksum(text, tensors)}
@@ -77,6 +85,8 @@ def save_tensors(
 def load_tensors(
     path: str | os.PathLike[str],
     check: "Check | None" = None,
+    *,
+    state: bool = False,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read what :func:`save_tensors` wrote, checking everything before any tensor is allocated.
 
@@ -87,6 +97,8 @@ def load_tensors(
     check : callable, optional
         Takes the description and the tensors' places (type and shape, by name), and raises
         `ModelFileError` where they do not fit; called before any tensor is allocated.
+    state : bool, default False
+        Whether it is the state of a training, see :func:`save_tensors`.
 
     Returns
     -------
@@ -105,7 +117,7 @@ def load_tensors(
         if not stat.S_ISREG(os.stat(path).st_mode):
             _refuse(path, "file", "no regular file", "a model that backlit saved")
         with open(path, "rb") as file:
-            return _load(path, file, check)
+            return _load(path, file, check, state)
     except ModelFileError:
         raise
     except MemoryError as error:
@@ -129,8 +141,8 @@ def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
     end = 0
     for name in order:
         tensor = tensors[name]
-        code = "F64" if tensor.dtype == np.float64 else "F32"
-        part = np.ascontiguousarray(tensor, dtype=_DTYPES[code]).tobytes()
+        code = f"{tensor.dtype.kind.upper()}{8 * tensor.dtype.itemsize}"
+        part = np.ascontiguousarray(tensor, dtype=_STATE_DTYPES[code]).tobytes()
         header[name] = {
             "dtype": code,
             "shape": list(tensor.shape),
@@ -144,7 +156,7 @@ def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
 
 
 def _load(
-    path: str, file: io.BufferedReader, check: "Check | None"
+    path: str, file: io.BufferedReader, check: "Check | None", state: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     size = os.fstat(file.fileno()).st_size
     if size < 8:
@@ -162,7 +174,8 @@ def _load(
     if not isinstance(metadata, dict) or not isinstance(metadata.get("backlit"), str):
         _refuse(path, _METADATA, "no description", "a model that backlit saved")
     description = parse_object(path, "description", metadata["backlit"].encode())
-    places = _places(path, header, size - 8 - length)
+    kinds = _STATE_DTYPES if state else _DTYPES
+    places = _places(path, header, size - 8 - length, kinds)
     if check is not None:
         check(description, {place.name: place for place in places})
     tensors = {}
@@ -177,7 +190,7 @@ def _load(
         found = short(metadata.get("sha256"))
         _refuse(path, "sha256", found, f"{checksum}: the file is damaged")
     for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
+        if not (state or np.isfinite(tensor).all()):
             _refuse(path, _field(name), "NaN or infinity", "finite numbers")
     return tensors, description
 
@@ -197,13 +210,15 @@ Check = Callable[[dict[str, Any], dict[str, Place]], None]
 """Judges a description and the tensors' places before anything is allocated for them."""
 
 
-def _places(path: str, header: dict[str, Any], available: int) -> list[Place]:
+def _places(
+    path: str, header: dict[str, Any], available: int, kinds: Mapping[str, np.dtype[Any]]
+) -> list[Place]:
     """Check the header's tensors; they are returned in the order of their bytes."""
     if len(header) > MAX_TENSORS:
         _refuse(path, "header", f"{len(header)} tensors", f"at most {MAX_TENSORS}")
     found: list[Place] = []
     for name, entry in header.items():
-        found.append(_place(path, name, entry))
+        found.append(_place(path, name, entry, kinds))
     # Empty tensors share their place with the next one: sort by the end, too.
     found.sort(key=lambda place: (place.begin, place.end))
     end = 0
@@ -218,18 +233,18 @@ def _places(path: str, header: dict[str, Any], available: int) -> list[Place]:
     return found
 
 
-def _place(path: str, name: str, entry: object) -> Place:
+def _place(path: str, name: str, entry: object, kinds: Mapping[str, np.dtype[Any]]) -> Place:
     field = _field(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         _refuse(path, field, short(entry), "dtype, shape and data_offsets")
-    if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
-        _refuse(path, f"{field}, dtype", short(entry["dtype"]), " or ".join(_DTYPES))
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in kinds:
+        _refuse(path, f"{field}, dtype", short(entry["dtype"]), " or ".join(kinds))
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _are_sizes(shape) or len(shape) > 2:
         _refuse(path, f"{field}, shape", short(shape), "at most two sizes")
     if not _are_sizes(offsets) or len(offsets) != 2:
         _refuse(path, f"{field}, data_offsets", short(offsets), "where it begins and ends")
-    dtype = _DTYPES[entry["dtype"]]
+    dtype = kinds[entry["dtype"]]
     count = math.prod(shape)
     if offsets[1] - offsets[0] != count * dtype.itemsize:
         _refuse(

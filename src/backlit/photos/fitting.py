@@ -4,15 +4,18 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backlit.errors import PhotoFolderError, PhotoWarning
+from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
 from backlit.photos.examples import Examples, Source, read_examples
+from backlit.photos.keeping import Kept
 from backlit.photos.learning import Progress, Silent, TrainedPhotos, learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
 from backlit.photos.recipe import Recipe
+from backlit.training.settings import Checkpoint, as_checkpoint
 
 if TYPE_CHECKING:
     from backlit.tracing import TraceRecorder
@@ -39,6 +42,9 @@ def train(
     warn: Callable[[str], None] | None = None,
     workers: int | None = None,
     recorders: "Callable[[int], TraceRecorder] | None" = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    resume: bool = False,
+    read: Callable[..., Examples] = read_examples,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -58,6 +64,14 @@ def train(
     recorders : callable, optional
         Returns a `backlit.TraceRecorder` for each member network, by its number from 0: what it
         recorded is then in the result's `traces`.
+    checkpoint : path or Checkpoint, optional
+        A folder that keeps the features of the pictures that were read, the networks that are done
+        and the state of the one in training. Ctrl-C then saves and raises KeyboardInterrupt.
+    resume : bool, default False
+        Whether to go on from it, to the bits of an uninterrupted training; from the start where
+        there is nothing yet.
+    read : callable, optional
+        What reads pictures in place of :func:`backlit.photos.examples.read_examples`.
 
     Returns
     -------
@@ -65,18 +79,30 @@ def train(
 
     Raises
     ------
+    CheckpointError
+        Where the checkpoint cannot be written, or gone on from; see
+        :func:`backlit.training.fit`.
     PhotoFolderError
         Where the folder cannot be learnt from; see :func:`backlit.photos.listing.scan_folder`.
     """
     recipe = recipe or Recipe()
     progress = progress or Silent()
     warn = warn or _issue
+    if resume and checkpoint is None:
+        raise SettingError("train: resume needs a checkpoint to go on from.")
+    kept: Kept | None = None
+    if checkpoint is not None:
+        origin = "rendered scenes" if folder is None else os.path.abspath(folder)
+        kept = Kept(as_checkpoint("train", checkpoint), resume, recipe, origin)
     source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
     examples = {}
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
-        found = read_examples(
+        # what a reader of its own reads is read anew when a training goes on
+        keeps = kept is not None and read is read_examples
+        reader = partial(kept.read, split) if kept is not None and keeps else read
+        found = reader(
             pictures,
             labels,
             copies=recipe.copies_for(len(pictures)) if split == "train" else 0,
@@ -96,6 +122,7 @@ def train(
         origin=source.origin,
         progress=progress,
         recorders=recorders,
+        kept=kept,
     )
     return replace(trained, broken=broken)
 

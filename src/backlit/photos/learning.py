@@ -30,6 +30,7 @@ from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters, merge_members
 from backlit.photos.evaluation import Evaluation, evaluate_labels
 from backlit.photos.examples import Examples, folds
+from backlit.photos.keeping import Kept
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def learn(
     origin: str = "",
     progress: Progress | None = None,
     recorders: "Callable[[int], TraceRecorder] | None" = None,
+    kept: Kept | None = None,
 ) -> TrainedPhotos:
     """Train, merge and calibrate the member networks, and judge the result.
 
@@ -204,15 +206,22 @@ def learn(
         Told how far it is.
     recorders : callable, optional
         Returns what records a member while it trains, by its number from 0.
+    kept : Kept, optional
+        Where each network's state is saved.
 
     Returns
     -------
     TrainedPhotos
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, where the states are saved; without, it ends with what it has.
     """
     train_set = examples["train"]
     classes = tuple(classes)
     mean, scale = _moments(train_set)
-    trained = _Members(recipe, progress or Silent(), len(classes), recorders)
+    trained = _Members(recipe, progress or Silent(), len(classes), recorders, kept)
     unseen = trained.fit_all(train_set, examples.get("validation"), mean, scale)
     judged = np.flatnonzero(np.isfinite(unseen).all(axis=1))
     logits, labels = unseen[judged], train_set.labels[judged]
@@ -322,6 +331,7 @@ class _Members:
     progress: Progress
     n_classes: int
     recorders: "Callable[[int], TraceRecorder] | None" = None
+    kept: Kept | None = None
     members: list[Parameters] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
@@ -392,7 +402,11 @@ class _Members:
             seed=recipe.seed + member,
             dtype=np.float32,
             callback=self._caller(member),
+            checkpoint=None if self.kept is None else self.kept.member(member),
+            resume=self.kept is not None and self.kept.resume,
         )
+        if self.kept is not None and result.stopped == "interrupted":
+            raise KeyboardInterrupt
         if self._recorder is not None:
             self.histories.append(self._recorder.history)
             self.last_trace = self._recorder.trace()

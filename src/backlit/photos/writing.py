@@ -143,7 +143,7 @@ def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise SettingError("Parquet needs pyarrow: pip install pyarrow") from error
+        raise SettingError("Parquet needs an extra: pip install 'backlit[parquet]'") from error
     text = pyarrow.string()
     columns = [("path", text), ("label", text), ("probability", pyarrow.float64()), ("error", text)]
     schema = pyarrow.schema(columns)
@@ -172,8 +172,10 @@ def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
     except OSError as error:
         raise PhotoError(f"cannot be written ({error.strerror})", os.fspath(output)) from error
     with writer:
-        yield write
-        flush()
+        try:
+            yield write
+        finally:  # also after Ctrl-C: what is done stays readable
+            flush()
 
 
 def _number(probability: float | None) -> str:

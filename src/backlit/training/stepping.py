@@ -70,6 +70,10 @@ class Stepper:
         total_weight : float
             Examples of the batch, or their weight: what the penalty is divided by.
         """
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller sees divergence by itself
+            self._step(gradient, rate, total_weight)
+
+    def _step(self, gradient: NDArray[Any], rate: float, total_weight: float) -> None:
         n, p, dtype = self.numbers, self.vector, self.vector.dtype.type
         self.steps += 1
         g = gradient

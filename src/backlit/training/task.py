@@ -1,11 +1,12 @@
 """What a training minimises, and some of the examples it does so on, for whoever looks on."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.training.engine.engine import Examples, Rows
+if TYPE_CHECKING:
+    from backlit.training.engine.engine import Examples, Rows
 
 
 class Sample(NamedTuple):
@@ -49,7 +50,7 @@ class Task(NamedTuple):
     loss: str
     loss_parameter: float | None
     l2: float
-    examples: Examples
+    examples: "Examples"
     rows: NDArray[np.int64]
     n_outputs: int
 
@@ -83,9 +84,9 @@ class Task(NamedTuple):
         return Sample(inputs.T, labels.T, None if weights is None else weights[rows])
 
 
-def dense_rows(X: NDArray[Any] | Rows, rows: NDArray[np.int64]) -> NDArray[Any]:
+def dense_rows(X: "NDArray[Any] | Rows", rows: NDArray[np.int64]) -> NDArray[Any]:
     """Return some rows of the engine's inputs as a dense matrix."""
-    if not isinstance(X, Rows):
+    if isinstance(X, np.ndarray):
         return X[rows]
     dense = np.zeros((len(rows), X.n_columns), X.dtype)
     for place, row in enumerate(rows.tolist()):
