@@ -39,10 +39,13 @@ def test_the_command_says_where_it_is_and_ctrl_c_ends_it_at_once():
             assert idle.recv(100)
             begun = time.monotonic()
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
+            err, out = process.stderr.read(), process.stdout.read()
+            process.wait(timeout=10)
             took = time.monotonic() - begun
     finally:
         process.kill()
+        process.stdout.close()
+        process.stderr.close()
     assert process.returncode == 0
     assert took < 3
     assert out == ""
@@ -65,10 +68,13 @@ def test_ctrl_c_while_a_picture_is_looked_at():
             time.sleep(0.2)
             begun = time.monotonic()
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=10)
+            err = process.stderr.read()
+            process.wait(timeout=10)
             took = time.monotonic() - begun
     finally:
         process.kill()
+        process.stdout.close()
+        process.stderr.close()
     assert process.returncode == 0
     assert took < 3
     assert err.splitlines() == ["Ctrl-C ends it.", "Ended."]

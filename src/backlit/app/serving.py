@@ -136,6 +136,6 @@ def serve(
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:
-    """Drop what uvicorn says of connections that are cut off at the end, as they are meant to be."""
+    """Drop what uvicorn says of connections cut off at the end, as they are meant to be."""
     cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not cut_off and not str(record.msg).startswith("Cancel")
