@@ -72,12 +72,15 @@ def problems(site: Path) -> list[str]:
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not target.exists():
                 said.append(f"{here} links to {link}, which is not there")
-            elif parts.fragment and target in pages:
-                if unquote(parts.fragment) not in pages[target].names:
-                    said.append(f"{here} links to {link}, and there is no such place on that page")
+            elif (
+                parts.fragment
+                and target in pages
+                and unquote(parts.fragment) not in pages[target].names
+            ):
+                said.append(f"{here} links to {link}, and there is no such place on that page")
     for sheet in site.rglob("*.css"):
-        for address in re.findall(r"url\(\s*['\"]?((?:https?:)?//[^'\")]+)", sheet.read_text()):
-            said.append(f"{sheet.relative_to(site)} fetches {address}")
+        found = re.findall(r"url\(\s*['\"]?((?:https?:)?//[^'\")]+)", sheet.read_text())
+        said += [f"{sheet.relative_to(site)} fetches {address}" for address in found]
     return said
 
 
@@ -92,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     shutil.rmtree(options.output, ignore_errors=True)
     doctrees = options.output.parent / "doctrees"
-    strict = ["--fail-on-warning", "--keep-going", "--fresh-env", "--quiet"]
+    strict = ["--fail-on-warning", "--keep-going", "--fresh-env", "--quiet", "-j", "auto"]
     code = build_main([*strict, "-b", "html", "-d", str(doctrees), str(HERE), str(options.output)])
     if code:
         return code

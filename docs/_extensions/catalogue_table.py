@@ -45,7 +45,9 @@ def faults_table() -> str:
     parts = []
     for relation in RELATIONS:
         if found[relation]:
-            parts.append(f"## {relation}\n\n| layer | the line | what the checker says |\n|---|---|---|")
+            parts.append(
+                f"## {relation}\n\n| layer | the line | what the checker says |\n|---|---|---|"
+            )
             parts[-1] += "\n" + "\n".join(found[relation]) + "\n"
     return "\n".join(parts)
 

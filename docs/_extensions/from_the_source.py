@@ -4,16 +4,15 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from docutils import nodes
-from docutils.parsers.rst import Directive
-from docutils.statemachine import StringList
-from sphinx.application import Sphinx
-from sphinx.errors import ExtensionError
-
 from catalogue_table import faults_table
 from command_lines import command_sections
 from curves import activation_svg, loss_svg
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
 from holding import held_against_numbers, values_table
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from curves import LABELS, PARAMETERS
 
 import backlit
 from backlit.activations import activation_backward, activation_forward
 from backlit.losses import cost_from_logits, loss_from_logits, loss_gradient
-from curves import LABELS, PARAMETERS
 
 #: a constant, so that a page changes only if the package does
 SEED = 3
@@ -102,9 +102,7 @@ def values_table(kind: str, name: str) -> str:
         if kind == "activation":
             Z = np.array(PLACES)
             first = activation_forward(Z, name)[0] if name != "exp" else np.exp(Z)
-            second = (
-                activation_backward(np.ones_like(Z), Z, name) if name != "exp" else np.exp(Z)
-            )
+            second = activation_backward(np.ones_like(Z), Z, name) if name != "exp" else np.exp(Z)
             heads = ("Z", "A", "dA/dZ")
         else:
             Z = np.array([place for place in PLACES if name != "poisson" or place < 100])
