@@ -74,6 +74,15 @@ def _foreign(app, what, name, obj, skip, options):
     return skip or not (getattr(obj, "__module__", None) or "backlit").startswith("backlit")
 
 
+def _offer_the_file(app, docname, source):
+    """Put a link to the notebook as a file, with its outputs, under the page's title."""
+    if docname == "backward_pass":
+        head, title, rest = source[0].partition("# The backward pass, in three steps\n")
+        link = "{nb-download}`backward_pass.ipynb`: this page as a notebook, to open in Jupyter."
+        source[0] = f"{head}{title}\n{link}\n{rest}"
+
+
 def setup(app):
-    """Register the rule of what the reference leaves out."""
+    """Register what is left out of the reference, and what is added to the notebook's page."""
+    app.connect("source-read", _offer_the_file)
     app.connect("autodoc-skip-member", _foreign)

@@ -27,28 +27,24 @@ def faults_table() -> str:
     found: dict[str, list[str]] = defaultdict(list)
     seen = set()
     for entry in WRONG:
-        layer, _, fault = entry.name.partition(": ")
-        kind, *settings = re.split(r"[ ,]+", layer)
-        key = (kind, fault)
-        if kind not in SHOWN or key in seen:
+        settings = getattr(entry.maker, "keywords", {})
+        if "fault" not in settings:  # a function on its own
             continue
-        seen.add(key)
-        report = entry.check(0)
-        words = [kind.replace("_", " "), *(word.partition("=")[2] for word in settings)]
-        words = [word for word in words if word not in ("True", "False")]
-        for finding in report.problems[:1]:
-            line = f"`{finding.source}`" if finding.source else ""
+        fault, form = settings["fault"], settings.get("kind", "")
+        layer = entry.maker.func.__name__
+        if layer not in SHOWN or (layer, form, fault) in seen:
+            continue
+        seen.add((layer, form, fault))
+        words = " ".join(word for word in (layer.replace("_", " "), form) if word)
+        for finding in entry.check(0).problems[:1]:
             found[finding.relation].append(
-                f"| {' '.join(words)} | {line.replace('|', chr(92) + '|')} "
-                f"| {_plain(finding.sentence)} |"
+                f"| {words} | `{fault}` | {_plain(finding.label)} | {_plain(finding.sentence)} |"
             )
     parts = []
     for relation in RELATIONS:
         if found[relation]:
-            parts.append(
-                f"## {relation}\n\n| layer | the line | what the checker says |\n|---|---|---|"
-            )
-            parts[-1] += "\n" + "\n".join(found[relation]) + "\n"
+            head = "| layer | the fault | relation | what the checker says |\n|---|---|---|---|"
+            parts.append("\n".join([f"## {relation}\n", head, *found[relation], ""]))
     return "\n".join(parts)
 
 

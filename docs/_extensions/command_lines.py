@@ -16,15 +16,27 @@ def command_sections() -> str:
         command = group.commands[name]
         if command.hidden:
             continue
-        context = command.make_context(name, [], resilient_parsing=True)
-        usage = " ".join(["backlit", name, *command.collect_usage_pieces(context)])
+        usage = " ".join(["backlit", name, *map(_usage, command.params), "[OPTIONS]"])
+        usage = re.sub(" +", " ", usage)
         parts += [f"## backlit {name}", "", f"```text\n{usage}\n```", "", _text(command.help), ""]
-        rows = [_row(parameter, context) for parameter in command.params]
-        parts += ["| | |", "|---|---|", *[row for row in rows if row], ""]
+        rows = [_row(parameter) for parameter in command.params]
+        parts += [
+            "| argument, option | what it says |",
+            "|---|---|",
+            *[row for row in rows if row],
+            "",
+        ]
     return "\n".join(parts)
 
 
-def _row(parameter: Any, context: Any) -> str:
+def _usage(parameter: Any) -> str:
+    if parameter.param_type_name != "argument":
+        return ""
+    name = (parameter.metavar or parameter.name.upper()) + (" ..." if parameter.nargs != 1 else "")
+    return name if parameter.required else f"[{name}]"
+
+
+def _row(parameter: Any) -> str:
     if getattr(parameter, "hidden", False):
         return ""
     names = [*parameter.opts, *parameter.secondary_opts]

@@ -113,6 +113,6 @@ def values_table(kind: str, name: str) -> str:
             second = np.ravel(loss_gradient(logits, labels, name, parameter=parameter))
             heads = ("Z", f"loss where Y = {Y:g}", "dZ")
     lines = ["| " + " | ".join(heads) + " |", "|--:|--:|--:|"]
-    for row in zip(Z, first, second, strict=True):
-        lines.append("| " + " | ".join(f"{value:.6g}" for value in row) + " |")
+    rows = zip(Z, first, second, strict=True)
+    lines += ["| " + " | ".join(f"{value:.6g}" for value in row) + " |" for row in rows]
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """Equations as MathML, made while the pages are built: nothing to load, and no script to run."""
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -7,6 +8,9 @@ from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.writers.html5 import HTML5Translator
+
+_SIGN = r'\1<mo form="prefix">&#x02212;</mo>'
+_BAR = ('<mo stretchy="false">&#x0007C;</mo>', '<mo stretchy="false" lspace="0" rspace="0">|</mo>')
 
 
 def mathml(latex: str, display: str) -> str:
@@ -28,6 +32,9 @@ def mathml(latex: str, display: str) -> str:
     for left in ("<mi>\\", "<mi>&</mi>", "<mtext>\\"):
         if left in element:
             raise ExtensionError(f"an equation cannot be converted to MathML: {latex}")
+    # what the converter leaves to the browser to guess: a sign is no difference, a bar is a bracket
+    element = re.sub(r"(<mrow>|\(</mo>|&#x00028;</mo>)<mo>&#x02212;</mo>", _SIGN, element)
+    element = element.replace(*_BAR)
     source = nodes.fully_normalize_name(latex).replace('"', "&quot;").replace("<", "&lt;")
     return element.replace("<math ", f'<math alttext="{source}" ', 1)
 
