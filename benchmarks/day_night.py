@@ -78,22 +78,28 @@ def thin(examples: Examples, copies: int) -> Examples:
     return replace(examples, features=features)
 
 
-def leave_one_set_out(photos: Path, recipe: Recipe, with_scenes: bool) -> None:
-    """Train on two sets, judge the whole third."""
+def leave_one_set_out(photos: Path, recipe: Recipe, with_scenes: bool, seeds: int) -> None:
+    """Train on two sets, judge the whole third; with every seed."""
     copies = recipe.copies or 0
     sets = {name: read_set(photos, f"{name}/train", copies) for name in SETS}
     amos_test = read_set(photos, "amos/test", 0)
     scenes = [read_scenes(copies)] if with_scenes else []
-    accuracies = []
-    for held in SETS:
-        train = join_examples([sets[name] for name in SETS if name != held] + scenes)
-        test = thin(sets[held], 0)
-        if held == "amos":
-            test = join_examples([test, amos_test])
-        trained = learn(CLASSES, {"train": train, "test": test}, recipe)
-        accuracies.append(line(held, trained.judgements["test"]))
-        worst(trained.judgements["test"])
-    print(f"{'mean':<28}        {np.mean(accuracies):.4f}")
+    means = []
+    for seed in range(seeds):
+        print(f"seed {seed}")
+        accuracies = []
+        for held in SETS:
+            train = join_examples([sets[name] for name in SETS if name != held] + scenes)
+            test = thin(sets[held], 0)
+            if held == "amos":
+                test = join_examples([test, amos_test])
+            trained = learn(CLASSES, {"train": train, "test": test}, replace(recipe, seed=seed))
+            accuracies.append(line(held, trained.judgements["test"]))
+            if seed == 0:
+                worst(trained.judgements["test"])
+        means.append(float(np.mean(accuracies)))
+        print(f"{'mean':<28}        {means[-1]:.4f}", flush=True)
+    print(f"{'mean over seeds':<28}        {np.mean(means):.4f}")
 
 
 def ship(photos: Path, recipe: Recipe, output: Path) -> None:
@@ -137,16 +143,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=SHIPPED_MODEL)
     parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--hidden", type=int, nargs="+", default=Recipe.hidden)
+    parser.add_argument("--seeds", type=int, default=1, help="trainings with a set left out")
     parser.add_argument("--no-scenes", action="store_true")
     arguments = parser.parse_args()
     if not arguments.photos.is_dir():
         parser.error(f"there is no folder {arguments.photos}; give --photos.")
-    recipe = Recipe(copies=arguments.copies, members=arguments.members)
+    hidden = tuple(arguments.hidden)
+    recipe = Recipe(copies=arguments.copies, members=arguments.members, hidden=hidden)
     begun = time.perf_counter()
     if arguments.what == "ship":
         ship(arguments.photos, recipe, arguments.output)
     else:
-        leave_one_set_out(arguments.photos, recipe, not arguments.no_scenes)
+        leave_one_set_out(arguments.photos, recipe, not arguments.no_scenes, arguments.seeds)
     print(f"{time.perf_counter() - begun:.0f} s")
 
 

@@ -343,3 +343,75 @@ def test_parquet(run, photos, model, tmp_path):
     assert code == 0, err
     rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
     assert [row["label"] for row in rows] == ["day"] * 12 + ["night"] * 12
+
+
+def test_train_with_a_trace(run, photos, tmp_path):
+    arguments = ("train", photos, "--model", tmp_path / "m", *QUICK)
+    code, out, _ = run(*arguments, "--trace", "--tensorboard", tmp_path / "runs")
+    assert code == 0
+    for words in ("1 relu", "‖dZ‖", "while it trained", "records, steps", "Model saved"):
+        assert words in out
+    assert any((tmp_path / "runs" / "network-1").glob("events.out.tfevents.*"))
+    code, out, _ = run(*arguments)
+    assert "while it trained" not in out
+
+
+# ---------------------------------------------------------------------------------- checkpoints
+
+
+def test_train_goes_on_from_a_checkpoint(run, photos, tmp_path, monkeypatch):
+    from backlit.training.checkpoints import Keeper
+
+    plain, kept, place = tmp_path / "plain", tmp_path / "kept", tmp_path / "c"
+    quick = ("--epochs", "6", "--members", "3", "--copies", "1")
+    assert run("train", photos, "-m", plain, *quick)[0] == 0
+    save, saves = Keeper.save, []
+
+    def stop_in_the_second_member(self, *, stopped=None):
+        save(self, stopped=stopped)
+        saves.append(stopped)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "save", stop_in_the_second_member)
+    options = ("train", photos, "-m", kept, "--checkpoint", place, *quick)
+    code, out, err = run(*options, "--resume")  # there is nothing yet: from the start
+    assert code == 130
+    assert f"what was done is in {place}: the same command with --resume" in err
+    assert not kept.exists()
+    assert not out
+    assert sorted(path.name for path in place.iterdir()) == [
+        "member-01", "member-02", "pictures-train-00000.safetensors", "settings.json",
+    ]  # fmt: skip
+
+    code, _, err = run(*options)
+    assert code == 1
+    assert "found the checkpoint of an earlier training" in err
+    code, _, err = run(*options, "--seed", "5", "--resume")
+    assert code == 1
+    assert "seed was 0, is 5" in err
+
+    def unread(*_, **__):
+        raise AssertionError("a picture was read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backlit.photos.keeping.read_examples", unread)
+        assert run(*options, "--resume")[0] == 0
+    assert kept.read_bytes() == plain.read_bytes()
+
+    save_class(photos / "night", lambda generator: np.zeros((60, 80, 3), np.uint8), 13)
+    code, _, err = run(*options, "--resume")
+    assert code == 1
+    assert "of another training: X was float32" in err
+
+
+def test_resume_needs_a_checkpoint(run, photos, tmp_path):
+    code, _, err = run("train", photos, "-m", tmp_path / "m", "--resume")
+    assert code == 2
+    assert "--checkpoint DIR" in err
+    (tmp_path / "file").touch()
+    code, _, err = run("train", photos, "-m", tmp_path / "m", "--checkpoint", tmp_path / "file")
+    assert code == 2
+    code, _, err = run("train", photos, "-m", tmp_path / "m", "--checkpoint", tmp_path / "file/c")
+    assert code == 1
+    assert "no checkpoint can be written there" in err

@@ -140,9 +140,9 @@ def test_saturated_logits_give_finite_costs_without_a_warning(loss, dtype):
         np.testing.assert_array_equal(gradient, [[0, -1, 1], [0, 1, 0]])
 
 
-def test_poisson_overflows_to_infinity_and_says_so():
-    with pytest.warns(RuntimeWarning, match="overflow"):
-        assert cost_from_logits([[1e4]], [3], "poisson") == np.inf
+def test_a_loss_beyond_its_type_is_an_error_and_its_gradient_infinite():
+    with pytest.raises(NonFiniteError, match=r"'poisson' of logits up to 1e\+04 is too large"):
+        cost_from_logits([[1e4]], [3], "poisson")
     with pytest.warns(RuntimeWarning, match="overflow"):
         assert loss_gradient([[1e4]], [3], "poisson")[0, 0] == np.inf
     assert loss_gradient([[-1e4]], [3], "poisson")[0, 0] == -3

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
         initialize_parameters_deep,
         update_parameters,
     )
+    from backlit.per_example import (
+        clipped_gradients,
+        importance_probabilities,
+        per_example_gradient_norms,
+        rank_suspects,
+    )
+    from backlit.tracing import TraceRecorder, trace
 
 # public name -> the module that holds it
 _HOMES = {
@@ -58,6 +65,12 @@ _HOMES = {
     "model_forward": "backlit.model",
     "initialize_parameters": "backlit.parameters",
     "initialize_parameters_deep": "backlit.parameters",
+    "TraceRecorder": "backlit.tracing.recorder",
+    "clipped_gradients": "backlit.per_example",
+    "importance_probabilities": "backlit.per_example",
+    "per_example_gradient_norms": "backlit.per_example",
+    "rank_suspects": "backlit.per_example",
+    "trace": "backlit.tracing.run",
     "update_parameters": "backlit.parameters",
 }
 
@@ -66,11 +79,14 @@ __all__ = [
     "L_model_forward",
     "MLPClassifier",
     "MLPRegressor",
+    "TraceRecorder",
     "__version__",
     "assert_backward",
     "check_backward",
     "check_model",
+    "clipped_gradients",
     "compute_cost",
+    "importance_probabilities",
     "initialize_parameters",
     "initialize_parameters_deep",
     "linear_activation_backward",
@@ -79,10 +95,13 @@ __all__ = [
     "linear_forward",
     "model_backward",
     "model_forward",
+    "per_example_gradient_norms",
+    "rank_suspects",
     "relu",
     "relu_backward",
     "sigmoid",
     "sigmoid_backward",
+    "trace",
     "update_parameters",
 ]
 

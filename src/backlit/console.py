@@ -6,6 +6,8 @@ without a terminal neither draws bars or colours.
 
 import sys
 import time
+from collections.abc import Callable
+from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
     from backlit.photos.learning import TrainedPhotos
+    from backlit.photos.saliency.explaining import Explanation
 
 _MOST_MISTAKES = 25
 _PIPED_WIDTH = 100
@@ -141,10 +144,28 @@ class CountingProgress(_Bar):
         self._task = self._progress.add_task(name, total=None)
         self._done = 0
         self._told = 0.0
+        self.total: int | None = None
+
+    def expect(self, count: Callable[[], int]) -> None:
+        """Find out how many there will be while the first are done already.
+
+        Parameters
+        ----------
+        count : callable
+            Returns their number; called in a thread of its own, if a bar is shown at all.
+        """
+        if not self.shown:
+            return
+
+        def find_out() -> None:
+            self.total = count()
+
+        Thread(target=find_out, name="backlit-count", daemon=True).start()
 
     def __call__(self, total: int | None = None) -> None:
         """Count one more."""
         self._done += 1
+        total = total if total is not None else self.total
         now = time.monotonic()
         if self.shown and (now - self._told > 0.1 or self._done == total):
             self._told = now
@@ -225,6 +246,33 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     note(f"Use it: backlit predict PHOTOS --model {printable(model)}")
 
 
+def show_traces(trained: "TrainedPhotos") -> None:
+    """Print the last network's trace, how it came about, and what was found in all of them.
+
+    Parameters
+    ----------
+    trained : TrainedPhotos
+        The run.
+    """
+    if trained.last_trace is None:
+        return
+    out = _console(stderr=False)
+    number = len(trained.traces)
+    out.print(Text(f"Network {number}, on some of its pictures, at the end", style="bold"))
+    out.print(trained.last_trace)
+    out.print(Text(f"\nNetwork {number} while it trained", style="bold"))
+    out.print(Text(str(trained.traces[-1])))
+    alarms: dict[str, int] = {}
+    for history in trained.traces:
+        for text in history.alarms:
+            alarms[text] = alarms.get(text, 0) + 1
+    if alarms:
+        out.print(Text("\nAlarms while the networks trained", style="bold"))
+    for text, count in alarms.items():
+        out.print(Text(f"  {count} of {number}: {text}"))
+    out.print()
+
+
 def show_evaluation(found: "FolderEvaluation") -> None:
     """Print an evaluation.
 
@@ -261,3 +309,38 @@ def show_evaluation(found: "FolderEvaluation") -> None:
         if len(found.mistakes) > _MOST_MISTAKES:
             rest = len(found.mistakes) - _MOST_MISTAKES
             out.print(Text(f"  and {rest} more; --format json lists them all", style="dim"))
+
+
+def show_explanation(found: "Explanation") -> None:
+    """Print why a picture has its label.
+
+    Parameters
+    ----------
+    found : Explanation
+        The explanation.
+    """
+    from backlit.photos.saliency.words import percent
+
+    out = _console(stderr=False)
+    label = printable(found.label)
+    out.print(Text(printable(found.path)), soft_wrap=True)
+    headline = Text(f"{label} ", style="bold") + Text(percent(found.probability), style="bold")
+    others = [
+        f"{printable(name)} {percent(p)}"
+        for name, p in zip(found.classes, found.probabilities, strict=True)
+        if name != found.label
+    ]
+    out.print(headline + Text(f"  ({', '.join(others)})", style="dim"), soft_wrap=True)
+    table = _table("what", "push", "", "above all")
+    table.columns[2].justify = table.columns[3].justify = "left"
+    strongest = max((abs(one.push) for one in found.reasons), default=1.0) or 1.0
+    for one in found.reasons:
+        style = "yellow" if one.push > 0 else "blue"
+        length = round(10 * abs(one.push) / strongest)
+        table.add_row(one.group, f"{one.push:+.2f}", Text("█" * length, style), one.words)
+    out.print(table)
+    total = found.start + sum(one.push for one in found.reasons)
+    out.print(
+        f"Log-odds of {label}: {found.start:+.2f} for an average training picture, "
+        f"{total:+.2f} with all pushes."
+    )

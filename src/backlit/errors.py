@@ -41,6 +41,10 @@ class ModelFileError(BacklitError, ValueError):
     """A model file cannot be read, or is not what it claims to be."""
 
 
+class CheckpointError(BacklitError, ValueError):
+    """A checkpoint cannot be written, read, or gone on from; the message says why."""
+
+
 class PhotoError(BacklitError, OSError):
     """A picture cannot be read; the message says why.
 
@@ -59,8 +63,16 @@ class PhotoFolderError(BacklitError, ValueError):
     """A folder of pictures cannot be learnt from; the message says why."""
 
 
+class ClusterError(BacklitError, RuntimeError):
+    """A cluster cannot be reached, or was lost during the work; the message says what is kept."""
+
+
 class BacklitWarning(UserWarning):
     """Base class of the warnings."""
+
+
+class CheckpointWarning(BacklitWarning):
+    """A checkpoint could not be written or read; training goes on all the same."""
 
 
 class PhotoWarning(BacklitWarning):

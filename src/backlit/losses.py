@@ -24,7 +24,7 @@ from backlit._checks import (
     weights_for,
 )
 from backlit.activations import FUNCTIONS
-from backlit.errors import SettingError
+from backlit.errors import NonFiniteError, SettingError
 from backlit.names import loss_name
 
 
@@ -189,7 +189,7 @@ def loss_from_logits(ZL: Any, Y: Any, loss: str, *, parameter: float | None = No
         If the arrays do not fit or are not real and finite.
     """
     name, ZL, Y, parameter = _checked("loss_from_logits", ZL, Y, loss, parameter)
-    value = FUNCTIONS_OF_LOGITS[name].value(ZL, Y, parameter)
+    value = _value("loss_from_logits", name, ZL, Y, parameter)
     return array_namespace(ZL).sum(value, axis=0)
 
 
@@ -260,11 +260,23 @@ def cost_from_logits(
     """
     function = "cost_from_logits"
     name, ZL, Y, parameter = _checked(function, ZL, Y, loss, parameter)
-    value = FUNCTIONS_OF_LOGITS[name].value(ZL, Y, parameter)
+    value = _value(function, name, ZL, Y, parameter)
     if sample_weight is not None:
         weights, _ = weights_for(function, sample_weight, ZL)
         value = value * weights
     return array_namespace(ZL).sum(value) / ZL.shape[1]
+
+
+def _value(function: str, name: str, ZL: Array, Y: Array, parameter: float) -> Array:
+    """Return the losses, or raise `NonFiniteError` where one does not fit in the dtype."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = FUNCTIONS_OF_LOGITS[name].value(ZL, Y, parameter)
+    if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+        raise NonFiniteError(
+            f"{function}: the loss {name!r} of logits up to {np.abs(ZL).max():.3g} is too large "
+            f"for {value.dtype}, expected one that fits."
+        )
+    return value
 
 
 def _checked(

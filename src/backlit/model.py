@@ -12,7 +12,7 @@ The cost that is differentiated is ::
 with all w_i = 1, and so m in place of their sum, where no weights are given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,23 +166,10 @@ def model_backward(
         without being the sigmoid of `Z` and denies `Y`, since the gradient is infinite there.
     """
     function = "model_backward"
-    layers = _checked_caches(function, caches)
-    activations = layer_activations(function, activations, len(layers))
-    ZL = layers[-1].activation_cache
-    AL, ZL = as_arrays(function, AL=AL, ZL=ZL)
-    if AL.ndim == 1 and ZL.shape[0] == 1:
-        AL = array_namespace(AL).reshape(AL, (1, -1))
-    check_shape(function, "AL", AL, tuple(ZL.shape), "the last layer's cached Z has that shape")
-    check_finite(function, AL=AL)
-    Y = labels_like(function, Y, AL)
-    dZL = _output_gradient(function, AL, Y, ZL, activations[-1], loss, loss_parameter)
-    weight_sum = ZL.shape[1]
-    if sample_weight is not None:
-        weights, weight_sum = weights_for(function, sample_weight, ZL)
-        dZL = dZL * weights
-    return _backward(
-        function, dZL, layers, activations, l2, weight_sum, dropout_masks, input_gradient
+    layers, names, dZL, weight_sum = _output_step(
+        function, AL, Y, caches, activations, loss, loss_parameter, sample_weight
     )
+    return _backward(function, dZL, layers, names, l2, weight_sum, dropout_masks, input_gradient)
 
 
 def backward_from_logits(
@@ -245,7 +232,7 @@ _loss_parameter = loss_parameter
 
 def _backward(
     function: str,
-    dZ: Array,
+    dZL: Array,
     layers: list[LayerCache],
     activations: Sequence[str],
     l2: float,
@@ -253,27 +240,74 @@ def _backward(
     dropout_masks: Sequence[Any] | None,
     input_gradient: bool,
 ) -> dict[str, Array]:
-    """Walk from the last layer to the first; `dZ` comes in as the output's."""
-    masks = _masks(function, dropout_masks, len(layers))
+    """Return every gradient by its name."""
     # l2 / (2 sum w) ||W||^2 adds l2 / sum w * W to dW, where the sum is m without weights
     penalty = non_negative(function, "l2", l2) / weight_sum
     no_penalty = isinstance(l2, (int, float)) and l2 == 0
     grads = {}
-    for l in range(len(layers), 0, -1):
+    walk = _walk_back(function, dZL, layers, activations, dropout_masks, input_gradient)
+    for l, dZ, dA in walk:
         (A_prev, W, _), _ = layers[l - 1]
         dW, db = _linear_gradients(dZ, A_prev)
         grads[f"dW{l}"] = dW if no_penalty else dW + penalty * W
         grads[f"db{l}"] = db
+        if dA is not None:
+            grads[f"dA{l - 1}"] = dA
+    return grads
+
+
+def _walk_back(
+    function: str,
+    dZ: Array,
+    layers: list[LayerCache],
+    activations: Sequence[str],
+    dropout_masks: Sequence[Any] | None,
+    input_gradient: bool,
+) -> Iterator[tuple[int, Array, Array | None]]:
+    """Walk from the last layer to the first; yield ``l, dZ_l, dA_{l-1}``.
+
+    `dZ` comes in as the output's; without `input_gradient`, dA_0 is None.
+    """
+    masks = _masks(function, dropout_masks, len(layers))
+    for l in range(len(layers), 0, -1):
         if l == 1 and not input_gradient:
-            break
-        dA = _linear_input_gradient(dZ, W)  # (n_{l-1}, m)
-        grads[f"dA{l - 1}"] = dA
+            yield l, dZ, None
+            return
+        dA = _linear_input_gradient(dZ, layers[l - 1].linear_cache.W)  # (n_{l-1}, m)
+        yield l, dZ, dA
         if l > 1:
             # forward was A = g(Z) * D, so now dZ = (dA * D) * g'(Z)
             if masks[l - 2] is not None:
                 dA = dA * _mask_like(function, l - 1, masks[l - 2], dA)
             dZ = FUNCTIONS[activations[l - 2]].backward(dA, layers[l - 2].activation_cache)
-    return grads
+
+
+def _output_step(
+    function: str,
+    AL: Any,
+    Y: Any,
+    caches: Sequence[Any],
+    activations: Sequence[str] | None,
+    loss: str | None,
+    loss_parameter: float | None,
+    sample_weight: Any,
+) -> tuple[list[LayerCache], tuple[str, ...], Array, Any]:
+    """Return the checked layers, their activations, dZ_L, and the sum of the weights."""
+    layers = _checked_caches(function, caches)
+    names = layer_activations(function, activations, len(layers))
+    ZL = layers[-1].activation_cache
+    AL, ZL = as_arrays(function, AL=AL, ZL=ZL)
+    if AL.ndim == 1 and ZL.shape[0] == 1:
+        AL = array_namespace(AL).reshape(AL, (1, -1))
+    check_shape(function, "AL", AL, tuple(ZL.shape), "the last layer's cached Z has that shape")
+    check_finite(function, AL=AL)
+    Y = labels_like(function, Y, AL)
+    dZL = _output_gradient(function, AL, Y, ZL, names[-1], loss, loss_parameter)
+    weight_sum = ZL.shape[1]
+    if sample_weight is not None:
+        weights, weight_sum = weights_for(function, sample_weight, ZL)
+        dZL = dZL * weights
+    return layers, names, dZL, weight_sum
 
 
 def _output_gradient(

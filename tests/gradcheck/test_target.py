@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from backlit.gradcheck.target import plain_python, run_check
+from backlit.errors import SettingError
+from backlit.gradcheck.target import load_target, plain_python, run_check
 from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, source
 
 TRAP = "raise SystemExit('top level was run')\n"
@@ -209,3 +210,20 @@ def test_an_old_notebook_format(tmp_path):
     path = tmp_path / "old.ipynb"
     path.write_text(json.dumps({"worksheets": [{"cells": [cell]}]}), encoding="utf-8")
     assert run(path)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.ipynb", "[" * 100_000),
+        ("a.ipynb", '{"cells": [{"cell_type": "code", "source": [1]}]}'),
+        ("a.ipynb", '{"cells": [{"cell_type": "code", "source": 1}]}'),
+        ("a.py", "x = 1\0"),
+        ("a.py", "x = " + "-" * 3_000 + "1"),
+        ("a.py", "x = " + "(" * 5_000),
+    ],
+)
+def test_files_that_break_parsers(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SettingError, match=name):
+        load_target(str(tmp_path / name))

@@ -1,6 +1,9 @@
+import os
+import time
+
 import pytest
 
-from backlit.errors import SettingError
+from backlit.errors import PhotoError, SettingError
 from backlit.photos.classifier import Prediction
 from backlit.photos.resuming import resume
 from backlit.photos.writing import open_writer
@@ -38,10 +41,44 @@ def test_nothing_there_yet(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("form", "text"), [("csv", "a,b\n1,2\n"), ("jsonl", '{"a": 1}\n'), ("jsonl", "hello\n")]
+    ("form", "text"),
+    [
+        ("csv", "a,b\n1,2\n"),
+        ("jsonl", '{"a": 1}\n'),
+        ("jsonl", "hello\n"),
+        # without a whole row: once, these were cut off to nothing
+        ("csv", "My thesis, all of it, without a line break"),
+        ("csv", '"\nMy thesis in an open quote\n'),
+        ("jsonl", "My thesis"),
+        # these once ended in a traceback
+        ("csv", "path,label,probability,error\na\n"),
+        ("csv", "path,label,probability,error\n" + "x" * 200_000 + ",day,0.1,\n"),
+        ("jsonl", "[" * 100_000 + "\n"),
+        ("jsonl", '{"path": [1], "error": null}\n'),
+        ("jsonl", '{"path": "a", "error": 3}\n'),
+        ("csv", "\x1b[2J,b\n"),
+    ],
 )
 def test_other_files_are_left_alone(tmp_path, form, text):
     (tmp_path / "x").write_text(text)
-    with pytest.raises(SettingError, match="holds no predictions"):
+    with pytest.raises(SettingError, match="holds no predictions") as caught:
         resume(tmp_path / "x", form)
+    assert "\x1b" not in str(caught.value)
     assert (tmp_path / "x").read_text() == text
+
+
+def test_a_folder_or_a_named_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(PhotoError, match="not a regular file"):
+            resume(path, "csv")
+
+
+def test_an_open_quote_before_many_lines_takes_no_longer(tmp_path):
+    """The search for the last whole row once took a time like the square of their number."""
+    header = "path,label,probability,error\n"
+    (tmp_path / "x").write_text(header + '"' + "\n" * 300_000)
+    began = time.process_time()
+    assert resume(tmp_path / "x", "csv").paths == frozenset()
+    assert time.process_time() - began < 5
+    assert (tmp_path / "x").read_text() == header

@@ -14,6 +14,7 @@ from backlit.training.engine import engine as engine_module
 from backlit.training.engine.compiled import cache_folder, engine_for
 from backlit.training.engine.engine import Examples
 from backlit.training.engine.products import BLOCK_COLUMNS, BLOCK_K, BLOCK_ROWS
+from backlit.training.engine.steps import FUSED_WEIGHTS
 from networks import HIDDEN, TOLERANCE, Network, assert_vectors_agree, networks
 
 DTYPES = ("float32", "float64")
@@ -189,6 +190,29 @@ def test_ten_steps_are_those_of_plain_numpy(name, l2, clip, weighted, dtype):
     tolerance = {"float32": 3e-4, "float64": 1e-10}[dtype]
     np.testing.assert_allclose(engine.parameters, vector, rtol=0, atol=tolerance * moved)
     assert engine.state.steps[0] == 10
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_updating_with_the_gradient_changes_no_bit(name, dtype):
+    """A clip that never bites lets the updates of large layers wait for the whole gradient."""
+    dims = (470, 300, 480, 5)
+    assert dims[0] * dims[1] > FUSED_WEIGHTS < dims[1] * dims[2]
+    network = Network(dims, ("relu", "tanh"), "squared", 70, dtype, True, spare=0)
+    order, starts = np.tile(network.order, 2), np.array([0, 37, 70, 107, 140])
+    ends = []
+    for clip, threads in ((1e30, 1), (0.0, 1), (0.0, 2), (0.0, 3)):
+        numbers = OPTIMIZERS[name].numbers()._replace(l2=0.7, clip=clip)
+        engine = network.engine(numbers=numbers, threads=threads, batch_size=40)
+        engine.train(network.examples, order, starts, np.full(4, 0.01))
+        ends.append(
+            [
+                array.tobytes()
+                for array in (engine.parameters, engine.state.first, engine.state.second)
+            ]
+        )
+    assert ends[0] == ends[1] == ends[2] == ends[3]
+    assert not np.array_equal(engine.parameters, network.vector)
 
 
 def test_a_small_gradient_is_not_clipped():

@@ -208,7 +208,7 @@ def test_weight_gradient_with_every_remainder(by_rows, add, dtype):
         C = np.full((M + 2, N + 3), 0.25, dtype)
         call(
             "weight_gradient", dtype, C, N + 3 + 1, N + 3, S, 0, K + 5, V, 2 if by_rows else 0,
-            places, 1, by_rows, M, N, K, add, pack, table=True,
+            places, 1, by_rows, M, N, K, add, pack, -1, C, C, C, C, table=True,
         )  # fmt: skip
         chosen = V[rows[1 : K + 1], 2 : N + 2] if by_rows else V[rows[1 : N + 1], :K].T
         start = 0.25 if add else 0.0

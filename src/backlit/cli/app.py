@@ -8,8 +8,10 @@ import typer
 
 from backlit.cli.check import check
 from backlit.cli.evaluate import evaluate
+from backlit.cli.explain import explain
 from backlit.cli.options import INTERRUPTED
 from backlit.cli.predict import predict
+from backlit.cli.report import report
 from backlit.cli.train import train
 
 app = typer.Typer(
@@ -20,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, predict, evaluate, check):
+for _command in (train, predict, evaluate, explain, report, check):
     app.command()(_command)
 
 

@@ -8,6 +8,7 @@ import typer
 
 SOME_FAILED = 3
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 class ReportFormat(StrEnum):
@@ -27,3 +28,19 @@ Model = Annotated[
         "--model", "-m", help="A model file.", show_default="day and night, on any camera"
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Work on a Dask cluster: a scheduler's address, or local[:N] for N processes here.",
+        metavar="ADDRESS|local[:N]",
+        rich_help_panel="Cluster",
+    ),
+]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option(help="Certificate authority of the cluster (PEM).", rich_help_panel="Cluster"),
+]
+TlsCert = Annotated[
+    Path | None, typer.Option(help="Our certificate (PEM).", rich_help_panel="Cluster")
+]
+TlsKey = Annotated[Path | None, typer.Option(help="Its key (PEM).", rich_help_panel="Cluster")]

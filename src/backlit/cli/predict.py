@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from backlit.cli.options import SOME_FAILED, Model, Workers
+from backlit.cli.options import SOME_FAILED, Cluster, Model, TlsCa, TlsCert, TlsKey, Workers
 
 
 class TableFormat(StrEnum):
@@ -21,7 +21,11 @@ class TableFormat(StrEnum):
 
 def predict(
     paths: Annotated[
-        list[Path], typer.Argument(help="Pictures, and folders of pictures.", show_default=False)
+        list[str],
+        typer.Argument(
+            help="Pictures, and folders of pictures; with --cluster URLs such as s3://, too.",
+            show_default=False,
+        ),
     ],
     model: Model = None,
     form: Annotated[
@@ -33,8 +37,8 @@ def predict(
             show_default="by --output's ending, or table",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
+    output_name: Annotated[
+        str | None,
         typer.Option("--output", "-o", help="Write there.", show_default="standard output"),
     ] = None,
     unsure: Annotated[
@@ -56,21 +60,48 @@ def predict(
         bool, typer.Option("--dry-run", help="Only say what would be copied or moved.")
     ] = False,
     workers: Workers = None,
+    cluster: Cluster = None,
+    chunk: Annotated[
+        int, typer.Option(min=1, help="Pictures a task and part.", rich_help_panel="Cluster")
+    ] = 1000,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Tell what photographs show.
 
     One row a picture, in the order given; folders are looked into.
     The probability is that of the second class where there are two
     (of day and night: of night), else that of the label.
+
+    With --cluster, --output is a folder or URL of parts with a manifest.
     """
+    if cluster is not None:
+        from backlit.cli.archive import predict_on_cluster
+
+        if copy_to or move_to or dry_run or workers:
+            raise typer.BadParameter(
+                "--copy-to, --move-to, --dry-run and --workers do not go with --cluster."
+            )
+        predict_on_cluster(
+            paths, cluster, model, form.value if form else None, output_name, unsure, resume, chunk,
+            (tls_ca, tls_cert, tls_key),
+        )  # fmt: skip
+        return
     from backlit.console import CountingProgress, note, warn
     from backlit.errors import PhotoError, SettingError
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.filing import Filer
+    from backlit.photos.listing import count_photos
     from backlit.photos.resuming import Done
     from backlit.photos.resuming import resume as find_done
     from backlit.photos.writing import open_writer
 
+    url = next((path for path in paths if "://" in path), None)
+    if url is not None:
+        raise typer.BadParameter(f"{url} is a URL; it needs --cluster (local will do).")
+    pictures = [Path(path) for path in paths]
+    output = Path(output_name) if output_name else None
     chosen = (form or _format_of(output)).value
     if copy_to and move_to:
         raise SettingError("--copy-to and --move-to exclude each other.")
@@ -90,8 +121,9 @@ def predict(
         open_writer(chosen, output, classifier.classes, append=bool(done.paths)) as write,
         CountingProgress("predicting", hidden=output is None and sys.stdout.isatty()) as tick,
     ):
+        tick.expect(lambda: count_photos(paths, skip=done.paths, leave_out=target))
         for prediction in classifier.predict(
-            paths, unsure=unsure, skip=done.paths, leave_out=target, workers=workers
+            pictures, unsure=unsure, skip=done.paths, leave_out=target, workers=workers
         ):
             write(prediction)
             failed += bool(prediction.error)

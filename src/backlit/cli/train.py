@@ -1,12 +1,21 @@
 """``backlit train``."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backlit.cli.options import INTERRUPTED, Workers
+from backlit.cli.options import Cluster, TlsCa, TlsCert, TlsKey, Workers
+from backlit.cli.termination import Termination
+
+if TYPE_CHECKING:
+    from backlit.photos.examples import Examples
+    from backlit.photos.learning import TrainedPhotos
+    from backlit.photos.recipe import Recipe
+    from backlit.tracing import TraceRecorder
 
 
 def train(
@@ -29,7 +38,7 @@ def train(
     ] = 10,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 64,
     learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 2e-3,
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "20,7,5",
+    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "64",
     l2: Annotated[float, typer.Option(min=0.0, help="Penalty on the weights.")] = 0.6,
     members: Annotated[
         int, typer.Option(min=1, help="Networks that are trained and merged into one.")
@@ -40,13 +49,42 @@ def train(
             min=0, help="Changed copies of each picture.", show_default="by number of pictures"
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page about it: how right it is, where it is wrong, and why.",
+            metavar="FILE.html",
+        ),
+    ] = None,
     workers: Workers = None,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Show each layer's gradients, dead units and what they mean."),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(help="Write the traces there, for TensorBoard.", metavar="FOLDER"),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="A folder to save the training in, so that it can be killed."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one yet.")
+    ] = False,
+    cluster: Cluster = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
 ) -> None:
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
+    With --cluster its workers read the pictures; they must see FOLDER under the same name.
     """
-    from backlit.console import TrainingProgress, show_training, warn
+    from backlit.console import TrainingProgress, note, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
     from backlit.photos.recipe import Recipe
 
@@ -62,12 +100,96 @@ def train(
         seed=seed,
     )
     _check_writable(model)
-    with TrainingProgress() as progress:
-        trained = fit_photos(folder, recipe, progress=progress, warn=warn, workers=workers)
-    trained.classifier.save(model)
-    show_training(trained, str(model))
+    if resume and checkpoint is None:
+        raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
+    if cluster is not None and workers:
+        raise typer.BadParameter("--workers does not go with --cluster.")
+    if report is not None:
+        from backlit.cli.report import check_page
+        from backlit.report.page import check_extra
+
+        check_extra()
+        check_page(report, "--report")
+    with Termination() as termination:
+        try:
+            with (
+                TrainingProgress() as progress,
+                _reader(cluster, tls_ca, tls_cert, tls_key) as read,
+            ):
+                trained = fit_photos(
+                    folder,
+                    recipe,
+                    progress=progress,
+                    warn=warn,
+                    workers=workers,
+                    recorders=_recorders(tensorboard) if trace or tensorboard else None,
+                    checkpoint=checkpoint,
+                    resume=resume,
+                    read=read,
+                )
+            trained.classifier.save(model)
+            if trace:
+                show_traces(trained)
+            show_training(trained, str(model))
+            if report is not None:
+                _write_report(report, trained, folder, recipe)
+        except KeyboardInterrupt:
+            if checkpoint is not None:
+                note(f"stopped; what was done is in {checkpoint}: the same command with --resume.")
+            raise typer.Exit(termination.code) from None
     if trained.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(termination.code)
+
+
+@contextmanager
+def _reader(
+    cluster: str | None, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None
+) -> "Iterator[Callable[..., Examples]]":
+    """Yield what reads pictures: this process, or a cluster's workers."""
+    if cluster is None:
+        from backlit.photos.examples import read_examples
+
+        yield read_examples
+    else:
+        from backlit.cluster import connect, picture_reader
+
+        with connect(cluster, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key) as client:
+            yield picture_reader(client)
+
+
+def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":
+    """Return what makes a recorder for each member network."""
+    from backlit.tracing import TraceRecorder
+
+    if tensorboard is not None:
+        from backlit.tracing.tensorboard import require_tensorboard
+
+        require_tensorboard()  # before the work, not after it
+
+    def make(member: int) -> TraceRecorder:
+        folder = None if tensorboard is None else tensorboard / f"network-{member + 1}"
+        return TraceRecorder(tensorboard=folder)
+
+    return make
+
+
+def _write_report(
+    report: Path, trained: "TrainedPhotos", folder: Path | None, recipe: "Recipe"
+) -> None:
+    from backlit.console import CountingProgress, note
+    from backlit.report.findings import findings_of_training
+    from backlit.report.page import write_report
+    from backlit.report.pictures import PhotoFiles, RenderedScenes
+
+    pictures = PhotoFiles(os.fspath(folder)) if folder else RenderedScenes(recipe.seed)
+    with CountingProgress("explaining") as tick:
+        write_report(
+            report,
+            findings_of_training(trained),
+            pictures,
+            tick=lambda done, total: tick(total),
+        )
+    note(f"Report written: {report}")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

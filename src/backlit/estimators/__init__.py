@@ -4,6 +4,7 @@ The one place that imports scikit-learn.
 """
 
 from backlit.estimators.classifier import MLPClassifier
+from backlit.estimators.privacy import DPSGD, PrivacySpent
 from backlit.estimators.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["DPSGD", "MLPClassifier", "MLPRegressor", "PrivacySpent"]

@@ -2,12 +2,13 @@
 
 import math
 from abc import abstractmethod
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -16,12 +17,14 @@ from backlit.estimators.forward import forward
 from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
+from backlit.estimators.refusing import refuse_what_is_lost
 from backlit.estimators.weights import Weights, WeightsMixin
 from backlit.parameters import Layout
 from backlit.training.data import Labels
 
 if TYPE_CHECKING:  # load the compiler
     from backlit.estimators.validation import Held
+    from backlit.training.checkpoints import Keeper
     from backlit.training.engine.engine import Examples
 
 STOCHASTIC = ("sgd", "adam")
@@ -44,6 +47,9 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
     early_stopping: bool
     dtype: Any
     threads: int | None
+    dp: Any
+    checkpoint: Any
+    resume: bool
     loss: str
 
     def _keep(self, arguments: dict[str, Any]) -> None:
@@ -103,48 +109,107 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         y_val: Any,
         sample_weight_val: Any,
     ) -> Self:
-        from backlit.estimators.job import Job, as_inputs
+        from backlit.estimators.job import Job, as_inputs, fingerprint
         from backlit.estimators.lbfgs import fit_lbfgs
         from backlit.estimators.stochastic import fit_stochastic
         from backlit.training.engine.engine import Examples
 
+        for name, array in {
+            "X": X,
+            "y": None if is_classifier(self) else y,
+            "sample_weight": sample_weight,
+            "X_val": X_val,
+            "y_val": None if is_classifier(self) else y_val,
+            "sample_weight_val": sample_weight_val,
+        }.items():
+            refuse_what_is_lost(self, name, array)
+        if is_classifier(self):
+            refuse_what_is_lost(self, "y", y, dates=False)
         sizes = hidden_sizes(self.hidden_layer_sizes)
         first_pass = not self._join() or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
+        if self.dp is not None:
+            from backlit.estimators.privacy import check_private
+
+            check_private(self, sample_weight, incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
         weights = self._example_weights(y, sample_weight)
         dtype = X.dtype if first_pass else self._weights.vector.dtype
         labels = self._encode(y, dtype)
-        random_state = check_random_state(self.random_state)
+        keeper = self._keeper(incremental)
+        random_state = self._source_of_randomness(keeper)
         self._random_state = random_state
-        self.n_outputs_ = labels.n_outputs
-        if first_pass:
-            hidden = hidden_activations(self.activation, len(sizes))
-            self._initialize([X.shape[1], *sizes, labels.n_outputs], hidden, dtype)
-        self._weights = self._weights.writable()
-        loss, parameter, scale = self._engine_loss(dtype)
-        job = Job(
-            X.tocsr() if scipy.sparse.issparse(X) else X,
-            Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
-            self._weights,
-            self._activations(),
-            loss,
-            parameter,
-            scale,
-            self._positive(labels),
-            self._given(X_val, y_val, sample_weight_val, dtype),
-            random_state,
-        )
-        callbacks = EpochCallbacks(
-            self, X, y, {"sample_weight": sample_weight}, 1 if incremental else self.max_iter
-        )
-        if self.solver in STOCHASTIC:
-            fit_stochastic(self, job, callbacks, incremental)
-        else:
-            fit_lbfgs(self, job, callbacks)
+        first_state = None
+        with closing(keeper) if keeper is not None else nullcontext():
+            if keeper is not None:
+                first_state = self._first_random_state(keeper)
+            self.n_outputs_ = labels.n_outputs
+            if first_pass:
+                hidden = hidden_activations(self.activation, len(sizes))
+                self._initialize([X.shape[1], *sizes, labels.n_outputs], hidden, dtype)
+            self._weights = self._weights.writable()
+            loss, parameter, scale = self._engine_loss(dtype)
+            job = Job(
+                X.tocsr() if scipy.sparse.issparse(X) else X,
+                Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
+                self._weights,
+                self._activations(),
+                loss,
+                parameter,
+                scale,
+                self._positive(labels),
+                self._given(X_val, y_val, sample_weight_val, dtype),
+                random_state,
+                first_state,
+            )
+            if keeper is not None:
+                keeper.compare(fingerprint(self, job, held=X_val is not None, first=first_pass))
+            callbacks = EpochCallbacks(
+                self, X, y, {"sample_weight": sample_weight}, 1 if incremental else self.max_iter
+            )
+            if self.solver in STOCHASTIC:
+                fit_stochastic(self, job, callbacks, incremental, keeper)
+            else:
+                fit_lbfgs(self, job, callbacks, keeper)
         callbacks.fit_ends(dict)
         return self
+
+    def _keeper(self, incremental: bool) -> "Keeper | None":
+        """Return what saves the training's state, if it is to be saved."""
+        if self.checkpoint is None:
+            if self.resume:
+                raise ValueError("resume=True needs a checkpoint to go on from.")
+            return None
+        if incremental:
+            raise ValueError(
+                "checkpoint is for fit: partial_fit trains for one epoch; leave it out there."
+            )
+        from backlit.training.checkpoints import Keeper, as_checkpoint
+
+        name = type(self).__name__
+        return Keeper(name, as_checkpoint(name, self.checkpoint), self.resume, name)
+
+    def _source_of_randomness(self, keeper: "Keeper | None") -> np.random.RandomState:
+        """Return where the draws come from.
+
+        A checkpoint must not set NumPy's global state back when it is gone on from: then a source
+        that is seeded from it takes its place.
+        """
+        random_state: np.random.RandomState = check_random_state(self.random_state)
+        if keeper is not None and self.random_state is None:
+            return np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
+        return random_state
+
+    def _first_random_state(self, keeper: "Keeper") -> dict[str, Any]:
+        """Return where the draws begin: in a training that is resumed, where they began."""
+        from backlit.training.checkpoints import random_state, set_random_state
+
+        if keeper.found is None:
+            return random_state(self._random_state)
+        first: dict[str, Any] = keeper.found.values["first_random_state"]
+        set_random_state(self._random_state, first)
+        return first
 
     def _given(self, X_val: Any, y_val: Any, weights: Any, dtype: np.dtype[Any]) -> "Held | None":
         """Return the validation set that the caller gave, checked, or None."""
@@ -192,6 +257,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         self._weights = weights
         self.__dict__.pop("_best", None)
         self.__dict__.pop("validation_loss_curve_", None)
+        self.__dict__.pop("privacy_", None)
         if self.solver in STOCHASTIC:
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
@@ -231,7 +297,8 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         if plain:
             # one product sees NaN and infinity; where it overflows, the long way decides
             flat = X.ravel("K")
-            plain = math.isfinite(np.dot(flat, flat))
+            with np.errstate(over="ignore", invalid="ignore"):
+                plain = math.isfinite(np.dot(flat, flat))
         if not plain:
             X = self._checked_inputs(X)
         return forward(weights, self._activations(), X)
@@ -243,6 +310,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
     def _checked_inputs(self, X: Any) -> Any:
         """Return examples to predict, checked by scikit-learn, sparse ones by rows."""
         check_is_fitted(self)
+        refuse_what_is_lost(self, "X", X)
         dtype = "numeric" if self.dtype is None else np.dtype(self.dtype)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=dtype)
         return X.tocsr() if scipy.sparse.issparse(X) else X

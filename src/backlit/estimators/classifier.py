@@ -107,6 +107,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Type to compute in; by default that of X, and float64 for integers.
     threads : int, optional
         Threads to use; by default the work in a step decides.
+    dp : DPSGD, optional
+        Differentially private training (`backlit.estimators.DPSGD`): each example's gradient is
+        clipped, and noise is added; batches are samples of `batch_size` on average. It runs
+        `max_iter` epochs without stopping sooner.
+    checkpoint : path or `backlit.training.Checkpoint`, optional
+        A folder where `fit` saves its state now and then, and by Ctrl-C and SIGTERM, so that it can
+        be killed anywhere. Each training needs a folder of its own.
+    resume : bool, default=False
+        Whether `fit` goes on from the checkpoint, to the bits that an uninterrupted one would have
+        come to; from the start where there is none yet.
 
     Attributes
     ----------
@@ -127,6 +137,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         The best of them; None without early stopping.
     validation_loss_curve_ : list of float
         The loss of each epoch on the validation set, without the penalty; only if there is one.
+    privacy_ : PrivacySpent
+        With `dp`: what was spent; `epsilon` and `delta` are the guarantee. Losses, scores and
+        curves are measured without noise, and not covered by it.
     t_ : int
         Examples seen in all.
     n_iter_, n_layers_, n_outputs_, n_features_in_ : int
@@ -187,6 +200,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         scoring: Any = None,
         dtype: Any = None,
         threads: int | None = None,
+        dp: Any = None,
+        checkpoint: Any = None,
+        resume: bool = False,
     ) -> None:
         self._keep(locals())
 
@@ -266,7 +282,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "at a time: pass the weights as a dict, or as sample_weight."
             )
         if _check_partial_fit_first_call(self, classes):
-            multilabel = type_of_target(y).startswith("multilabel")
+            with np.errstate(invalid="ignore"):  # it casts NaN and refuses it later
+                multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
         return self._fit(X, y, sample_weight, True, X_val, y_val, sample_weight_val)
 
@@ -331,10 +348,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            self._label_binarizer = LabelBinarizer().fit(y)
+            with np.errstate(invalid="ignore"):  # it casts huge numbers to see if they are whole
+                self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
             return X, y
-        labels = unique_labels(y)
+        with np.errstate(invalid="ignore"):  # as above
+            labels = unique_labels(y)
         if self.warm_start:
             if set(labels) != set(self.classes_):
                 raise ValueError(

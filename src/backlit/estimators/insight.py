@@ -2,16 +2,20 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+from sklearn.utils.validation import _check_sample_weight
 
 from backlit.estimators.forward import every_layer
 from backlit.estimators.labels import select
 from backlit.model import model_backward, model_forward
 from backlit.names import ACTIVATION_ALIASES
+
+if TYPE_CHECKING:
+    from backlit.tracing.run import Trace
 
 #: activations that saturate, and how near to their bounds counts as saturated
 _BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -106,8 +110,75 @@ class InsightMixin:
         array of shape (m, n_features)
             Row i belongs to example i alone: it carries no 1/m.
         """
-        weights = self._weights_checked()
+        X, Y, settings = self._open_arguments(X, y)
+        parameters = self._weights.layout.views(self._weights.vector)
+        activations = settings["activations"]
+        AL, caches = model_forward(X, parameters, activations=activations)
+        gradients = model_backward(AL, Y, caches, **settings)
+        return np.ascontiguousarray(gradients["dA0"].T)
+
+    def trace(self: Any, X: Any, y: Any, sample_weight: Any = None) -> "Trace":
+        """Run examples forward and backward, and keep and judge everything on the way.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (m, n_features)
+            Examples in rows.
+        y : array-like of shape (m,) or (m, n_outputs)
+            Labels or targets, as for `fit`.
+        sample_weight : array-like of shape (m,), optional
+            Weights of the examples; class weights are multiplied with them, as in `fit`.
+
+        Returns
+        -------
+        Trace
+            Every Z, A, dZ, dA, dW and db (examples in columns there), with norms, dead and
+            saturated units and what they mean. The gradient is the one that `fit` would follow on
+            these examples as one batch: of the exact loss, with the penalty `alpha`. With
+            `solver="sgd"` update ratios are those of a plain step of `learning_rate_init`.
+
+        Examples
+        --------
+        >>> from backlit import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> t = MLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y).trace(X, y)
+        >>> t.layers[1].dW.shape, t["dZ2"].shape
+        ((5, 4), (3, 150))
+        """
+        from backlit.tracing.run import trace
+
+        X, Y, settings = self._open_arguments(X, y, sample_weight, weigh=True)
+        return trace(
+            X,
+            Y,
+            self._weights.layout.views(self._weights.vector),
+            l2=float(self.alpha),
+            learning_rate=float(self.learning_rate_init) if self.solver == "sgd" else None,
+            **settings,
+        )
+
+    def _open_arguments(
+        self: Any, X: Any, y: Any, sample_weight: Any = None, *, weigh: bool = False
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """Return examples and labels in columns, and settings, as the open functions take them.
+
+        They are checked as in `fit`; with `weigh` the settings have the examples' weights, which
+        those of their classes are multiplied with.
+        """
+        self._weights_checked()
         X, y = self._validate_held(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        given = self._example_weights(y, sample_weight) if weigh else None
+        arguments: tuple[Any, Any, dict[str, Any]] = self._in_columns(X, y, given)
+        return arguments
+
+    def _in_columns(
+        self: Any, X: Any, y: Any, sample_weight: Any
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """Do the same with examples that have been checked."""
+        weights = self._weights
         X = X.toarray() if scipy.sparse.issparse(X) else X
         X = X.astype(weights.vector.dtype, copy=False)
         labels = self._encode(y, weights.vector.dtype)
@@ -116,17 +187,26 @@ class InsightMixin:
             n_out = weights.layer_dims[-1]
             numbers = np.arange(n_out) if n_out > 1 else np.ones(1, int)
             expected = (expected.reshape(-1, 1) == numbers).astype(X.dtype)
-        activations = self._activations()
         loss, parameter, _ = self._engine_loss(X.dtype)
-        AL, caches = model_forward(
-            X.T, weights.layout.views(weights.vector), activations=activations
-        )
-        gradients = model_backward(
-            AL,
-            expected.T,
-            caches,
-            activations=activations,
-            loss=loss,
-            loss_parameter=parameter if loss in ("huber", "quantile") else None,
-        )
-        return np.ascontiguousarray(gradients["dA0"].T)
+        settings = {
+            "activations": self._activations(),
+            "loss": loss,
+            "loss_parameter": parameter if loss in ("huber", "quantile") else None,
+        }
+        if sample_weight is not None:
+            settings["sample_weight"] = sample_weight
+        return X.T, expected.T, settings
+
+    def _trace_arguments(
+        self: Any, X: Any, y: Any, sample_weight: Any, rows: int
+    ) -> dict[str, Any]:
+        """Return the arguments of `trace` for some of a fit's checked examples."""
+        weights = self._example_weights(y, sample_weight)
+        X = X.tocsr() if scipy.sparse.issparse(X) else X
+        if X.shape[0] > rows:
+            chosen = np.sort(np.random.default_rng(0).choice(X.shape[0], rows, replace=False))
+            X, y = X[chosen], y[chosen]
+            weights = None if weights is None else weights[chosen]
+        X, Y, settings = self._in_columns(X, y, weights)
+        parameters = self._weights.layout.views(self._weights.vector)
+        return {"X": X, "Y": Y, "parameters": parameters, "l2": float(self.alpha), **settings}

@@ -10,6 +10,7 @@ from backlit.estimators.progress import announce_compilation
 from backlit.estimators.validation import Held
 from backlit.estimators.weights import Weights
 from backlit.training.engine.engine import Engine, Examples, Rows
+from backlit.training.fingerprints import digest, name_of
 from backlit.training.optimizers import Numbers
 from backlit.training.sparse import csr_rows
 from backlit.training.threads import choose_threads
@@ -43,6 +44,8 @@ class Job(NamedTuple):
         A validation set that the caller gave.
     random_state : RandomState
         Where every draw comes from.
+    first_random_state : dict or None
+        Where it stood before the first draw, if there are checkpoints.
     """
 
     inputs: Any
@@ -55,6 +58,7 @@ class Job(NamedTuple):
     positive: NDArray[np.bool_] | None
     held: Held | None
     random_state: np.random.RandomState
+    first_random_state: dict[str, Any] | None = None
 
     @property
     def n_examples(self) -> int:
@@ -99,3 +103,36 @@ def all_finite(vector: NDArray[Any]) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.dot(vector, vector)
     return bool(np.isfinite(total) or np.isfinite(vector).all())
+
+
+#: arguments that change no bit of the result
+_NO_MATTER = frozenset({"checkpoint", "resume", "threads", "verbose"})
+
+
+def fingerprint(estimator: Any, job: Job, *, held: bool, first: bool) -> dict[str, Any]:
+    """Return what the training is made of: settings and data.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+        Whose settings.
+    job : Job
+        The data.
+    held : bool
+        Whether the caller gave a validation set.
+    first : bool
+        Whether the network is a new one; else the weights that are there are part of it.
+    """
+    found = {
+        name: name_of(value)
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in _NO_MATTER
+    }
+    found["weights to begin from"] = None if first else digest(job.weights.vector)
+    for where, examples in (("", job.examples), ("_val", job.held.examples if job.held else None)):
+        if examples is not None and (held or not where):
+            labels = examples.targets if examples.classes is None else examples.classes
+            found[f"X{where}"] = digest(examples.X)
+            found[f"y{where}"] = digest(labels)
+            found[f"sample_weight{where}"] = digest(examples.sample_weight)
+    return found

@@ -1,7 +1,8 @@
 """L-BFGS with scikit-learn's objective, limits and warnings."""
 
 import warnings
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.optimize
@@ -12,10 +13,17 @@ from backlit.estimators.job import BLOCK, Job
 from backlit.estimators.progress import reporter
 from backlit.estimators.stochastic import NON_FINITE
 from backlit.estimators.weights import Weights
+from backlit.formats.generations import State
 from backlit.training.lbfgs import INTERRUPTED, STOPPED, minimize_lbfgs
+from backlit.training.minimisation import Minimisation
+
+if TYPE_CHECKING:
+    from backlit.training.checkpoints import Keeper
 
 
-def fit_lbfgs(estimator: Any, job: Job, callbacks: EpochCallbacks) -> None:
+def fit_lbfgs(
+    estimator: Any, job: Job, callbacks: EpochCallbacks, keeper: "Keeper | None" = None
+) -> None:
     """Minimise the loss over all examples at once.
 
     Parameters
@@ -26,6 +34,8 @@ def fit_lbfgs(estimator: Any, job: Job, callbacks: EpochCallbacks) -> None:
         The network and its data.
     callbacks : EpochCallbacks
         What is told of each iteration.
+    keeper : Keeper, optional
+        What saves the state now and then.
 
     Raises
     ------
@@ -43,7 +53,8 @@ def fit_lbfgs(estimator: Any, job: Job, callbacks: EpochCallbacks) -> None:
         callbacks.epoch_begins()
         return callbacks.epoch_ends(fitted)
 
-    with show:
+    memory = _memory(job, keeper)
+    with show, keeper if keeper is not None else nullcontext():
         result = minimize_lbfgs(
             job.engine(estimator, min(m, BLOCK), 0),
             job.examples,
@@ -54,7 +65,11 @@ def fit_lbfgs(estimator: Any, job: Job, callbacks: EpochCallbacks) -> None:
             tolerance=estimator.tol,
             loss_scale=job.loss_scale,
             after_iteration=after,
+            memory=memory,
+            keeper=keeper,
         )
+        if keeper is not None and result.status not in (INTERRUPTED, STOPPED):
+            keeper.save(stopped="over")
     estimator.loss_, estimator.n_iter_ = result.loss, result.n_iterations
     if result.status == INTERRUPTED:
         warnings.warn(
@@ -69,3 +84,20 @@ def fit_lbfgs(estimator: Any, job: Job, callbacks: EpochCallbacks) -> None:
             nit=result.n_iterations, status=result.status, message=result.message
         )
         estimator.n_iter_ = _check_optimize_result("lbfgs", outcome, estimator.max_iter)
+
+
+def _memory(job: Job, keeper: "Keeper | None") -> Minimisation | None:
+    """Return where the minimisation keeps its state, with the one of the checkpoint in it."""
+    if keeper is None:
+        return None
+    memory = Minimisation()
+
+    def collect() -> State:
+        run = memory.state()
+        return State(run.arrays, {**run.values, "first_random_state": job.first_random_state})
+
+    if memory.exact:
+        keeper.watch(collect)
+        if keeper.found is not None:
+            memory.restore(keeper.found)
+    return memory

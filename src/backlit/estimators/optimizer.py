@@ -51,6 +51,11 @@ class OptimizerState:
         self._moments: tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]] | None = None
         self._generator: np.random.Generator | None = None
 
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return 0 if self._moments is None else int(self._moments[2][0])
+
     def numbers(self, estimator: Any) -> Numbers:
         """Return the optimizer as the engine reads it."""
         return self._numbers._replace(

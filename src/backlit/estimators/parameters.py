@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 
 from backlit.names import ACTIVATION_ALIASES, ACTIVATIONS
 from backlit.training.schedules import Constant, Cosine, OneCycle, Schedule
+from backlit.training.settings import Checkpoint
 
 #: every name that a hidden layer can have
 HIDDEN_ACTIVATIONS = frozenset(name for name, entry in ACTIVATIONS.items() if entry.hidden) | {
@@ -64,6 +66,9 @@ COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     "scoring": [None, str, callable],
     "dtype": [None, StrOptions({"float32", "float64"}), Options(type, {np.float32, np.float64})],
     "threads": [None, Interval(Integral, 1, None, closed="left")],
+    "dp": [None, HasMethods("noise_for")],
+    "checkpoint": [None, str, PathLike, Checkpoint],
+    "resume": ["boolean"],
 }
 
 

@@ -104,6 +104,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Type to compute in; by default that of X, and float64 for integers.
     threads : int, optional
         Threads to use; by default the work in a step decides.
+    dp : DPSGD, optional
+        Differentially private training (`backlit.estimators.DPSGD`): each example's gradient is
+        clipped, and noise is added; batches are samples of `batch_size` on average. It runs
+        `max_iter` epochs without stopping sooner.
+    checkpoint : path or `backlit.training.Checkpoint`, optional
+        A folder where `fit` saves its state now and then, and by Ctrl-C and SIGTERM, so that it can
+        be killed anywhere. Each training needs a folder of its own.
+    resume : bool, default=False
+        Whether `fit` goes on from the checkpoint, to the bits that an uninterrupted one would have
+        come to; from the start where there is none yet.
 
     Attributes
     ----------
@@ -122,6 +132,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The best of them; None without early stopping.
     validation_loss_curve_ : list of float
         The loss of each epoch on the validation set, without the penalty; only if there is one.
+    privacy_ : PrivacySpent
+        With `dp`: what was spent; `epsilon` and `delta` are the guarantee. Losses, scores and
+        curves are measured without noise, and not covered by it.
     t_ : int
         Examples seen in all.
     n_iter_, n_layers_, n_outputs_, n_features_in_ : int
@@ -183,6 +196,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         scoring: Any = None,
         dtype: Any = None,
         threads: int | None = None,
+        dp: Any = None,
+        checkpoint: Any = None,
+        resume: bool = False,
     ) -> None:
         self._keep(locals())
 

@@ -1,20 +1,29 @@
 """Epochs of SGD or Adam, with scikit-learn's batches, reports and reasons to stop."""
 
 import warnings
-from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from backlit.estimators.callbacks import EpochCallbacks
+from backlit.estimators.epochs import Epochs
 from backlit.estimators.job import BLOCK, Job, all_finite
 from backlit.estimators.optimizer import OptimizerState
 from backlit.estimators.parameters import dropout_shares, step_schedule
 from backlit.estimators.progress import Silent, reporter
 from backlit.estimators.validation import Held, Judge, split
 from backlit.estimators.weights import Weights
+from backlit.names import DEFAULT_LOSS_PARAMETER
+from backlit.training.engine.engine import Engine
 from backlit.training.loop import Loop
+from backlit.training.signals import Caught
+from backlit.training.task import Task
+
+if TYPE_CHECKING:
+    from backlit.estimators.privacy import PrivateLoop
+    from backlit.training.checkpoints import Keeper
 
 #: how every solver says that it went astray; scikit-learn's words come first
 NON_FINITE = (
@@ -24,7 +33,13 @@ NON_FINITE = (
 )
 
 
-def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremental: bool) -> None:
+def fit_stochastic(
+    estimator: Any,
+    job: Job,
+    callbacks: EpochCallbacks,
+    incremental: bool,
+    keeper: "Keeper | None" = None,
+) -> None:
     """Train by epochs of mini-batches.
 
     Parameters
@@ -37,6 +52,8 @@ def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremen
         What is told of each epoch.
     incremental : bool
         Whether this is `partial_fit`: one epoch.
+    keeper : Keeper, optional
+        What saves the state now and then.
 
     Raises
     ------
@@ -65,11 +82,19 @@ def fit_stochastic(estimator: Any, job: Job, callbacks: EpochCallbacks, incremen
         if not hasattr(estimator, "validation_loss_curve_"):
             estimator.validation_loss_curve_ = []
     show = reporter(estimator.verbose, estimator.max_iter, live=not incremental)
-    with show:
-        _run(estimator, job, loop, judge, callbacks, show, incremental)
+    progress = Epochs(estimator, job, loop, judge, keeper)
+    if progress.restore():
+        return
+    before = estimator._optimizer.steps
+    try:
+        with show, keeper if keeper is not None else nullcontext():
+            _run(estimator, job, progress, callbacks, show, incremental)
+    finally:
+        if estimator.dp is not None:
+            _spend(estimator, loop, before)
 
 
-def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> Loop:
+def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> "Loop | PrivateLoop":
     """Return what runs the epochs, over scikit-learn's batches and in its order."""
     optimizer, n_rows = estimator._optimizer, len(rows)
     if estimator.batch_size == "auto":
@@ -94,6 +119,8 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> Loop:
     )
     optimizer.enter(engine)
     steps = -(-n_rows // batch_size)
+    if estimator.dp is not None:
+        return _private_loop(estimator, job, rows, engine, batch_size)
     return Loop(
         engine,
         job.examples,
@@ -110,72 +137,116 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> Loop:
     )
 
 
+def _private_loop(
+    estimator: Any, job: Job, rows: Any, engine: Engine, batch_size: int
+) -> "PrivateLoop":
+    """Return what runs private epochs: clipped, with noise, over batches drawn anew each time."""
+    from backlit.estimators.privacy import PrivateLoop
+
+    optimizer, dp = estimator._optimizer, estimator.dp
+    parameter = job.loss_parameter if job.loss in DEFAULT_LOSS_PARAMETER else None
+    task = Task(
+        tuple(job.activations),
+        job.loss,
+        parameter,
+        float(estimator.alpha),
+        job.examples,
+        rows,
+        estimator.n_outputs_,
+    )
+    total_steps = estimator.max_iter * -(-len(rows) // batch_size)
+    return PrivateLoop(
+        engine,
+        task,
+        batch_size,
+        dp,
+        dp.noise_for(batch_size / len(rows), total_steps),
+        optimizer.numbers(estimator),
+        optimizer.generator(job.random_state),
+        learning_rate=optimizer.learning_rate,
+        schedule=step_schedule(estimator.learning_rate),
+        total_steps=total_steps,
+        loss_scale=job.loss_scale,
+    )
+
+
 def _run(
     estimator: Any,
     job: Job,
-    loop: Loop,
-    judge: Judge | None,
+    progress: Epochs,
     callbacks: EpochCallbacks,
     show: Silent,
     incremental: bool,
 ) -> None:
     """Run epochs until one of the reasons to stop."""
-    vector, optimizer = job.weights.vector, estimator._optimizer
-    early = estimator.early_stopping
-    best = getattr(estimator, "_best", None)
-    if early and (best is None or best.shape != vector.shape):
-        estimator._best = vector.copy()
-    # what to go back to: the last finite weights, or with early stopping the best
-    safe = estimator._best if early else vector.copy()
+    vector, optimizer, loop = job.weights.vector, estimator._optimizer, progress.loop
+    early, judge, safe = estimator.early_stopping, progress.judge, progress.safe
+    private = estimator.dp is not None
 
     def fitted() -> dict[str, Any]:
         return {"_weights": Weights(vector.copy(), job.weights.layer_dims)}
 
-    tick: Callable[[float], None] | None = show.share if show.live else None
-    restore = early and not incremental
-    estimator.n_iter_ = 0
+    def tick(share: float) -> None:
+        if show.live:
+            show.share(share)
+        if share < 1.0:
+            progress.tick()
+
+    restore, reason = early and not incremental, "epochs"
     try:
-        for _ in range(estimator.max_iter):
+        for _ in range(estimator.n_iter_, estimator.max_iter):
             callbacks.epoch_begins()
             loop.learning_rate = optimizer.learning_rate
-            estimator.loss_ = loop.run_epoch(tick)
+            loss = loop.run_epoch(tick)
+            finite = bool(np.isfinite(loss)) and all_finite(vector)
+            measured: tuple[float, float] | None = None
+            if judge is not None and (finite or early):
+                with progress.whole():  # nothing is changed yet
+                    measured = judge.measure()
+            estimator.loss_ = loss
             estimator.n_iter_ += 1
             estimator.t_ += len(loop.rows)
-            estimator.loss_curve_.append(estimator.loss_)
-            show.epoch(estimator.n_iter_, estimator.loss_)
-            finite = bool(np.isfinite(estimator.loss_)) and all_finite(vector)
+            estimator.loss_curve_.append(loss)
+            show.epoch(estimator.n_iter_, loss)
             if not finite and not early:
                 vector[...] = safe
                 raise ValueError(NON_FINITE)
-            _judge_epoch(estimator, judge, vector, show)
+            _judge_epoch(estimator, measured, vector, show)
             if not finite:
                 _warn_of_divergence(estimator)
-                restore = True
+                restore, reason = True, "divergence"
                 break
             if not early:
                 safe[...] = vector
             optimizer.epoch_ends(estimator.t_)
+            loop.end_epoch()
             if callbacks.epoch_ends(fitted):
+                reason = "callback"
                 break
+            if private:  # what is planned is done: to stop by the loss would tell of the data
+                estimator._no_improvement_count = 0
             if estimator._no_improvement_count > estimator.n_iter_no_change:
                 stops, sentence = optimizer.stops()
                 show.say(f"{_standstill(estimator)} {sentence}")
                 if stops:
-                    restore = early
+                    restore, reason = early, "standstill"
                     if incremental and early:
                         _warn_of_standstill(estimator)
                     break
                 estimator._no_improvement_count = 0
             if incremental:
                 break
-            if estimator.n_iter_ == estimator.max_iter:
+            if estimator.n_iter_ == estimator.max_iter and not private:
                 warnings.warn(
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and "
                     "the optimization hasn't converged yet.",
                     ConvergenceWarning,
                     stacklevel=6,
                 )
-    except KeyboardInterrupt:
+            else:
+                progress.tick(epoch_over=True)
+        progress.end(reason)
+    except (KeyboardInterrupt, Caught):
         restore = early
         which = "the best by its validation score" if early else "as they were then"
         warnings.warn(
@@ -189,11 +260,24 @@ def _run(
         del estimator._best  # the same as the weights
 
 
-def _judge_epoch(estimator: Any, judge: Judge | None, vector: Any, show: Silent) -> None:
+def _spend(estimator: Any, loop: Any, before: int) -> None:
+    """Add the steps of this call to what has been spent."""
+    from backlit.estimators.privacy import PrivacySpent
+
+    dp, steps = estimator.dp, estimator._optimizer.steps - before
+    spent = getattr(estimator, "privacy_", None)
+    if spent is None:
+        spent = PrivacySpent(dp.delta, dp.clip, (), dp.accountant)
+    estimator.privacy_ = spent.plus(loop.rate, loop.noise, steps)
+
+
+def _judge_epoch(
+    estimator: Any, measured: tuple[float, float] | None, vector: Any, show: Silent
+) -> None:
     """Compare the epoch with those before, by its validation score or its training loss."""
     score = float("nan")
-    if judge is not None:
-        loss, score = judge.measure()
+    if measured is not None:
+        loss, score = measured
         estimator.validation_loss_curve_.append(loss)
         estimator.validation_scores_.append(score)
         show.score(score)

@@ -7,18 +7,22 @@ everything else in it belongs to the kind.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backlit._version import __version__
-from backlit.errors import ModelFileError, UnknownNameError
-from backlit.formats.tensors import load_tensors, save_tensors
-from backlit.names import activation_name
+from backlit.errors import ModelFileError, SettingError, UnknownNameError
+from backlit.formats.strict_json import shortened
+from backlit.formats.tensors import Place, load_tensors, save_tensors
+from backlit.names import layer_activations
 
 FORMAT_VERSION = 1
 """Version of the description; files of later versions are refused."""
+
+
+_Shaped = TypeVar("_Shaped", NDArray[Any], Place)
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,19 @@ def load_network(path: str | os.PathLike[str], kind: str) -> NetworkFile:
     ModelFileError
         With file, field, what was found and what was expected.
     """
-    tensors, description = load_tensors(path)
-    fields = Fields(os.fspath(path), description)
+    name = os.fspath(path)
+    tensors, description = load_tensors(
+        path, lambda description, places: _check(name, kind, description, places)
+    )
+    activations = tuple(description["activations"])
+    names = [f"{letter}{l}" for l in range(1, len(activations) + 1) for letter in "Wb"]
+    extra = {key: tensor for key, tensor in tensors.items() if key not in names}
+    return NetworkFile(kind, {key: tensors[key] for key in names}, activations, extra, description)
+
+
+def _check(path: str, kind: str, description: dict[str, Any], places: Mapping[str, Place]) -> None:
+    """Hold the description and the tensors' types and shapes against each other."""
+    fields = Fields(path, description)
     version = fields.integer("format")
     if version > FORMAT_VERSION or version < 1:
         fields.refuse(
@@ -112,24 +127,15 @@ def load_network(path: str | os.PathLike[str], kind: str) -> NetworkFile:
         fields.refuse("layers", layers, "at least two sizes of at least 1")
     if len(activations) != len(layers) - 1:
         fields.refuse("activations", activations, f"{len(layers) - 1} names, one a layer")
-    for name in activations:
-        try:
-            activation_name("load_network", name)
-        except UnknownNameError as error:
-            raise ModelFileError(f"{os.fspath(path)}: activations: {error}") from error
-    parameters = {}
-    dtype = None
+    try:
+        layer_activations("load_network", activations, len(activations))
+    except (UnknownNameError, SettingError) as error:
+        raise ModelFileError(f"{path}: activations: {shortened(str(error), 400)}") from error
     for l in range(1, len(layers)):
-        for name, shape in (
-            (f"W{l}", (layers[l], layers[l - 1])),
-            (f"b{l}", (layers[l], 1)),
-        ):
-            parameters[name] = fields.tensor(tensors, name, shape)
-            dtype = dtype or parameters[name].dtype
-            if parameters[name].dtype != dtype:
-                fields.refuse(f"tensor {name}", parameters[name].dtype, f"{dtype}, as W1")
-    extra = {name: tensor for name, tensor in tensors.items() if name not in parameters}
-    return NetworkFile(kind, parameters, tuple(activations), extra, description)
+        for name, shape in ((f"W{l}", (layers[l], layers[l - 1])), (f"b{l}", (layers[l], 1))):
+            dtype = fields.tensor(places, name, shape).dtype
+            if dtype != places["W1"].dtype:
+                fields.refuse(f"tensor {name}", dtype, f"{places['W1'].dtype}, as W1")
 
 
 class Fields:
@@ -149,9 +155,8 @@ class Fields:
 
     def refuse(self, field: str, found: object, expected: str) -> NoReturn:
         """Raise with file, field, found and expected."""
-        text = repr(found)
-        short = text if len(text) <= 80 else text[:77] + "..."
-        raise ModelFileError(f"{self.path}: {field}: found {short}, expected {expected}.")
+        what = shortened(repr(found), 80)
+        raise ModelFileError(f"{self.path}: {field}: found {what}, expected {expected}.")
 
     def _take(self, field: str, expected: str) -> Any:
         if field not in self.values:
@@ -195,10 +200,8 @@ class Fields:
             self.refuse(field, value, "an object")
         return Fields(f"{self.path}: {field}", value)
 
-    def tensor(
-        self, tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...]
-    ) -> NDArray[Any]:
-        """Take a tensor of a known shape."""
+    def tensor(self, tensors: Mapping[str, _Shaped], name: str, shape: tuple[int, ...]) -> _Shaped:
+        """Take a tensor, or its place, of a known shape."""
         tensor = tensors.get(name)
         if tensor is None:
             raise ModelFileError(

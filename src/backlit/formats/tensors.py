@@ -7,17 +7,21 @@ with each tensor's type, shape and place, the bytes. The description stands as J
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import os
+import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._text import printable
 from backlit.errors import ModelFileError
+from backlit.formats.strict_json import parse_object, short
 
 MAX_HEADER = 1 << 20
 """Longest header that is read, in bytes."""
@@ -26,6 +30,7 @@ MAX_TENSORS = 4096
 """Most tensors that a file may hold."""
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_STATE_DTYPES = {**_DTYPES, "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
 _METADATA = "__metadata__"
 
 
@@ -33,6 +38,8 @@ def save_tensors(
     path: str | os.PathLike[str],
     tensors: Mapping[str, NDArray[Any]],
     description: Mapping[str, Any],
+    *,
+    state: bool = False,
 ) -> None:
     """Write arrays and their description; the file appears whole or not at all.
 
@@ -44,19 +51,28 @@ def save_tensors(
         float32 or float64, all finite.
     description : mapping
         Anything that JSON can hold.
+    state : bool, default False
+        Whether this is the state of a training, which may also hold int32, int64, NaN and infinity.
 
     Raises
     ------
     ModelFileError
-        Where a tensor has another type or holds NaN or infinity, or the file cannot be written.
+        Where a tensor has another type or (in a model) holds NaN or infinity, or the file cannot be
+        written.
     """
     path = os.fspath(path)
+    kinds = _STATE_DTYPES if state else _DTYPES
     for name, tensor in tensors.items():
-        if tensor.dtype not in (np.float32, np.float64):
+        if not isinstance(tensor, np.ndarray) or isinstance(tensor, np.ma.MaskedArray):
             raise ModelFileError(
-                f"{path}: tensor {name} has type {tensor.dtype}, expected float32 or float64."
+                f"{path}: tensor {name} is {type(tensor).__name__}, expected a plain NumPy array."
             )
-        if not np.isfinite(tensor).all():
+        if tensor.dtype not in kinds.values():
+            known = " or ".join(dtype.name for dtype in kinds.values())
+            raise ModelFileError(
+                f"{path}: tensor {name} has type {tensor.dtype}, expected {known}."
+            )
+        if not (state or np.isfinite(tensor).all()):
             raise ModelFileError(f"{path}: tensor {name} holds NaN or infinity; not written.")
     text = json.dumps(description, ensure_ascii=True, allow_nan=False, sort_keys=True)
     metadata = {"backlit": text, "sha256": _checksum(text, tensors)}
@@ -68,6 +84,9 @@ def save_tensors(
 
 def load_tensors(
     path: str | os.PathLike[str],
+    check: "Check | None" = None,
+    *,
+    state: bool = False,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read what :func:`save_tensors` wrote, checking everything before any tensor is allocated.
 
@@ -75,6 +94,11 @@ def load_tensors(
     ----------
     path : path
         The file.
+    check : callable, optional
+        Takes the description and the tensors' places (type and shape, by name), and raises
+        `ModelFileError` where they do not fit; called before any tensor is allocated.
+    state : bool, default False
+        Whether it is the state of a training, see :func:`save_tensors`.
 
     Returns
     -------
@@ -89,8 +113,17 @@ def load_tensors(
     """
     path = os.fspath(path)
     try:
+        # a named pipe would block the open, a device would never end
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            _refuse(path, "file", "no regular file", "a model that backlit saved")
         with open(path, "rb") as file:
-            return _load(path, file)
+            return _load(path, file, check, state)
+    except ModelFileError:
+        raise
+    except MemoryError as error:
+        raise ModelFileError(f"{path}: cannot be read (not enough memory).") from error
+    except ValueError as error:  # a name that no file can have
+        raise ModelFileError(f"{printable(path)}: cannot be read ({error}).") from error
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise ModelFileError(f"{path}: cannot be read ({reason}).") from error
@@ -108,8 +141,8 @@ def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
     end = 0
     for name in order:
         tensor = tensors[name]
-        code = "F64" if tensor.dtype == np.float64 else "F32"
-        part = np.ascontiguousarray(tensor, dtype=_DTYPES[code]).tobytes()
+        code = f"{tensor.dtype.kind.upper()}{8 * tensor.dtype.itemsize}"
+        part = np.ascontiguousarray(tensor, dtype=_STATE_DTYPES[code]).tobytes()
         header[name] = {
             "dtype": code,
             "shape": list(tensor.shape),
@@ -122,7 +155,9 @@ def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
-def _load(path: str, file: BinaryIO) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def _load(
+    path: str, file: io.BufferedReader, check: "Check | None", state: bool
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     size = os.fstat(file.fileno()).st_size
     if size < 8:
         _refuse(path, "file", f"{size} bytes long", "a safetensors file, at least 8 bytes")
@@ -134,28 +169,33 @@ def _load(path: str, file: BinaryIO) -> tuple[dict[str, NDArray[Any]], dict[str,
             str(length),
             f"at most {min(MAX_HEADER, size - 8)} in a file of {size} bytes",
         )
-    header = _parse(path, "header", file.read(length))
+    header = parse_object(path, "header", file.read(length))
     metadata = header.pop(_METADATA, None)
     if not isinstance(metadata, dict) or not isinstance(metadata.get("backlit"), str):
         _refuse(path, _METADATA, "no description", "a model that backlit saved")
-    places = _places(path, header, size - 8 - length)
+    description = parse_object(path, "description", metadata["backlit"].encode())
+    kinds = _STATE_DTYPES if state else _DTYPES
+    places = _places(path, header, size - 8 - length, kinds)
+    if check is not None:
+        check(description, {place.name: place for place in places})
     tensors = {}
-    for name, dtype, shape, n_values, begin, end in places:
-        data = file.read(end - begin)
-        if len(data) != end - begin:
-            _refuse(path, f"tensor {name}", f"{len(data)} bytes", str(end - begin))
-        values = np.frombuffer(data, dtype=dtype, count=n_values)
-        tensors[name] = values.reshape(shape).astype(dtype.newbyteorder("="), copy=True)
+    for place in places:
+        values = np.empty(place.shape, place.dtype)
+        read = file.readinto(values.reshape(-1).view(np.uint8).data) if values.size else 0
+        if read != values.nbytes:
+            _refuse(path, _field(place.name), f"{read} bytes", str(values.nbytes))
+        tensors[place.name] = values.astype(place.dtype.newbyteorder("="), copy=False)
     checksum = _checksum(metadata["backlit"], tensors)
     if metadata.get("sha256") != checksum:
-        _refuse(path, "sha256", repr(metadata.get("sha256")), f"{checksum}: the file is damaged")
+        found = short(metadata.get("sha256"))
+        _refuse(path, "sha256", found, f"{checksum}: the file is damaged")
     for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            _refuse(path, f"tensor {name}", "NaN or infinity", "finite numbers")
-    return tensors, _parse(path, "description", metadata["backlit"].encode())
+        if not (state or np.isfinite(tensor).all()):
+            _refuse(path, _field(name), "NaN or infinity", "finite numbers")
+    return tensors, description
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """A tensor's type, shape and number of values, and where its bytes lie."""
 
     name: str
@@ -166,20 +206,26 @@ class _Place(NamedTuple):
     end: int
 
 
-def _places(path: str, header: dict[str, Any], available: int) -> list[_Place]:
+Check = Callable[[dict[str, Any], dict[str, Place]], None]
+"""Judges a description and the tensors' places before anything is allocated for them."""
+
+
+def _places(
+    path: str, header: dict[str, Any], available: int, kinds: Mapping[str, np.dtype[Any]]
+) -> list[Place]:
     """Check the header's tensors; they are returned in the order of their bytes."""
     if len(header) > MAX_TENSORS:
         _refuse(path, "header", f"{len(header)} tensors", f"at most {MAX_TENSORS}")
-    found: list[_Place] = []
+    found: list[Place] = []
     for name, entry in header.items():
-        found.append(_place(path, name, entry))
+        found.append(_place(path, name, entry, kinds))
     # Empty tensors share their place with the next one: sort by the end, too.
     found.sort(key=lambda place: (place.begin, place.end))
     end = 0
     for place in found:
         if place.begin != end:
             _refuse(
-                path, f"tensor {place.name}, data_offsets", f"begins at {place.begin}", str(end)
+                path, f"{_field(place.name)}, data_offsets", f"begins at {place.begin}", str(end)
             )
         end = place.end
     if end != available:
@@ -187,18 +233,18 @@ def _places(path: str, header: dict[str, Any], available: int) -> list[_Place]:
     return found
 
 
-def _place(path: str, name: str, entry: object) -> _Place:
-    field = f"tensor {name}"
+def _place(path: str, name: str, entry: object, kinds: Mapping[str, np.dtype[Any]]) -> Place:
+    field = _field(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        _refuse(path, field, _short(entry), "dtype, shape and data_offsets")
-    if not isinstance(entry["dtype"], str) or entry["dtype"] not in _DTYPES:
-        _refuse(path, f"{field}, dtype", _short(entry["dtype"]), " or ".join(_DTYPES))
+        _refuse(path, field, short(entry), "dtype, shape and data_offsets")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in kinds:
+        _refuse(path, f"{field}, dtype", short(entry["dtype"]), " or ".join(kinds))
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _are_sizes(shape) or len(shape) > 2:
-        _refuse(path, f"{field}, shape", _short(shape), "at most two sizes")
+        _refuse(path, f"{field}, shape", short(shape), "at most two sizes")
     if not _are_sizes(offsets) or len(offsets) != 2:
-        _refuse(path, f"{field}, data_offsets", _short(offsets), "where it begins and ends")
-    dtype = _DTYPES[entry["dtype"]]
+        _refuse(path, f"{field}, data_offsets", short(offsets), "where it begins and ends")
+    dtype = kinds[entry["dtype"]]
     count = math.prod(shape)
     if offsets[1] - offsets[0] != count * dtype.itemsize:
         _refuse(
@@ -207,7 +253,7 @@ def _place(path: str, name: str, entry: object) -> _Place:
             f"{offsets[1] - offsets[0]} bytes",
             f"{count * dtype.itemsize} for {entry['dtype']} of shape {shape}",
         )
-    return _Place(name, dtype, tuple(shape), count, offsets[0], offsets[1])
+    return Place(name, dtype, tuple(shape), count, offsets[0], offsets[1])
 
 
 def _are_sizes(value: object) -> bool:
@@ -217,30 +263,6 @@ def _are_sizes(value: object) -> bool:
     )
 
 
-def _parse(path: str, field: str, data: bytes) -> dict[str, Any]:
-    """JSON object without repeated names, NaN or infinity."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if len(set(names)) != len(names):
-            raise ValueError("a name appears twice")
-        return dict(pairs)
-
-    def constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not a number")
-
-    try:
-        value = json.loads(data.decode(), object_pairs_hook=unique, parse_constant=constant)
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(
-            f"{path}: {field}: found no valid JSON ({str(error) or type(error).__name__}), "
-            "expected a JSON object."
-        ) from error
-    if not isinstance(value, dict):
-        _refuse(path, field, _short(value), "a JSON object")
-    return value
-
-
 def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 of the description and of each tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(text.encode())
@@ -248,7 +270,7 @@ def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
         tensor = tensors[name]
         little = tensor.astype(tensor.dtype.newbyteorder("<"), copy=False)
         digest.update(f"\0{name}\0{little.dtype.str}\0{tensor.shape}\0".encode())
-        digest.update(np.ascontiguousarray(little).tobytes())
+        digest.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -285,9 +307,9 @@ def _umask() -> int:
     return mask
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _field(name: str) -> str:
+    """Name a tensor in a message: a forged name may be endless, or write on the terminal."""
+    return f"tensor {printable(name if len(name) <= 40 else name[:37] + '...')}"
 
 
 def _refuse(path: str, field: str, found: str, expected: str) -> NoReturn:

@@ -28,6 +28,9 @@ from backlit.gradcheck.report import Report
 
 RIGHT, WRONG, USAGE = 0, 1, 2
 
+#: what `ast.parse` raises: the others for null bytes, and for text that is nested too deeply
+_UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+
 
 def run_check(target: str, *, format: str = "table", stdout: TextIO, stderr: TextIO) -> int:
     """Check a target and print the report.
@@ -198,7 +201,12 @@ def _load_file(path: Path, only: str | None) -> Loaded:
         raise SettingError(f"{path} cannot be read: {error}") from error
     cells = notebook_cells(text, path) if path.suffix == ".ipynb" else [Cell(str(path), text)]
     loaded = Loaded({}, only)
-    names = extract(cells, loaded.notes, path.parent, wanted=only)
+    try:
+        names = extract(cells, loaded.notes, path.parent, wanted=only)
+    except RecursionError as error:
+        raise SettingError(f"{path} cannot be read: its expressions are nested too deeply.") from (
+            error
+        )
     loaded.names = names
     if path.suffix == ".py" and not names and loaded.notes:
         raise SettingError(loaded.notes[0])
@@ -223,11 +231,11 @@ def notebook_cells(text: str, path: Path) -> list[Cell]:
             for cell in found
             if cell.get("cell_type") == "code"
         ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        texts = [source if isinstance(source, str) else "".join(source) for source in sources]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SettingError(f"{path} is no notebook: {error}") from error
     cells = []
-    for number, source in enumerate(sources, 1):
-        joined = source if isinstance(source, str) else "".join(source)
+    for number, joined in enumerate(texts, 1):
         cells.append(Cell(f"{path.name}, code cell {number}", plain_python(joined)))
     return cells
 
@@ -258,7 +266,7 @@ def plain_python(text: str) -> str:
 def _parses(text: str) -> bool:
     try:
         ast.parse(text)
-    except SyntaxError:
+    except _UNPARSABLE:
         return False
     return True
 
@@ -290,8 +298,10 @@ def extract(
     for cell in cells:
         try:
             tree = ast.parse(cell.text)
-        except SyntaxError as error:
-            notes.append(f"{cell.label} is left out: {error.msg} (line {error.lineno}).")
+        except _UNPARSABLE as error:
+            where = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+            what = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deep"
+            notes.append(f"{cell.label} is left out: {what}{where}.")
             continue
         _remember(cell)
         for statement in _statements(tree.body):

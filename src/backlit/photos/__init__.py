@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from backlit.photos.listing import scan_folder, walk_photos
     from backlit.photos.reading import read_crops, read_photo
     from backlit.photos.recipe import Recipe
+    from backlit.photos.saliency.explaining import Explanation, explain
     from backlit.photos.scenes import render_scenes
 
 _HOMES = {
     "PhotoClassifier": "classifier",
     "Prediction": "classifier",
     "Evaluation": "evaluation",
+    "Explanation": "saliency.explaining",
     "extract_features": "features",
     "feature_names": "features",
     "TrainedPhotos": "learning",
@@ -28,6 +30,7 @@ _HOMES = {
     "FolderEvaluation": "judging",
     "Mistake": "judging",
     "evaluate": "judging",
+    "explain": "saliency.explaining",
     "scan_folder": "listing",
     "walk_photos": "listing",
     "read_crops": "reading",
@@ -38,6 +41,7 @@ _HOMES = {
 
 __all__ = [
     "Evaluation",
+    "Explanation",
     "FolderEvaluation",
     "Mistake",
     "PhotoClassifier",
@@ -45,6 +49,7 @@ __all__ = [
     "Recipe",
     "TrainedPhotos",
     "evaluate",
+    "explain",
     "extract_features",
     "feature_names",
     "predict",

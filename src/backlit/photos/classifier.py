@@ -283,6 +283,28 @@ def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:
     return np.clip(scaled, -_CLIP, _CLIP, out=scaled)
 
 
+def standardise_backward(
+    dA0: NDArray[np.floating], A0: Floats, scale: Floats
+) -> NDArray[np.floating]:
+    """Take a gradient with respect to standardised features back to the features.
+
+    A feature that is limited, at -5 or 5, takes none.
+
+    Parameters
+    ----------
+    dA0 : ndarray, shape (m, n_0)
+        Gradient with respect to ``A0 = standardise(features, mean, scale)``.
+    A0 : ndarray of float32, shape (m, n_0)
+    scale : ndarray of float32, shape (n_0,)
+
+    Returns
+    -------
+    ndarray, shape (m, n_0)
+    """
+    # forward was A0 = clip((features - mean) / scale, -5, 5), so now
+    return np.where(np.abs(A0) < _CLIP, dA0, 0) / scale
+
+
 def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:
     chunk: list[Found] = []
     for one in found:

@@ -59,6 +59,7 @@ def read_examples(
     *,
     copies: int = 0,
     seed: int = 0,
+    first: int = 0,
     workers: int | None = None,
     tick: Tick | None = None,
 ) -> Examples:
@@ -74,6 +75,8 @@ def read_examples(
         Changed copies of each.
     seed : int, optional
         Of the changes. A picture's changes depend on the seed and its place only.
+    first : int, optional
+        Place of the first picture, if these are a part of more.
     workers : int, optional
         Number of threads; by default one a core.
     tick : callable, optional
@@ -86,7 +89,7 @@ def read_examples(
     """
 
     def describe(index: int) -> tuple[Floats, Floats] | str:
-        generator = np.random.default_rng((seed, index))
+        generator = np.random.default_rng((seed, first + index))
         boxes = random_boxes(copies, generator)
         source = sources[index]
         try:
@@ -106,7 +109,7 @@ def read_examples(
     broken = []
     for index, found in enumerate(ordered_map(describe, range(len(sources)), workers)):
         if isinstance(found, str):
-            broken.append((_name(sources[index], index), found))
+            broken.append((_name(sources[index], first + index), found))
         else:
             features[len(kept)], signature = found
             signed.append(signature)
@@ -114,7 +117,7 @@ def read_examples(
         if tick is not None:
             tick(index + 1, len(sources))
     return Examples(
-        [_name(sources[index], index) for index in kept],
+        [_name(sources[index], first + index) for index in kept],
         np.array([labels[index] for index in kept], dtype=np.int64),
         features[: len(kept)],
         np.stack(signed) if signed else np.empty((0, 320), dtype=np.float32),

@@ -31,7 +31,7 @@ SIDE = 64
 VERSION = 2
 """Changes whenever the numbers do, so that a model is never used with other features."""
 
-_BATCH = 16  # pictures at a time: what is computed of them stays in the cache
+_BATCH = 8  # pictures at a time: what is computed of them stays in the cache
 _BINS = 12
 # Reference, rank of it among the pixels, and the range of log luminance relative to it.
 _REFERENCES = (("median", 0.5, -3.0, 3.0), ("98 %", 0.98, -4.0, 0.5))

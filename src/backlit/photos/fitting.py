@@ -4,17 +4,27 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backlit.errors import PhotoFolderError, PhotoWarning
+from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
 from backlit.photos.examples import Examples, Source, read_examples
+from backlit.photos.keeping import Kept
 from backlit.photos.learning import Progress, Silent, TrainedPhotos, learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
 from backlit.photos.recipe import Recipe
+from backlit.training.settings import Checkpoint, as_checkpoint
+
+if TYPE_CHECKING:
+    from backlit.tracing import TraceRecorder
 
 SCENES = 1600
 """Rendered scenes to learn from where there is no folder."""
+
+TEST_SEED = 1_000_000_007
+"""Added to the seed for the scenes of the test split."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,10 @@ def train(
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
     workers: int | None = None,
+    recorders: "Callable[[int], TraceRecorder] | None" = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    resume: bool = False,
+    read: Callable[..., Examples] = read_examples,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -47,6 +61,17 @@ def train(
         Called with each warning; by default they are issued as ``PhotoWarning``.
     workers : int, optional
         Number of threads that read pictures; by default one a core.
+    recorders : callable, optional
+        Returns a `backlit.TraceRecorder` for each member network, by its number from 0: what it
+        recorded is then in the result's `traces`.
+    checkpoint : path or Checkpoint, optional
+        A folder that keeps the features of the pictures that were read, the networks that are done
+        and the state of the one in training. Ctrl-C then saves and raises KeyboardInterrupt.
+    resume : bool, default False
+        Whether to go on from it, to the bits of an uninterrupted training; from the start where
+        there is nothing yet.
+    read : callable, optional
+        What reads pictures in place of :func:`backlit.photos.examples.read_examples`.
 
     Returns
     -------
@@ -54,18 +79,30 @@ def train(
 
     Raises
     ------
+    CheckpointError
+        Where the checkpoint cannot be written, or gone on from; see
+        :func:`backlit.training.fit`.
     PhotoFolderError
         Where the folder cannot be learnt from; see :func:`backlit.photos.listing.scan_folder`.
     """
     recipe = recipe or Recipe()
     progress = progress or Silent()
     warn = warn or _issue
+    if resume and checkpoint is None:
+        raise SettingError("train: resume needs a checkpoint to go on from.")
+    kept: Kept | None = None
+    if checkpoint is not None:
+        origin = "rendered scenes" if folder is None else os.path.abspath(folder)
+        kept = Kept(as_checkpoint("train", checkpoint), resume, recipe, origin)
     source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
     examples = {}
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
-        found = read_examples(
+        # what a reader of its own reads is read anew when a training goes on
+        keeps = kept is not None and read is read_examples
+        reader = partial(kept.read, split) if kept is not None and keeps else read
+        found = reader(
             pictures,
             labels,
             copies=recipe.copies_for(len(pictures)) if split == "train" else 0,
@@ -78,7 +115,15 @@ def train(
         broken.extend(found.broken)
         examples[split] = found
     _check_classes(source, examples["train"])
-    trained = learn(source.classes, examples, recipe, origin=source.origin, progress=progress)
+    trained = learn(
+        source.classes,
+        examples,
+        recipe,
+        origin=source.origin,
+        progress=progress,
+        recorders=recorders,
+        kept=kept,
+    )
     return replace(trained, broken=broken)
 
 
@@ -107,7 +152,7 @@ def _rendered(recipe: Recipe, progress: Progress) -> _Source:
     progress.stage("rendering scenes", SCENES + SCENES // 4)
     train_set = render_scenes(SCENES, seed=recipe.seed)
     progress.advance(SCENES)
-    test_set = render_scenes(SCENES // 4, seed=recipe.seed + 1_000_000_007)
+    test_set = render_scenes(SCENES // 4, seed=recipe.seed + TEST_SEED)
     progress.advance(SCENES + SCENES // 4)
     return _Source(
         ("day", "night"),

@@ -46,18 +46,30 @@ def hues(pixels: Pixels) -> Floats:
     angle = np.arctan2(np.float32(np.sqrt(3)) * (green - blue), 2 * red - green - blue)
     place = angle * np.float32(len(HUES) / (2 * np.pi))  # -4 to 4
     m, rows, columns = place.shape
+    weights = np.empty((m, len(HUES), rows, columns), dtype=np.float32)
+    for hue in range(len(HUES)):
+        own = weights[:, hue]
+        if hue == len(HUES) // 2:  # where the circle closes, at -4 and 4
+            np.subtract(np.abs(place), np.float32(hue - 1), out=own)
+        else:
+            centre = hue if hue < len(HUES) // 2 else hue - len(HUES)
+            np.subtract(place, np.float32(centre), out=own)
+            np.abs(own, out=own)
+            np.subtract(1, own, out=own)
+    np.maximum(weights, 0, out=weights)
+    weights *= pixels.range[:, None]
+    quantities = np.empty((m, 3, rows, columns), dtype=np.float32)
+    quantities[:, 0] = 1
+    quantities[:, 1] = pixels.luminance
+    quantities[:, 2] = pixels.saturation
     third = band_of_rows(rows)
     sums = []
-    quantities = np.stack([np.ones_like(place), pixels.luminance, pixels.saturation], axis=-1)
     for band in range(3):
         mine = np.flatnonzero(third == band)
-        some = slice(mine[0], mine[-1] + 1)
-        own = place[:, some].reshape(m, 1, -1)
-        centres = np.arange(len(HUES), dtype=np.float32)[:, None]
-        distance = np.abs(own - centres)  # up to 11
-        distance = np.minimum(distance, np.abs(distance - np.float32(len(HUES))))
-        weights = np.maximum(1 - distance, 0) * pixels.range[:, some].reshape(m, 1, -1)
-        sums.append(np.matmul(weights, quantities[:, some].reshape(m, -1, 3)))  # (m, 8, 3)
+        some = slice(mine[0] * columns, (mine[-1] + 1) * columns)
+        left = weights.reshape(m, len(HUES), -1)[:, :, some]
+        right = quantities.reshape(m, 3, -1)[:, :, some]
+        sums.append(np.matmul(left, right.transpose(0, 2, 1)))  # (m, 8, 3)
     counts = np.bincount(third).astype(np.float32) * np.float32(columns)
     whole = (sums[0] + sums[1] + sums[2]) / np.float32(rows * columns)
     shares = np.stack([whole, sums[0] / counts[0], sums[2] / counts[2]], axis=1)  # (m, 3, 8, 3)

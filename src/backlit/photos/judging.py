@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from backlit.errors import PhotoFolderError
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.evaluation import Evaluation, evaluate_labels
-from backlit.photos.listing import Split, scan_folder
+from backlit.photos.listing import PhotoFolder, Split, scan_folder
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,7 @@ def evaluate(
     classifier = model if isinstance(model, PhotoClassifier) else PhotoClassifier.load(model)
     found = scan_folder(folder, minimum_classes=1)
     name, pictures = _choose(found.root, found.splits, found.has_splits, split)
-    known = {one.casefold(): label for label, one in enumerate(classifier.classes)}
-    translation = []
-    for one in found.classes:
-        if one.casefold() not in known:
-            raise PhotoFolderError(
-                f"{found.root} has a class {one!r}, which the model does not know; its classes "
-                f"are {', '.join(classifier.classes)}."
-            )
-        translation.append(known[one.casefold()])
+    translation = labels_of_model(found, classifier)
     labels, guesses, mistakes = [], [], []
     broken = [(one.path, one.error) for one in found.problems]
     predictions = classifier.predict(pictures.paths, workers=workers)
@@ -122,6 +114,34 @@ def evaluate(
     mistakes.sort(key=lambda mistake: (-mistake.confidence, mistake.path))
     evaluation = evaluate_labels(labels, guesses, classifier.classes)
     return FolderEvaluation(evaluation, mistakes, broken, name)
+
+
+def labels_of_model(found: PhotoFolder, classifier: PhotoClassifier) -> list[int]:
+    """Find a folder's classes among a model's, by name, in either case.
+
+    Parameters
+    ----------
+    found : PhotoFolder
+    classifier : PhotoClassifier
+
+    Returns
+    -------
+    list of int
+        The model's label of each of the folder's classes.
+
+    Raises
+    ------
+    PhotoFolderError
+        Where the model does not know a class.
+    """
+    known = {one.casefold(): label for label, one in enumerate(classifier.classes)}
+    for one in found.classes:
+        if one.casefold() not in known:
+            raise PhotoFolderError(
+                f"{found.root} has a class {one!r}, which the model does not know; its classes "
+                f"are {', '.join(classifier.classes)}."
+            )
+    return [known[one.casefold()] for one in found.classes]
 
 
 def _choose(

@@ -5,7 +5,7 @@ every picture trains and every picture is judged by a network that has not seen 
 then merged into one dense network, calibrated by those judgements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit._version import __version__
+from backlit.model import model_forward
+from backlit.per_example import per_example_gradient_norms, rank_suspects
 from backlit.photos.advice import (
     Suspect,
     duplicate_notes,
@@ -28,14 +30,17 @@ from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters, merge_members
 from backlit.photos.evaluation import Evaluation, evaluate_labels
 from backlit.photos.examples import Examples, folds
+from backlit.photos.keeping import Kept
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
+    from backlit.tracing import Trace, TraceHistory, TraceRecorder
     from backlit.training.watch import Progress as FitProgress
 
 Floats = NDArray[np.float32]
 
 _MOST_COMPARED = 20_000  # pictures that are compared with each other
+_MOST_EPOCHS = 2_000  # whose curves go into a model file
 _SCALE_FLOOR = 1e-3  # a feature that hardly varies in training is not blown up
 
 
@@ -71,15 +76,59 @@ class Judgement:
         Their classes.
     probabilities : ndarray of floating, shape (m, K)
         Calibrated.
+    gradient_norms : ndarray of floating, shape (m,), or None
+        How hard each picture pulls at the network that judged it: the norm of its own gradient.
+        For ``"validation"`` where each picture was judged by a network that had not seen it.
     """
 
     names: list[str]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.floating[Any]]
+    gradient_norms: NDArray[np.floating[Any]] | None = None
 
     def evaluate(self, classes: Sequence[str]) -> Evaluation:
         """Count right and wrong."""
         return evaluate_labels(self.labels, self.probabilities.argmax(axis=1), classes)
+
+    def hardest(self, count: int = 10) -> list[str]:
+        """Name the pictures that pull hardest, each compared with the others of its class.
+
+        Wrong labels are among the first of them, and so are pictures unlike all others.
+
+        Parameters
+        ----------
+        count : int, default 10
+            How many at most.
+
+        Returns
+        -------
+        list of str
+            None where there are no gradient norms.
+        """
+        if self.gradient_norms is None or not len(self.gradient_norms):
+            return []
+        order = rank_suspects(self.gradient_norms, self.labels, count=count)
+        return [self.names[place] for place in order.tolist()]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How a member's training went, epoch by epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss, penalty included.
+    held_out_loss, held_out_accuracy : list of float
+        On the pictures that it stopped by; empty where there were none.
+    best_epoch : int
+        Whose parameters were kept, counted from 1.
+    """
+
+    loss: list[float]
+    held_out_loss: list[float]
+    held_out_accuracy: list[float]
+    best_epoch: int
 
 
 @dataclass(frozen=True)
@@ -107,8 +156,14 @@ class TrainedPhotos:
         Split, picture in it, near-duplicate of it in the training split.
     epochs : tuple of int
         Passes of each member.
+    curves : tuple of Curve
+        Of each member.
     interrupted : bool
         Whether Ctrl-C ended it early.
+    traces : list of TraceHistory
+        What was recorded of each member while it trained, if that was asked for.
+    last_trace : Trace or None
+        The last member that was traced, as it was at the end.
     """
 
     classifier: PhotoClassifier
@@ -119,7 +174,10 @@ class TrainedPhotos:
     suspects: list[Suspect]
     duplicates: list[tuple[str, str, str]]
     epochs: tuple[int, ...]
+    curves: tuple[Curve, ...]
     interrupted: bool
+    traces: "list[TraceHistory]" = field(default_factory=list)
+    last_trace: "Trace | None" = None
 
 
 def learn(
@@ -129,6 +187,8 @@ def learn(
     *,
     origin: str = "",
     progress: Progress | None = None,
+    recorders: "Callable[[int], TraceRecorder] | None" = None,
+    kept: Kept | None = None,
 ) -> TrainedPhotos:
     """Train, merge and calibrate the member networks, and judge the result.
 
@@ -144,15 +204,24 @@ def learn(
         Where the pictures come from, for the model's description.
     progress : Progress, optional
         Told how far it is.
+    recorders : callable, optional
+        Returns what records a member while it trains, by its number from 0.
+    kept : Kept, optional
+        Where each network's state is saved.
 
     Returns
     -------
     TrainedPhotos
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, where the states are saved; without, it ends with what it has.
     """
     train_set = examples["train"]
     classes = tuple(classes)
     mean, scale = _moments(train_set)
-    trained = _Members(recipe, progress or Silent(), len(classes))
+    trained = _Members(recipe, progress or Silent(), len(classes), recorders, kept)
     unseen = trained.fit_all(train_set, examples.get("validation"), mean, scale)
     judged = np.flatnonzero(np.isfinite(unseen).all(axis=1))
     logits, labels = unseen[judged], train_set.labels[judged]
@@ -162,19 +231,20 @@ def learn(
         merge_members(trained.members, temperature),
         mean,
         scale,
-        _account(classes, origin, train_set, recipe, temperature),
+        _account(classes, origin, train_set, recipe, temperature) | curves_to_file(trained.curves),
     )
     held_out = Judgement(
         [train_set.names[place] for place in judged],
         labels,
         np.exp(log_probabilities(logits / temperature)),
+        trained.norms[judged],
     )
     judgements = {"train": _judge(classifier, train_set), "validation": held_out} | {
         split: _judge(classifier, other) for split, other in examples.items() if split != "train"
     }
     evaluations = {split: one.evaluate(classes) for split, one in judgements.items()}
     found = suspects(held_out.names, labels, held_out.probabilities, classes)
-    twins = _across_splits(examples)
+    twins = across_splits(examples)
     notes = [
         *few_pictures(train_set.labels, classes),
         *duplicate_notes(twins),
@@ -199,7 +269,10 @@ def learn(
         found,
         twins,
         tuple(trained.epochs),
+        tuple(trained.curves),
         trained.interrupted,
+        trained.histories,
+        trained.last_trace,
     )
 
 
@@ -222,8 +295,20 @@ def _folds(examples: Examples, recipe: Recipe) -> NDArray[np.int64]:
     return folds(examples.labels, group, max(recipe.members, 5), generator)
 
 
-def _across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
-    """Pictures of the other splits that all but the training split has too."""
+def across_splits(examples: dict[str, Examples]) -> list[tuple[str, str, str]]:
+    """Find pictures of the other splits that all but the training split has too.
+
+    Parameters
+    ----------
+    examples : dict of str to Examples
+        ``"train"`` among them.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Split, picture in it, near-duplicate of it in the training split. Splits of more pictures
+        than can be compared are passed over.
+    """
     train_set = examples["train"]
     own = train_set.signatures
     twins = []
@@ -245,9 +330,16 @@ class _Members:
     recipe: Recipe
     progress: Progress
     n_classes: int
+    recorders: "Callable[[int], TraceRecorder] | None" = None
+    kept: Kept | None = None
     members: list[Parameters] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
     interrupted: bool = False
+    norms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    histories: "list[TraceHistory]" = field(default_factory=list)
+    last_trace: "Trace | None" = None
+    _recorder: "TraceRecorder | None" = None
 
     @property
     def n_outputs(self) -> int:
@@ -266,6 +358,7 @@ class _Members:
         rows = standardise(train_set.features.reshape(-1, n_0), mean, scale)
         rows = rows.reshape(train_set.features.shape)
         unseen = np.full((len(train_set), self.n_outputs), np.nan)
+        self.norms = np.full(len(train_set), np.nan)
         for member in range(self.recipe.members):
             learn, judge = fold != member, fold == member
             X = np.ascontiguousarray(rows[learn].reshape(-1, n_0))
@@ -275,7 +368,9 @@ class _Members:
             else:
                 held = (np.ascontiguousarray(rows[judge, 0]), train_set.labels[judge])
             parameters = self.fit(X, y, held, member)
-            unseen[judge] = _logits(rows[judge, 0], parameters)
+            unseen[judge], self.norms[judge] = self._judged(
+                rows[judge, 0], train_set.labels[judge], parameters
+            )
             if self.interrupted:
                 break
         return unseen
@@ -306,14 +401,42 @@ class _Members:
             patience=recipe.patience,
             seed=recipe.seed + member,
             dtype=np.float32,
-            callback=self._tell,
+            callback=self._caller(member),
+            checkpoint=None if self.kept is None else self.kept.member(member),
+            resume=self.kept is not None and self.kept.resume,
         )
+        if self.kept is not None and result.stopped == "interrupted":
+            raise KeyboardInterrupt
+        if self._recorder is not None:
+            self.histories.append(self._recorder.history)
+            self.last_trace = self._recorder.trace()
         self.progress.advance(recipe.epochs)
         parameters: Parameters = result.parameters
         self.members.append(parameters)
         self.epochs.append(result.n_epochs)
+        self.curves.append(
+            Curve(
+                result.loss_curve,
+                result.validation_curve,
+                result.validation_scores,
+                result.best_epoch,
+            )
+        )
         self.interrupted = result.stopped == "interrupted"
         return parameters
+
+    def _caller(self, member: int) -> "Callable[[FitProgress], None]":
+        """Return what `fit` calls: the progress, and the member's recorder if there is one."""
+        self._recorder = self.recorders(member) if self.recorders is not None else None
+        recorder = self._recorder
+        if recorder is None:
+            return self._tell
+
+        def call(state: "FitProgress") -> None:
+            self._tell(state)
+            recorder(state)
+
+        return call
 
     def _tell(self, state: "FitProgress") -> None:
         note = ""
@@ -323,17 +446,55 @@ class _Members:
             note += f"  held-out accuracy {state.validation_score:.3f}"
         self.progress.advance(state.epoch, note)
 
+    def _judged(
+        self, rows: Floats, labels: NDArray[np.int64], parameters: Parameters
+    ) -> tuple[Floats, Floats]:
+        """Return the logits, (m, n_L), and the norm of each picture's own gradient, (m,)."""
+        if not len(rows):
+            return np.empty((0, self.n_outputs), np.float32), np.empty(0, np.float32)
+        hidden = len(parameters) // 2 - 1
+        activations = ("relu",) * hidden + ("sigmoid" if self.n_classes == 2 else "softmax",)
+        AL, caches = model_forward(rows.T, parameters, activations=activations)
+        Y = labels if self.n_classes == 2 else np.eye(self.n_classes)[:, labels]
+        norms = per_example_gradient_norms(AL, Y, caches, activations=activations)
+        return caches[-1].activation_cache.T, norms.total
 
-def _logits(rows: Floats, parameters: Parameters) -> Floats:
-    """Compute the outputs of the last LINEAR step, (m, n_L)."""
-    from backlit.model import model_forward
 
-    if not len(rows):
-        return np.empty((0, len(parameters[f"b{len(parameters) // 2}"])), dtype=np.float32)
-    hidden = len(parameters) // 2 - 1
-    _, caches = model_forward(rows.T, parameters, activations=("relu",) * hidden + ("linear",))
-    logits: Floats = caches[-1].activation_cache.T
-    return logits
+def curves_to_file(curves: Sequence[Curve]) -> dict[str, Any]:
+    """Describe curves for a model file; not at all where they are very long."""
+    if sum(len(one.loss) for one in curves) > _MOST_EPOCHS:
+        return {}
+
+    def short(values: list[float]) -> list[float]:
+        return [float(f"{value:.4g}") for value in values]
+
+    return {
+        "curves": [
+            {
+                "loss": short(one.loss),
+                "held_out_loss": short(one.held_out_loss),
+                "held_out_accuracy": short(one.held_out_accuracy),
+                "best_epoch": one.best_epoch,
+            }
+            for one in curves
+        ]
+    }
+
+
+def curves_from_file(training: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """Read curves from a model's account of its training; none where they are missing or odd."""
+    try:
+        return tuple(
+            Curve(
+                [float(value) for value in one["loss"]],
+                [float(value) for value in one["held_out_loss"]],
+                [float(value) for value in one["held_out_accuracy"]],
+                int(one["best_epoch"]),
+            )
+            for one in training.get("curves", ())
+        )
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def _judge(classifier: PhotoClassifier, examples: Examples) -> Judgement:

@@ -78,19 +78,57 @@ def patch_activations(planes: Floats, dictionary: Dictionary) -> Floats:
     ndarray of float32, shape (m, 400)
         ``mean over patches of max(mean_k d_k - d_k, 0)``, d_k the distance to entry k.
     """
-    patches, n_rows = take_patches(planes)
-    m, count, _ = patches.shape
-    # Products of one picture at a time: their rounding then does not depend on the batch.
-    points = np.matmul(patches - dictionary.mean, dictionary.directions)  # (m, count, 60)
-    distance = np.matmul(points, -2 * dictionary.entries.T)  # (m, count, 200)
-    distance += np.einsum("mcd,mcd->mc", points, points)[:, :, None]
-    distance += np.einsum("kd,kd->k", dictionary.entries, dictionary.entries)
-    np.sqrt(np.maximum(distance, np.float32(1e-6), out=distance), out=distance)
-    activation = np.maximum(distance.mean(axis=2, keepdims=True) - distance, 0)
-    rows = activation.reshape(m, n_rows, count // n_rows, -1)
-    upper = n_rows // 2
-    halves = [rows[:, :upper].mean(axis=(1, 2)), rows[:, upper:].mean(axis=(1, 2))]
-    return np.concatenate(halves, axis=1)
+    roots = np.sqrt(planes)
+    windows = _windows(roots)  # (3, m, a, b, SIDE, SIDE)
+    _, m, n_rows, n_columns = windows.shape[:4]
+    count, entries = n_rows * n_columns, len(dictionary.entries)
+    lifted = _lift_entries(dictionary)
+    offset = dictionary.mean @ dictionary.directions
+    halves = _half_means(n_rows, n_columns)
+    mean_weights = np.full(entries, 1 / entries, dtype=np.float32)
+    patches = np.empty((n_rows, n_columns, 3, SIDE, SIDE), dtype=np.float32)
+    points = np.zeros((count, len(lifted)), dtype=np.float32)
+    points[:, -1] = 1
+    projected = points[:, : len(offset)]
+    distance = np.empty((count, entries), dtype=np.float32)
+    activations = np.empty((m, 2, entries), dtype=np.float32)
+    # One picture at a time: it stays in the cache, and the rounding of its products does not
+    # depend on the batch.
+    for one, out in enumerate(activations):
+        np.copyto(patches, windows[:, one].transpose(1, 2, 0, 3, 4))
+        np.matmul(patches.reshape(count, -1), dictionary.directions, out=projected)
+        np.subtract(projected, offset, out=projected)
+        np.einsum("cd,cd->c", projected, projected, out=points[:, -2])
+        np.matmul(points, lifted, out=distance)  # squared
+        np.maximum(distance, np.float32(1e-6), out=distance)
+        np.sqrt(distance, out=distance)
+        np.subtract((distance @ mean_weights)[:, None], distance, out=distance)
+        activation = np.maximum(distance, 0, out=distance)
+        np.matmul(halves, activation, out=out)
+    return activations.reshape(m, -1)
+
+
+def _lift_entries(dictionary: Dictionary) -> Floats:
+    """Matrix that turns rows ``p, 0, ..., |p|^2, 1`` into squared distances to the entries.
+
+    Its height is rounded up to a multiple of 16: such products are quicker.
+    """
+    entries = dictionary.entries
+    length = entries.shape[1]
+    lifted = np.zeros((-(-(length + 2) // 16) * 16, len(entries)), dtype=np.float32)
+    lifted[:length] = -2 * entries.T
+    lifted[-2] = 1
+    lifted[-1] = np.einsum("kd,kd->k", entries, entries)
+    return lifted
+
+
+@cache
+def _half_means(n_rows: int, n_columns: int) -> Floats:
+    """Weights that average over the patches of the upper and of the lower half: (2, patches)."""
+    lower = np.arange(n_rows) >= n_rows // 2
+    weights = np.stack([~lower, lower]).astype(np.float32)
+    weights /= weights.sum(axis=1, keepdims=True) * np.float32(n_columns)
+    return np.repeat(weights, n_columns, axis=1)
 
 
 def take_patches(planes: Floats) -> tuple[Floats, int]:
@@ -108,9 +146,13 @@ def take_patches(planes: Floats) -> tuple[Floats, int]:
     n_rows : int
         Rows of patches.
     """
-    roots = np.sqrt(planes)
-    windows = np.lib.stride_tricks.sliding_window_view(roots, (SIDE, SIDE), axis=(2, 3))
-    windows = windows[:, :, ::STEP, ::STEP]  # (3, m, a, b, SIDE, SIDE)
+    windows = _windows(np.sqrt(planes))
     _, m, a, b = windows.shape[:4]
     patches = windows.transpose(1, 2, 3, 0, 4, 5).reshape(m, a * b, -1)
     return patches, a
+
+
+def _windows(roots: Floats) -> Floats:
+    """View of (3, m, rows, columns) as (3, m, a, b, SIDE, SIDE)."""
+    windows = np.lib.stride_tricks.sliding_window_view(roots, (SIDE, SIDE), axis=(2, 3))
+    return windows[:, :, ::STEP, ::STEP]

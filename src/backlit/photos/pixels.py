@@ -51,7 +51,8 @@ def describe_pixels(pictures: NDArray[np.generic]) -> Pixels:
     -------
     Pixels
     """
-    planes = np.ascontiguousarray(np.moveaxis(pictures, 3, 0), dtype=np.float32)
+    codes = np.ascontiguousarray(np.moveaxis(pictures, 3, 0))
+    planes = codes.astype(np.float32)
     if pictures.dtype == np.uint8:
         planes *= np.float32(1 / 255)
     red, green, blue = planes
@@ -67,5 +68,5 @@ def describe_pixels(pictures: NDArray[np.generic]) -> Pixels:
         brightest,
         spread,
         spread / (brightest + np.float32(0.05)),
-        pictures.max(axis=3),
+        np.maximum(np.maximum(codes[0], codes[1]), codes[2]),
     )

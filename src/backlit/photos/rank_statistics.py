@@ -59,70 +59,87 @@ def rank_statistics(pixels: Pixels) -> Floats:
     -------
     ndarray of float32, shape (m, 171)
     """
-    m = len(pixels.luminance)
-    quantities = _quantities(pixels).reshape(m, len(MEANS), -1)  # (m, 11, p)
+    quantities = _quantities(pixels)
+    m = len(quantities)
+    quantities = quantities.reshape(m, len(MEANS) + _DEVIATIONS, -1)  # (m, 19, p)
     p = quantities.shape[2]
     # A stable order, so that ties fall the same way on every machine.
     order = np.argsort(pixels.brightest_codes.reshape(m, p), axis=1, kind="stable")
-    of_rank = _range_of_rank(p)
-    of_pixel = np.empty((m, p), dtype=np.uint8)
-    np.put_along_axis(of_pixel, order, np.broadcast_to(of_rank, (m, p)), axis=1)
-    ranges = np.arange(len(RANGES) - 1, dtype=np.uint8)
-    within = (of_pixel[:, None, :] == ranges[:, None]).astype(np.float32)  # (m, 9, p)
-    within /= np.bincount(of_rank).astype(np.float32)[:, None]
-    columns = quantities.transpose(0, 2, 1)
-    means = np.matmul(within, columns)  # (m, 9, 11)
-    squares = np.matmul(within, np.square(columns[:, :, :_DEVIATIONS]))
+    of_rank, weights = _range_of_rank(p)
+    ranges = np.arange(len(weights), dtype=np.uint8)[:, None]
+    of_pixel = np.empty(p, dtype=np.uint8)
+    within = np.empty((len(weights), p), dtype=np.float32)
+    means = np.empty((m, len(weights), quantities.shape[1]), dtype=np.float32)
+    for own, ranked, out in zip(quantities, order, means, strict=True):
+        of_pixel[ranked] = of_rank
+        np.multiply(of_pixel == ranges, weights, out=within)  # (9, p)
+        np.matmul(within, own.T, out=out)
+    squares = means[:, :, len(MEANS) :]
     variance = squares - np.square(means[:, :, :_DEVIATIONS])
-    deviations = np.sqrt(np.maximum(variance, 0) + _FLOOR)
-    return np.concatenate([means, deviations], axis=2).reshape(m, -1)
+    np.sqrt(np.maximum(variance, 0) + _FLOOR, out=squares)
+    return means.reshape(m, -1)
 
 
 @cache
-def _range_of_rank(p: int) -> NDArray[np.uint8]:
+def _range_of_rank(p: int) -> tuple[NDArray[np.uint8], Floats]:
+    """Range of each rank, (p,), and the weight of a pixel in each range's mean, (9, 1)."""
     ends = np.rint(np.array(RANGES[1:-1]) * p)
-    return np.searchsorted(ends, np.arange(p), side="right").astype(np.uint8)
+    of_rank = np.searchsorted(ends, np.arange(p), side="right").astype(np.uint8)
+    counts = np.bincount(of_rank, minlength=len(RANGES) - 1)
+    return of_rank, (1 / np.maximum(counts, 1)).astype(np.float32)[:, None]
 
 
 def _quantities(pixels: Pixels) -> Floats:
-    """Stack the quantities of MEANS: (m, 11, rows, columns)."""
+    """Stack the quantities of MEANS and squares of the first: (m, 11 + 8, rows, columns)."""
     y = pixels.luminance
     m, rows, columns = y.shape
-    stack = np.empty((m, len(MEANS), rows, columns), dtype=np.float32)
+    stack = np.empty((m, len(MEANS) + _DEVIATIONS, rows, columns), dtype=np.float32)
     stack[:, 0] = pixels.log_luminance
     stack[:, 1] = pixels.saturation
     red, green, blue = pixels.log_planes
     np.subtract(red, green, out=stack[:, 2])
     np.subtract(blue, green, out=stack[:, 3])
-    scale = y + np.float32(0.05)
-    np.divide(np.abs(y - _neighbours(y)), scale, out=stack[:, 4])
-    np.divide(_gradient(y), scale, out=stack[:, 5])
+    share = 1 / (y + np.float32(0.05))
+    np.multiply(_contrast(y), share, out=stack[:, 4])
+    np.multiply(_gradient(y), share, out=stack[:, 5])
     for place, side in ((6, 8), (7, 4)):
-        blocks = y.reshape(m, rows // side, side, columns // side, side).mean(axis=(2, 4))
-        surroundings = np.log(blocks + np.float32(0.02))
-        spread = np.repeat(np.repeat(surroundings, side, axis=1), side, axis=2)
-        np.subtract(pixels.log_luminance, spread, out=stack[:, place])
+        blocks = y.reshape(m, rows // side, side, columns // side, side)
+        means = blocks.sum(axis=2).sum(axis=3)  # (m, rows / side, columns / side)
+        means *= np.float32(1 / (side * side))
+        surroundings = np.log(means + np.float32(0.02))[:, :, None, :, None]
+        shape = (m, rows // side, side, columns // side, side)
+        np.subtract(
+            pixels.log_luminance.reshape(shape), surroundings, out=stack[:, place].reshape(shape)
+        )
     height = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     stack[:, 8] = height
     stack[:, 9] = np.abs(np.linspace(-1, 1, columns, dtype=np.float32))
     stack[:, 10] = height * height
+    np.square(stack[:, :_DEVIATIONS], out=stack[:, len(MEANS) :])
     return stack
 
 
-def _neighbours(y: Floats) -> Floats:
-    """Mean of the four neighbours; at the border the pixel stands for those it lacks."""
-    above = np.concatenate([y[:, :1], y[:, :-1]], axis=1)
-    below = np.concatenate([y[:, 1:], y[:, -1:]], axis=1)
-    left = np.concatenate([y[:, :, :1], y[:, :, :-1]], axis=2)
-    right = np.concatenate([y[:, :, 1:], y[:, :, -1:]], axis=2)
-    total: Floats = above + below + left + right
+def _contrast(y: Floats) -> Floats:
+    """Distance to the mean of the four neighbours; the border stands for those that it lacks."""
+    m, rows, columns = y.shape
+    padded = np.empty((m, rows + 2, columns + 2), dtype=np.float32)
+    padded[:, 1:-1, 1:-1] = y
+    padded[:, 0, 1:-1], padded[:, -1, 1:-1] = y[:, 0], y[:, -1]
+    padded[:, 1:-1, 0], padded[:, 1:-1, -1] = y[:, :, 0], y[:, :, -1]
+    total: Floats = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
+    total += padded[:, 1:-1, :-2]
+    total += padded[:, 1:-1, 2:]
     total *= np.float32(0.25)
-    return total
+    np.subtract(y, total, out=total)
+    return np.abs(total, out=total)
 
 
 def _gradient(y: Floats) -> Floats:
     """Differences to the pixels above and to the left, without signs; 0 where there is none."""
-    gradient = np.zeros_like(y)
-    gradient[:, 1:] += np.abs(y[:, 1:] - y[:, :-1])
-    gradient[:, :, 1:] += np.abs(y[:, :, 1:] - y[:, :, :-1])
+    gradient = np.empty_like(y)
+    gradient[:, 0] = 0
+    np.subtract(y[:, 1:], y[:, :-1], out=gradient[:, 1:])
+    np.abs(gradient, out=gradient)
+    across = y[:, :, 1:] - y[:, :, :-1]
+    gradient[:, :, 1:] += np.abs(across, out=across)
     return gradient

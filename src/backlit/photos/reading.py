@@ -6,7 +6,7 @@ what comes out is what a viewer shows, or a :class:`~backlit.errors.PhotoError` 
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -30,10 +30,11 @@ MAX_PIXELS = 100_000_000
 MAX_REDUCED_PIXELS = 1_000_000_000
 """Largest baseline JPEG, which is decoded row by row and at an eighth of its size."""
 
+_ROWS = 256  # of a large picture that are converted at a time
 _ORIENTATION_TAG = 0x0112
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _PLUGINS = ("Jpeg", "Png", "WebP", "Bmp", "Gif", "Tiff", "Avif")
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "HEIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
 
 
 def read_photo(path: str | os.PathLike[str], at_least: int | None = None) -> Pixels:
@@ -207,13 +208,15 @@ def _openers() -> dict[str, tuple[Any, Any]]:
 
     for plugin in _PLUGINS:
         import_module(f"PIL.{plugin}ImagePlugin")
+    names: tuple[str, ...] = _FORMATS
     try:
         import pillow_heif
     except ImportError:
         pass
     else:
         pillow_heif.register_heif_opener()
-    return {name: Image.OPEN[name] for name in _FORMATS if name in Image.OPEN}
+        names = (*names, "HEIF")
+    return {name: Image.OPEN[name] for name in names if name in Image.OPEN}
 
 
 def _orientation(image: "Image") -> int:
@@ -246,17 +249,27 @@ def _upright(image: "Image", orientation: int) -> "Image":
 
 def _to_rgb(image: "Image") -> "Image":
     """Convert any mode to RGB, transparency over white."""
-    from PIL import Image
-
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(np.asarray(image))
     if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layered).convert("RGB")
+        return _over_white(image)
     return image.convert("RGB")
+
+
+def _over_white(image: "Image") -> "Image":
+    """Lay a transparent picture over white, a few rows at a time, so as not to hold it thrice."""
+    from PIL import Image
+
+    width, height = image.size
+    result = Image.new("RGB", image.size)
+    for top in range(0, height, _ROWS):
+        bottom = min(top + _ROWS, height)
+        layered = image.crop((0, top, width, bottom)).convert("RGBA")
+        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
+        result.paste(Image.alpha_composite(white, layered).convert("RGB"), (0, top))
+    return result
 
 
 def _from_deep(values: NDArray[Any]) -> "Image":
@@ -267,15 +280,25 @@ def _from_deep(values: NDArray[Any]) -> "Image":
     """
     from PIL import Image
 
-    grey = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         full = 65_535.0
     else:
         scales = (1.0,) if values.dtype.kind == "f" else ()
-        peak = float(grey.max(initial=0.0))
+        peak = max(float(_finite(rows).max(initial=0.0)) for rows in _strips(values))
         full = next((s for s in (*scales, 255.0, 65_535.0) if peak <= s), max(peak, 2.0**32 - 1))
-    eight = np.rint(np.clip(grey / full, 0.0, 1.0) * 255.0).astype(np.uint8)
+    eight = np.empty(values.shape, dtype=np.uint8)
+    for rows, out in zip(_strips(values), _strips(eight), strict=True):
+        out[...] = np.rint(np.clip(_finite(rows) / full, 0.0, 1.0) * 255.0)
     return Image.fromarray(eight).convert("RGB")
+
+
+def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _strips(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for top in range(0, len(values), _ROWS):
+        yield values[top : top + _ROWS]
 
 
 def _reduce(image: "Image", side: int, boxes: Sequence[Box]) -> Pixels:

@@ -33,7 +33,7 @@ class Recipe:
         Of everything random.
     """
 
-    hidden: tuple[int, ...] = (20, 7, 5)
+    hidden: tuple[int, ...] = (64,)
     members: int = 10
     epochs: int = 15
     patience: int = 10
@@ -56,7 +56,7 @@ class Recipe:
                 raise SettingError(f"Recipe: {name} is {value}, expected at least {least}.")
         if any(size < 1 for size in self.hidden):
             raise SettingError(
-                f"Recipe: hidden is {self.hidden}, expected sizes of at least 1, as (20, 7, 5)."
+                f"Recipe: hidden is {self.hidden}, expected sizes of at least 1, as (64,)."
             )
         if not 0.0 < self.learning_rate < float("inf"):
             raise SettingError(

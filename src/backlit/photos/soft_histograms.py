@@ -33,9 +33,9 @@ def banded_histograms(values: Floats, bins: int) -> Floats:
     ndarray of float32, shape (m, 3 * bins)
     """
     m, rows, columns = values.shape
-    steps = np.clip(values, 0, 1)
-    steps *= np.float32(_LEVELS - 1)
+    steps = values * np.float32(_LEVELS - 1)
     steps += np.float32(0.5)
+    np.clip(steps, np.float32(0.5), np.float32(_LEVELS - 0.5), out=steps)
     codes = steps.astype(np.intp)
     # Three bands a picture, each with counts of its own.
     thirds = band_of_rows(rows)

@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from backlit.errors import PhotoError, SettingError
 from backlit.photos.classifier import Prediction
 from backlit.photos.judging import FolderEvaluation
+
+if TYPE_CHECKING:
+    from backlit.photos.saliency.explaining import Explanation
 
 Write = Callable[[Prediction], None]
 
@@ -140,7 +143,7 @@ def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise SettingError("Parquet needs pyarrow: pip install pyarrow") from error
+        raise SettingError("Parquet needs an extra: pip install 'backlit[parquet]'") from error
     text = pyarrow.string()
     columns = [("path", text), ("label", text), ("probability", pyarrow.float64()), ("error", text)]
     schema = pyarrow.schema(columns)
@@ -169,8 +172,10 @@ def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
     except OSError as error:
         raise PhotoError(f"cannot be written ({error.strerror})", os.fspath(output)) from error
     with writer:
-        yield write
-        flush()
+        try:
+            yield write
+        finally:  # also after Ctrl-C: what is done stays readable
+            flush()
 
 
 def _number(probability: float | None) -> str:
@@ -243,4 +248,40 @@ def evaluation_json(found: FolderEvaluation) -> str:
             "split": found.split or None,
         },
         indent=2,
+    )
+
+
+def explanation_json(found: "Explanation") -> str:
+    """Write an explanation as JSON.
+
+    Parameters
+    ----------
+    found : Explanation
+        The explanation.
+
+    Returns
+    -------
+    str
+        An object with ``path``, ``label``, ``probabilities`` by class, ``log_odds`` of the label,
+        ``start`` (those of an average training picture), ``reasons`` and ``evidence``: the map,
+        rows from the top.
+    """
+    return dump_json(
+        {
+            "path": found.path,
+            "label": found.label,
+            "probabilities": dict(zip(found.classes, found.probabilities, strict=True)),
+            "log_odds": found.log_odds,
+            "start": found.start,
+            "reasons": [
+                {
+                    "group": one.group,
+                    "push": one.push,
+                    "above_all": one.words,
+                    "deviations": one.deviations,
+                }
+                for one in found.reasons
+            ],
+            "evidence": found.saliency.evidence.round(5).tolist(),
+        }
     )

@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from backlit.training.fitting import fit
     from backlit.training.optimizers import LBFGS, SGD, Adam
     from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
+    from backlit.training.settings import Checkpoint
     from backlit.training.watch import FitResult, Progress
 
 _HOMES = {
     "LBFGS": "backlit.training.optimizers",
     "SGD": "backlit.training.optimizers",
     "Adam": "backlit.training.optimizers",
+    "Checkpoint": "backlit.training.settings",
     "Constant": "backlit.training.schedules",
     "Cosine": "backlit.training.schedules",
     "FitResult": "backlit.training.watch",
@@ -29,6 +31,7 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adam",
+    "Checkpoint",
     "Constant",
     "Cosine",
     "FitResult",

@@ -1,7 +1,9 @@
 """`fit`: arrays in, a trained network out."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,19 +11,32 @@ from numpy.typing import DTypeLike, NDArray
 
 from backlit._checks import check_finite, loss_parameter, non_negative, number_or_nan
 from backlit.errors import SettingError, ShapeError
+from backlit.formats.generations import State
 from backlit.names import ACTIVATIONS, activation_name, output_and_loss
 from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
+from backlit.training.checkpoints import (
+    Checkpoint,
+    Keeper,
+    as_checkpoint,
+    random_state,
+    set_random_state,
+)
 from backlit.training.data import Labels, prepare_inputs, prepare_labels, prepare_weights
 from backlit.training.engine.engine import Engine, Examples, Rows
+from backlit.training.fingerprints import digest, name_of
 from backlit.training.loop import Loop, shuffle_blocks
 from backlit.training.optimizers import LBFGS, Adam, Optimizer
 from backlit.training.schedules import Schedule, as_schedule
+from backlit.training.signals import Caught
 from backlit.training.sparse import is_sparse, prepare_sparse_inputs
+from backlit.training.task import Task
 from backlit.training.threads import choose_threads
 from backlit.training.watch import FitResult, Progress, Validation, Watch
 
 #: rows that validation runs forward at a time
 _VALIDATION_BLOCK = 512
+#: reasons to stop after which there is nothing to go on with
+_FINAL = ("epochs", "patience", "converged")
 
 
 def fit(
@@ -51,6 +66,8 @@ def fit(
     threads: int | None = None,
     callback: Callable[[Progress], Any] | None = None,
     on_compile: Callable[[], None] | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    resume: bool = False,
 ) -> FitResult:
     """Train a dense network with the compiled engine.
 
@@ -112,10 +129,17 @@ def fit(
     threads : int, optional
         Threads to use; by default the work in a step decides.
     callback : callable, optional
-        Called with a `Progress` about ten times a second and after each epoch. Training stops if it
+        Called with a `Progress` about ten times a second and after each epoch; if it has an
+        attribute `every`, a whole number, also after each so many steps. Training stops if it
         returns True (nothing else that it may return counts).
     on_compile : callable, optional
         Called before the engine is compiled, which happens once a machine and type.
+    checkpoint : path or Checkpoint, optional
+        A folder where the state of the training is saved now and then, and by Ctrl-C and SIGTERM,
+        so that it can be killed anywhere.
+    resume : bool, default False
+        Whether to go on from the checkpoint, to the bits that an uninterrupted training would have
+        come to; from the start where there is none yet. A training that was over is not repeated.
 
     Returns
     -------
@@ -130,6 +154,9 @@ def fit(
         If the arrays do not fit each other or are not real and finite.
     DivergenceError
         If the loss or the parameters stop being finite.
+    CheckpointError
+        If no checkpoint can be written to the folder, it holds one that is not to be resumed, or
+        one of other data or settings; the message says what differs.
     """
     began = time.perf_counter()
     function = "fit"
@@ -155,104 +182,189 @@ def fit(
     schedule = as_schedule(function, schedule)
     hidden = _hidden_sizes(function, hidden)
     generator = _generator(function, seed)
-
-    rows = np.arange(m, dtype=np.int64)
-    held_out: Examples | None = None
-    held_rows = rows[:0]
-    held_labels = labels
-    if isinstance(validation, tuple):
-        if len(validation) != 2:
-            raise SettingError(
-                f"{function}: validation has {len(validation)} entries, expected (X, y)."
-            )
-        X_held = _prepared(function, validation[0], X.dtype, "validation X")
-        if X_held.shape[1] != X.shape[1]:
-            raise ShapeError(
-                f"{function}: validation X has {X_held.shape[1]} features, expected {X.shape[1]} "
-                "because X has so many."
-            )
-        held_labels = prepare_labels(
-            function, validation[1], X_held.shape[0], output, X.dtype, "validation y"
-        )
-        held_out = Examples(X_held, held_labels.classes, held_labels.targets)
-        held_rows = np.arange(X_held.shape[0], dtype=np.int64)
-    elif validation is not None:
-        rows, held_rows = _split(function, validation, labels, output, generator)
-        if weights is not None and not (weights[rows].any() and weights[held_rows].any()):
-            raise SettingError(
-                f"{function}: sample_weight is 0 in all rows on one side of the validation split, "
-                "expected some weight on either side."
-            )
-    n_outputs = _n_outputs(function, output, labels, held_labels)
-
-    layer_dims = checked_layer_dims(function, (X.shape[1], *hidden, n_outputs))
-    hidden_names = _hidden_names(function, activation, len(layer_dims) - 2)
-    activations = (*hidden_names, output)
-    layout = Layout(layer_dims)
-    if initial_parameters is None:
-        drawn = initialize_parameters(layer_dims, generator, activations=activations, dtype=X.dtype)
-        vector = layout.pack(drawn, X.dtype)
-    else:
-        vector = _packed(function, layout, initial_parameters, X.dtype)
-    numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
-    shares = _dropout_shares(function, dropout, len(layer_dims) - 2)
-    if isinstance(optimizer, LBFGS) and (any(shares) or clip is not None):
+    keeper: Keeper | None = None
+    if checkpoint is not None:
+        keeper = Keeper(function, as_checkpoint(function, checkpoint), resume, "fit")
+    elif resume:
         raise SettingError(
-            f"{function}: optimizer is LBFGS, expected neither dropout nor clip with it, because "
-            "it needs the same function at every step."
+            f"{function}: resume is {resume!r}, expected a checkpoint to go with it."
         )
-    batch_size = min(batch_size, len(rows))
-    engine = Engine(
-        layer_dims,
-        activations,
-        loss,
-        vector,
-        max(batch_size, min(_VALIDATION_BLOCK, len(held_rows))),
-        loss_parameter=parameter,
-        numbers=numbers,
-        dropout=shares,
-        threads=choose_threads(function, threads, layer_dims, batch_size),
-        on_compile=on_compile,
-    )
-    examples = Examples(X, labels.classes, labels.targets, weights)
-    judge = None
-    if held_out is not None or len(held_rows):
-        judge = Validation(engine, held_out or examples, held_rows, held_labels)
-    progress = Progress(epochs, layout.views(vector))
-    watch = Watch(engine, judge, output, patience, min_improvement, progress, callback, began)
-    if isinstance(optimizer, LBFGS):
-        return watch.result(_run_lbfgs(watch, examples, rows, l2, optimizer), activations, loss)
-    loop = Loop(
-        engine,
-        examples,
-        rows,
-        batch_size,
-        shuffle=_shuffler(function, shuffle, generator),
-        learning_rate=optimizer.learning_rate,
-        schedule=schedule,
-        total_steps=epochs * -(-len(rows) // batch_size),
-        hidden_units=sum(layer_dims[1:-1]) if any(shares) else 0,
-        dropout_generator=generator if any(shares) else None,
-    )
-    return watch.result(_run_epochs(watch, loop), activations, loss)
+    with closing(keeper) if keeper is not None else nullcontext():
+        rows = np.arange(m, dtype=np.int64)
+        held_out: Examples | None = None
+        held_rows = rows[:0]
+        held_labels = labels
+        if isinstance(validation, tuple):
+            if len(validation) != 2:
+                raise SettingError(
+                    f"{function}: validation has {len(validation)} entries, expected (X, y)."
+                )
+            X_held = _prepared(function, validation[0], X.dtype, "validation X")
+            if X_held.shape[1] != X.shape[1]:
+                raise ShapeError(
+                    f"{function}: validation X has {X_held.shape[1]} features, expected "
+                    f"{X.shape[1]} because X has so many."
+                )
+            held_labels = prepare_labels(
+                function, validation[1], X_held.shape[0], output, X.dtype, "validation y"
+            )
+            held_out = Examples(X_held, held_labels.classes, held_labels.targets)
+            held_rows = np.arange(X_held.shape[0], dtype=np.int64)
+        first_state = random_state(generator)
+        if keeper is not None:
+            keeper.compare(
+                {
+                    "activation": name_of(activation),
+                    "batch_size": batch_size,
+                    "clip": clip,
+                    "dropout": name_of(dropout),
+                    "epochs": epochs,
+                    "hidden": hidden,
+                    "initial_parameters": _digests(initial_parameters),
+                    "l2": l2,
+                    "loss": loss,
+                    "loss_parameter": parameter,
+                    "min_improvement": min_improvement,
+                    "optimizer": name_of(optimizer),
+                    "output": output,
+                    "patience": patience,
+                    "sample_weight": digest(weights),
+                    "schedule": name_of(schedule),
+                    "seed": seed
+                    if isinstance(seed, (int, np.integer))
+                    else first_state["bit_generator"],
+                    "shuffle": shuffle,
+                    "validation": "rows" if held_out else validation,
+                    "validation X": digest(held_out.X) if held_out else None,
+                    "validation y": _digest_of_labels(held_labels) if held_out else None,
+                    "X": digest(X),
+                    "y": _digest_of_labels(labels),
+                }
+            )
+            if keeper.found is not None:  # a seed that was drawn is that of the first run
+                first_state = keeper.found.values["first_random_state"]
+                set_random_state(generator, first_state)
+        if validation is not None and not isinstance(validation, tuple):
+            rows, held_rows = _split(function, validation, labels, output, generator)
+            if weights is not None and not (weights[rows].any() and weights[held_rows].any()):
+                raise SettingError(
+                    f"{function}: sample_weight is 0 in all rows on one side of the validation "
+                    "split, expected some weight on either side."
+                )
+        n_outputs = _n_outputs(function, output, labels, held_labels)
+
+        layer_dims = checked_layer_dims(function, (X.shape[1], *hidden, n_outputs))
+        hidden_names = _hidden_names(function, activation, len(layer_dims) - 2)
+        activations = (*hidden_names, output)
+        layout = Layout(layer_dims)
+        if initial_parameters is None:
+            drawn = initialize_parameters(
+                layer_dims, generator, activations=activations, dtype=X.dtype
+            )
+            vector = layout.pack(drawn, X.dtype)
+        else:
+            vector = _packed(function, layout, initial_parameters, X.dtype)
+        numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
+        shares = _dropout_shares(function, dropout, len(layer_dims) - 2)
+        if isinstance(optimizer, LBFGS) and (any(shares) or clip is not None):
+            raise SettingError(
+                f"{function}: optimizer is LBFGS, expected neither dropout nor clip with it, "
+                "because it needs the same function at every step."
+            )
+        batch_size = min(batch_size, len(rows))
+        engine = Engine(
+            layer_dims,
+            activations,
+            loss,
+            vector,
+            max(batch_size, min(_VALIDATION_BLOCK, len(held_rows))),
+            loss_parameter=parameter,
+            numbers=numbers,
+            dropout=shares,
+            threads=choose_threads(function, threads, layer_dims, batch_size),
+            on_compile=on_compile,
+        )
+        examples = Examples(X, labels.classes, labels.targets, weights)
+        judge = None
+        if held_out is not None or len(held_rows):
+            judge = Validation(engine, held_out or examples, held_rows, held_labels)
+        task = Task(activations, loss, parameter or None, l2, examples, rows, n_outputs)
+        progress = Progress(epochs, layout.views(vector), task)
+        watch = Watch(
+            engine, judge, output, patience, min_improvement, progress, callback, began, keeper
+        )
+        if isinstance(optimizer, LBFGS):
+            stopped = _run_lbfgs(watch, examples, rows, l2, optimizer, keeper, first_state)
+            return watch.result(stopped, activations, loss)
+        loop = Loop(
+            engine,
+            examples,
+            rows,
+            batch_size,
+            shuffle=_shuffler(function, shuffle, generator),
+            learning_rate=optimizer.learning_rate,
+            schedule=schedule,
+            total_steps=epochs * -(-len(rows) // batch_size),
+            hidden_units=sum(layer_dims[1:-1]) if any(shares) else 0,
+            dropout_generator=generator if any(shares) else None,
+            report_every=getattr(callback, "every", None),
+        )
+        if keeper is None:
+            return watch.result(_run_epochs(watch, loop, None), activations, loss)
+
+        def collect() -> State:
+            run, judged = loop.state(), watch.state()
+            values = {
+                "first_random_state": first_state,
+                "random_state": random_state(generator),
+                **run.values,
+                **judged.values,
+            }
+            return State({**run.arrays, **judged.arrays}, values)
+
+        if keeper.found is not None:
+            loop.restore(keeper.found)
+            watch.restore(keeper.found)
+            set_random_state(generator, keeper.found.values["random_state"])
+        return watch.result(_run_kept(watch, loop, keeper, collect), activations, loss)
 
 
-def _run_epochs(watch: Watch, loop: Loop) -> str:
+def _run_kept(watch: Watch, loop: Loop, keeper: Keeper, collect: Callable[[], State]) -> str:
+    """Run epochs, with checkpoints; return why they ended."""
+    if keeper.found is not None and keeper.found.values["stopped"] is not None:
+        return str(keeper.found.values["stopped"])
+    keeper.watch(collect)
+    with keeper:
+        reason = _run_epochs(watch, loop, keeper)
+        if reason in _FINAL:
+            keeper.save(stopped=reason)
+        elif reason == "callback":
+            keeper.save()
+    return reason
+
+
+def _run_epochs(watch: Watch, loop: Loop, keeper: Keeper | None) -> str:
     """Run epochs of mini-batches; return why they ended."""
 
     class _Stop(Exception):
         pass
 
     def tick(share: float) -> None:
-        if share < 1.0 and watch.report(share):
-            raise _Stop
+        if share < 1.0:
+            if watch.report(share):
+                raise _Stop
+            if keeper is not None:
+                keeper.tick()
 
     try:
         while watch.progress.epoch < watch.progress.epochs:
             reason = watch.finish_epoch(loop.run_epoch(tick))
+            loop.end_epoch()
             if reason is not None:
                 return reason
-    except KeyboardInterrupt:
+            if keeper is not None:
+                keeper.tick(epoch_over=True)
+    except (KeyboardInterrupt, Caught):
         return "interrupted"
     except _Stop:
         return "callback"
@@ -260,10 +372,17 @@ def _run_epochs(watch: Watch, loop: Loop) -> str:
 
 
 def _run_lbfgs(
-    watch: Watch, examples: Examples, rows: NDArray[np.int64], l2: float, optimizer: LBFGS
+    watch: Watch,
+    examples: Examples,
+    rows: NDArray[np.int64],
+    l2: float,
+    optimizer: LBFGS,
+    keeper: Keeper | None,
+    first_state: dict[str, Any],
 ) -> str:
     """Run iterations of L-BFGS; return why they ended."""
     from backlit.training.lbfgs import INTERRUPTED, minimize_lbfgs
+    from backlit.training.minimisation import Minimisation
 
     reasons: list[str] = []
 
@@ -274,21 +393,58 @@ def _run_lbfgs(
             reasons.append(reason)
         return reason is not None
 
-    found = minimize_lbfgs(
-        watch.engine,
-        examples,
-        rows,
-        l2=l2,
-        max_iterations=watch.progress.epochs,
-        max_evaluations=20 * watch.progress.epochs,
-        tolerance=optimizer.tolerance,
-        after_iteration=after_iteration,
-    )
-    if found.status == INTERRUPTED:
-        return "interrupted"
-    if reasons:
-        return reasons[0]
-    return "epochs" if watch.progress.epoch >= watch.progress.epochs else "converged"
+    memory = Minimisation() if keeper is not None else None
+    if keeper is not None and memory is not None:
+
+        def collect() -> State:
+            run, judged = memory.state(), watch.state()
+            values = {"first_random_state": first_state, **run.values, **judged.values}
+            return State({**run.arrays, **judged.arrays}, values)
+
+        saved = keeper.found
+        if saved is not None and (memory.exact or saved.values["stopped"] is not None):
+            watch.restore(saved)
+            memory.restore(saved)
+            watch.engine.state.steps[0] = watch.progress.epoch
+            stopped = saved.values["stopped"]
+            if stopped is not None:
+                watch.engine.parameters[:] = memory.kept
+                return str(stopped)
+        if memory.exact:
+            keeper.watch(collect)
+    with keeper if keeper is not None else nullcontext():
+        found = minimize_lbfgs(
+            watch.engine,
+            examples,
+            rows,
+            l2=l2,
+            max_iterations=watch.progress.epochs,
+            max_evaluations=20 * watch.progress.epochs,
+            tolerance=optimizer.tolerance,
+            after_iteration=after_iteration,
+            memory=memory,
+            keeper=keeper,
+        )
+        if found.status == INTERRUPTED:
+            return "interrupted"
+        reason = "epochs" if watch.progress.epoch >= watch.progress.epochs else "converged"
+        if reasons:
+            reason = reasons[0]
+        if keeper is not None and memory is not None and reason in _FINAL:
+            memory.kept[...] = watch.engine.parameters
+            keeper.watch(collect)
+            keeper.save(stopped=reason)
+    return reason
+
+
+def _digests(parameters: dict[str, Any] | None) -> Any:
+    if parameters is None:
+        return None
+    return {name: digest(np.asarray(value)) for name, value in sorted(parameters.items())}
+
+
+def _digest_of_labels(labels: Labels) -> str | None:
+    return digest(labels.targets if labels.classes is None else labels.classes)
 
 
 # the keyword of `fit` has the function's name

@@ -8,7 +8,10 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from backlit._cores import one_blas_thread
+from backlit.training.checkpoints import Keeper, whole
 from backlit.training.engine.engine import Engine, Examples
+from backlit.training.minimisation import Minimisation
+from backlit.training.signals import Caught
 
 #: statuses besides SciPy's own
 INTERRUPTED, STOPPED = -1, -2
@@ -50,6 +53,8 @@ def minimize_lbfgs(
     tolerance: float,
     loss_scale: float = 1.0,
     after_iteration: Callable[[int, float], bool] | None = None,
+    memory: Minimisation | None = None,
+    keeper: Keeper | None = None,
 ) -> LBFGSResult:
     """Minimise the mean loss over all rows, and the L2 penalty, by L-BFGS (Liu and Nocedal 1989).
 
@@ -72,6 +77,10 @@ def minimize_lbfgs(
         What the loss, but not its gradient, is multiplied by.
     after_iteration : callable, optional
         Called with the iteration's number, from 1, and its objective. True ends the minimisation.
+    memory : Minimisation, optional
+        Where the minimisation keeps its state, and may have one from before to go on from.
+    keeper : Keeper, optional
+        Saves it; entered by the caller.
 
     Returns
     -------
@@ -86,10 +95,14 @@ def minimize_lbfgs(
     penalized = list(zip(layout.weight_offsets, layout.bias_offsets, strict=True))
     kept = vector.copy()
     done, loss, stopped = 0, float("nan"), False
+    if memory is not None:
+        done, loss = memory.begin(vector)
+        kept = memory.kept
 
     def objective(x: NDArray[Any]) -> tuple[float, NDArray[np.float64]]:
         vector[...] = x
-        value, summed = engine.gradient(examples, rows, starts, total)
+        with whole(keeper):  # nothing but scratch is changed
+            value, summed = engine.gradient(examples, rows, starts, total)
         gradient = summed.astype(np.float64)
         value *= loss_scale
         for begin, end in penalized:
@@ -110,15 +123,22 @@ def minimize_lbfgs(
 
     try:
         with one_blas_thread():
-            result = scipy.optimize.minimize(
-                objective,
-                vector.copy(),
-                method="L-BFGS-B",
-                jac=True,
-                callback=after,
-                options={"maxfun": max_evaluations, "maxiter": max_iterations, "gtol": tolerance},
-            )
-    except KeyboardInterrupt:
+            if memory is not None and keeper is not None and memory.exact:
+                result = memory.run(
+                    objective, after, keeper, max_iterations, max_evaluations, tolerance
+                )
+            else:
+                result = scipy.optimize.minimize(
+                    objective,
+                    vector.copy(),
+                    method="L-BFGS-B",
+                    jac=True,
+                    callback=after,
+                    options={
+                        "maxfun": max_evaluations, "maxiter": max_iterations, "gtol": tolerance,
+                    },
+                )  # fmt: skip
+    except (KeyboardInterrupt, Caught):
         vector[...] = kept
         return LBFGSResult(loss, done, INTERRUPTED, "interrupted")
     vector[...] = result.x

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.formats.generations import State
 from backlit.training.engine.engine import Engine, Examples
 from backlit.training.schedules import Schedule
 
@@ -79,6 +80,8 @@ class Loop:
     weigh_batches : bool, default True
         Whether a batch counts in the epoch's mean by the sum of its weights, which makes it the
         mean over examples, or by its rows.
+    report_every : int, optional
+        `tick` is also called whenever the optimizer's steps are a multiple of this.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Loop:
         dropout_generator: np.random.Generator | None = None,
         loss_scale: float = 1.0,
         weigh_batches: bool = True,
+        report_every: int | None = None,
     ) -> None:
         self.engine, self.examples, self.rows = engine, examples, rows
         self.batch_size, self.shuffle = batch_size, shuffle
@@ -103,13 +107,50 @@ class Loop:
         self._hidden_units, self._generator = hidden_units, dropout_generator
         self._starts = np.append(np.arange(0, len(rows), batch_size, dtype=np.int64), len(rows))
         self._steps_per_call = 1
-        self._loss_scale = loss_scale
+        self._loss_scale, self._report_every = loss_scale, report_every
+        self._step, self._total, self._goes_on = 0, 0.0, False
         self._batch_weights = examples.sample_weight if weigh_batches else None
 
     @property
     def steps_per_epoch(self) -> int:
         """How many steps an epoch has."""
         return len(self._starts) - 1
+
+    def state(self) -> State:
+        """Return all that the steps to come depend on; whole in a `tick` and between epochs.
+
+        Where the loop stands in its epoch, the order of the rows, parameters and moments. Where the
+        orders and dropout's masks are drawn from is the caller's to keep.
+        """
+        engine = self.engine.state
+        arrays = {"parameters": engine.parameters}
+        if engine.first.size:
+            arrays["first_moments"] = engine.first
+        if engine.second.size:
+            arrays["second_moments"] = engine.second
+        if self.shuffle is not None:
+            short = len(self.rows) == 0 or self.rows.max() <= np.iinfo(np.int32).max
+            arrays["rows"] = self.rows.astype(np.int32) if short else self.rows
+        values = {"steps": int(engine.steps[0]), "step": self._step, "total": self._total.hex()}
+        return State(arrays, values)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state, at the step of the epoch where it was."""
+        engine = self.engine.state
+        engine.parameters[:] = state.arrays["parameters"]
+        if engine.first.size:
+            engine.first[:] = state.arrays["first_moments"]
+        if engine.second.size:
+            engine.second[:] = state.arrays["second_moments"]
+        if self.shuffle is not None:
+            self.rows[:] = state.arrays["rows"]
+        engine.steps[0] = state.values["steps"]
+        self._step, self._total = state.values["step"], float.fromhex(state.values["total"])
+        self._goes_on = self._step > 0
+
+    def end_epoch(self) -> None:
+        """Say that the epoch is judged: from here on the state is that of the next one's start."""
+        self._step, self._total, self._goes_on = 0, 0.0, False
 
     def run_epoch(self, tick: Callable[[float], None] | None = None) -> float:
         """Go through all rows once.
@@ -130,28 +171,34 @@ class Loop:
         KeyboardInterrupt
             On Ctrl-C, between two calls: parameters and moments are those after the last step.
         """
-        if self.shuffle is not None:
-            self.shuffle(self.rows)
-        total, step, n_steps = 0.0, 0, self.steps_per_epoch
-        while step < n_steps and np.isfinite(total):
-            count = min(self._steps_per_call, n_steps - step)
+        if not self._goes_on:
+            self.end_epoch()
+            if self.shuffle is not None:
+                self.shuffle(self.rows)
+        self._goes_on = False
+        n_steps = self.steps_per_epoch
+        while self._step < n_steps and np.isfinite(self._total):
+            count = min(self._steps_per_call, n_steps - self._step)
+            if self._report_every:
+                done = int(self.engine.state.steps[0])
+                count = min(count, self._report_every - done % self._report_every)
             if self._generator is not None:
                 most = _RANDOM_BLOCK // max(self._hidden_units * self.batch_size, 1)
                 count = min(count, max(most, 1))
             began = time.perf_counter()
             # added up one by one, so that where a call ends does not change the sum
-            parts = np.concatenate(([total], self._run_steps(step, count)))
-            total = float(np.add.accumulate(parts)[-1])
-            step += count
+            parts = np.concatenate(([self._total], self._run_steps(self._step, count)))
+            self._total = float(np.add.accumulate(parts)[-1])
+            self._step += count
             seconds = time.perf_counter() - began
             # double at most, so that one quick call does not make the next one long
             wanted = int(count * CALL_SECONDS / max(seconds, 1e-9))
             self._steps_per_call = max(1, min(wanted, 2 * self._steps_per_call))
             if tick is not None:
-                tick(step / n_steps)
+                tick(self._step / n_steps)
         weights = self._batch_weights
         whole = float(len(self.rows) if weights is None else weights[self.rows].sum())
-        return total / whole
+        return self._total / whole
 
     def _run_steps(self, first: int, count: int) -> NDArray[np.float64]:
         """Run some of the epoch's steps; return their losses times their weights."""

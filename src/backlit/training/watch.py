@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import DivergenceError
+from backlit.formats.generations import State
+from backlit.training.checkpoints import Keeper, whole
 from backlit.training.data import Labels
 from backlit.training.engine.engine import Engine, Examples
+from backlit.training.task import Task
 
 
 @dataclass
@@ -33,10 +36,16 @@ class Progress:
         Time since the start.
     parameters : dict
         ``W1, b1, ...``, the engine's own arrays.
+    steps : int
+        Steps of the optimizer so far.
+    task : Task or None
+        What is minimised, and on which data, where it is all in this process.
     """
 
     epochs: int
     parameters: dict[str, NDArray[Any]]
+    task: Task | None = None
+    steps: int = 0
     epoch: int = 0
     share: float = 0.0
     loss: float = float("nan")
@@ -73,7 +82,7 @@ class FitResult:
     stopped : str
         Why it ended: "epochs", "patience", "callback", "interrupted", or for L-BFGS "converged".
     seconds : float
-        Time taken, compilation included.
+        Time taken, compilation included, and what was taken before a checkpoint.
     """
 
     parameters: dict[str, NDArray[Any]] = field(repr=False)
@@ -138,20 +147,58 @@ class Watch:
         progress: Progress,
         callback: Callable[[Progress], Any] | None,
         began: float,
+        keeper: Keeper | None = None,
     ) -> None:
         self.engine, self.progress = engine, progress
         self._judge, self._output = judge, output
         self._patience, self._min_improvement = patience, min_improvement
-        self._callback, self._began = callback, began
+        self._callback, self._began, self._keeper = callback, began, keeper
         self._best = engine.parameters.copy() if judge else engine.parameters
         self._best_epoch, self._best_loss, self._waited = 0, np.inf, 0
         self._loss_curve: list[float] = []
         self._validation_curve: list[float] = []
         self._validation_scores: list[float] = []
 
+    def state(self) -> State:
+        """Return what the epochs so far have left behind."""
+        arrays = {
+            "loss_curve": np.array(self._loss_curve, np.float64),
+            "validation_curve": np.array(self._validation_curve, np.float64),
+            "validation_scores": np.array(self._validation_scores, np.float64),
+        }
+        if self._judge is not None:
+            arrays["best"] = self._best
+        values = {
+            "epoch": self.progress.epoch,
+            "best_epoch": self._best_epoch,
+            "best_loss": float(self._best_loss).hex(),
+            "waited": self._waited,
+            "seconds": time.perf_counter() - self._began,
+        }
+        return State(arrays, values)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        arrays, values = state
+        self._loss_curve = arrays["loss_curve"].tolist()
+        self._validation_curve = arrays["validation_curve"].tolist()
+        self._validation_scores = arrays["validation_scores"].tolist()
+        if self._judge is not None:
+            self._best[:] = arrays["best"]
+        self._best_epoch, self._waited = values["best_epoch"], values["waited"]
+        self._best_loss = float.fromhex(values["best_loss"])
+        self._began -= values["seconds"]
+        progress = self.progress
+        progress.epoch = values["epoch"]
+        nan = [float("nan")]
+        progress.loss = (nan + self._loss_curve)[-1]
+        progress.validation_loss = (nan + self._validation_curve)[-1]
+        progress.validation_score = (nan + self._validation_scores)[-1]
+
     def report(self, share: float) -> bool:
         """Tell the callback how far the epoch is; return whether it wants to stop."""
         self.progress.share = share
+        self.progress.steps = int(self.engine.state.steps[0])
         self.progress.seconds = time.perf_counter() - self._began
         answer = self._callback(self.progress) if self._callback is not None else None
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
@@ -165,17 +212,19 @@ class Watch:
             If the loss or a parameter is not finite.
         """
         progress, vector = self.progress, self.engine.parameters
-        progress.loss = loss
         if not (np.isfinite(loss) and np.isfinite(vector).all()):
             raise DivergenceError(
                 f"fit: in epoch {progress.epoch + 1} the loss became {loss}, expected finite "
                 "numbers in the loss and the parameters; scale the inputs (to mean 0 and variance "
                 "1) or lower the learning rate."
             )
-        self._loss_curve.append(loss)
-        judged = loss
+        measured = (float("nan"), float("nan"))
         if self._judge is not None:
-            measured = self._judge.measure(self._output)
+            with whole(self._keeper):  # nothing is changed yet
+                measured = self._judge.measure(self._output)
+        progress.loss = judged = loss
+        self._loss_curve.append(loss)
+        if self._judge is not None:
             progress.validation_loss, progress.validation_score = measured
             self._validation_curve.append(progress.validation_loss)
             self._validation_scores.append(progress.validation_score)

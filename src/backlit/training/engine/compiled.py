@@ -193,7 +193,6 @@ class Compiled:
             self.run = prototype(run.address)
             self.parts["run"] = run
 
-
     def _compile_run(self, announce: Callable[[], None]) -> Any:
         whole = types.int64
         pointers = types.CPointer(whole)

@@ -30,6 +30,7 @@ from backlit.training.engine.simd import (
     lanes,
     outer_tile,
     prefetch,
+    shifted,
     transpose_tile,
 )
 
@@ -141,10 +142,14 @@ def _copy_rows(T, t, ldt, S, s, lds, rows, count):
             T[t + i * ldt + x] = S[s + i * lds + x]
 
 
-def packed_product(table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pack):
+def packed_product(
+    table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pack, optimizer, P, F, G, numbers
+):
     """Compute C (M, N) = S (M, K) @ V + start, V being packed in `pack`, panel after panel.
 
-    The arguments are those of `panel`. At most BLOCK_K terms and BLOCK_COLUMNS columns.
+    The arguments are those of `panel`. At most BLOCK_K terms and BLOCK_COLUMNS columns. With an
+    `optimizer` (not -1) C is a finished gradient, and the parameters P are updated, with the
+    moments F and G, while it is still in the cache; see `updates.update`.
     """
     L = lanes(C)
     vectors = (N + L - 1) // L
@@ -171,6 +176,12 @@ def packed_product(table, C, c, ldc, S, s, s_row, s_k, M, N, K, start, B, b, pac
                             j * L * K, width * L, rows, width, K, start, B, b + i0)  # fmt: skip
                 _copy_rows(C, to, ldc, pack, _EDGE_AT, width * L, rows, left)
             j += width
+        if optimizer >= 0:
+            runs, length = (1, rows * N) if ldc == N else (rows, N)
+            for i in range(runs):
+                to = c + (i0 + i) * ldc
+                units.update(table, optimizer, shifted(P, to), shifted(C, to), shifted(F, to),
+                             shifted(G, to), length, numbers)  # fmt: skip
 
 
 def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, pack):
@@ -203,7 +214,8 @@ def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, 
                         pack[to + x - j] = V[at + x]
                     j += width
             units.packed_product(table, table, C, c + j0, ldc, S, s + k0 * s_k, s_row, s_k, M,
-                                 columns, depth, first if k0 == 0 else 2, B, b, pack)  # fmt: skip
+                                 columns, depth, first if k0 == 0 else 2, B, b, pack, -1, C, C, C,
+                                 C)  # fmt: skip
 
 
 def gather_columns(T, t, ldt, V, places, p, v, count, columns):
@@ -260,12 +272,16 @@ def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_slab, s
         j += 4 if wide else 1
 
 
-def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N, K, add, pack):
+def weight_gradient(
+    table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N, K, add, pack, optimizer, P, F, G,
+    numbers,
+):  # fmt: skip
     """Compute the weight gradient C (M, N) = S (M, K) @ V, K being the examples.
 
     Where the examples are V's rows (`by_rows`: the first layer, straight from the rows of X),
     ``V[k, j]`` lies at ``places[p + k] + v + j``. Else (later layers, examples contiguous) it lies
-    at ``places[p + j] + k``. With `add`, it is added to what C holds.
+    at ``places[p + j] + k``. With `add`, it is added to what C holds. With an `optimizer` the
+    parameters are updated, too; see `packed_product`.
     """
     L = lanes(C)
     first = 2 if add else 0
@@ -293,8 +309,10 @@ def weight_gradient(table, C, c, ldc, S, s, lds, V, v, places, p, by_rows, M, N,
                         for x in range(to + k * padded + count, to + (k + 1) * padded):
                             pack[x] = 0
                 j += padded // L
+            last = k0 + depth == K
             units.packed_product(table, table, C, c + j0, ldc, S, s + k0, lds, 1, M, columns, depth,
-                                 first if k0 == 0 else 2, S, 0, pack)  # fmt: skip
+                                 first if k0 == 0 else 2, S, 0, pack, optimizer if last else -1, P,
+                                 F, G, numbers)  # fmt: skip
 
 
 def sparse_product(C, c, ldc, W, w, n_in, values, starts, indices, rows, p, M, N, B, b):

@@ -57,6 +57,9 @@ from backlit.training.engine.updates import (
 #: a layer's weights are split by units if each thread gets so many, else by inputs
 UNITS_TO_SPLIT = 32
 
+#: weights of a layer from which on they are updated piece by piece with their gradient
+FUSED_WEIGHTS = 1 << 17
+
 #: what a call does with its batches
 TRAIN, GRADIENT, FORWARD = range(3)
 
@@ -418,11 +421,31 @@ def _share_of_layer(L, n_units, n_prev, thread, threads):
 
 
 @kernel()
-def _layer_gradient(table, block, example, pack, l, m, in_slab, pitch, thread, threads, add):
-    """Compute this thread's share of layer l's dW and db, slab after slab."""
+def _is_fused(block, example, l):
+    """Whether a layer's weights are updated piece by piece, as soon as their gradient is known.
+
+    That pays where gradient, moments and weights do not stay in the cache. Clipping has to know the
+    whole gradient first.
+    """
+    net = _net(block, example)
+    settings = _settings(block, example)
+    data = _data(block, example)
+    batches = _batches(block, example)
+    n_units = net.dims[l]
+    dense = n_units > DOT_ROWS if l > 1 else not given(data.row_starts)
+    large = n_units * net.dims[l - 1] >= FUSED_WEIGHTS
+    return dense and large and batches.mode == TRAIN and settings.clip == 0.0
+
+
+@kernel()
+def _layer_gradient(
+    table, block, example, pack, l, m, in_slab, pitch, thread, threads, add, numbers
+):
+    """Compute this thread's share of layer l's dW and db, slab after slab; update dW's if fused."""
     net = _net(block, example)
     data = _data(block, example)
     state = _state(block, example)
+    settings = _settings(block, example)
     work = _work(block, example)
     gradient = state.gradient
     n_units, n_prev = net.dims[l], net.dims[l - 1]
@@ -447,13 +470,17 @@ def _layer_gradient(table, block, example, pack, l, m, in_slab, pitch, thread, t
                               work.buffer, rows, 0, r1 - r0, k1 - k0, m, in_slab, work.slab, start,
                               gradient, 0)  # fmt: skip
             return
+    fused = _is_fused(block, example, l)
     for first in range(0, m, in_slab):
         n = min(in_slab, m - first)
         buffer = shifted(work.buffer, first // in_slab * work.slab)
         more = add or first > 0
+        optimizer = settings.optimizer if fused and first + n == m else -1
         if l > 1:
             units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, buffer,
-                                  0, rows, 0, 0, r1 - r0, k1 - k0, n, more, pack)  # fmt: skip
+                                  0, rows, 0, 0, r1 - r0, k1 - k0, n, more, pack, optimizer,
+                                  state.parameters, state.first, state.second,
+                                  numbers)  # fmt: skip
         elif given(data.row_starts):
             units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
                                          data.X, data.row_starts, data.columns,
@@ -462,7 +489,8 @@ def _layer_gradient(table, block, example, pack, l, m, in_slab, pitch, thread, t
         else:
             units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, data.X,
                                   k0, work.places, first, 1, r1 - r0, k1 - k0, n, more,
-                                  pack)  # fmt: skip
+                                  pack, optimizer, state.parameters, state.first, state.second,
+                                  numbers)  # fmt: skip
 
 
 @kernel()
@@ -498,14 +526,16 @@ def _update_run(table, block, example, begin, n, numbers):
 
 @kernel()
 def _layer_update(table, block, example, l, numbers, thread, threads):
-    """Update this thread's share of layer l."""
+    """Update this thread's share of layer l, as far as it has not been."""
     net = _net(block, example)
     state = _state(block, example)
     n_units, n_prev = net.dims[l], net.dims[l - 1]
     L = lanes(state.parameters)
     r0, r1, k0, k1 = _share_of_layer(L, n_units, n_prev, thread, threads)
     begin = net.weights[l - 1] + r0 * n_prev + k0
-    if k1 - k0 == n_prev:
+    if _is_fused(block, example, l):
+        pass
+    elif k1 - k0 == n_prev:
         _update_run(table, block, example, begin, (r1 - r0) * n_prev, numbers)
     else:
         for row in range(r1 - r0):
@@ -617,8 +647,12 @@ def _apply_step(table, block, example, rate, penalty, step_number, phase, thread
         total = _total(block, example, work.partial)
         scale = min(1.0, settings.clip / math.sqrt(total)) if total > 0.0 else 1.0
     numbers = shifted(work.numbers, 32 * thread)
-    _step_numbers(block, example, numbers, step_number, rate, penalty, scale)
-    if threads == 1 and penalty == 0.0 and settings.decay == 0.0:
+    if settings.clip > 0.0:
+        _step_numbers(block, example, numbers, step_number, rate, penalty, scale)
+    plain = threads == 1 and penalty == 0.0 and settings.decay == 0.0
+    for l in range(1, n_layers + 1):
+        plain = plain and not _is_fused(block, example, l)
+    if plain:
         _update_run(table, block, example, 0, state.size, numbers)
     else:
         for l in range(1, n_layers + 1):
@@ -679,32 +713,17 @@ def run(thread, threads, table, block, example):
         if thread == 0 and penalised:
             results.penalties[batch] = 0.5 * penalty * _total(block, example, work.partial)
         if learns:
-            for l in range(1, n_layers + 1):
-                _layer_gradient(
-                    table,
-                    block,
-                    example,
-                    pack,
-                    l,
-                    m,
-                    in_slab,
-                    pitch,
-                    thread,
-                    threads,
-                    batches.mode == GRADIENT,
-                )
+            numbers = shifted(work.numbers, 32 * thread)
+            rate, number = 0.0, steps + batch + 1
             if batches.mode == TRAIN:
-                phase = _apply_step(
-                    table,
-                    block,
-                    example,
-                    batches.rates[batch],
-                    penalty,
-                    steps + batch + 1,
-                    phase,
-                    thread,
-                    threads,
-                )
+                rate = batches.rates[batch]
+                _step_numbers(block, example, numbers, number, rate, penalty, 1.0)
+            for l in range(1, n_layers + 1):
+                _layer_gradient(table, block, example, pack, l, m, in_slab, pitch, thread, threads,
+                                batches.mode == GRADIENT, numbers)  # fmt: skip
+            if batches.mode == TRAIN:
+                phase = _apply_step(table, block, example, rate, penalty, number, phase, thread,
+                                    threads)  # fmt: skip
                 if phase < 0:
                     return
         phase += 1

@@ -1,0 +1,167 @@
+"""Errors of gradients against 80-bit truth: the open functions, the engine, JAX and PyTorch.
+
+``python -m benchmarks.accuracy`` takes 10,000 random networks (every hidden activation with every
+loss, logits up to 1e4 in size) in float32 and in float64. The error of a network is its worst
+array's, relative to the array's largest number, in units of the type's eps; each example's gradient
+with respect to its input is an array of its own. PyTorch takes part where it is installed.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+import accuracy
+from accuracy import Drawn, Gradients
+from benchmarks import _harness
+
+
+def jax_function(network: Drawn) -> Callable[[Drawn], Gradients]:
+    """Return JAX's gradients, compiled for the shapes of a network."""
+    import jax
+    import jax.numpy as jnp
+
+    import oracles
+
+    activations, loss = network.activations, network.loss
+
+    def cost(theta: Any, X: Any, Y: Any) -> Any:
+        A = X
+        for l, name in enumerate(activations, start=1):
+            Z = theta[f"W{l}"] @ A + theta[f"b{l}"]
+            A = oracles.JAX_ACTIVATIONS[name](Z)
+        return oracles.JAX_LOSSES[loss](Z, Y, network.parameter).sum() / X.shape[1]
+
+    # the products in full float32: no tensor cores, no bfloat16
+    with jax.default_matmul_precision("highest"):
+        gradient = jax.jit(jax.grad(cost, argnums=(0, 1)))
+
+    def call(drawn: Drawn) -> Gradients:
+        theta, dX = gradient(drawn.parameters, jnp.asarray(drawn.X), jnp.asarray(drawn.Y))
+        found = {f"d{name}": np.asarray(g) for name, g in theta.items()}
+        return {**found, "dA0": np.asarray(dX) * drawn.X.shape[1]}
+
+    return call
+
+
+def torch_gradients(drawn: Drawn) -> Gradients:
+    """Return PyTorch's gradients, with its own fused losses from logits."""
+    import torch
+    from torch.nn import functional as F
+
+    m = drawn.X.shape[1]
+    theta = {n: torch.tensor(a, requires_grad=True) for n, a in drawn.parameters.items()}
+    X = torch.tensor(drawn.X, requires_grad=True)
+    Y = torch.tensor(drawn.Y)
+    activations = {
+        "identity": lambda Z: Z,
+        "leaky_relu": lambda Z: F.leaky_relu(Z, 0.01),
+        **{n: getattr(F, n) for n in ("relu", "elu", "selu", "gelu", "silu", "softplus")},
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+    }
+    A = X
+    for l, name in enumerate(drawn.activations, start=1):
+        Z = theta[f"W{l}"] @ A + theta[f"b{l}"]
+        A = activations[name](Z) if l < len(drawn.activations) else Z
+    q = drawn.parameter
+    losses = {
+        "binary_cross_entropy": lambda: F.binary_cross_entropy_with_logits(Z, Y, reduction="sum"),
+        "cross_entropy": lambda: F.cross_entropy(Z.T, Y.T, reduction="sum"),
+        "squared": lambda: F.mse_loss(Z, Y, reduction="sum") / 2,
+        "absolute": lambda: F.l1_loss(Z, Y, reduction="sum"),
+        "huber": lambda: F.huber_loss(Z, Y, delta=q or 1.0, reduction="sum"),
+        "quantile": lambda: torch.maximum(q * (Y - Z), (q - 1) * (Y - Z)).sum(),
+        "poisson": lambda: F.poisson_nll_loss(Z, Y, reduction="sum"),
+    }
+    (losses[drawn.loss]() / m).backward()
+    found = {f"d{n}": t.grad.numpy() for n, t in theta.items()}
+    return {**found, "dA0": X.grad.numpy() * m}
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", type=int, default=10_000)
+    parser.add_argument("--shapes", type=int, default=2, help="shapes an activation and loss")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--worst", type=int, default=3, help="cases to show")
+    parser.add_argument("--json", help="write the errors there")
+    options = parser.parse_args()
+    others: dict[str, Any] = {"JAX": None}
+    try:
+        import torch
+
+        torch.set_num_threads(1)
+        others["PyTorch"] = torch_gradients
+    except ImportError:
+        pass
+    print(_harness.machine())
+    print(_harness.versions("numpy", "scipy", "numba", "jax", "torch"))
+    rng = np.random.default_rng(options.seed)
+    kinds = accuracy.kinds(rng, options.shapes)
+    each = -(-options.networks // len(kinds))
+    records = []
+    for number, (dims, names) in enumerate(kinds):
+        for dtype in ("float32", "float64"):
+            jax_gradients = None
+            for repeat in range(each):
+                seed = [options.seed, number, repeat]
+                drawn = accuracy.draw(np.random.default_rng(seed), dims, names, dtype)
+                truth = accuracy.true_gradients(drawn)
+                jax_gradients = jax_gradients or jax_function(drawn)
+                ways = {
+                    "open": accuracy.open_gradients,
+                    "engine": accuracy.engine_gradients,
+                    **{name: way or jax_gradients for name, way in others.items()},
+                }
+                record: dict[str, Any] = {"seed": seed, "dtype": dtype, "names": names}
+                for way, function in ways.items():
+                    found = function(drawn)
+                    inputs = "dA0" in found
+                    record[way] = accuracy.error(found, truth, dtype, inputs=inputs)
+                    if inputs:
+                        record[f"{way} dW, db"] = accuracy.error(found, truth, dtype, inputs=False)
+                records.append(record)
+        if number % 10 == 9:
+            print(f"{number + 1} of {len(kinds)} kinds", file=sys.stderr, flush=True)
+    report(records, list(others), options.worst)
+    _harness.save(options.json, records)
+
+
+def report(records: list[dict[str, Any]], others: list[str], worst: int) -> None:
+    """Print the tables: errors, and how often ours is the larger one."""
+    for dtype in ("float32", "float64"):
+        rows = []
+        some = [r for r in records if r["dtype"] == dtype]
+        columns = ["open", *others, "engine", *(f"{way} dW, db" for way in ("open", *others))]
+        for way in columns:
+            errors = np.array([r[way] for r in some])
+            quantiles = [f"{np.quantile(errors, q):.2f}" for q in (0.5, 0.9, 0.99)]
+            rows.append([way, *quantiles, f"{errors.max():.3g}"])
+        print(f"\n{dtype}, {len(some):,} networks, errors in eps")
+        print(_harness.markdown(["gradients of", "median", "90 %", "99 %", "largest"], rows))
+        rows = []
+        for ours, suffix in (("open", ""), ("engine", " dW, db")):
+            for other in others:
+                a = np.array([r[ours] for r in some])
+                b = np.array([r[other + suffix] for r in some])
+                more = (a > 2 * b) & (a > 8)
+                less = (b > 2 * a) & (b > 8)
+                row = [ours, other, f"{np.mean(a <= b):.1%}", str(more.sum()), str(less.sum())]
+                rows.append(row)
+                order = np.argsort(-np.where(more, a / np.maximum(b, 1), 0))[:worst]
+                for i in order[more[order]]:
+                    print(f"  {ours} {a[i]:.0f}, {other} {b[i]:.1f}:", some[i])
+        header = ["ours", "theirs", "ours no larger", "ours twice theirs", "theirs twice ours"]
+        print(_harness.markdown(header, rows))
+        print("(twice: by more than 8 eps and more than twice the other's)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""How quickly a whole archive is told apart, beside the decoding of its pictures alone.
+
+``python -m benchmarks.archive`` makes pictures of 500 x 375 pixels (rendered scenes under a
+camera's noise, of about 50 kB, as photographs have), then times in turn, with as many threads:
+Pillow's and, where it is installed, simplejpeg's reduced decoding alone, at a scale that leaves at
+least 64 pixels a side; reading and reducing as backlit does it; and ``backlit predict``, a whole
+process from its start to its last row. A first round, in which the system's file cache fills, is
+not counted. The last process's peak memory is told as well.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from backlit.photos.features import SIDE, extract_features
+from backlit.photos.pool import ordered_map
+from backlit.photos.reading import read_crops
+from backlit.photos.scenes import render_scene
+from benchmarks import _harness
+
+SIZE = (500, 375)
+SCENES = 100
+NOISE = 6.0  # standard deviation of a camera's noise, of 255
+QUALITY = 90
+TOGETHER = 16  # pictures that a thread takes at a time, whoever decodes
+DECODER = "Pillow, reduced decoding"
+READING = "backlit's reading, to 64 x 64"
+WHOLE = "backlit predict, whole"
+
+
+def make_archive(folder: Path, count: int) -> None:
+    """Write the pictures that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [k for k in range(count) if not (folder / f"{k:06d}.jpg").exists()]
+    if not missing:
+        return
+    scenes = [render_scene(k % 2, np.random.default_rng(k), size=SIZE) for k in range(SCENES)]
+
+    def write(k: int) -> None:
+        generator = np.random.default_rng((1, k))
+        picture = np.roll(scenes[k % SCENES], int(generator.integers(SIZE[0])), axis=1)
+        noise = generator.standard_normal(picture.shape, dtype=np.float32)
+        noisy = np.clip(picture + np.float32(NOISE) * noise, 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / f"{k:06d}.jpg", quality=QUALITY)
+
+    for _ in ordered_map(write, missing):
+        pass
+
+
+def pillow(path: str) -> None:
+    """Decode as small as Pillow can, but no smaller than what features are taken of."""
+    with Image.open(path) as image:
+        image.draft("RGB", (SIDE, SIDE))
+        image.load()
+
+
+def simplejpeg_decoder() -> Callable[[str], None] | None:
+    """Return the same by simplejpeg, if it is installed."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return None
+
+    def decode(path: str) -> None:
+        simplejpeg.decode_jpeg(Path(path).read_bytes(), min_height=SIDE, min_width=SIDE)
+
+    return decode
+
+
+def all_of_them(function: Callable[[str], object], paths: list[str], threads: int) -> float:
+    """Seconds to call a function with every path, on threads."""
+    chunks = [paths[k : k + TOGETHER] for k in range(0, len(paths), TOGETHER)]
+
+    def work(chunk: list[str]) -> None:
+        for path in chunk:
+            function(path)
+
+    began = time.perf_counter()
+    for _ in ordered_map(work, chunks, threads):
+        pass
+    return time.perf_counter() - began
+
+
+def predict(folder: Path, count: int, threads: int) -> tuple[float, float]:
+    """Seconds and peak megabytes of ``backlit predict`` in a process of its own."""
+    with tempfile.TemporaryDirectory() as output:
+        rows = Path(output) / "labels.csv"
+        command = [sys.executable, "-m", "backlit", "predict", str(folder)]
+        command += ["--workers", str(threads), "--output", str(rows)]
+        began = time.perf_counter()
+        process = subprocess.Popen(command)
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - began
+        written = rows.read_text().count("\n") - 1
+    if status or written != count:
+        sys.exit(f"backlit predict left with {status} after {written} of {count} pictures")
+    return took, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="keep the pictures there")
+    parser.add_argument("--json", metavar="PATH")
+    options = parser.parse_args()
+    count = options.pictures
+    print(_harness.machine())
+    print(_harness.versions("pillow", "simplejpeg", "numpy"))
+    print(_harness.control(), flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.folder or Path(temporary)) / f"pictures-{count}"
+        make_archive(folder, count)
+        paths = sorted(str(path) for path in folder.iterdir())
+        size = statistics.mean(os.path.getsize(path) for path in paths[:1000])
+        print(f"{count:,} pictures of {SIZE[0]} x {SIZE[1]}, {size / 1000:.0f} kB on average")
+        decoders: dict[str, Callable[[str], object]] = {DECODER: pillow}
+        other = simplejpeg_decoder()
+        if other is not None:
+            decoders["simplejpeg, reduced decoding"] = other
+        decoders[READING] = lambda path: read_crops(path, SIDE)
+        seconds: dict[str, list[float]] = {name: [] for name in (*decoders, WHOLE)}
+        peak = 0.0
+        for round_ in range(-1, options.rounds):
+            for name, function in decoders.items():
+                took = all_of_them(function, paths, options.threads)
+                seconds[name] += [took] if round_ >= 0 else []
+            took, megabytes = predict(folder, count, options.threads)
+            seconds[WHOLE] += [took] if round_ >= 0 else []
+            peak = max(peak, megabytes)
+        squares = np.concatenate([read_crops(path, SIDE) for path in paths[:512]])
+    began = time.process_time()
+    for _ in ordered_map(extract_features, np.split(squares, 512 // TOGETHER), 1):
+        pass
+    features = (time.process_time() - began) / len(squares)
+    rows = []
+    for name, times in seconds.items():
+        pairs = zip(seconds[DECODER], times, strict=True)
+        ratio = statistics.median(decoder / own for decoder, own in pairs)
+        rows.append([name, f"{count / statistics.median(times):,.0f}", f"{ratio:.2f}"])
+    print()
+    print(_harness.markdown(["what", "pictures a second", "of the decoder's"], rows))
+    print(f"\nfeatures alone: {features * 1e6:.0f} us of one core a picture")
+    print(f"peak memory of backlit predict: {peak:.0f} MB")
+    print(_harness.control())
+    _harness.save(options.json, {"seconds": seconds, "peak_mb": peak, "features": features})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What it costs to leave the trace on: training with a `TraceRecorder`, and without.
+
+``python -m benchmarks.tracing``. Fits of the same data in turn, with the engine's usual threads.
+"""
+
+import argparse
+import warnings
+from typing import Any
+
+import numpy as np
+
+from backlit import MLPClassifier, TraceRecorder
+from backlit.training import fit
+from benchmarks import _harness
+
+warnings.simplefilter("ignore")
+
+#: name -> inputs, hidden layers, examples, epochs
+SHAPES = {
+    "715-20-7-5-1": (715, (20, 7, 5), 8_000, 30),
+    "64-64-32-10": (64, (64, 32), 20_000, 40),
+    "784-256-256-10": (784, (256, 256), 6_000, 10),
+}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--shapes", nargs="*", choices=list(SHAPES), default=list(SHAPES))
+    options = parser.parse_args()
+    rows = []
+    for name in options.shapes:
+        n, hidden, m, epochs = SHAPES[name]
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((m, n)).astype(np.float32)
+        n_out = int(name.rsplit("-", 1)[1])
+        scores = X @ rng.standard_normal((n, n_out)).astype(np.float32)
+        y = scores.argmax(axis=1) if n_out > 1 else (scores[:, 0] > 0).astype(int)
+        recorder = TraceRecorder()
+
+        def by_fit(callback: Any, X=X, y=y, hidden=hidden, epochs=epochs, k=n_out) -> None:  # type: ignore[no-untyped-def]
+            output = "softmax" if k > 1 else "sigmoid"
+            fit(X, y, hidden=hidden, output=output, epochs=epochs, callback=callback)
+
+        def by_estimator(callback: Any, X=X, y=y, hidden=hidden, epochs=epochs) -> None:  # type: ignore[no-untyped-def]
+            model = MLPClassifier(
+                hidden, max_iter=epochs, tol=0, n_iter_no_change=epochs, random_state=0
+            )
+            if callback is not None:
+                model.set_callbacks(callback)
+            model.fit(X, y)
+
+        for way, train in (("fit", by_fit), ("MLPClassifier", by_estimator)):
+            found = _harness.contest(
+                name,
+                {
+                    "without": lambda train=train: train(None),
+                    "with": lambda train=train, recorder=recorder: train(recorder),
+                },
+                rounds=options.rounds,
+            )
+            rows.append(
+                [
+                    name,
+                    way,
+                    f"{found.median('without'):.3f} s",
+                    f"{100 * (found.ratio('with', 'without') - 1):+.1f} %",
+                    f"{100 * recorder.seconds / found.median('with'):.1f} %",
+                    len(recorder.history),
+                ]
+            )
+    header = ["network", "trained by", "without", "with it", "of which looking", "records"]
+    print(_harness.markdown(header, rows))
+    print(f"\n{_harness.machine()}; {_harness.control()}.")
+
+
+if __name__ == "__main__":
+    main()

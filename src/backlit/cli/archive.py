@@ -1,0 +1,67 @@
+"""``backlit predict --cluster``."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from backlit.cli.options import SOME_FAILED
+
+
+def predict_on_cluster(
+    paths: list[str],
+    address: str,
+    model: Path | None,
+    form: str | None,
+    output: str | None,
+    unsure: float,
+    resume: bool,
+    chunk: int,
+    tls: tuple[Path | None, Path | None, Path | None],
+) -> None:
+    """Predict an archive in chunks; parts and a manifest in a folder.
+
+    Raises
+    ------
+    SettingError, ClusterError
+        As `backlit.cluster.predict_archive`.
+    """
+    from backlit.cluster import connect, predict_archive
+    from backlit.console import CountingProgress, note
+    from backlit.errors import SettingError
+    from backlit.photos.classifier import PhotoClassifier
+
+    if output is None:
+        raise SettingError("--cluster needs an --output: a folder or URL for the parts.")
+    if form not in (None, "csv", "parquet"):
+        raise SettingError(f"--cluster writes csv or parquet, not {form}.")
+    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    ca, cert, key = tls
+    with (
+        connect(address, tls_ca=ca, tls_cert=cert, tls_key=key) as client,
+        CountingProgress("predicting") as tick,
+    ):
+        told = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            for _ in range(done - told):
+                tick(total)
+            told = done
+
+        found: Any = predict_archive(
+            paths,
+            output,
+            client=client,
+            model=classifier,
+            unsure=unsure,
+            form=form or "csv",
+            chunk=chunk,
+            resume=resume,
+            tick=tell,
+        )
+    before = f", {found.before:,} of them done before" if found.before else ""
+    note(f"{found.pictures:,} pictures in {found.parts:,} parts{before}: {output}")
+    if found.failed:
+        note(f"{found.failed:,} could not be read; their rows say why.")
+        raise typer.Exit(SOME_FAILED)

@@ -1,0 +1,63 @@
+"""``backlit explain``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backlit.cli.options import Model, ReportFormat
+
+
+def explain(
+    photo: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
+    model: Model = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Draw it there: the picture, and over it what speaks for its label.",
+            show_default="words only",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="The class to explain.", show_default="the likeliest")
+    ] = None,
+    form: Annotated[
+        ReportFormat, typer.Option("--format", "-f", help="How the words are written.")
+    ] = ReportFormat.table,
+) -> None:
+    """Say what a photograph shows, and why the network says so.
+
+    The network's gradient is carried back through the features to the pixels.
+    Groups of features push the log-odds of the label up or down; the pushes add up.
+    """
+    from backlit.console import note, show_explanation
+    from backlit.errors import PhotoError, UnknownNameError
+    from backlit.photos.classifier import PhotoClassifier
+    from backlit.photos.saliency.drawing import explanation_picture, picture_format
+    from backlit.photos.saliency.explaining import explain as explain_photo
+    from backlit.photos.writing import explanation_json
+
+    if output is not None:
+        picture_format(output)  # says before the work that it cannot be written
+    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    try:
+        found = explain_photo(photo, classifier, label=label)
+    except UnknownNameError as error:
+        raise typer.BadParameter(str(error), param_hint="--label") from error
+    if form is ReportFormat.json:
+        typer.echo(explanation_json(found))
+    else:
+        show_explanation(found)
+    if output is None:
+        if form is not ReportFormat.json:
+            note("Add --output explained.png to see where in the picture.")
+        return
+    try:
+        explanation_picture(found).save(output, format=picture_format(output))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PhotoError(f"cannot be written ({reason})", os.fspath(output)) from error
+    note(f"Drawn: {output}")

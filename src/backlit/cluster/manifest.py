@@ -1,0 +1,208 @@
+"""The folder that a run over an archive leaves: its listing, its parts, and what they are."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+from uuid import uuid4
+
+from backlit.cluster.chunks import Chunk, PartResult
+from backlit.cluster.listing import Entry
+from backlit.errors import ClusterError, SettingError
+
+_NAME, _LISTING = "manifest.json", "listing.jsonl"
+_TEMPORARY = ".tmp"
+VERSION = 1
+
+
+class Store:
+    """A folder, local or of any store that fsspec knows, in which files appear whole.
+
+    Parameters
+    ----------
+    url : str
+        Where.
+    options : dict
+        For fsspec.
+    """
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        try:
+            import fsspec
+            from fsspec.implementations.local import LocalFileSystem
+        except ImportError as error:
+            raise SettingError("A cluster needs fsspec: pip install 'backlit[dask]'") from error
+        self.url = url if "://" in url else os.path.abspath(url)
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(self.url, **options)
+        except (ValueError, ImportError) as error:
+            raise SettingError(f"{url}: {error}") from error
+        self._local = isinstance(self.fs, LocalFileSystem)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, in place of what is there.
+
+        Raises
+        ------
+        ClusterError
+            If it cannot be written.
+        """
+        path = f"{self.root}/{name}"
+        try:
+            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if not self._local:  # stores show an object when all of it is there
+                self.fs.pipe_file(path, data)
+                return
+            beside = f"{path}.{uuid4().hex[:8]}{_TEMPORARY}"
+            try:
+                with open(beside, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(beside, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(beside)
+                raise
+        except OSError as error:
+            raise ClusterError(f"{path} cannot be written ({error.strerror or error}).") from error
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file, or None where there is none."""
+        try:
+            data: bytes = self.fs.cat_file(f"{self.root}/{name}")
+        except FileNotFoundError:
+            return None
+        return data
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """Yield a file's lines."""
+        with self.fs.open(f"{self.root}/{name}", "rb") as file:
+            yield from file
+
+    def holds_something(self) -> bool:
+        """Whether there is anything already."""
+        return bool(self.fs.exists(self.root)) and bool(self.fs.ls(self.root, detail=False))
+
+    def remove_leftovers(self) -> None:
+        """Remove what workers that were killed had begun."""
+        if self._local and os.path.isdir(folder := f"{self.root}/parts"):
+            for name in os.listdir(folder):
+                if name.endswith(_TEMPORARY):
+                    with contextlib.suppress(OSError):
+                        os.unlink(f"{folder}/{name}")
+
+
+class Manifest:
+    """What a run is and what it has done; see `Manifest.open`."""
+
+    def __init__(self, store: Store, settings: dict[str, Any]) -> None:
+        self._store, self._settings = store, settings
+        self.form: str = settings["format"]
+        self.unsure: float = settings["unsure"]
+        self.run = uuid4().hex[:8]
+        self.parts: dict[int, PartResult] = {}
+        self.pictures = self.n_chunks = 0
+        self.listed = self.complete = False
+
+    @classmethod
+    def open(
+        cls,
+        store: Store,
+        classifier: Any,
+        paths: list[str],
+        form: str,
+        unsure: float,
+        chunk: int,
+        resume: bool,
+    ) -> "Manifest":
+        """Begin a manifest, or go on with the one that is there.
+
+        Raises
+        ------
+        SettingError
+            If the folder holds something and `resume` is False, or another run.
+        """
+        settings = {
+            "version": VERSION,
+            "format": form,
+            "unsure": unsure,
+            "chunk": chunk,
+            "classes": list(classifier.classes),
+            "model_sha256": _digest(classifier),
+            "paths": paths,
+        }
+        manifest = cls(store, settings)
+        data = store.read(_NAME) if resume else None
+        if data is None:
+            if store.holds_something() and (not resume or store.read(_LISTING) is not None):
+                raise SettingError(
+                    f"{store.url} is not empty; give another --output, or --resume to go on with "
+                    "the run that began it."
+                )
+            return manifest
+        try:
+            values = json.loads(data)
+            found = values["settings"]
+            parts = {int(number): PartResult(**part) for number, part in values["parts"].items()}
+            manifest.pictures, manifest.n_chunks = values["pictures"], values["chunks"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SettingError(
+                f"{store.url}/{_NAME} is no manifest of this version ({error})."
+            ) from error
+        for name, value in settings.items():
+            if found.get(name) != value:
+                raise SettingError(
+                    f"{store.url}: the run there has {name} {found.get(name)!r}, expected "
+                    f"{value!r}; give another --output."
+                )
+        manifest.parts, manifest.listed = parts, True
+        return manifest
+
+    def keep_listing(self, entries: Iterable[Entry], size: int) -> None:
+        """Cut the pictures into chunks and keep the list, one chunk a line."""
+        lines, chunk = [], []
+        for entry in entries:
+            chunk.append(tuple(entry))
+            self.pictures += 1
+            if len(chunk) == size:
+                lines.append(json.dumps(chunk))
+                chunk = []
+        if chunk:
+            lines.append(json.dumps(chunk))
+        self.n_chunks, self.listed = len(lines), True
+        self._store.write(_LISTING, "".join(line + "\n" for line in lines).encode())
+        self.save()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield all chunks."""
+        for number, line in enumerate(self._store.lines(_LISTING)):
+            yield Chunk(number, tuple(Entry(*entry) for entry in json.loads(line)))
+
+    def save(self) -> None:
+        """Write ``manifest.json``."""
+        if not self.listed:
+            return
+        values = {
+            "settings": self._settings,
+            "complete": self.complete,
+            "pictures": self.pictures,
+            "chunks": self.n_chunks,
+            "rows": sum(part.rows for part in self.parts.values()),
+            "failed": sum(part.failed for part in self.parts.values()),
+            "parts": {str(number): asdict(self.parts[number]) for number in sorted(self.parts)},
+        }
+        self._store.write(_NAME, json.dumps(values, indent=1).encode())
+
+
+def _digest(classifier: Any) -> str:
+    """Return a digest of what a classifier computes."""
+    digest = hashlib.sha256(json.dumps(classifier.classes).encode())
+    arrays = {**classifier.parameters, "mean": classifier.mean, "scale": classifier.scale}
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()

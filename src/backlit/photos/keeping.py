@@ -1,0 +1,194 @@
+"""What a training on pictures keeps in its checkpoint folder besides the networks' states.
+
+``settings.json`` says what is trained, ``pictures-<split>-<number>.safetensors`` holds the features
+of a few hundred pictures each, so that none is read twice, and each member network has a folder of
+its own, where a network that was over is found whole.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from backlit._version import __version__
+from backlit.errors import CheckpointError, ModelFileError
+from backlit.formats.tensors import load_tensors, save_tensors
+from backlit.photos.examples import Examples, Source, join_examples, read_examples
+from backlit.photos.features import feature_names
+from backlit.photos.recipe import Recipe
+from backlit.training.fingerprints import differences
+from backlit.training.settings import Checkpoint
+
+#: pictures whose features are written together
+BLOCK = 256
+
+_SETTINGS = "settings.json"
+
+
+class Kept:
+    """A checkpoint folder of a training on pictures.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The folder, and how often the networks' states are saved.
+    resume : bool
+        Whether to go on from what is there.
+    recipe : Recipe
+        The settings.
+    origin : str
+        Where the pictures come from.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder cannot be used, holds what is not to be resumed, or was made with other
+        settings.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, resume: bool, recipe: Recipe, origin: str) -> None:
+        self.folder, self._seconds = os.fspath(checkpoint.folder), checkpoint.seconds
+        self.resume = resume
+        settings = {**asdict(recipe), "hidden": list(recipe.hidden), "pictures": origin}
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+            names = os.listdir(self.folder)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder}: no checkpoint can be written there ({error.strerror})."
+            ) from error
+        if not resume:
+            if any(name.startswith(("pictures-", "member-", _SETTINGS)) for name in names):
+                raise CheckpointError(
+                    f"{self.folder}: found the checkpoint of an earlier training; resume it "
+                    "(resume=True, --resume), or give another folder."
+                )
+        else:
+            self._compare(settings)
+        self._write(settings)
+
+    def _compare(self, settings: dict[str, Any]) -> None:
+        try:
+            with open(os.path.join(self.folder, _SETTINGS), encoding="utf-8") as file:
+                before = json.load(file)
+        except (OSError, ValueError):  # killed before it was written: the states say the rest
+            return
+        differing = differences(before if isinstance(before, dict) else {}, settings)
+        if differing:
+            raise CheckpointError(
+                f"train: the checkpoint in {self.folder} is of another training: "
+                f"{'; '.join(differing)}. Give the same settings, or another folder."
+            )
+
+    def _write(self, settings: dict[str, Any]) -> None:
+        path = os.path.join(self.folder, _SETTINGS)
+        if os.path.exists(path):
+            return
+        temporary = path + ".tmp"
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(settings, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError as error:
+            if not self.resume:
+                raise CheckpointError(
+                    f"{self.folder}: no checkpoint can be written there ({error.strerror})."
+                ) from error
+
+    def member(self, number: int) -> Checkpoint:
+        """Return where a member network's states are saved."""
+        return Checkpoint(os.path.join(self.folder, f"member-{number + 1:02}"), self._seconds)
+
+    def read(
+        self,
+        split: str,
+        sources: Sequence[Source],
+        labels: Sequence[int],
+        *,
+        copies: int,
+        seed: int,
+        workers: int | None,
+        tick: Callable[[int, int], None],
+    ) -> Examples:
+        """Read pictures as `read_examples` does, those that were read before from the folder."""
+        if not sources or not isinstance(sources[0], str):  # in memory: rendered anew anyway
+            return read_examples(
+                sources, labels, copies=copies, seed=seed, workers=workers, tick=tick
+            )
+        parts = []
+        n = len(sources)
+        for first in range(0, n, BLOCK):
+            some, theirs = sources[first : first + BLOCK], labels[first : first + BLOCK]
+            path = os.path.join(self.folder, f"pictures-{split}-{first // BLOCK:05}.safetensors")
+            key = _key(some, theirs, copies, seed, first)
+            part = _load(path, key) if self.resume else None
+            if part is None:
+                part = read_examples(
+                    some,
+                    theirs,
+                    copies=copies,
+                    seed=seed,
+                    first=first,
+                    workers=workers,
+                    tick=partial(_tell, tick, first, n),
+                )
+                _save(path, key, part)
+            tick(first + len(some), n)
+            parts.append(part)
+        return join_examples(parts)
+
+
+def _tell(tick: Callable[[int, int], None], first: int, n: int, done: int, total: int) -> None:
+    tick(first + done, n)
+
+
+def _key(
+    sources: Sequence[Source], labels: Sequence[int], copies: int, seed: int, first: int
+) -> str:
+    """Return a digest of the files' names, sizes and times, and of what is made of them."""
+    told: list[Any] = [__version__, copies, seed, first]
+    for source, label in zip(sources, labels, strict=True):
+        try:
+            status = os.stat(source)  # type: ignore[arg-type]
+            told.append((source, label, status.st_size, status.st_mtime_ns))
+        except OSError:
+            told.append((source, label))
+    return hashlib.sha256(repr(told).encode(errors="surrogateescape")).hexdigest()
+
+
+def _save(path: str, key: str, part: Examples) -> None:
+    if len(part) == 0:
+        return
+    description = {
+        "kind": "pictures",
+        "key": key,
+        "names": part.names,
+        "labels": part.labels.tolist(),
+        "broken": part.broken,
+    }
+    m = len(part)
+    arrays = {"features": part.features.reshape(m, -1), "signatures": part.signatures}
+    try:
+        save_tensors(path, arrays, description)
+    except (ModelFileError, UnicodeError):  # a full disk: these pictures are read again
+        return
+
+
+def _load(path: str, key: str) -> Examples | None:
+    try:
+        arrays, description = load_tensors(path)
+    except ModelFileError:
+        return None
+    if description.get("key") != key:
+        return None
+    labels = np.array(description["labels"], np.int64)
+    features = arrays["features"].reshape(len(labels), -1, len(feature_names()))
+    broken = [(name, reason) for name, reason in description["broken"]]
+    return Examples(description["names"], labels, features, arrays["signatures"], broken)

@@ -1,0 +1,183 @@
+"""Features and their values in words."""
+
+import re
+from functools import cache
+
+import numpy as np
+
+from backlit.photos.hues import HUES
+from backlit.photos.patches import SIDE, load_dictionary
+
+_PLACES = {
+    "whole": "",
+    "top": " in the upper third",
+    "bottom": " in the lower third",
+    "upper": " in the upper half",
+    "lower": " in the lower half",
+}
+_TONES = (  # first rank in percent, what the pixels from there on are
+    (99, "brightest points"),
+    (97, "bright points"),
+    (75, "light parts"),
+    (25, "middle tones"),
+    (2, "dark parts"),
+    (0, "darkest points"),
+)
+_MEANS = {  # below the average of the training pictures, above it
+    "log luminance": ("darker", "lighter"),
+    "saturation": ("paler", "more colourful"),
+    "log red/green": ("less red", "redder"),
+    "log blue/green": ("less blue", "bluer"),
+    "point contrast": ("less pointed", "more pointed"),
+    "gradient": ("softer", "sharper"),
+    "contrast to 8 x 8": ("standing out less", "standing out more"),
+    "contrast to 4 x 4": ("standing out less", "standing out more"),
+    "height": ("higher up", "lower down"),
+    "height squared": ("higher up", "lower down"),
+    "distance from the middle": ("nearer the middle", "further out"),
+}
+_DEVIATIONS = {
+    "log luminance": "light",
+    "saturation": "colourfulness",
+    "log red/green": "red",
+    "log blue/green": "blue",
+    "point contrast": "points",
+    "gradient": "edges",
+    "contrast to 8 x 8": "contrast",
+    "contrast to 4 x 4": "contrast",
+}
+_RANKS = re.compile(r"(mean|deviation of) (.+), ranks ([\d.]+) to ([\d.]+) %")
+_HUES = re.compile(r"(amount|luminance|saturation) of (\w+), (\w+)")
+_RELATIVE = re.compile(r"log luminance to its (.+), (\w+), bin (\d+)")
+_PATCH = re.compile(r"patch (\d+), (\w+)")
+
+_SPANS = {"median": (-3.0, 3.0), "98 %": (-4.0, 0.5)}
+_BINS = 12
+
+
+def group_of(name: str) -> str:
+    """Name the group that a feature belongs to.
+
+    Parameters
+    ----------
+    name : str
+        One of ``feature_names()``.
+
+    Returns
+    -------
+    str
+    """
+    if match := _RANKS.fullmatch(name):
+        quantity = match[2]
+        if quantity == "log luminance":
+            return "brightness"
+        if quantity.startswith(("height", "distance")):
+            return "where light and dark lie"
+        if quantity.startswith(("saturation", "log ")):
+            return "colours of light and dark"
+        return "points, edges, contrast"
+    if match := _HUES.fullmatch(name):
+        return f"hues{_PLACES[match[3]]}"
+    if match := _RELATIVE.fullmatch(name):
+        return f"spread of tones{_PLACES[match[2]]}"
+    if match := _PATCH.fullmatch(name):
+        return f"textures{_PLACES[match[2]]}"
+    return "others"
+
+
+def describe(name: str, deviations: float) -> str:
+    """Say what a feature's value means.
+
+    Parameters
+    ----------
+    name : str
+        One of ``feature_names()``.
+    deviations : float
+        Its value, in standard deviations from the training pictures' average.
+
+    Returns
+    -------
+    str
+        As "darker middle tones", "little blue in the upper third".
+    """
+    more = deviations > 0
+    if match := _RANKS.fullmatch(name):
+        kind, quantity, low = match[1], match[2], float(match[3])
+        tones = next(words for least, words in _TONES if low >= least)
+        if kind == "mean":
+            return f"{tones} {_MEANS[quantity][more]}"
+        return f"{tones} {'more varied' if more else 'more even'} in {_DEVIATIONS[quantity]}"
+    if match := _HUES.fullmatch(name):
+        words = {"amount": ("little", "much"), "luminance": ("dark", "light")}
+        word = words.get(match[1], ("pale", "strong"))[more]
+        return f"{word} {match[2]}{_PLACES[match[3]]}"
+    if match := _RELATIVE.fullmatch(name):
+        low, high = _SPANS[match[1]]
+        times = 2.718281828459045 ** (low + (high - low) * int(match[3]) / (_BINS - 1))
+        of = "median" if match[1] == "median" else "98 % rank's"
+        many = "many" if more else "few"
+        return f"{many} pixels of {times:.2g} times the {of} light{_PLACES[match[2]]}"
+    if match := _PATCH.fullmatch(name):
+        own = patch_words()[int(match[1])]
+        return f"{'more' if more else 'less'} like {own}{_PLACES[match[2]]}"
+    return f"{'more' if more else 'less'} {name}"
+
+
+def percent(share: float) -> str:
+    """Write a probability, with enough decimals not to read 0 or 100 % where it is neither.
+
+    Parameters
+    ----------
+    share : float
+
+    Returns
+    -------
+    str
+    """
+    for decimals in (1, 2, 3):
+        text = f"{100 * share:.{decimals}f}"
+        if 0 < float(text) < 100:
+            return f"{text} %"
+    if not 0 < share < 1:
+        return f"{share:.0%}".replace("%", " %")
+    return "under 0.001 %" if share < 0.5 else "over 99.999 %"
+
+
+@cache
+def patch_words() -> tuple[str, ...]:
+    """Say what each entry of the dictionary of patches looks like.
+
+    Returns
+    -------
+    tuple of str
+        As "flat dark blue patches": how much its luminance varies, how light it is, its hue.
+    """
+    dictionary = load_dictionary()
+    roots = dictionary.mean + dictionary.entries @ np.linalg.pinv(dictionary.directions)
+    roots = np.clip(roots, 0, 1).reshape(-1, 3, SIDE, SIDE)  # (200, 3, 8, 8)
+    variation = roots.mean(axis=1).std(axis=(1, 2))
+    colours = np.square(roots).mean(axis=(2, 3))  # (200, 3)
+    return tuple(
+        f"{_word(_VARIATIONS, float(varied))} {_colour(*colour)} patches"
+        for varied, colour in zip(variation, colours.tolist(), strict=True)
+    )
+
+
+_VARIATIONS = ((0.13, "contrasty"), (0.05, "edged"), (0.015, "soft"), (0.0, "flat"))
+_LIGHTS = ((0.75, "bright"), (0.5, "light"), (0.25, "mid"), (0.08, "dark"), (0.0, "black"))
+_COLOURED = 0.35  # saturation
+
+
+def _word(steps: tuple[tuple[float, str], ...], value: float) -> str:
+    return next((word for least, word in steps if value >= least), steps[-1][1])
+
+
+def _colour(red: float, green: float, blue: float) -> str:
+    light = _word(_LIGHTS, 0.299 * red + 0.587 * green + 0.114 * blue)
+    most, least = max(red, green, blue), min(red, green, blue)
+    if light == "black":
+        return light
+    if (most - least) / (most + 0.05) < _COLOURED:
+        return f"{light} grey"
+    angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
+    return f"{light} {HUES[int(np.rint(angle * len(HUES) / (2 * np.pi))) % len(HUES)]}"
