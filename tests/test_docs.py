@@ -27,6 +27,7 @@ FENCE = re.compile(
     r"(?:\n\n```text\n(?P<output>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
 )
+EACH = re.DOTALL | re.MULTILINE
 #: the comment before a block of Python that cannot run; it says why
 EXCUSE = re.compile(r"<!-- not run: .{10,} -->")
 
@@ -115,14 +116,21 @@ def test_every_activation_and_loss_has_a_page_of_derivations():
 
 
 def test_the_excerpts_on_the_pages_are_there():
-    """literalinclude names functions of the source: the site's build fails without them too."""
+    """The pages show functions of the source by name: the site's build fails without them too."""
     count = 0
     for page in (DOCS / "derivations").glob("*.md"):
         for block in re.finditer(
-            r"^```\{literalinclude\} (\S+)\n:pyobject: (\w+)\n", page.read_text(), re.MULTILINE
+            r"^```\{literalinclude\} (\S+)\n(.*?)^```", page.read_text(), EACH
         ):
+            options = dict(re.findall(r"^:([a-z-]+): (.+)$", block[2], re.MULTILINE))
             source = (page.parent / block[1]).read_text()
-            assert re.search(rf"^def {block[2]}\(", source, re.MULTILINE), f"{page}: {block[2]}"
+            name = options.pop("pyobject")
+            function = re.search(
+                rf"^def {name}\(.*?(?=^\S|\Z)(?:\) ->.*?(?=^\S|\Z))?", source, EACH
+            )
+            assert function, f"{page.name}: {name}"
+            for text in options.values():
+                assert text in function[0], f"{page.name}: {name} has no {text!r}"
             count += 1
     assert count > 40
 
