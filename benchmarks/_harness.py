@@ -52,7 +52,7 @@ def contest(
     contestants: dict[str, Callable[[], Any]],
     *,
     rounds: int = 7,
-    least_seconds: float = 0.1,
+    least_seconds: float = 0.2,
 ) -> Contest:
     """Time each contestant once a round, in an order that turns with the round.
 
@@ -64,7 +64,7 @@ def contest(
         Callables by name; each call does the same amount of work.
     rounds : int, default 7
         How many rounds count; one more comes first and does not.
-    least_seconds : float, default 0.1
+    least_seconds : float, default 0.2
         A contestant is repeated within a round until it has run so long.
 
     Returns
