@@ -1,24 +1,144 @@
+"""The pages: their code runs and prints what they say, their commands and links lead somewhere."""
+
+import contextlib
+import io
+import linecache
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
-DOCS = Path(__file__).parents[1] / "docs"
-#: pages whose Python is run here; the checker's and the estimators' have tests of their own
-PAGES = ("app.md", "engine.md", "per_example.md", "report.md", "scale.md", "trace.md")
+from backlit import activations, names
+from backlit.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")],
+    key=lambda path: path.relative_to(ROOT).as_posix(),
+)
+PAGES = [page for page in PAGES if "_build" not in page.parts]
+#: run by tests of their own
+ELSEWHERE = {"docs/checker.md", "docs/backward_pass.md"}
+FENCE = re.compile(
+    r"^(?P<before>[^\n]*)\n```(?P<language>[a-z]+)(?P<rest>[^\n]*)\n(?P<code>.*?)^```$"
+    r"(?:\n\n```text\n(?P<output>.*?)^```$)?",
+    re.DOTALL | re.MULTILINE,
+)
+EACH = re.DOTALL | re.MULTILINE
+#: the comment before a block of Python that cannot run; it says why
+EXCUSE = re.compile(r"<!-- not run: .{10,} -->")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # some write files
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.S)
-    assert blocks
-    names = {}
-    for block in blocks:
-        exec(compile(block, page, "exec"), names)
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
 
 
-def test_links_between_the_pages_lead_somewhere():
-    for page in (DOCS.parent / "README.md", *DOCS.glob("*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+def blocks(page, *languages):
+    text = "\n" + page.read_text(encoding="utf-8")
+    return [match for match in FENCE.finditer(text) if match["language"] in languages]
+
+
+WITH_PYTHON = [page for page in PAGES if name_of(page) not in ELSEWHERE and blocks(page, "python")]
+
+
+@pytest.fixture
+def registries():
+    """What a page registers is gone after it."""
+    kept = dict(activations.FUNCTIONS), dict(names.ACTIVATIONS)
+    yield
+    for registry, before in zip((activations.FUNCTIONS, names.ACTIVATIONS), kept, strict=True):
+        registry.clear()
+        registry.update(before)
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_the_python_of_a_page_runs_and_prints_what_it_says(page, tmp_path, monkeypatch, registries):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    names = {"__name__": "page"}
+    ran = 0
+    for number, block in enumerate(blocks(page, "python")):
+        if EXCUSE.match(block["before"]):
+            continue
+        label = f"{name_of(page)}, block {number}"
+        code = block["code"]
+        linecache.cache[label] = (len(code), None, io.StringIO(code).readlines(), label)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, label, "exec"), names)
+        if block["output"] is not None:
+            assert printed.getvalue() == block["output"], label
+        ran += 1
+    assert ran
+
+
+def test_no_page_has_python_that_neither_runs_nor_says_why():
+    for page in PAGES:
+        for block in blocks(page, "python"):
+            assert not block["rest"].strip(), f"{name_of(page)}: say why in <!-- not run: ... -->"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_backlit_command_on_a_page_exists_with_its_options(page):
+    commands = typer.main.get_command(app).commands
+    for block in blocks(page, "sh", "console"):
+        for line in block["code"].replace("\\\n", " ").splitlines():
+            for part in re.split(r"&&|\||;", line.partition(" #")[0]):
+                words = shlex.split(part)
+                if not words or Path(words[0]).name != "backlit" or words[1:2] == ["--version"]:
+                    continue
+                assert words[1] in commands, f"{name_of(page)}: {part}"
+                taken = {
+                    option
+                    for parameter in commands[words[1]].params
+                    for option in (*parameter.opts, *parameter.secondary_opts)
+                } | {"--help", "-h"}
+                given = {word.partition("=")[0] for word in words[2:] if word.startswith("-")}
+                assert given <= taken, f"{name_of(page)}: {part} has no {given - taken}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_between_the_pages_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(\s*([^)#:\s]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), f"{name_of(page)} links to {target}"
+
+
+def test_every_activation_and_loss_has_a_page_of_derivations():
+    pages = {path.stem for path in (DOCS / "derivations").glob("*.md")}
+    others = {"index", "linear", "layer", "model", "l2", "dropout", "weights"}
+    assert pages - others == {*names.ACTIVATIONS, *names.LOSSES}
+    listed = (DOCS / "derivations" / "index.md").read_text().split()
+    assert pages - {"index"} <= set(listed)
+
+
+def test_the_excerpts_on_the_pages_are_there():
+    """The pages show functions of the source by name: the site's build fails without them too."""
+    count = 0
+    for page in (DOCS / "derivations").glob("*.md"):
+        for block in re.finditer(
+            r"^```\{literalinclude\} (\S+)\n(.*?)^```", page.read_text(), EACH
+        ):
+            options = dict(re.findall(r"^:([a-z-]+): (.+)$", block[2], re.MULTILINE))
+            source = (page.parent / block[1]).read_text()
+            name = options.pop("pyobject")
+            function = re.search(
+                rf"^def {name}\(.*?(?=^\S|\Z)(?:\) ->.*?(?=^\S|\Z))?", source, EACH
+            )
+            assert function, f"{page.name}: {name}"
+            for text in options.values():
+                assert text in function[0], f"{page.name}: {name} has no {text!r}"
+            count += 1
+    assert count > 40
+
+
+def test_a_wrong_output_and_a_missing_excuse_would_be_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("x\n\n```python\nprint(1)\n```\n\n```text\n2\n```\n\n```python no\ny\n```\n")
+    first, second = blocks(page, "python")
+    assert (first["code"], first["output"]) == ("print(1)\n", "2\n")
+    assert second["rest"] == " no"
+    assert not EXCUSE.match("<!-- not run: -->")

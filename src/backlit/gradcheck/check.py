@@ -78,7 +78,7 @@ def check_backward(
     Parameters
     ----------
     forward : callable
-        forward(**inputs) -> (output, cache); the output an array or a tuple of arrays.
+        ``forward(**inputs) -> (output, cache)``; the output an array or a tuple of arrays.
     backward : callable or None
         backward(d_output, cache) -> the gradients: a tuple in the order of `inputs`, or a dict with
         keys "d<name>" or "<name>", or a bare array where there is one. None where `forward` is a
