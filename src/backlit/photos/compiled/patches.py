@@ -122,5 +122,3 @@ def patch_activations(T, W, out):
         for x in range(PATCH_ROWS):
             total += W[SUMS + k * BLOCKS + x]
         out[OF_PATCHES + k] = total * (_OF_UPPER if k < ENTRIES else _OF_LOWER)
-
-
