@@ -9,7 +9,7 @@ where the cache has none. If anything fails there, NumPy's features are as right
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -54,7 +54,7 @@ class Extractor:
         """Compute features: as :func:`~backlit.photos.features.extract_features`."""
         return self._extract(pictures)
 
-    def counting(self, chunks: Iterable[list[Item]]) -> Iterator[list[Item]]:
+    def counting(self, chunks: Iterable[list[Item]]) -> Generator[list[Item], None, None]:
         """Pass chunks of pictures on; fetch the compiled features when enough have gone by.
 
         Yields

@@ -9,8 +9,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.photos.features import _BINS, _REFERENCES, SIDE
-from backlit.photos.patches import ENTRIES, Dictionary
+from backlit.photos.features import _BINS, _REFERENCES
+from backlit.photos.features import SIDE as SIDE
+from backlit.photos.patches import ENTRIES as ENTRIES
+from backlit.photos.patches import Dictionary
 from backlit.photos.pixels import DARK
 from backlit.photos.rank_statistics import _DEVIATIONS, MEANS, RANGES
 from backlit.photos.soft_histograms import _LEVELS, _sharing, band_of_rows
