@@ -5,7 +5,8 @@ camera's noise, of about 50 kB, as photographs have), then times in turn, with a
 Pillow's and, where it is installed, simplejpeg's reduced decoding alone, at a scale that leaves at
 least 64 pixels a side; reading and reducing as backlit does it; and ``backlit predict``, a whole
 process from its start to its last row. A first round, in which the system's file cache fills, is
-not counted. The last process's peak memory is told as well.
+not counted. The last process's peak memory is told as well, and what each part of the work takes of
+one core, which other processes on the machine disturb less.
 """
 
 import argparse
@@ -15,12 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from backlit._cores import one_blas_thread
+from backlit.photos.classifier import PhotoClassifier
+from backlit.photos.compiled.kernel import load
 from backlit.photos.features import SIDE, extract_features
 from backlit.photos.pool import ordered_map
 from backlit.photos.reading import read_crops
@@ -90,6 +96,29 @@ def all_of_them(function: Callable[[str], object], paths: list[str], threads: in
     return time.perf_counter() - began
 
 
+def core_time(paths: list[str], squares: NDArray[np.uint8]) -> dict[str, float]:
+    """Seconds of one core a picture of each part of the work, the least of some rounds."""
+    chunks = np.split(squares, len(squares) // TOGETHER)
+    classifier = PhotoClassifier.load()
+    rows = np.split(extract_features(squares), len(chunks))
+    parts: dict[str, tuple[Callable[[Any], object], Sequence[Any]]] = {
+        DECODER: (pillow, paths),
+        READING: (lambda path: read_crops(path, SIDE), paths),
+        "features, NumPy": (extract_features, chunks),
+        "features, compiled": (load(), chunks),
+        "network": (classifier.probabilities_of_features, rows),
+    }
+    least = dict.fromkeys(parts, float("inf"))
+    with one_blas_thread():
+        for _ in range(5):
+            for name, (function, items) in parts.items():
+                began = time.thread_time()
+                for item in items:
+                    function(item)
+                least[name] = min(least[name], (time.thread_time() - began) / len(squares))
+    return least
+
+
 def predict(folder: Path, count: int, threads: int) -> tuple[float, float]:
     """Seconds and peak megabytes of ``backlit predict`` in a process of its own."""
     with tempfile.TemporaryDirectory() as output:
@@ -140,10 +169,7 @@ def main() -> None:
             seconds[WHOLE] += [took] if round_ >= 0 else []
             peak = max(peak, megabytes)
         squares = np.concatenate([read_crops(path, SIDE) for path in paths[:512]])
-    began = time.process_time()
-    for _ in ordered_map(extract_features, np.split(squares, 512 // TOGETHER), 1):
-        pass
-    features = (time.process_time() - began) / len(squares)
+        parts = core_time(paths[:512], squares)
     rows = []
     for name, times in seconds.items():
         pairs = zip(seconds[DECODER], times, strict=True)
@@ -151,10 +177,13 @@ def main() -> None:
         rows.append([name, f"{count / statistics.median(times):,.0f}", f"{ratio:.2f}"])
     print()
     print(_harness.markdown(["what", "pictures a second", "of the decoder's"], rows))
-    print(f"\nfeatures alone: {features * 1e6:.0f} us of one core a picture")
+    print()
+    cells = [[name, f"{1e6 * took:.0f}"] for name, took in parts.items()]
+    print(_harness.markdown(["part", "us of one core a picture"], cells))
+    print()
     print(f"peak memory of backlit predict: {peak:.0f} MB")
     print(_harness.control())
-    _harness.save(options.json, {"seconds": seconds, "peak_mb": peak, "features": features})
+    _harness.save(options.json, {"seconds": seconds, "peak_mb": peak, "core_time": parts})
 
 
 if __name__ == "__main__":

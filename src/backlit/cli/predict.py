@@ -123,7 +123,12 @@ def predict(
     ):
         tick.expect(lambda: count_photos(paths, skip=done.paths, leave_out=target))
         for prediction in classifier.predict(
-            pictures, unsure=unsure, skip=done.paths, leave_out=target, workers=workers
+            pictures,
+            unsure=unsure,
+            skip=done.paths,
+            leave_out=target,
+            workers=workers,
+            on_compile=lambda: note("Compiling for archives, once on this machine."),
         ):
             write(prediction)
             failed += bool(prediction.error)

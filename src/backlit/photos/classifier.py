@@ -1,7 +1,8 @@
 """A trained network together with what turns pictures into its input and its output into labels."""
 
 import os
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from backlit.errors import PhotoError, SettingError
 from backlit.formats.models import Fields, NetworkFile, load_network, save_network
 from backlit.photos import features
+from backlit.photos.extracting import Extractor
 from backlit.photos.listing import Found, walk_photos
 from backlit.photos.pool import ordered_map
 from backlit.photos.reading import read_crops
@@ -116,6 +118,7 @@ class PhotoClassifier:
         skip: Container[str] = (),
         leave_out: str | os.PathLike[str] | None = None,
         workers: int | None = None,
+        on_compile: Callable[[], None] | None = None,
     ) -> Iterator[Prediction]:
         """Tell what pictures show, in order, as they are read.
 
@@ -131,6 +134,10 @@ class PhotoClassifier:
             A folder that is not looked into.
         workers : int, optional
             Number of threads that decode; by default one a core.
+        on_compile : callable, optional
+            After a thousand pictures the features are computed by compiled code, which gives the
+            same numbers but for rounding. Called, from another thread, when that must be compiled
+            first, once a machine, beside the rest.
 
         Yields
         ------
@@ -147,16 +154,22 @@ class PhotoClassifier:
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
         found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
-        return self._predict(found, unsure, workers)
+        return self._predict(found, unsure, workers, Extractor(on_compile))
 
     def _predict(
-        self, found: Iterable[Found], unsure: float, workers: int | None
+        self, found: Iterable[Found], unsure: float, workers: int | None, extract: Extractor
     ) -> Iterator[Prediction]:
-        for results in ordered_map(self._classify, _chunks(found), workers):
-            for one, probabilities in results:
-                yield self._prediction(one, probabilities, unsure)
+        def classify(chunk: Sequence[Found]) -> list[tuple[Found, Floats | None]]:
+            return self._classify(chunk, extract)
 
-    def _classify(self, chunk: Sequence[Found]) -> list[tuple[Found, Floats | None]]:
+        with closing(extract.counting(_chunks(found))) as chunks:
+            for results in ordered_map(classify, chunks, workers):
+                for one, probabilities in results:
+                    yield self._prediction(one, probabilities, unsure)
+
+    def _classify(
+        self, chunk: Sequence[Found], extract: Extractor
+    ) -> list[tuple[Found, Floats | None]]:
         """Read and classify a few pictures; None in place of what cannot be read."""
         side = features.SIDE
         squares = np.empty((len(chunk), side, side, 3), dtype=np.uint8)
@@ -170,7 +183,7 @@ class PhotoClassifier:
                 except PhotoError as error:
                     one = Found(one.path, error.reason)
             read.append(one)
-        rows = self.probabilities_of_features(features.extract_features(squares[: len(good)]))
+        rows = self.probabilities_of_features(extract(squares[: len(good)]))
         results: list[tuple[Found, Floats | None]] = [(one, None) for one in read]
         for index, row in zip(good, rows, strict=True):
             results[index] = (read[index], row)

@@ -1,0 +1,1 @@
+"""The features once more, compiled: for archives, where seconds of compiling pay."""

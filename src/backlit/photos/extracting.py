@@ -1,0 +1,117 @@
+"""Features of an archive's pictures: NumPy's to begin with, then the compiled ones.
+
+The compiled features take a quarter of the time, but Numba takes half a second to load and, once a
+machine, some seconds to compile them. So the first thousand pictures go without; if more come, a
+thread gets the compiled features ready while NumPy goes on, and a process of its own compiles them
+where the cache has none. If anything fails there, NumPy's features are as right.
+"""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.photos.features import extract_features
+
+Item = TypeVar("Item")
+Floats = NDArray[np.float32]
+
+BEGIN = 1000
+"""Pictures of a run after which the compiled features are fetched."""
+
+_POLL = 0.05  # seconds after which the thread looks whether it is still wanted
+
+
+class Extractor:
+    """Computes features, with what is quickest at the time.
+
+    Parameters
+    ----------
+    on_compile : callable, optional
+        Called, from another thread, when the features are about to be compiled for this machine.
+    begin : int, optional
+        Pictures after which the compiled features are fetched.
+
+    Attributes
+    ----------
+    compiled : bool
+        Whether the compiled features are in use.
+    """
+
+    def __init__(self, on_compile: Callable[[], None] | None = None, begin: int = BEGIN) -> None:
+        self._extract: Callable[[NDArray[np.uint8]], Floats] = extract_features
+        self._on_compile = on_compile
+        self._begin = begin
+        self._left = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.compiled = False
+
+    def __call__(self, pictures: NDArray[np.uint8]) -> Floats:
+        """Compute features: as :func:`~backlit.photos.features.extract_features`."""
+        return self._extract(pictures)
+
+    def counting(self, chunks: Iterable[list[Item]]) -> Generator[list[Item], None, None]:
+        """Pass chunks of pictures on; fetch the compiled features when enough have gone by.
+
+        Yields
+        ------
+        list
+            The chunks as they are. When they end, what is still being fetched is left.
+        """
+        seen = 0
+        try:
+            for chunk in chunks:
+                seen += len(chunk)
+                if seen > self._begin and self._thread is None:
+                    # Not a daemon: the process must not end amid what LLVM does.
+                    self._thread = threading.Thread(target=self._fetch, name="backlit-compiling")
+                    self._thread.start()
+                yield chunk
+        finally:
+            self._left.set()
+
+    def _fetch(self) -> None:
+        try:
+            from backlit.photos.compiled.kernel import is_cached, load
+
+            if not is_cached():
+                if self._on_compile is not None:
+                    self._on_compile()
+                if not self._compile_elsewhere():
+                    return
+            if not self._left.is_set():
+                self._extract = load()
+                self.compiled = True
+        except Exception:  # no compiler, no place to write: NumPy goes on
+            return
+
+    def _compile_elsewhere(self) -> bool:
+        """Compile in a second process; False where that is no longer wanted, or fails.
+
+        Numba holds Python's lock, and reading pictures would wait for it.
+        """
+        if not sys.executable or getattr(sys, "frozen", False):
+            return False
+        program = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            "from backlit.photos.compiled.kernel import load; load()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        ) as process:
+            try:
+                while process.poll() is None:
+                    if self._left.wait(_POLL) or not threading.main_thread().is_alive():
+                        return False
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+        return process.returncode == 0

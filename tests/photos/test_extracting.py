@@ -1,0 +1,114 @@
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from backlit.photos import extracting
+from backlit.photos.extracting import Extractor
+from backlit.photos.features import SIDE, extract_features
+
+
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+
+
+def until(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert condition()
+
+
+def test_a_few_pictures_go_without_and_load_no_numba():
+    program = (
+        "import sys, numpy as np; from backlit.photos.extracting import Extractor\n"
+        "extract = Extractor(); chunks = [[0] * 16 for _ in range(62)] + [[0] * 8]\n"
+        "assert list(extract.counting(chunks)) == chunks\n"
+        "extract(np.zeros((1, 64, 64, 3), np.uint8))\n"
+        "assert 'numba' not in sys.modules and not extract.compiled and extract._thread is None"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_more_of_them_fetch_the_compiled_features(pictures):
+    extract = Extractor(begin=4)
+    chunks = extract.counting(iter([[1] * 5, [2] * 5, [3]]))
+    assert next(chunks) == [1] * 5
+    until(lambda: extract.compiled)
+    expected = extract_features(pictures)
+    found = extract(pictures)
+    assert (found != expected).any()  # they are other code's numbers
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert list(chunks) == [[2] * 5, [3]]
+
+
+def test_what_is_not_cached_is_compiled_in_another_process(monkeypatch, tmp_path, pictures):
+    """The process is there for its side effect, a cache file; a quick one stands in for it."""
+    from backlit.photos.compiled import kernel
+
+    told, began = [], []
+    monkeypatch.setattr(kernel, "is_cached", lambda: False)
+    popen = subprocess.Popen
+
+    def quick(command, **settings):
+        began.append(command)
+        return popen([sys.executable, "-c", "pass"], **settings)
+
+    monkeypatch.setattr(subprocess, "Popen", quick)
+    extract = Extractor(lambda: told.append(threading.current_thread().name), begin=0)
+    chunks = extract.counting(iter([[1], [2]]))
+    next(chunks)
+    until(lambda: extract.compiled)
+    assert told == ["backlit-compiling"]
+    assert "backlit.photos.compiled.kernel" in began[0][2]
+    chunks.close()
+
+
+def test_a_run_that_ends_does_not_wait_for_the_compiler(monkeypatch):
+    from backlit.photos.compiled import kernel
+
+    monkeypatch.setattr(kernel, "is_cached", lambda: False)
+    popen = subprocess.Popen
+    processes = []
+
+    def slow(command, **settings):
+        processes.append(popen([sys.executable, "-c", "import time; time.sleep(600)"], **settings))
+        return processes[0]
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    extract = Extractor(begin=0)
+    chunks = extract.counting(iter([[1], [2]]))
+    next(chunks)
+    until(lambda: processes)
+    began = time.monotonic()
+    chunks.close()
+    extract._thread.join()
+    assert time.monotonic() - began < 10
+    assert processes[0].returncode != 0
+    assert not extract.compiled
+
+
+@pytest.mark.parametrize("failure", [ImportError("no Numba"), OSError("no room")])
+def test_whatever_fails_numpy_goes_on(monkeypatch, pictures, failure):
+    from backlit.photos.compiled import kernel
+
+    def fail():
+        raise failure
+
+    monkeypatch.setattr(kernel, "load", fail)
+    extract = Extractor(begin=0)
+    list(extract.counting([[1]]))
+    extract._thread.join()
+    assert not extract.compiled
+    np.testing.assert_array_equal(extract(pictures), extract_features(pictures))
+
+
+def test_the_second_process_can_run_its_program(monkeypatch, tmp_path):
+    """It compiles for real, into a cache of its own."""
+    monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path))
+    assert extracting.Extractor()._compile_elsewhere()
+    assert len(list(tmp_path.rglob("*.nbi"))) == 1
