@@ -129,8 +129,3 @@ class _Threads:
             self._count = max(1, sum(one["nthreads"] for one in info["workers"].values()))
             self._asked = now
         return self._count
-
-
-def held(value: Any) -> Any:
-    """Return a value: as a task's result it is made anew where its worker dies, unlike scatter."""
-    return value
