@@ -292,14 +292,14 @@ class _Watch:
         if result.stopped == "interrupted":
             warnings.warn(
                 f"Training interrupted by user. It had finished {estimator.n_iter_} epochs.",
-                stacklevel=5,
+                stacklevel=6,
             )
         elif result.stopped == "epochs" and not self._ended:
             warnings.warn(
                 f"Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
 
