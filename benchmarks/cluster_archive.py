@@ -62,6 +62,7 @@ class Account(NamedTuple):
 
     @property
     def own_seconds(self):
+        """Return the seconds without those in which others had the cores."""
         return self.seconds * (1 - self.others)
 
 
