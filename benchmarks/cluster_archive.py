@@ -21,6 +21,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -41,15 +42,38 @@ def rows_of(output):
     return [(row["path"], row["label"]) for row in rows]
 
 
-def _accounts():
-    """Return the seconds that this process' threads have run, and were ready to."""
-    run = waited = 0
-    for task in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError):  # it has ended
-            fields = Path(f"/proc/self/task/{task}/schedstat").read_text().split()
-            run, waited = run + int(fields[0]), waited + int(fields[1])
-    # threads that have ended are in the process' own time only
-    return max(run / 1e9, time.process_time()), waited / 1e9
+class Accounts(threading.Thread):
+    """Reads how long the threads of some processes have run, and were ready to, as they go."""
+
+    def __init__(self, pids):
+        super().__init__(daemon=True)
+        self._pids, self._over = list(pids), threading.Event()
+        self._first, self._last = {}, {}
+        self._read()
+        self._first = dict(self._last)
+        self.start()
+
+    def _read(self):
+        for pid in self._pids:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError):  # it has just ended
+                    fields = Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()
+                    self._last[pid, task] = int(fields[0]) / 1e9, int(fields[1]) / 1e9
+
+    def run(self):
+        """Read now and then; what a thread did after its last reading is missed."""
+        while not self._over.wait(0.03):
+            self._read()
+
+    def sums(self):
+        """Return the seconds run and waited since the start, over all threads."""
+        self._over.set()
+        self.join()
+        self._read()
+        return [
+            sum(last[k] - self._first.get(task, (0.0, 0.0))[k] for task, last in self._last.items())
+            for k in (0, 1)
+        ]
 
 
 class Account(NamedTuple):
@@ -67,14 +91,13 @@ class Account(NamedTuple):
 
 
 def timed_run(client, pictures, output, chunk):
-    workers = len(client.run(_accounts))
-    before, own = client.run(_accounts), time.process_time()
+    pids = client.run(os.getpid).values()
+    workers, accounts, own = len(pids), Accounts(pids), time.process_time()
     began = time.perf_counter()
     predict_archive(pictures, str(output), client=client, chunk=chunk)
     seconds = time.perf_counter() - began
     own = time.process_time() - own
-    after = client.run(_accounts)
-    run, waited = (sum(after[w][k] - before[w][k] for w in after) for k in (0, 1))
+    run, waited = accounts.sums()
     total = seconds * workers
     busy, others = run / total, max(0.0, waited - own) / total
     return Account(seconds, busy, others, max(0.0, 1 - busy - others))
