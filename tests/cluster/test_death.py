@@ -104,7 +104,7 @@ def test_the_scheduler_dies_and_a_new_one_resumes_with_a_worker_that_joins(
     arrays, expected, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("backlit.cluster.executors._LOOK", 0.0)
-    path = tmp_path / "standing.safetensors"
+    path = tmp_path / "standing"
     with _Scheduler() as one:
         worker = worker_process(one.address)
         with _client(one.address) as client:
@@ -177,7 +177,7 @@ class _Scheduler:
 
 
 def test_ctrl_c_keeps_what_it_has(arrays, tmp_path, workers):
-    path = tmp_path / "standing.safetensors"
+    path = tmp_path / "standing"
     callback = at(
         1, 0.5, lambda: threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     )

@@ -7,8 +7,14 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from backlit.cluster import FileKeeper, Plan, fit
-from backlit.errors import DivergenceError, NonFiniteError, SettingError, ShapeError
+from backlit.cluster import Plan, fit
+from backlit.errors import (
+    CheckpointError,
+    DivergenceError,
+    NonFiniteError,
+    SettingError,
+    ShapeError,
+)
 from backlit.training import LBFGS, SGD, Adam
 from backlit.training import fit as fit_here
 from backlit.training.engine.engine import Engine, Examples
@@ -226,7 +232,7 @@ def test_a_training_that_stops_and_resumes_ends_with_the_same_bits(
         "validation": (cut(X), cut(y)) if judged else None, "seed": 3,
     }  # fmt: skip
     whole = fit(cut(X), cut(y), **settings)
-    path = tmp_path / "standing.safetensors"
+    path = tmp_path / "standing"
     part = fit(cut(X), cut(y), checkpoint=path, callback=_Stops(2, 0.45), **settings)
     assert part.stopped == "callback"
     assert 20 < part.n_steps < 30
@@ -237,18 +243,33 @@ def test_a_training_that_stops_and_resumes_ends_with_the_same_bits(
     assert (rest.n_epochs, rest.n_steps, rest.best_epoch) == (
         whole.n_epochs, whole.n_steps, whole.best_epoch,
     )  # fmt: skip
-    with pytest.raises(SettingError, match=r"plan is .* belongs to another training"):
+    with pytest.raises(CheckpointError, match=r"train batch_size was 300, is 200"):
         fit(cut(X), cut(y), checkpoint=path, resume=True, **(settings | {"batch_size": 200}))
-    with pytest.raises(SettingError, match="partitions"):
+    with pytest.raises(CheckpointError, match="train partitions was"):
         fit([X], [y], checkpoint=path, resume=True, **(settings | {"lanes": 1}))
+    with pytest.raises(CheckpointError, match="found the checkpoint of an earlier training"):
+        fit(cut(X), cut(y), checkpoint=path, **settings)
+    again = fit(cut(X), cut(y), checkpoint=path, resume=True, callback=_never, **settings)
+    np.testing.assert_array_equal(again.vector, whole.vector)
+    assert again.stopped == whole.stopped
+
+
+def _never(progress):
+    raise AssertionError("a training that is over is not repeated")
 
 
 def test_resuming_from_nothing_begins(data, tmp_path):
     X, y, _ = data
-    keeper = FileKeeper(tmp_path / "none.safetensors")
-    found = fit(cut(X), cut(y), hidden=(), epochs=1, checkpoint=keeper, resume=True)
+    found = fit(cut(X), cut(y), hidden=(), epochs=1, checkpoint=tmp_path / "new", resume=True)
     assert found.n_epochs == 1
-    assert keeper.load().place["epoch"] == 1
+
+
+def test_a_drawn_seed_is_that_of_the_first_run(data, tmp_path):
+    X, y, _ = data
+    settings = {"hidden": (4,), "epochs": 2, "checkpoint": tmp_path / "new", "seed": None}
+    first = fit(cut(X), cut(y), **settings)
+    again = fit(cut(X), cut(y), resume=True, **settings)
+    np.testing.assert_array_equal(again.vector, first.vector)
 
 
 def test_divergence_is_said(data):

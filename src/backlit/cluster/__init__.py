@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backlit.cluster.archive import ArchiveSummary, predict_archive
-    from backlit.cluster.checkpoints import FileKeeper, Keeper, Standing
     from backlit.cluster.connecting import connect
     from backlit.cluster.cost import Costs, predict_step
     from backlit.cluster.fitting import fit
@@ -17,10 +16,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ArchiveSummary": "archive",
     "Costs": "cost",
-    "FileKeeper": "checkpoints",
-    "Keeper": "checkpoints",
     "Plan": "plan",
-    "Standing": "checkpoints",
     "connect": "connecting",
     "fit": "fitting",
     "predict_archive": "archive",
@@ -32,10 +28,7 @@ _HOMES = {
 __all__ = [
     "ArchiveSummary",
     "Costs",
-    "FileKeeper",
-    "Keeper",
     "Plan",
-    "Standing",
     "connect",
     "fit",
     "picture_reader",

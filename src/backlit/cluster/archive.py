@@ -8,7 +8,7 @@ from typing import Any
 from backlit.cluster.chunks import Chunk, PartResult, predict_chunk
 from backlit.cluster.listing import list_archive
 from backlit.cluster.manifest import Manifest, Store
-from backlit.cluster.tasks import held, run_tasks
+from backlit.cluster.tasks import run_tasks
 from backlit.errors import ClusterError, SettingError
 
 #: seconds between two copies of the manifest
@@ -59,7 +59,8 @@ def predict_archive(
 
     The pictures are listed once and cut into chunks. Each chunk is one task, whose worker writes
     one part: beside its place and then renamed, or in one piece where the store has no renaming.
-    A chunk that is tried again leaves the same part.
+    A chunk that is tried again leaves the same part. Each worker reads the model once, from
+    `output`.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def predict_archive(
         Files, folders, and URLs of any store that fsspec knows (``s3://bucket/prefix``,
         ``zip://*::file:///archive.zip``). Workers must see them under the same names.
     output : str
-        A folder or URL for ``manifest.json`` and ``parts/``; workers must see it, too.
+        A folder or URL for ``manifest.json``, the model and ``parts/``; workers must see it, too.
     client : distributed.Client
         The cluster.
     model : PhotoClassifier or path, optional
@@ -119,7 +120,8 @@ def predict_archive(
     if not manifest.listed:
         manifest.keep_listing(list_archive(paths, options), chunk)
     store.remove_leftovers()
-    run = _Run(client, store, manifest, classifier, options, timeout, tick)
+    manifest.keep_model(classifier)
+    run = _Run(client, store, manifest, options, timeout, tick)
     before = len(manifest.parts)
     run.all_chunks()
     manifest.complete = True
@@ -140,14 +142,12 @@ class _Run:
         client: Any,
         store: Store,
         manifest: Manifest,
-        classifier: Any,
         options: dict[str, Any],
         timeout: float,
         tick: Callable[[int, int], None] | None,
     ) -> None:
         self.client, self.store, self.manifest = client, store, manifest
         self.options, self.timeout, self.tick = options, timeout, tick
-        self._classifier = client.submit(held, classifier, pure=False)
         self._saved = time.monotonic()
 
     def all_chunks(self) -> None:
@@ -162,9 +162,11 @@ class _Run:
             self.manifest.save()
 
     def _submit(self, chunk: Chunk) -> Any:
+        # a task without dependencies goes to the least busy worker; one that depends on the model
+        # would go to the workers that have it, and wait there to be stolen by the others
         return self.client.submit(
             predict_chunk,
-            self._classifier,
+            self.manifest.model,
             chunk,
             self.store.url,
             self.manifest.form,

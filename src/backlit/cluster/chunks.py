@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backlit.cluster.listing import Entry, is_url
@@ -39,7 +40,7 @@ class PartResult:
 
 
 def predict_chunk(
-    classifier: "PhotoClassifier",
+    model: str,
     chunk: Chunk,
     output: str,
     form: str,
@@ -51,16 +52,32 @@ def predict_chunk(
     Raises
     ------
     ClusterError
-        If the part cannot be written.
+        If the part cannot be written, or the run's model is not there.
     """
     from backlit.cluster.manifest import Store
 
+    classifier = _model(model, output, options)
     predictions = list(_predictions(classifier, chunk, unsure, options))
     data = _part(predictions, classifier.classes, form)
     name = f"parts/part-{chunk.number:06d}.{form}"
     Store(output, options).write(name, data)
     failed = sum(bool(one.error) for one in predictions)
     return PartResult(name, len(predictions), failed, len(data), hashlib.sha256(data).hexdigest())
+
+
+_loading = Lock()
+_models: dict[tuple[str, str], "PhotoClassifier"] = {}
+
+
+def _model(digest: str, output: str, options: dict[str, Any]) -> "PhotoClassifier":
+    """Return a run's model, read once by each worker process."""
+    from backlit.cluster.manifest import Store, load_model
+
+    with _loading:
+        if (output, digest) not in _models:
+            _models.clear()  # one run at a time, as a rule
+            _models[output, digest] = load_model(Store(output, options), digest)
+        return _models[output, digest]
 
 
 def _predictions(

@@ -23,7 +23,7 @@ def partitions_of(function: str, X: Any, y: Any, weights: Any, name: str = "X") 
     function, name : str
         The public function and the name of its collection, for messages.
     X : Dask array or DataFrame, or sequence of array-like
-        Examples in rows.
+        Examples in rows; or Blocks, which are returned.
     y, weights : the same kind of thing; weights may be None
         Labels and weights in the same partitions; a Dask array of known chunks is cut as X is.
 
@@ -36,6 +36,8 @@ def partitions_of(function: str, X: Any, y: Any, weights: Any, name: str = "X") 
     """
     import dask
 
+    if isinstance(X, Blocks):
+        return X
     if dask.is_dask_collection(X):
         columns: list[list[Any]] = [_delayed(X)]
         for what, values in (("y", y), ("sample_weight", weights)):

@@ -1,5 +1,6 @@
 """Clients of Dask clusters: one that is there, or one of this machine's own."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +40,8 @@ def connect(
     Yields
     ------
     distributed.Client
-        Closed, and a local cluster ended, when the block is left.
+        Dask's current client within the block, so that its collections and our estimators compute
+        there. Closed, and a local cluster ended, when the block is left.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def connect(
     security = security or _security(tls_ca, tls_cert, tls_key)
     name, _, count = address.partition(":")
     if name == "local":
-        with _local(count, address, security, timeout) as client:
+        with _local(count, address, security, timeout) as client, client.as_current():
             yield client
         return
     if "://" not in address:
@@ -77,7 +79,8 @@ def connect(
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ClusterError(f"No scheduler answers at {address} ({why}).") from error
     try:
-        yield client
+        with client.as_current():
+            yield client
     finally:
         client.close(timeout=2)
 
@@ -131,6 +134,49 @@ def _security(ca: Any, cert: Any, key: Any) -> Any:
     for role in ("scheduler", "worker"):
         files |= {f"tls_{role}_cert": str(cert), f"tls_{role}_key": str(key)}
     return Security(require_encryption=True, **files)
+
+
+def current_client() -> Any:
+    """Return Dask's current client, or None where there is none."""
+    try:
+        from distributed import Client
+
+        return Client.current()
+    except (ImportError, ValueError):
+        return None
+
+
+def gathered(client: Any, tasks: list[Any], what: str, timeout: float) -> list[Any]:
+    """Compute delayed tasks, on a cluster or in this process, and return their results.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        The cluster.
+    tasks : list of Delayed
+        The tasks.
+    what : str
+        What they do, for messages.
+    timeout : float
+        Seconds that they may take.
+
+    Raises
+    ------
+    ClusterError
+        If the scheduler is lost, or time is out. Errors of the tasks are raised as they are.
+    """
+    if client is None:
+        import dask
+
+        return list(dask.compute(*tasks, scheduler="synchronous"))
+    futures = client.compute(tasks)
+    until = time.monotonic() + timeout
+    while not all(future.done() for future in futures):
+        check_alive(client)
+        if time.monotonic() > until:
+            raise ClusterError(f"{what} took more than {timeout:g} seconds.")
+        time.sleep(0.01)
+    return [future.result(timeout=timeout) for future in futures]
 
 
 def check_alive(client: Any) -> None:

@@ -1,8 +1,9 @@
 """`fit` on data in partitions: the same mathematics as one machine's, on many."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,31 @@ from numpy.typing import DTypeLike
 
 from backlit._checks import loss_parameter as _loss_parameter
 from backlit._checks import non_negative, number_or_nan
-from backlit.cluster.checkpoints import FileKeeper, Keeper
 from backlit.cluster.collections import partitions_of
 from backlit.cluster.executors import executor_for
 from backlit.cluster.partitions import Summary
 from backlit.cluster.plan import Plan
 from backlit.cluster.shard import Network
-from backlit.cluster.training import Training, run_epochs, run_lbfgs
+from backlit.cluster.training import Training, run_epochs
 from backlit.errors import SettingError, ShapeError
 from backlit.names import output_and_loss
 from backlit.parameters import Layout, checked_dtype, checked_layer_dims, initialize_parameters
-from backlit.training.fitting import (
-    _check_counts,
-    _generator,
-    _hidden_names,
-    _hidden_sizes,
-    _packed,
+from backlit.training.checkpoints import (
+    Checkpoint,
+    Keeper,
+    as_checkpoint,
+    random_state,
+    set_random_state,
 )
+from backlit.training.fingerprints import digest, name_of
 from backlit.training.optimizers import LBFGS, Adam, Optimizer
+from backlit.training.preparing import (
+    as_generator,
+    check_counts,
+    hidden_activations,
+    hidden_sizes,
+    pack_initial,
+)
 from backlit.training.schedules import Schedule, as_schedule
 from backlit.training.watch import FitResult, Progress
 
@@ -59,8 +67,7 @@ def fit(
     lanes: int | None = None,
     accumulate: int = 1,
     local_steps: int = 1,
-    checkpoint: str | Path | Keeper | None = None,
-    checkpoint_seconds: float = 60.0,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     resume: bool = False,
     timeout: float = 600.0,
     step_timeout: float = 120.0,
@@ -106,12 +113,10 @@ def fit(
     local_steps : int, default 1
         Steps that each lane takes on its own before parameters and moments are averaged over the
         lanes, weighted by examples: less to wait for, another result.
-    checkpoint : path or Keeper, optional
-        Where to keep what a later call with ``resume=True`` goes on from.
-    checkpoint_seconds : float, default 60
-        Seconds between two of them; the end, an error and Ctrl-C leave one too.
-    resume : bool, default False
-        Whether to go on from `checkpoint`, if there is one. The result has the same bits.
+    checkpoint, resume
+        As for `backlit.training.fit`; the loss of the cluster leaves one too. The result has the
+        same bits on any number of workers. Of the data, their partitions' sizes have to be those
+        of before.
     timeout : float, default 600
         Seconds that reading the data, setting up, or having no worker at all may take.
     step_timeout : float, default 120
@@ -132,18 +137,20 @@ def fit(
     ClusterError
         If the scheduler is lost, or no worker is left for `timeout` seconds. With `checkpoint`,
         what was reached is kept.
+    CheckpointError
+        As `backlit.training.fit`.
     """
     began = time.perf_counter()
     function = "fit"
     output, loss = output_and_loss(function, output, loss)
     parameter = _loss_parameter(function, loss, loss_parameter)
-    _check_counts(
+    check_counts(
         function, batch_size=batch_size, epochs=epochs, accumulate=accumulate,
         local_steps=local_steps,
     )  # fmt: skip
     for name, count in (("lanes", lanes), ("patience", patience)):
         if count is not None:
-            _check_counts(function, **{name: count})
+            check_counts(function, **{name: count})
     l2 = non_negative(function, "l2", l2)
     min_improvement = non_negative(function, "min_improvement", min_improvement)
     if clip is not None and not 0 < number_or_nan(clip) < float("inf"):
@@ -161,11 +168,11 @@ def fit(
         raise SettingError(
             f"{function}: optimizer is LBFGS, expected neither clip nor local_steps."
         )
-    if resume and (checkpoint is None or isinstance(optimizer, LBFGS)):
-        raise SettingError(f"{function}: resume needs a checkpoint, and SGD or Adam.")
+    if resume and checkpoint is None:
+        raise SettingError(f"{function}: resume needs a checkpoint.")
     schedule = as_schedule(function, schedule)
-    hidden = _hidden_sizes(function, hidden)
-    generator = _generator(function, seed)
+    hidden = hidden_sizes(function, hidden)
+    generator = as_generator(function, seed)
     wanted = None if dtype is None else checked_dtype(function, dtype).name
     blocks = partitions_of(function, X, y, sample_weight)
     held_blocks = None
@@ -175,8 +182,17 @@ def fit(
                 f"{function}: validation has {len(validation)} entries, expected (X, y)."
             )
         held_blocks = partitions_of(function, *validation, None, "validation X")
-    executor = executor_for(client, timeout, step_timeout)
-    try:
+    first_state = random_state(generator)
+    keeper: Keeper | None = None
+    if checkpoint is not None:
+        keeper = Keeper(function, as_checkpoint(function, checkpoint), resume, "cluster-fit")
+        if keeper.found is not None:  # a seed that was drawn is that of the first run
+            first_state = keeper.found.values["first_random_state"]
+            set_random_state(generator, first_state)
+    with (
+        closing(keeper) if keeper is not None else nullcontext(),
+        closing(executor_for(client, timeout, step_timeout)) as executor,
+    ):
         summaries = executor.load("train", blocks, output, wanted)
         n_outputs, kind = _agreed(function, summaries, output, "X")
         total_weight = sum(one.weight for one in summaries)
@@ -191,7 +207,7 @@ def fit(
             plans["held"] = Plan([one.rows for one in held], 1, lanes or 64, shuffle=False)
         n_features = next(one.n_features for one in summaries if one.rows)
         layer_dims = checked_layer_dims(function, (n_features, *hidden, n_outputs))
-        activations = (*_hidden_names(function, activation, len(hidden)), output)
+        activations = (*hidden_activations(function, activation, len(hidden)), output)
         layout = Layout(layer_dims)
         numpy_type = np.dtype(kind)
         if initial_parameters is None:
@@ -200,7 +216,7 @@ def fit(
             )
             vector = layout.pack(drawn, numpy_type)
         else:
-            vector = _packed(function, layout, initial_parameters, numpy_type)
+            vector = pack_initial(function, layout, initial_parameters, numpy_type)
         numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
         plans["train"] = Plan(
             [one.rows for one in summaries],
@@ -210,38 +226,46 @@ def fit(
             shuffle,
         )
         network = Network(layer_dims, activations, loss, parameter, kind, numbers)
+        if keeper is not None:
+            keeper.compare(
+                {
+                    "activations": list(activations),
+                    "epochs": epochs,
+                    "first parameters": digest(vector),
+                    "layer_dims": list(layer_dims),
+                    "local_steps": local_steps,
+                    "loss": loss,
+                    "loss_parameter": parameter,
+                    "min_improvement": min_improvement,
+                    "numbers": list(numbers),
+                    "optimizer": name_of(optimizer),
+                    "patience": patience,
+                    "schedule": name_of(schedule),
+                    "total weight": total_weight,
+                    **{f"{name} {what}": value for name, plan in plans.items()
+                       for what, value in plan.description().items()},
+                }
+            )  # fmt: skip
         executor.start(network, plans)
-        keeper = None if checkpoint is None else _keeper(checkpoint)
         training = Training(
             executor,
             network,
-            plans["train"],
+            plans,
             vector,
-            judged="held" in plans,
             patience=patience,
             min_improvement=min_improvement,
             epochs=epochs,
             callback=callback,
             began=began,
             keeper=keeper,
-            keep_seconds=checkpoint_seconds,
+            first_state=first_state,
             local_steps=local_steps,
         )
         if isinstance(optimizer, LBFGS):
-            reason = run_lbfgs(training, total_weight, l2, optimizer)
+            reason = training.run_lbfgs(total_weight, l2, optimizer)
         else:
-            if resume:
-                training.resume()
             reason = run_epochs(training, optimizer.learning_rate, schedule)
         return training.result(reason)
-    finally:
-        executor.close()
-
-
-def _keeper(checkpoint: str | Path | Keeper) -> Keeper:
-    if isinstance(checkpoint, (str, Path)):
-        return FileKeeper(checkpoint)
-    return checkpoint
 
 
 def _agreed(function: str, summaries: list[Summary], output: str, name: str) -> tuple[int, str]:

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +15,7 @@ from backlit.cluster.chunks import Chunk, PartResult
 from backlit.cluster.listing import Entry
 from backlit.errors import ClusterError, SettingError
 
-_NAME, _LISTING = "manifest.json", "listing.jsonl"
+_NAME, _LISTING, _MODEL = "manifest.json", "listing.jsonl", "model.safetensors"
 _TEMPORARY = ".tmp"
 VERSION = 1
 
@@ -177,6 +179,18 @@ class Manifest:
         self._store.write(_LISTING, "".join(line + "\n" for line in lines).encode())
         self.save()
 
+    @property
+    def model(self) -> str:
+        """The digest of the model, by which workers know whether they have it."""
+        return str(self._settings["model_sha256"])
+
+    def keep_model(self, classifier: Any) -> None:
+        """Write the model where the workers find it."""
+        with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
+            path = Path(folder) / _MODEL
+            classifier.save(path)
+            self._store.write(_MODEL, path.read_bytes())
+
     def chunks(self) -> Iterator[Chunk]:
         """Yield all chunks."""
         for number, line in enumerate(self._store.lines(_LISTING)):
@@ -196,6 +210,28 @@ class Manifest:
             "parts": {str(number): asdict(self.parts[number]) for number in sorted(self.parts)},
         }
         self._store.write(_NAME, json.dumps(values, indent=1).encode())
+
+
+def load_model(store: Store, digest: str) -> Any:
+    """Read the model of a run.
+
+    Raises
+    ------
+    ClusterError
+        If it is not there, or another one.
+    """
+    from backlit.photos.classifier import PhotoClassifier
+
+    data = store.read(_MODEL)
+    if data is None:
+        raise ClusterError(f"{store.url}/{_MODEL} is not there: a worker does not see the output.")
+    with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
+        path = Path(folder) / _MODEL
+        path.write_bytes(data)
+        classifier = PhotoClassifier.load(path)
+    if _digest(classifier) != digest:
+        raise ClusterError(f"{store.url}/{_MODEL} is the model of another run.")
+    return classifier
 
 
 def _digest(classifier: Any) -> str:

@@ -7,7 +7,9 @@ partition (two where one ends), data larger than memory is read in long stretche
 are the same however many workers there are.
 """
 
+import hashlib
 import heapq
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -64,6 +66,17 @@ class Plan:
 
     def __reduce__(self) -> tuple[Any, ...]:  # small on the wire: the rest follows from these
         return type(self), (self.sizes, self.batch_size, self.n_lanes, self.seed, self.shuffle)
+
+    def description(self) -> dict[str, Any]:
+        """Return what the batches follow from, as JSON can hold it."""
+        return {
+            "partitions": hashlib.sha256(json.dumps(self.sizes).encode()).hexdigest(),
+            "rows": self.n_rows,
+            "batch_size": self.batch_size,
+            "lanes": self.n_lanes,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+        }
 
     @property
     def n_batches(self) -> int:

@@ -1,8 +1,13 @@
 """Many tasks on a cluster, some of them under way at a time, each until it has a result."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
+from concurrent.futures import Future as ConcurrentFuture
 from typing import Any, TypeVar
+
+from distributed.scheduler import KilledWorker
 
 from backlit.cluster.connecting import check_alive
 from backlit.errors import ClusterError
@@ -13,6 +18,8 @@ Item = TypeVar("Item")
 _AHEAD = 2
 #: how often a task whose result was lost is given out again
 _TIMES = 5
+#: seconds that a result may take to come; between two looks at the tasks, and at the workers
+_FETCH_SECONDS, _PAUSE, _LOOK_SECONDS = 60.0, 0.02, 2.0
 
 
 def run_tasks(
@@ -43,56 +50,82 @@ def run_tasks(
         If the scheduler is lost, time is out, or a task fails.
     """
     under_way: dict[Any, tuple[Item, int]] = {}
-    source, more, heard = iter(items), True, time.monotonic()
+    coming: dict[ConcurrentFuture[Any], tuple[Any, Item, int]] = {}
+    source, more, heard, threads = iter(items), True, time.monotonic(), _Threads(client)
+
+    def again(item: Item, times: int) -> None:
+        check_alive(client)
+        if times >= _TIMES:
+            raise ClusterError(f"The result of a task was lost {times} times.")
+        under_way[submit(item)] = (item, times + 1)
+
     try:
         while True:
-            while more and len(under_way) < _AHEAD * max(1, _threads(client)):
+            while more and len(under_way) < _AHEAD * threads.count():
                 try:
                     item = next(source)
                 except StopIteration:
                     more = False
                     break
                 under_way[submit(item)] = (item, 1)
-            if not under_way:
+            if not under_way and not coming:
                 return
             done = [future for future in under_way if future.done() or future.status == "lost"]
             for future in done:
                 item, times = under_way.pop(future)
                 if future.status in ("cancelled", "lost"):  # its worker died with the result
-                    check_alive(client)
-                    if times >= _TIMES:
-                        raise ClusterError(f"The result of a task was lost {times} times.")
-                    under_way[submit(item)] = (item, times + 1)
-                    continue
-                if future.status == "error":
+                    again(item, times)
+                elif future.status == "error":
                     error = future.exception(timeout=60)
                     raise ClusterError(
                         f"A task failed: {type(error).__name__}: {str(error)[:300]}."
                     ) from error
+                else:  # the worker may be gone by now, which takes long to find out: do not wait
+                    coming[_fetch(client, future)] = (future, item, times)
+            for fetch in [one for one in coming if one.done()]:
+                _, item, times = coming.pop(fetch)
                 try:
-                    result = future.result(timeout=60)
-                except (OSError, TimeoutError):  # lost while it was on its way
-                    check_alive(client)
-                    under_way[submit(item)] = (item, times + 1)
+                    result = fetch.result()
+                except (OSError, TimeoutError, CancelledError, KilledWorker):
+                    again(item, times)
                     continue
                 take(item, result)
                 heard = time.monotonic()
+                done.append(fetch)
             if done:
                 continue
             check_alive(client)
             if time.monotonic() - heard > timeout:
                 raise ClusterError(f"No task was finished in {timeout:g} seconds.")
-            time.sleep(0.02)
+            time.sleep(_PAUSE)
     finally:
+        for fetch in coming:
+            fetch.cancel()
         for future in under_way:
             future.cancel()
 
 
-def _threads(client: Any) -> int:
-    info = client.scheduler_info(n_workers=-1)  # what was last heard; asks nobody
-    return sum(one["nthreads"] for one in info["workers"].values())
+def _fetch(client: Any, future: Any) -> ConcurrentFuture[Any]:
+    """Begin to bring a result here, on the client's own event loop."""
+
+    async def fetch() -> Any:
+        return await asyncio.wait_for(client.gather(future, asynchronous=True), _FETCH_SECONDS)
+
+    return asyncio.run_coroutine_threadsafe(fetch(), client.loop.asyncio_loop)
 
 
-def held(value: Any) -> Any:
-    """Return a value: as a task's result it is made anew where its worker dies, unlike scatter."""
-    return value
+class _Threads:
+    """How many threads the cluster has; the scheduler is asked once in a while."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._asked, self._count = client, -_LOOK_SECONDS, 1
+
+    def count(self) -> int:
+        """Return it; at least 1."""
+        now = time.monotonic()
+        if now - self._asked >= _LOOK_SECONDS or now < self._asked:
+            check_alive(self._client)
+            info = self._client.scheduler_info(n_workers=-1)
+            self._count = max(1, sum(one["nthreads"] for one in info["workers"].values()))
+            self._asked = now
+        return self._count

@@ -1,7 +1,5 @@
 """The training itself, driven from one place: what is asked of the executor, and when."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -10,16 +8,19 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.cluster.checkpoints import Keeper, Standing, finite
 from backlit.cluster.executors import Executor
 from backlit.cluster.plan import Plan
 from backlit.cluster.shard import Network
-from backlit.errors import ClusterError, SettingError
+from backlit.errors import ClusterError
+from backlit.formats.generations import State
 from backlit.parameters import Layout
+from backlit.training.checkpoints import Keeper, whole
 from backlit.training.engine.engine import Engine, Examples
-from backlit.training.lbfgs import INTERRUPTED, minimize_lbfgs
 from backlit.training.optimizers import LBFGS
+from backlit.training.running import FINAL
+from backlit.training.running import run_lbfgs as run_lbfgs_on
 from backlit.training.schedules import Schedule
+from backlit.training.signals import Caught
 from backlit.training.stepping import Stepper
 from backlit.training.watch import FitResult, Progress, Validation, Watch
 
@@ -31,16 +32,13 @@ class _Stop(Exception):
 
 
 class _Judge:
-    """Measures the validation set on the executor, or repeats what was measured before."""
+    """Measures the validation set on the executor."""
 
     def __init__(self, training: "Training") -> None:
         self._training = training
-        self.repeated: list[tuple[float, float]] = []
 
     def measure(self, output: str) -> tuple[float, float]:
         """Return the mean loss and the score."""
-        if self.repeated:
-            return self.repeated.pop(0)
         sums = self._training.executor.total("judge", "held", self._training.vector)
         loss, weight, rows, right, left = sums.numbers.tolist()
         if output not in ("identity", "exp"):
@@ -57,49 +55,39 @@ class Training:
         self,
         executor: Executor,
         network: Network,
-        plan: Plan,
+        plans: dict[str, Plan],
         vector: NDArray[Any],
         *,
-        judged: bool,
         patience: int | None,
         min_improvement: float,
         epochs: int,
         callback: Callable[[Progress], Any] | None,
         began: float,
         keeper: Keeper | None,
-        keep_seconds: float,
+        first_state: dict[str, Any],
         local_steps: int,
     ) -> None:
-        self.executor, self.network, self.plan, self.vector = executor, network, plan, vector
+        self.executor, self.network, self.vector = executor, network, vector
+        self.plan, self.epochs, self.local_steps = plans["train"], epochs, local_steps
         self.layout = Layout(network.layer_dims)
         self.parameters = vector
         self.batch_size = 1
         self.stepper = Stepper(self.layout, vector, network.numbers)
         self.state = SimpleNamespace(steps=[0])
-        self.local_steps = local_steps
         self.epoch = self.batch = 0
         self.loss_sum = self.weight_sum = 0.0
-        self._keeper, self._keep_seconds, self._kept = keeper, keep_seconds, time.monotonic()
-        self._callback, self._muted, self._told = callback, False, 0.0
-        self._judge = _Judge(self) if judged else None
-        self._best, self._best_loss = vector.copy(), np.inf
-        self.curves: dict[str, list[float]] = {"loss": [], "validation": [], "score": []}
-        self.epochs = epochs
+        self.keeper, self._first_state, self._told = keeper, first_state, 0.0
         self.watch = Watch(
             cast(Engine, self),
-            cast(Validation, self._judge) if self._judge else None,
+            cast(Validation, _Judge(self)) if "held" in plans else None,
             network.activations[-1],
             patience,
             min_improvement,
             Progress(epochs, self.layout.views(vector)),
-            self._call,
+            callback,
             began,
+            keeper,
         )
-
-    def _call(self, progress: Progress) -> Any:
-        if self._muted or self._callback is None:
-            return None
-        return self._callback(progress)
 
     # --------------------------------------------------------------- for minimize_lbfgs
 
@@ -114,13 +102,14 @@ class Training:
 
     def step(self, rate: float) -> None:
         """Take one step, with the gradient of the next batch."""
-        sums = self.executor.total("gradient", "train", self.vector, self.epoch, self.batch)
+        with whole(self.keeper):  # nothing is changed yet
+            sums = self.executor.total("gradient", "train", self.vector, self.epoch, self.batch)
         loss, weight = sums.numbers.tolist()
         # a batch without weight learns from the penalty alone, as in the engine
-        whole = weight if weight > 0 else 1.0
-        penalty = self.stepper.penalty(whole)
-        gradient = sums.vector / self.vector.dtype.type(whole)
-        self.stepper.step(gradient, rate, whole)
+        divisor = weight if weight > 0 else 1.0
+        penalty = self.stepper.penalty(divisor)
+        gradient = sums.vector / self.vector.dtype.type(divisor)
+        self.stepper.step(gradient, rate, divisor)
         self.loss_sum += loss + penalty * weight
         self.weight_sum += weight
         self.batch += 1
@@ -129,9 +118,10 @@ class Training:
         """Let each lane take steps of its own, then average."""
         s = self.stepper
         state = np.stack([self.vector, *(m for m in (s.first, s.second) if len(m))])
-        sums = self.executor.total(
-            "local_steps", "train", state, s.steps, self.epoch, self.batch, rates
-        )
+        with whole(self.keeper):
+            sums = self.executor.total(
+                "local_steps", "train", state, s.steps, self.epoch, self.batch, rates
+            )
         loss, weight = sums.numbers.tolist()
         mean = (sums.vector / self.vector.dtype.type(weight)).reshape(state.shape)
         self.vector[...] = mean[0]
@@ -145,114 +135,97 @@ class Training:
     def finish_epoch(self, loss: float) -> str | None:
         """Take note of an epoch; return why the training is to stop, or None."""
         self.state.steps[0] = self.stepper.steps
-        reason = self.watch.finish_epoch(loss)
-        progress = self.watch.progress
-        self.curves["loss"].append(loss)
-        if self._judge is not None:
-            self.curves["validation"].append(progress.validation_loss)
-            self.curves["score"].append(progress.validation_score)
-            if progress.validation_loss < self._best_loss:
-                self._best_loss = progress.validation_loss
-                self._best[...] = self.vector
-        return reason
+        return self.watch.finish_epoch(loss)
 
     def tell(self) -> None:
         """Tell the callback how far the epoch is; keep a checkpoint when it is time."""
-        now = time.monotonic()
-        if now - self._told >= _TELL_SECONDS:
+        now, keeper = time.monotonic(), self.keeper
+        due = now - self._told >= _TELL_SECONDS
+        self.state.steps[0] = self.stepper.steps
+        if due:
             self._told = now
             if self.watch.report(self.batch / self.plan.n_batches):
                 raise _Stop
-        if now - self._kept >= self._keep_seconds:
-            self.keep()
+        if keeper is not None and (due or keeper.signals.pending is not None):
+            keeper.tick()
 
     def result(self, reason: str) -> FitResult:
         """Return the network."""
         return self.watch.result(reason, self.network.activations, self.network.loss)
 
+    def run_lbfgs(self, total_weight: float, l2: float, optimizer: LBFGS) -> str:
+        """Run iterations of L-BFGS; return why they ended."""
+        # one row that weighs as much as all of them: `gradient` knows the rows itself
+        stand_in = Examples(np.empty((1, 1)), sample_weight=np.array([total_weight]))
+        return run_lbfgs_on(
+            self.watch,
+            stand_in,
+            np.zeros(1, np.int64),
+            l2,
+            optimizer,
+            self.keeper,
+            self._first_state,
+        )
+
     # ---------------------------------------------------------------------- checkpoints
 
-    def _settings(self) -> dict[str, Any]:
-        sizes = hashlib.sha256(json.dumps(self.plan.sizes).encode()).hexdigest()
-        n = self.network
-        return {
-            "layer_dims": list(n.layer_dims),
-            "activations": list(n.activations),
-            "loss": [n.loss, n.loss_parameter],
-            "dtype": n.dtype,
-            "optimizer": [float(number) for number in n.numbers],
-            "partitions": sizes,
-            "plan": [self.plan.batch_size, self.plan.n_lanes, self.plan.seed, self.plan.shuffle],
-            "local_steps": self.local_steps,
-        }
-
-    def keep(self) -> None:
-        """Keep where the training stands, if there is where."""
-        self._kept = time.monotonic()
-        if self._keeper is None:
-            return
-        s = self.stepper
-        arrays = {"parameters": self.vector}
+    def collect(self) -> State:
+        """Return everything that the rest of the training follows from."""
+        s, judged = self.stepper, self.watch.state()
+        arrays = {"parameters": self.vector, **judged.arrays}
         arrays |= {k: m for k, m in (("first", s.first), ("second", s.second)) if len(m)}
-        if self._judge is not None:
-            arrays["best"] = self._best
-        if not finite(arrays):
-            return
-        place = {
-            "epoch": self.epoch,
+        values = {
+            "first_random_state": self._first_state,
             "batch": self.batch,
             "steps": s.steps,
-            "loss_sum": self.loss_sum,
-            "weight_sum": self.weight_sum,
+            "loss_sum": float(self.loss_sum).hex(),
+            "weight_sum": float(self.weight_sum).hex(),
+            **judged.values,
         }
-        curves = {name: list(values) for name, values in self.curves.items()}
-        self._keeper.save(Standing(arrays, self._settings(), place, curves))
+        return State(arrays, values)
 
-    def resume(self) -> None:
-        """Go on from what was kept, if there is anything.
-
-        Raises
-        ------
-        SettingError
-            If it belongs to another training.
-        """
-        standing = self._keeper.load() if self._keeper is not None else None
-        if standing is None:
-            return
-        for name, value in self._settings().items():
-            if standing.settings.get(name) != value:
-                raise SettingError(
-                    f"fit: the checkpoint's {name} is {standing.settings.get(name)}, expected "
-                    f"{value}: it belongs to another training."
-                )
-        arrays, place, curves = standing.arrays, standing.place, standing.curves
-        # what was watched is watched again, so that curves and patience are as they were
-        self._muted = True
-        self.vector[...] = arrays.get("best", arrays["parameters"])
-        if self._judge is not None:
-            self._judge.repeated = list(zip(curves["validation"], curves["score"], strict=True))
-        for loss in curves["loss"]:
-            self.finish_epoch(loss)
-        self._muted = False
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        arrays, values = state
+        self.watch.restore(state)
         self.vector[...] = arrays["parameters"]
         s = self.stepper
         for name, moment in (("first", s.first), ("second", s.second)):
             if len(moment):
                 moment[...] = arrays[name]
-        s.steps = self.state.steps[0] = int(place["steps"])
-        self.epoch, self.batch = int(place["epoch"]), int(place["batch"])
-        self.loss_sum, self.weight_sum = float(place["loss_sum"]), float(place["weight_sum"])
+        s.steps = self.state.steps[0] = int(values["steps"])
+        self.epoch, self.batch = int(values["epoch"]), int(values["batch"])
+        self.loss_sum = float.fromhex(values["loss_sum"])
+        self.weight_sum = float.fromhex(values["weight_sum"])
 
 
 def run_epochs(training: Training, learning_rate: float, schedule: Schedule) -> str:
-    """Run epochs of batches; return why they ended.
+    """Run epochs of batches, from the checkpoint if there is one; return why they ended.
 
     Raises
     ------
     ClusterError
         If the cluster is lost; what was reached is kept.
     """
-    plan, stepper = training.plan, training.stepper
+    keeper = training.keeper
+    if keeper is None:
+        return _run(training, learning_rate, schedule)
+    if keeper.found is not None:
+        training.restore(keeper.found)
+        if keeper.found.values["stopped"] is not None:
+            return str(keeper.found.values["stopped"])
+    keeper.watch(training.collect)
+    with keeper:
+        reason = _run(training, learning_rate, schedule)
+        if reason in FINAL:
+            keeper.save(stopped=reason)
+        elif reason == "callback":
+            keeper.save()
+    return reason
+
+
+def _run(training: Training, learning_rate: float, schedule: Schedule) -> str:
+    plan, stepper, keeper = training.plan, training.stepper, training.keeper
     total = training.epochs * plan.n_batches
     try:
         while training.epoch < training.epochs:
@@ -267,62 +240,30 @@ def run_epochs(training: Training, learning_rate: float, schedule: Schedule) -> 
                 if not np.isfinite(training.loss_sum):
                     break
                 training.tell()
-            mean = training.loss_sum / training.weight_sum
-            reason = training.finish_epoch(mean)
+            reason = training.finish_epoch(training.loss_sum / training.weight_sum)
             training.epoch, training.batch = training.epoch + 1, 0
             training.loss_sum = training.weight_sum = 0.0
             if reason is not None:
-                training.keep()
                 return reason
-        training.keep()
-    except KeyboardInterrupt:
+            if keeper is not None:
+                keeper.tick(epoch_over=True)
+    except (KeyboardInterrupt, Caught):
         training.state.steps[0] = stepper.steps
-        training.keep()
         return "interrupted"
     except _Stop:
-        training.state.steps[0] = stepper.steps
-        training.keep()
         return "callback"
     except ClusterError as error:
-        training.keep()
+        if keeper is not None:
+            keeper.save()
         raise ClusterError(_lost(training, error)) from error
     return "epochs"
 
 
 def _lost(training: Training, error: ClusterError) -> str:
     where = f"epoch {training.epoch + 1}, batch {training.batch + 1}"
-    path = getattr(training._keeper, "path", None)
-    if training._keeper is None:
+    if training.keeper is None:
         return f"{error} The training ended in {where}; nothing is kept without a checkpoint."
-    kept = f"; {path} goes on from there with resume=True." if path else "; it is kept."
-    return f"{error} The training ended in {where}{kept}"
-
-
-def run_lbfgs(training: Training, total_weight: float, l2: float, optimizer: LBFGS) -> str:
-    """Run iterations of L-BFGS; return why they ended."""
-    reasons: list[str] = []
-
-    def after(iteration: int, loss: float) -> bool:
-        training.stepper.steps = iteration
-        reason = training.finish_epoch(loss)
-        if reason is not None:
-            reasons.append(reason)
-        return reason is not None
-
-    # one row that weighs as much as all of them: `Training.gradient` knows the rows itself
-    stand_in = Examples(np.empty((1, 1)), sample_weight=np.array([total_weight]))
-    found = minimize_lbfgs(
-        cast(Engine, training),
-        stand_in,
-        np.zeros(1, np.int64),
-        l2=l2,
-        max_iterations=training.epochs,
-        max_evaluations=20 * training.epochs,
-        tolerance=optimizer.tolerance,
-        after_iteration=after,
+    return (
+        f"{error} The training ended in {where}; {training.keeper.folder} goes on from there with "
+        "resume=True."
     )
-    if found.status == INTERRUPTED:
-        return "interrupted"
-    if reasons:
-        return reasons[0]
-    return "epochs" if training.watch.progress.epoch >= training.epochs else "converged"

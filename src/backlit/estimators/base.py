@@ -12,11 +12,13 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from backlit.errors import SettingError
 from backlit.estimators.callbacks import CallbackSupportMixin, EpochCallbacks
 from backlit.estimators.forward import forward
 from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
+from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
 from backlit.estimators.weights import Weights, WeightsMixin
 from backlit.parameters import Layout
@@ -109,6 +111,16 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         y_val: Any,
         sample_weight_val: Any,
     ) -> Self:
+        if any_collection(X, y, sample_weight, X_val, y_val):
+            from backlit.estimators.collections import fit_collections
+
+            if incremental:
+                raise SettingError(
+                    "partial_fit is not for Dask collections; give it one computed partition "
+                    "after the other, or call fit, which trains on all of them."
+                )
+            fit_collections(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+            return self
         from backlit.estimators.job import Job, as_inputs, fingerprint
         from backlit.estimators.lbfgs import fit_lbfgs
         from backlit.estimators.stochastic import fit_stochastic

@@ -15,11 +15,12 @@ from sklearn.utils.multiclass import (
     type_of_target,
     unique_labels,
 )
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from backlit.estimators.base import BaseMLP
 from backlit.estimators.labels import chosen, decode, encode, select
 from backlit.estimators.parameters import COMMON_CONSTRAINTS
+from backlit.estimators.protocols import CollectionsMixin, is_collection
 from backlit.estimators.validation import Held, accuracy
 from backlit.training.data import Labels
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # loads the compiler
     from backlit.training.engine.engine import Examples
 
 
-class MLPClassifier(ClassifierMixin, BaseMLP):
+class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
     """A multi-layer perceptron that classifies: scikit-learn's, on the compiled engine.
 
     Arguments, attributes, draws and answers are those of `sklearn.neural_network.MLPClassifier`;
@@ -221,8 +222,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (m, n_features)
-            Examples in rows.
+        X : {array-like, sparse matrix} of shape (m, n_features), or Dask collection
+            Examples in rows. Dask arrays and data frames, all others in the same partitions, are
+            trained on by `backlit.cluster.fit` on Dask's current client, or in this process where
+            there is none; `batch_size` "auto" is then 4096.
         y : array-like of shape (m,) or (m, n_labels)
             Labels; several columns of 0 and 1 for several labels at once.
         sample_weight : array-like of shape (m,), optional
@@ -292,30 +295,37 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (m, n_features)
+        X : {array-like, sparse matrix} of shape (m, n_features), or Dask collection
             Examples in rows.
 
         Returns
         -------
-        array of shape (m,) or (m, n_labels)
+        array, or Dask array that is not computed yet, of shape (m,) or (m, n_labels)
             Labels.
         """
+        if is_collection(X):
+            check_is_fitted(self)
+            several = self._label_binarizer.y_type_.startswith("multilabel")
+            columns = self.n_outputs_ if several else None
+            return self._mapped(X, "predict", int if several else self.classes_.dtype, columns)
         outputs = self._outputs(X)
         return decode(self._label_binarizer, outputs)
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (m, n_features)
+        X : {array-like, sparse matrix} of shape (m, n_features), or Dask collection
             Examples in rows.
 
         Returns
         -------
-        array of shape (m, n_classes)
+        array, or Dask array that is not computed yet, of shape (m, n_classes)
             Probabilities, in the order of `classes_`.
         """
+        if is_collection(X):
+            return self._mapped_probabilities(X, "predict_proba")
         outputs = self._outputs(X)
         if outputs.shape[1] > 1:
             return outputs
@@ -324,22 +334,28 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         np.subtract(1, outputs, out=both[:, :1])
         return both
 
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+    def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of the probability of each class.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (m, n_features)
+        X : {array-like, sparse matrix} of shape (m, n_features), or Dask collection
             Examples in rows.
 
         Returns
         -------
-        array of shape (m, n_classes)
+        array, or Dask array that is not computed yet, of shape (m, n_classes)
             Logarithms, in the order of `classes_`.
         """
+        if is_collection(X):
+            return self._mapped_probabilities(X, "predict_log_proba")
         probabilities = self.predict_proba(X)
         np.log(probabilities, out=probabilities)
         return probabilities
+
+    def _mapped_probabilities(self, X: Any, method: str) -> Any:
+        dtype = self._weights_checked().vector.dtype
+        return self._mapped(X, method, dtype, max(2, self.n_outputs_))
 
     # -------------------------------------------------------------------------- for the base class
 

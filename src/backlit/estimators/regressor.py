@@ -13,6 +13,7 @@ from sklearn.utils.validation import validate_data
 
 from backlit.estimators.base import BaseMLP
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, REGRESSION_LOSSES
+from backlit.estimators.protocols import CollectionsMixin, is_collection
 from backlit.estimators.validation import Held, r_squared
 from backlit.training.data import Labels
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:  # loads the compiler
     from backlit.training.engine.engine import Examples
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
     """A multi-layer perceptron that predicts numbers: scikit-learn's, on the compiled engine.
 
     Arguments, attributes, draws and answers are those of `sklearn.neural_network.MLPRegressor`;
@@ -217,8 +218,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (m, n_features)
-            Examples in rows.
+        X : {array-like, sparse matrix} of shape (m, n_features), or Dask collection
+            Examples in rows. Dask arrays and data frames, all others in the same partitions, are
+            trained on by `backlit.cluster.fit` on Dask's current client, or in this process where
+            there is none; `batch_size` "auto" is then 4096.
         y : array-like of shape (m,) or (m, n_outputs)
             Targets.
         sample_weight : array-like of shape (m,), optional
@@ -271,19 +274,23 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         return self._fit(X, y, sample_weight, True, X_val, y_val, sample_weight_val)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any) -> Any:
         """Return the predicted numbers.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (m, n_features)
+        X : {array-like, sparse matrix} of shape (m, n_features), or Dask collection
             Examples in rows.
 
         Returns
         -------
-        array of shape (m,) or (m, n_outputs)
+        array, or Dask array that is not computed yet, of shape (m,) or (m, n_outputs)
             Predictions.
         """
+        if is_collection(X):
+            vector = self._weights_checked().vector
+            columns = self.n_outputs_ if self.n_outputs_ > 1 else None
+            return self._mapped(X, "predict", vector.dtype, columns)
         outputs = self._outputs(X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 

@@ -211,7 +211,7 @@ def _run(
             if not finite and not early:
                 vector[...] = safe
                 raise ValueError(NON_FINITE)
-            _judge_epoch(estimator, measured, vector, show)
+            judge_epoch(estimator, measured, vector, show)
             if not finite:
                 _warn_of_divergence(estimator)
                 restore, reason = True, "divergence"
@@ -227,7 +227,7 @@ def _run(
                 estimator._no_improvement_count = 0
             if estimator._no_improvement_count > estimator.n_iter_no_change:
                 stops, sentence = optimizer.stops()
-                show.say(f"{_standstill(estimator)} {sentence}")
+                show.say(f"{standstill(estimator)} {sentence}")
                 if stops:
                     restore, reason = early, "standstill"
                     if incremental and early:
@@ -271,7 +271,7 @@ def _spend(estimator: Any, loop: Any, before: int) -> None:
     estimator.privacy_ = spent.plus(loop.rate, loop.noise, steps)
 
 
-def _judge_epoch(
+def judge_epoch(
     estimator: Any, measured: tuple[float, float] | None, vector: Any, show: Silent
 ) -> None:
     """Compare the epoch with those before, by its validation score or its training loss."""
@@ -298,7 +298,8 @@ def _judge_epoch(
         estimator.best_loss_ = estimator.loss_
 
 
-def _standstill(estimator: Any) -> str:
+def standstill(estimator: Any) -> str:
+    """Say that nothing has improved for as long as the settings allow."""
     what = "Validation score" if estimator.early_stopping else "Training loss"
     return (
         f"{what} did not improve more than tol={estimator.tol:f} for "
@@ -309,7 +310,7 @@ def _standstill(estimator: Any) -> str:
 def _warn_of_standstill(estimator: Any) -> None:
     estimator._no_improvement_count = 0
     warnings.warn(
-        f"{_standstill(estimator)} The best weights are restored; further calls of partial_fit go "
+        f"{standstill(estimator)} The best weights are restored; further calls of partial_fit go "
         "on from them.",
         ConvergenceWarning,
         stacklevel=7,

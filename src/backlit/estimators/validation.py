@@ -1,7 +1,7 @@
 """How an epoch is judged on examples that are not trained on."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -97,10 +97,40 @@ def r_squared(
     Both arrays have shape (m, n_L). An output whose targets are all the same has 1 if they are met
     and else 0.
     """
+    return merged_r_squared([r_squared_parts(y, predicted, weights)])
+
+
+class SquaresOf(NamedTuple):
+    """What R^2 has to know of some examples: their weight, and per output three numbers."""
+
+    weight: float
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    left: NDArray[np.float64]
+
+
+def r_squared_parts(
+    y: NDArray[Any], predicted: NDArray[Any], weights: NDArray[np.float64] | None
+) -> SquaresOf:
+    """Return the mean of the targets, the squares around it, and the squares that are left."""
     y, predicted = y.astype(np.float64), predicted.astype(np.float64)
     w = np.ones((len(y), 1)) if weights is None else weights.reshape(-1, 1)
+    total = float(w.sum())
+    mean = (w * y).sum(axis=0) / (total or 1.0)
     left = (w * (y - predicted) ** 2).sum(axis=0)
-    spread = (w * (y - np.average(y, axis=0, weights=weights)) ** 2).sum(axis=0)
+    return SquaresOf(total, mean, (w * (y - mean) ** 2).sum(axis=0), left)
+
+
+def merged_r_squared(parts: Sequence[SquaresOf]) -> float:
+    """Return R^2 of examples in several parts (their squares joined as in Chan et al. 1979)."""
+    weight, mean, spread, left = parts[0]
+    for part in parts[1:]:
+        both, apart = weight + part.weight, part.mean - mean
+        if both == 0:
+            continue
+        spread = spread + part.spread + apart**2 * (weight * part.weight / both)
+        mean = mean + apart * (part.weight / both)
+        weight, left = both, left + part.left
     scores = np.where(left == 0, 1.0, 0.0)
     np.divide(spread - left, spread, out=scores, where=spread != 0)
     return float(scores.mean())

@@ -65,6 +65,11 @@ class Keeper:
         self._last = time.monotonic()
         self._told = ""
 
+    @property
+    def folder(self) -> str:
+        """Where the states are."""
+        return self._generations.folder
+
     def _found_kind(self) -> Any:
         before = self.found.values.get("fingerprint") if self.found is not None else None
         return before.get("kind") if isinstance(before, dict) else None

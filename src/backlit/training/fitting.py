@@ -7,12 +7,12 @@ from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from backlit._checks import check_finite, loss_parameter, non_negative, number_or_nan
+from backlit._checks import loss_parameter, non_negative, number_or_nan
 from backlit.errors import SettingError, ShapeError
 from backlit.formats.generations import State
-from backlit.names import ACTIVATIONS, activation_name, output_and_loss
+from backlit.names import output_and_loss
 from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
 from backlit.training.checkpoints import (
     Checkpoint,
@@ -21,22 +21,31 @@ from backlit.training.checkpoints import (
     random_state,
     set_random_state,
 )
-from backlit.training.data import Labels, prepare_inputs, prepare_labels, prepare_weights
-from backlit.training.engine.engine import Engine, Examples, Rows
+from backlit.training.data import Labels, prepare_labels, prepare_weights
+from backlit.training.engine.engine import Engine, Examples
 from backlit.training.fingerprints import digest, name_of
-from backlit.training.loop import Loop, shuffle_blocks
+from backlit.training.loop import Loop
 from backlit.training.optimizers import LBFGS, Adam, Optimizer
+from backlit.training.preparing import (
+    as_generator,
+    check_counts,
+    dropout_shares,
+    hidden_activations,
+    hidden_sizes,
+    pack_initial,
+    prepare_examples,
+    shared_outputs,
+    shuffler,
+    split_rows,
+)
+from backlit.training.running import run_epochs, run_kept, run_lbfgs
 from backlit.training.schedules import Schedule, as_schedule
-from backlit.training.signals import Caught
-from backlit.training.sparse import is_sparse, prepare_sparse_inputs
 from backlit.training.task import Task
 from backlit.training.threads import choose_threads
 from backlit.training.watch import FitResult, Progress, Validation, Watch
 
 #: rows that validation runs forward at a time
 _VALIDATION_BLOCK = 512
-#: reasons to stop after which there is nothing to go on with
-_FINAL = ("epochs", "patience", "converged")
 
 
 def fit(
@@ -162,13 +171,13 @@ def fit(
     function = "fit"
     output, loss = output_and_loss(function, output, loss)
     parameter = _loss_parameter(function, loss, loss_parameter)
-    X = _prepared(function, X, dtype)
+    X = prepare_examples(function, X, dtype)
     m = X.shape[0]
     labels = prepare_labels(function, y, m, output, X.dtype)
     weights = prepare_weights(function, sample_weight, m)
-    _check_counts(function, batch_size=batch_size, epochs=epochs)
+    check_counts(function, batch_size=batch_size, epochs=epochs)
     if patience is not None:
-        _check_counts(function, patience=patience)
+        check_counts(function, patience=patience)
     l2 = non_negative(function, "l2", l2)
     min_improvement = non_negative(function, "min_improvement", min_improvement)
     if clip is not None and not 0 < number_or_nan(clip) < float("inf"):
@@ -180,8 +189,8 @@ def fit(
             "backlit.training."
         )
     schedule = as_schedule(function, schedule)
-    hidden = _hidden_sizes(function, hidden)
-    generator = _generator(function, seed)
+    hidden = hidden_sizes(function, hidden)
+    generator = as_generator(function, seed)
     keeper: Keeper | None = None
     if checkpoint is not None:
         keeper = Keeper(function, as_checkpoint(function, checkpoint), resume, "fit")
@@ -199,7 +208,7 @@ def fit(
                 raise SettingError(
                     f"{function}: validation has {len(validation)} entries, expected (X, y)."
                 )
-            X_held = _prepared(function, validation[0], X.dtype, "validation X")
+            X_held = prepare_examples(function, validation[0], X.dtype, "validation X")
             if X_held.shape[1] != X.shape[1]:
                 raise ShapeError(
                     f"{function}: validation X has {X_held.shape[1]} features, expected "
@@ -245,16 +254,16 @@ def fit(
                 first_state = keeper.found.values["first_random_state"]
                 set_random_state(generator, first_state)
         if validation is not None and not isinstance(validation, tuple):
-            rows, held_rows = _split(function, validation, labels, output, generator)
+            rows, held_rows = split_rows(function, validation, labels, output, generator)
             if weights is not None and not (weights[rows].any() and weights[held_rows].any()):
                 raise SettingError(
                     f"{function}: sample_weight is 0 in all rows on one side of the validation "
                     "split, expected some weight on either side."
                 )
-        n_outputs = _n_outputs(function, output, labels, held_labels)
+        n_outputs = shared_outputs(function, output, labels, held_labels)
 
         layer_dims = checked_layer_dims(function, (X.shape[1], *hidden, n_outputs))
-        hidden_names = _hidden_names(function, activation, len(layer_dims) - 2)
+        hidden_names = hidden_activations(function, activation, len(layer_dims) - 2)
         activations = (*hidden_names, output)
         layout = Layout(layer_dims)
         if initial_parameters is None:
@@ -263,9 +272,9 @@ def fit(
             )
             vector = layout.pack(drawn, X.dtype)
         else:
-            vector = _packed(function, layout, initial_parameters, X.dtype)
+            vector = pack_initial(function, layout, initial_parameters, X.dtype)
         numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
-        shares = _dropout_shares(function, dropout, len(layer_dims) - 2)
+        shares = dropout_shares(function, dropout, len(layer_dims) - 2)
         if isinstance(optimizer, LBFGS) and (any(shares) or clip is not None):
             raise SettingError(
                 f"{function}: optimizer is LBFGS, expected neither dropout nor clip with it, "
@@ -294,14 +303,14 @@ def fit(
             engine, judge, output, patience, min_improvement, progress, callback, began, keeper
         )
         if isinstance(optimizer, LBFGS):
-            stopped = _run_lbfgs(watch, examples, rows, l2, optimizer, keeper, first_state)
+            stopped = run_lbfgs(watch, examples, rows, l2, optimizer, keeper, first_state)
             return watch.result(stopped, activations, loss)
         loop = Loop(
             engine,
             examples,
             rows,
             batch_size,
-            shuffle=_shuffler(function, shuffle, generator),
+            shuffle=shuffler(function, shuffle, generator),
             learning_rate=optimizer.learning_rate,
             schedule=schedule,
             total_steps=epochs * -(-len(rows) // batch_size),
@@ -310,7 +319,7 @@ def fit(
             report_every=getattr(callback, "every", None),
         )
         if keeper is None:
-            return watch.result(_run_epochs(watch, loop, None), activations, loss)
+            return watch.result(run_epochs(watch, loop, None), activations, loss)
 
         def collect() -> State:
             run, judged = loop.state(), watch.state()
@@ -326,115 +335,7 @@ def fit(
             loop.restore(keeper.found)
             watch.restore(keeper.found)
             set_random_state(generator, keeper.found.values["random_state"])
-        return watch.result(_run_kept(watch, loop, keeper, collect), activations, loss)
-
-
-def _run_kept(watch: Watch, loop: Loop, keeper: Keeper, collect: Callable[[], State]) -> str:
-    """Run epochs, with checkpoints; return why they ended."""
-    if keeper.found is not None and keeper.found.values["stopped"] is not None:
-        return str(keeper.found.values["stopped"])
-    keeper.watch(collect)
-    with keeper:
-        reason = _run_epochs(watch, loop, keeper)
-        if reason in _FINAL:
-            keeper.save(stopped=reason)
-        elif reason == "callback":
-            keeper.save()
-    return reason
-
-
-def _run_epochs(watch: Watch, loop: Loop, keeper: Keeper | None) -> str:
-    """Run epochs of mini-batches; return why they ended."""
-
-    class _Stop(Exception):
-        pass
-
-    def tick(share: float) -> None:
-        if share < 1.0:
-            if watch.report(share):
-                raise _Stop
-            if keeper is not None:
-                keeper.tick()
-
-    try:
-        while watch.progress.epoch < watch.progress.epochs:
-            reason = watch.finish_epoch(loop.run_epoch(tick))
-            loop.end_epoch()
-            if reason is not None:
-                return reason
-            if keeper is not None:
-                keeper.tick(epoch_over=True)
-    except (KeyboardInterrupt, Caught):
-        return "interrupted"
-    except _Stop:
-        return "callback"
-    return "epochs"
-
-
-def _run_lbfgs(
-    watch: Watch,
-    examples: Examples,
-    rows: NDArray[np.int64],
-    l2: float,
-    optimizer: LBFGS,
-    keeper: Keeper | None,
-    first_state: dict[str, Any],
-) -> str:
-    """Run iterations of L-BFGS; return why they ended."""
-    from backlit.training.lbfgs import INTERRUPTED, minimize_lbfgs
-    from backlit.training.minimisation import Minimisation
-
-    reasons: list[str] = []
-
-    def after_iteration(iteration: int, loss: float) -> bool:
-        watch.engine.state.steps[0] = iteration
-        reason = watch.finish_epoch(loss)
-        if reason is not None:
-            reasons.append(reason)
-        return reason is not None
-
-    memory = Minimisation() if keeper is not None else None
-    if keeper is not None and memory is not None:
-
-        def collect() -> State:
-            run, judged = memory.state(), watch.state()
-            values = {"first_random_state": first_state, **run.values, **judged.values}
-            return State({**run.arrays, **judged.arrays}, values)
-
-        saved = keeper.found
-        if saved is not None and (memory.exact or saved.values["stopped"] is not None):
-            watch.restore(saved)
-            memory.restore(saved)
-            watch.engine.state.steps[0] = watch.progress.epoch
-            stopped = saved.values["stopped"]
-            if stopped is not None:
-                watch.engine.parameters[:] = memory.kept
-                return str(stopped)
-        if memory.exact:
-            keeper.watch(collect)
-    with keeper if keeper is not None else nullcontext():
-        found = minimize_lbfgs(
-            watch.engine,
-            examples,
-            rows,
-            l2=l2,
-            max_iterations=watch.progress.epochs,
-            max_evaluations=20 * watch.progress.epochs,
-            tolerance=optimizer.tolerance,
-            after_iteration=after_iteration,
-            memory=memory,
-            keeper=keeper,
-        )
-        if found.status == INTERRUPTED:
-            return "interrupted"
-        reason = "epochs" if watch.progress.epoch >= watch.progress.epochs else "converged"
-        if reasons:
-            reason = reasons[0]
-        if keeper is not None and memory is not None and reason in _FINAL:
-            memory.kept[...] = watch.engine.parameters
-            keeper.watch(collect)
-            keeper.save(stopped=reason)
-    return reason
+        return watch.result(run_kept(watch, loop, keeper, collect), activations, loss)
 
 
 def _digests(parameters: dict[str, Any] | None) -> Any:
@@ -449,166 +350,3 @@ def _digest_of_labels(labels: Labels) -> str | None:
 
 # the keyword of `fit` has the function's name
 _loss_parameter = loss_parameter
-
-
-def _prepared(
-    function: str, X: Any, dtype: DTypeLike | None, name: str = "X"
-) -> NDArray[Any] | Rows:
-    """Return dense or sparse inputs in the engine's form."""
-    if is_sparse(X):
-        return prepare_sparse_inputs(function, X, dtype, name)
-    return prepare_inputs(function, X, dtype, name)
-
-
-def _shuffler(
-    function: str, shuffle: bool | str, generator: np.random.Generator
-) -> Callable[[NDArray[np.int64]], None] | None:
-    if shuffle == "blocks":
-        return lambda rows: shuffle_blocks(rows, generator)
-    if not isinstance(shuffle, bool):
-        raise SettingError(f"{function}: shuffle is {shuffle!r}, expected True, False or 'blocks'.")
-    return generator.shuffle if shuffle else None
-
-
-def _check_counts(function: str, **counts: int) -> None:
-    for name, count in counts.items():
-        whole = isinstance(count, (int, np.integer)) and not isinstance(count, bool)
-        if not whole or count < 1:
-            raise SettingError(f"{function}: {name} is {count!r}, expected an integer above 0.")
-
-
-def _hidden_sizes(function: str, hidden: Sequence[int]) -> tuple[int, ...]:
-    expected = "expected a sequence of integers above 0, one a hidden layer"
-    if isinstance(hidden, (str, bytes)):
-        raise SettingError(f"{function}: hidden is {hidden!r}, {expected}.")
-    try:
-        sizes = tuple(hidden)
-    except TypeError:
-        raise SettingError(f"{function}: hidden is {hidden!r}, {expected}.") from None
-    for size in sizes:
-        whole = isinstance(size, (int, np.integer)) and not isinstance(size, bool)
-        if not whole or size < 1:
-            raise SettingError(f"{function}: hidden is {hidden!r}, {expected}.")
-    return tuple(int(size) for size in sizes)
-
-
-def _generator(function: str, seed: int | np.random.Generator | None) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise SettingError(
-            f"{function}: seed is {seed!r}, expected an integer of at least 0, a NumPy Generator "
-            f"or None ({error})."
-        ) from error
-
-
-def _packed(
-    function: str, layout: Layout, parameters: dict[str, Any], dtype: DTypeLike
-) -> NDArray[Any]:
-    """Return initial parameters as a new flat vector."""
-    names = layout.views(np.empty(layout.size, dtype))
-    unknown = [name for name in parameters if name not in names]
-    if unknown:
-        raise SettingError(
-            f"{function}: initial_parameters has {unknown[0]!r}, expected {', '.join(names)}."
-        )
-    try:
-        vector = layout.pack(parameters, dtype)
-    except (SettingError, ShapeError) as error:
-        what = str(error).removeprefix("Layout.pack: ")
-        raise type(error)(f"{function}: initial_parameters: {what}") from None
-    check_finite(function, **layout.views(vector))
-    return vector
-
-
-def _n_outputs(function: str, output: str, labels: Labels, held: Labels) -> int:
-    """Return the number of outputs that both sets of labels fit."""
-    # classes fit any softmax that has at least as many; every other label says the number itself
-    n_outputs = labels.n_outputs
-    if output == "softmax" and labels.classes is not None:
-        n_outputs = max(n_outputs, held.n_outputs)
-    fits = held.n_outputs == n_outputs
-    if output == "softmax" and held.classes is not None:
-        fits = held.n_outputs <= n_outputs
-    if labels.n_outputs < n_outputs and labels.classes is None:
-        fits = False
-    if not fits:
-        raise ShapeError(
-            f"{function}: validation y has {held.n_outputs} outputs, expected {n_outputs} because "
-            "y has so many."
-        )
-    return n_outputs
-
-
-def _hidden_names(function: str, activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
-    if isinstance(activation, str):
-        activation = (activation,) * n_hidden
-    elif not isinstance(activation, Sequence):
-        raise SettingError(
-            f"{function}: activation is {activation!r}, expected a name or {n_hidden} of them, "
-            "one a hidden layer."
-        )
-    names = tuple(activation)
-    if len(names) != n_hidden:
-        raise SettingError(
-            f"{function}: activation has {len(names)} names, expected {n_hidden}, one a hidden "
-            "layer."
-        )
-    canonical = tuple(activation_name(function, name) for name in names)
-    for name in canonical:
-        if not ACTIVATIONS[name].hidden:
-            raise SettingError(f"{function}: {name!r} is an output activation, not a hidden one.")
-    return canonical
-
-
-def _dropout_shares(
-    function: str, dropout: float | Sequence[float], n_hidden: int
-) -> tuple[float, ...]:
-    given: Sequence[Any] = (dropout,) * n_hidden
-    if isinstance(dropout, (Sequence, np.ndarray)):
-        given = dropout
-    shares = tuple(number_or_nan(share) for share in given)
-    # the engine compares 16 random bits, so that a share may not round to 1
-    whole = 1 - 0.5 / 65536
-    if len(shares) != n_hidden or any(not 0 <= share < whole for share in shares):
-        raise SettingError(
-            f"{function}: dropout is {dropout!r}, expected a share in [0, 1), or {n_hidden} of "
-            "them, one a hidden layer."
-        )
-    return shares
-
-
-def _split(
-    function: str, given: float, labels: Labels, output: str, generator: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Set aside a share of the rows, of each class alike; return those to train on, then these."""
-    classes = labels.classes
-    if classes is None:
-        assert labels.targets is not None
-        m = len(labels.targets)
-        if output == "softmax":
-            classes = labels.targets.argmax(axis=1).astype(np.int32)
-    else:
-        m = len(classes)
-    share = number_or_nan(given)
-    if not 0 < share < 1:
-        raise SettingError(
-            f"{function}: validation is {given!r}, expected (X, y) or a share between 0 and 1."
-        )
-    groups = [np.arange(m)]
-    if classes is not None:
-        groups = [np.flatnonzero(classes == k) for k in np.unique(classes)]
-    held = np.concatenate(
-        [
-            generator.permutation(group)[: min(round(share * len(group)), len(group) - 1)]
-            for group in groups
-        ]
-    )
-    if len(held) == 0 or len(held) == m:
-        raise SettingError(
-            f"{function}: validation is {share}, which sets aside {len(held)} of {m} rows; "
-            "expected at least one on either side."
-        )
-    mask = np.zeros(m, bool)
-    mask[held] = True
-    return np.flatnonzero(~mask).astype(np.int64), np.flatnonzero(mask).astype(np.int64)
