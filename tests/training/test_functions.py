@@ -242,7 +242,9 @@ def _exact_softmax_slope(z, y):
     exact, terms = np.zeros_like(z), np.zeros_like(z)
     with mpmath.workdps(60):
         for i in range(z.shape[1]):
-            e = [mpmath.exp(mpmath.mpf(float(v)) - mpmath.mpf(float(z[:, i].max()))) for v in z[:, i]]
+            e = [
+                mpmath.exp(mpmath.mpf(float(v)) - mpmath.mpf(float(z[:, i].max()))) for v in z[:, i]
+            ]
             label = [mpmath.mpf(float(v)) for v in y[:, i]]
             total, mass = mpmath.fsum(e), mpmath.fsum(label)
             for k in range(len(z)):
