@@ -262,7 +262,8 @@ def _compiled_branches(function, variable):
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare) and getattr(node.left, "id", None) == variable:
-            names |= {place.id for place in node.comparators if isinstance(place, ast.Name)}
+            places = [n for place in node.comparators for n in getattr(place, "elts", [place])]
+            names |= {place.id for place in places if isinstance(place, ast.Name)}
     return names
 
 
