@@ -213,22 +213,80 @@ def forward(X: np.ndarray, parameters: Gradients, activations: Any) -> tuple[lis
     return Z, A, size
 
 
-def true_gradients(network: Drawn) -> Gradients:
-    """Return dW_l, db_l and dA0 (each example's own) in long doubles."""
+#: name -> how large the terms of a slope are together, where it is a sum that may cancel
+_SLOPE_SIZES: dict[str, Callable[[Any], Any]] = {
+    "gelu": lambda Z: cdf(Z) + np.abs(Z) * _density(Z),
+    "silu": lambda Z: logistic(Z) * (1 + np.abs(Z) * logistic(-Z)),
+}
+_LOSS_SIZES: dict[str, Callable[[Any, Any], Any]] = {
+    "binary_cross_entropy": lambda Z, Y: (1 - Y) * logistic(Z) + Y * logistic(-Z),
+    "cross_entropy": lambda Z, Y: _cross_entropy_slope(Z, -Y, None) * -1 + 2 * _own(Z, Y),
+    "poisson": lambda Z, Y: np.exp(Z) + Y,
+}
+
+
+def _own(Z: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    return Y * ((1 - np.eye(len(Z), dtype=Long)) @ _shares(Z))
+
+
+def true_gradients(network: Drawn, rounding: np.random.Generator | None = None) -> Gradients:
+    """Return dW_l, db_l and dA0 (each example's own) in long doubles.
+
+    With `rounding`, every intermediate result is moved by up to one eps of the network's type (of
+    the terms it is summed from, where it is a sum), as a careful computation in that type may do.
+    """
+    eps = Long(np.finfo(network.X.dtype).eps)
+
+    def moved(values: np.ndarray, size: np.ndarray) -> np.ndarray:
+        if rounding is None:
+            return values
+        return values + eps * rounding.uniform(-1, 1, values.shape) * size
+
     with np.errstate(under="ignore", over="ignore"):
-        Z, A, _ = forward(network.X, network.parameters, network.activations)
+        A, Z = [network.X.astype(Long)], []
+        parameters = {name: a.astype(Long) for name, a in network.parameters.items()}
+        for l, name in enumerate(network.activations, start=1):
+            W, b = parameters[f"W{l}"], parameters[f"b{l}"]
+            Z.append(moved(W @ A[-1] + b, np.abs(W) @ np.abs(A[-1]) + np.abs(b)))
+            if l < len(network.activations):
+                value = TRUE_ACTIVATIONS[name][0](Z[-1])
+                A.append(moved(value, np.abs(value)))
         m = network.X.shape[1]
-        parameter = Long(network.X.dtype.type(network.parameter))
-        dZ = TRUE_SLOPES[network.loss](Z[-1], network.Y.astype(Long), parameter)
+        parameter, Y = Long(network.X.dtype.type(network.parameter)), network.Y.astype(Long)
+        dZ = TRUE_SLOPES[network.loss](Z[-1], Y, parameter)
+        size = _LOSS_SIZES.get(network.loss, lambda Z, Y: np.abs(dZ))
+        dZ = moved(dZ, size(Z[-1], Y))
         found = {}
         for l in range(len(Z), 0, -1):
-            found[f"dW{l}"] = dZ @ A[l - 1].T / m
-            found[f"db{l}"] = dZ.sum(axis=1, keepdims=True) / m
-            dA = network.parameters[f"W{l}"].astype(Long).T @ dZ
+            dW, db = dZ @ A[l - 1].T / m, dZ.sum(axis=1, keepdims=True) / m
+            found[f"dW{l}"] = moved(dW, np.abs(dZ) @ np.abs(A[l - 1]).T / m)
+            found[f"db{l}"] = moved(db, np.abs(dZ).sum(axis=1, keepdims=True) / m)
+            W = parameters[f"W{l}"]
+            dA = moved(W.T @ dZ, np.abs(W).T @ np.abs(dZ))
             if l > 1:
-                dZ = dA * TRUE_ACTIVATIONS[network.activations[l - 2]][1](Z[l - 2])
+                name = network.activations[l - 2]
+                slope = TRUE_ACTIVATIONS[name][1](Z[l - 2])
+                size = _SLOPE_SIZES.get(name, np.abs)
+                slope = moved(slope, size(Z[l - 2]) if name in _SLOPE_SIZES else np.abs(slope))
+                dZ = moved(dA * slope, np.abs(dA * slope))
         found["dA0"] = dA
     return found
+
+
+def rounding_error(
+    network: Drawn, truth: Gradients, rng: np.random.Generator, draws: int = 4
+) -> dict[bool, float]:
+    """Return the largest error that rounding each intermediate result once makes, of some draws.
+
+    Keys: whether dA0 is among the gradients. In units of eps, as `error` returns.
+    """
+    largest = {True: 1.0, False: 1.0}
+    for _ in range(draws):
+        found = true_gradients(network, rng)
+        for inputs in largest:
+            dtype = str(network.X.dtype)
+            largest[inputs] = max(largest[inputs], error(found, truth, dtype, inputs=inputs))
+    return largest
 
 
 # ------------------------------------------------------------------------------ what is measured

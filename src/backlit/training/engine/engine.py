@@ -17,9 +17,8 @@ from backlit.training.engine import blocks, compiled, steps, units
 from backlit.training.engine.functions import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
-    GELU,
+    FROM_ACTIVATION,
     RELU,
-    SILU,
     SOFTMAX,
 )
 from backlit.training.engine.products import PACK_SIZE
@@ -219,7 +218,7 @@ class Engine:
             place += int(dims[l]) * pitch
         key = list(a)
         for l in range(1, n_layers):
-            if codes[l - 1] in (GELU, SILU) or self._dropout.size:
+            if codes[l - 1] not in FROM_ACTIVATION or self._dropout.size:
                 key[l] = place
                 place += int(dims[l]) * pitch
         y = place

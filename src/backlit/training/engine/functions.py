@@ -21,6 +21,10 @@ from backlit.training.engine.simd import CONTRACT, kernel, like
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, SOFTPLUS, SOFTMAX, EXP = range(12)
 BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED, ABSOLUTE, HUBER, QUANTILE, POISSON = range(7)
 
+#: activations whose slope follows from the activation itself with all its digits; the others keep
+#: the slope, or what it is computed from, in a buffer of its own
+FROM_ACTIVATION = (IDENTITY, RELU, LEAKY_RELU)
+
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 0.693359375
 _LN2_LOW = -2.1219444005469058e-4
@@ -153,27 +157,38 @@ def softplus(z):
 def activate(code, a, key, n):
     """Overwrite pre-activations `a` by activations, and set `key` to what `differentiate` needs.
 
-    `key` is `a` itself where the derivative follows from the activation; gelu and silu, which are
-    not monotone, keep their pre-activations in it. Both have `n` elements.
+    `key` is `a` itself for those of `FROM_ACTIVATION`. The others keep the slope ``g'(Z)`` in it:
+    where they saturate, ``1 - a`` has lost the digits that it would be computed from. Only gelu and
+    silu, whose slopes cost more than they do, keep their pre-activations. Both have `n` elements.
     """
     if code == RELU:
         for i in range(n):
             a[i] = max(a[i], like(a, 0.0))
     elif code == SIGMOID:
         for i in range(n):
-            a[i] = sigmoid(a[i])
+            # with e = exp(-|z|): sigmoid|z| = 1 / (1 + e), and the slope is e / (1 + e)^2
+            z = a[i]
+            e = exp_negative(-abs(z))
+            share = like(z, 1.0) / (like(z, 1.0) + e)
+            key[i] = e * share * share
+            a[i] = share if z >= 0 else e * share
     elif code == TANH:
         for i in range(n):
-            # tanh|z| = (1 - e) / (1 + e) with e = exp(-2|z|); near 0 by its series
+            # tanh|z| = (1 - e) / (1 + e) with e = exp(-2|z|), and the slope is 4 e / (1 + e)^2.
+            # Near 0, 1 - e has few digits: there z + z^3 P(z^2) / Q(z^2), of Cephes (Moshier 1989)
             z = a[i]
-            e = exp_negative(like(z, -2.0) * abs(z))
             zz = z * z
-            near = like(z, -17 / 315)
-            near = near * zz + like(z, 2 / 15)
-            near = near * zz + like(z, -1 / 3)
-            near = z + z * zz * near
-            t = (like(z, 1.0) - e) / (like(z, 1.0) + e)
-            a[i] = near if zz < like(z, 1e-4) else math.copysign(t, z)
+            near = abs(z) < like(z, 0.625)
+            e = exp_negative(like(z, -2.0) * abs(z))
+            p = like(z, -9.64399179425052238628e-1) * zz + like(z, -9.92877231001918586564e1)
+            p = zz * (p * zz + like(z, -1.61468768441708447952e3))
+            q = (zz + like(z, 1.12811678491632931402e2)) * zz + like(z, 2.23548839060100448583e3)
+            q = q * zz + like(z, 4.84406305325125486048e3)
+            share = like(z, 1.0) / (q if near else like(z, 1.0) + e)
+            ratio = (p if near else like(z, 1.0) - e) * share
+            t = z + z * ratio if near else math.copysign(ratio, z)
+            key[i] = like(z, 1.0) - t * t if near else like(z, 4.0) * e * share * share
+            a[i] = t
 
 
 def activate_rare(code, a, key, n):
@@ -184,9 +199,14 @@ def activate_rare(code, a, key, n):
             a[i] = z if z > 0 else like(z, LEAKY_SLOPE) * z
     elif code == ELU:
         for i in range(n):
+            key[i] = exp_negative(min(a[i], like(a, 0.0)))
+        for i in range(n):
             z = a[i]
             a[i] = z if z > 0 else math.expm1(z)
     elif code == SELU:
+        for i in range(n):
+            below = like(a, SELU_SCALE * SELU_ALPHA) * exp_negative(min(a[i], like(a, 0.0)))
+            key[i] = like(a, SELU_SCALE) if a[i] > 0 else below
         for i in range(n):
             z = a[i]
             below = like(z, SELU_SCALE * SELU_ALPHA) * math.expm1(min(z, like(z, 0.0)))
@@ -203,7 +223,11 @@ def activate_rare(code, a, key, n):
             a[i] = z * sigmoid(z)
     elif code == SOFTPLUS:
         for i in range(n):
-            a[i] = softplus(a[i])
+            # the slope is the sigmoid
+            z = a[i]
+            e = exp_negative(-abs(z))
+            key[i] = (like(z, 1.0) if z >= 0 else e) / (like(z, 1.0) + e)
+            a[i] = max(z, like(z, 0.0)) + log1p_unit(e)
     elif code == EXP:
         for i in range(n):
             a[i] = math.exp(a[i])
@@ -215,17 +239,12 @@ def differentiate(code, da, key, n):
         for i in range(n):
             gradient = flushed(da[i])  # loaded in any case, so that the loop vectorises
             da[i] = gradient if key[i] > 0 else like(da, 0.0)
-    elif code == SIGMOID:
-        for i in range(n):
-            a = key[i]
-            da[i] = flushed(da[i] * (a * (like(a, 1.0) - a)))
-    elif code == TANH:
-        for i in range(n):
-            a = key[i]
-            da[i] = flushed(da[i] * ((like(a, 1.0) - a) * (like(a, 1.0) + a)))
     elif code == IDENTITY:
         for i in range(n):
             da[i] = flushed(da[i])
+    elif code in (SIGMOID, TANH):
+        for i in range(n):
+            da[i] = flushed(da[i] * key[i])
 
 
 def differentiate_rare(code, da, key, n):
@@ -234,16 +253,9 @@ def differentiate_rare(code, da, key, n):
         for i in range(n):
             gradient = da[i]
             da[i] = flushed(gradient if key[i] > 0 else like(da, LEAKY_SLOPE) * gradient)
-    elif code == ELU:
+    elif code in (ELU, SELU, SOFTPLUS):
         for i in range(n):
-            a = key[i]
-            gradient = da[i]
-            da[i] = flushed(gradient if a > 0 else gradient * (a + like(a, 1.0)))
-    elif code == SELU:
-        for i in range(n):
-            a = key[i]
-            slope = like(a, SELU_SCALE) if a > 0 else a + like(a, SELU_SCALE * SELU_ALPHA)
-            da[i] = flushed(da[i] * slope)
+            da[i] = flushed(da[i] * key[i])
     elif code == GELU:
         for i in range(n):
             z = key[i]
@@ -252,13 +264,14 @@ def differentiate_rare(code, da, key, n):
             da[i] = flushed(da[i] * (cdf + z * phi))
     elif code == SILU:
         for i in range(n):
+            # silu'(z) = s(z) (1 + z s(-z))
             z = key[i]
-            s = sigmoid(z)
-            da[i] = flushed(da[i] * (s * (like(z, 1.0) + z * (like(z, 1.0) - s))))
-    elif code == SOFTPLUS:
-        for i in range(n):
-            # softplus'(z) = sigmoid(z) = 1 - exp(-a)
-            da[i] = flushed(da[i] * -math.expm1(-key[i]))
+            e = exp_negative(-abs(z))
+            larger = like(z, 1.0) / (like(z, 1.0) + e)
+            smaller = e * larger
+            share = larger if z >= 0 else smaller
+            rest = smaller if z >= 0 else larger
+            da[i] = flushed(da[i] * (share * (like(z, 1.0) + z * rest)))
 
 
 @kernel(fast=True)
@@ -365,24 +378,39 @@ def losses_of_classes(z, dz, pitch, n_classes, n, classes, losses):
 
 
 def losses_of_shares(z, dz, y, pitch, n_classes, n, losses):
-    """Write the softmax cross-entropies of class probabilities `y`, and their gradients."""
+    """Write the softmax cross-entropies of class probabilities `y`, and their gradients.
+
+    ``dz_k = p_k sum_j y_j - y_k``, as ``p_k`` times the other classes' y minus ``y_k`` times the
+    other classes' p, so that a confident network's small gradients keep their digits. The other
+    classes' sum is the total less class k's part, but for the class whose part is the largest.
+    """
     zero = like(z, 0.0)
     for i in range(n):
-        top = z[i]
+        first, likeliest = 0, 0
         for k in range(1, n_classes):
-            top = max(top, z[k * pitch + i])
-        total, mass, dot = zero, zero, zero
+            if z[k * pitch + i] > z[first * pitch + i]:
+                first = k
+            if y[k * pitch + i] > y[likeliest * pitch + i]:
+                likeliest = k
+        top = z[first * pitch + i]
+        rest, others, dot = zero, zero, zero
         for k in range(n_classes):
             place = k * pitch + i
             e = exp_negative(z[place] - top)
             dz[place] = e
-            total += e
-            mass += y[place]
+            rest += zero if k == first else e
+            others += zero if k == likeliest else y[place]
             dot += y[place] * (z[place] - top)
+        total = rest + dz[first * pitch + i]
+        mass = others + y[likeliest * pitch + i]
         losses[i] = mass * math.log(total) - dot
+        scale = like(z, 1.0) / total
         for k in range(n_classes):
             place = k * pitch + i
-            dz[place] = dz[place] * (mass / total) - y[place]
+            e, label = dz[place], y[place]
+            other_e = rest if k == first else total - e
+            other_y = others if k == likeliest else mass - label
+            dz[place] = (e * other_y - label * other_e) * scale
 
 
 def softmax(z, pitch, n_classes, n):

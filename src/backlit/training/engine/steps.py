@@ -21,9 +21,8 @@ from backlit.training.engine.blocks import given, readers
 from backlit.training.engine.functions import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
-    GELU,
+    FROM_ACTIVATION,
     RELU,
-    SILU,
     SOFTMAX,
     clipped,
     flushed,
@@ -250,7 +249,7 @@ def _activate(table, code, a, key, n):
 def _activate_layer(table, code, buffer, a, key, n):
     """Apply an activation to a layer's `n` numbers."""
     _activate(table, code, shifted(buffer, a), shifted(buffer, key), n)
-    if key != a and code not in (GELU, SILU):
+    if key != a and code in FROM_ACTIVATION:
         for i in range(n):
             buffer[key + i] = buffer[a + i]
 
@@ -590,12 +589,13 @@ def _write_outputs(table, block, example, buffer, begin, n, pitch):
     n_layers, n_out = net.depth, net.dims[net.depth]
     z = work.a[n_layers]
     code = net.activations[n_layers - 1]
+    slopes = shifted(buffer, work.dz[n_layers])  # nobody asks for them here
     if code == SOFTMAX:
         units.softmax(table, shifted(buffer, z), pitch, n_out, n)
     else:
         for unit in range(n_out):
             row = shifted(buffer, z + unit * pitch)
-            _activate(table, code, row, row, n)
+            _activate(table, code, row, slopes, n)
     for j in range(n):
         for unit in range(n_out):
             results.outputs[(begin + j) * n_out + unit] = buffer[z + unit * pitch + j]
