@@ -87,7 +87,7 @@ def address_of_three(three_classes):
     served.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, no other test may use Playwright
 def browser():
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}")

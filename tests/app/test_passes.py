@@ -141,7 +141,8 @@ def test_weights_that_outgrow_the_numbers_say_so(weight):
         run_pass(own)
 
 
-def test_the_remarks_and_the_table_are_the_trace_s(client):
+def test_the_remarks_and_the_table_are_the_trace_s(client, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal leaves columns out
     own = network()
     passed = backlit.trace(
         own.X, own.Y, own.parameters, activations=own.activations, learning_rate=0.3

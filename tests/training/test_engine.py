@@ -396,7 +396,9 @@ def test_a_longer_call_takes_no_more_memory(threads):
     network = Network((20, 30, 4), ("gelu",), "cross_entropy", 60, "float32", True)
     numbers = Adam().numbers()._replace(l2=0.1, clip=1.0)
     engine = network.engine(20, numbers=numbers, dropout=(0.2,), threads=threads)
-    assert _peak(network, engine, 2000) < _peak(network, engine, 1) + 4096
+    # other tests' threads may allocate meanwhile: the least of three
+    longer = min(_peak(network, engine, 2000) for _ in range(3))
+    assert longer < min(_peak(network, engine, 1) for _ in range(3)) + 4096
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
