@@ -14,9 +14,9 @@ SCRIPT = Path(__file__).parent / "loads.py"
     [
         (("soak", "--seconds", "0", "--rounds", "12"), "12 rounds: resident"),
         (("threads", "--threads", "32", "--rounds", "1"), "32 threads, 1 rounds"),
-        (("processes", "--processes", "2"), "forkserver: 2 processes, the same bits"),
+        (("processes", "--processes", "1"), "forkserver: 1 processes, the same bits"),
         (("pictures", "--pictures", "20000", "--each", "200"), "20,000 pictures"),
-        (("determinism", "--runs", "6", "--processes", "1"), "1 different result"),
+        (("determinism", "--runs", "4", "--processes", "1"), "1 different result"),
         (("signals", "--signals", "2", "--within", "1", "--limit", "10"), "2 signals: left after"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
