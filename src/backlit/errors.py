@@ -29,6 +29,21 @@ class SettingError(BacklitError, ValueError):
     """A setting lies outside the range in which it has a meaning."""
 
 
+class MissingExtraError(SettingError, ImportError):
+    """What was asked for needs packages that the base installation leaves out.
+
+    Parameters
+    ----------
+    what : str
+        What needs them; it opens the message.
+    extra : str
+        The extra that brings them.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'backlit[{extra}]'")
+
+
 class CacheError(BacklitError, ValueError):
     """Caches and arrays come from different forward passes, or a cache is malformed."""
 

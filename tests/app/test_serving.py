@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from backlit.app import serving
-from backlit.app.serving import address_of, check_extra, open_socket, serve
+from backlit.app.serving import address_of, open_socket, serve
 from backlit.errors import SettingError
 
 
@@ -117,12 +117,6 @@ def test_addresses():
         assert address_of("localhost", one) == f"http://localhost:{port}/"
         assert address_of("::1", one) == f"http://[::1]:{port}/"
         assert address_of("0.0.0.0", one) == f"http://{socket.gethostname()}:{port}/"
-
-
-def test_without_the_extra(monkeypatch):
-    monkeypatch.setattr(serving, "find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"pip install 'backlit\[app\]'"):
-        check_extra()
 
 
 def test_who_else_can_reach_it_is_said(shipped, monkeypatch):

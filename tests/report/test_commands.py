@@ -7,7 +7,6 @@ from typer.testing import CliRunner
 from backlit.cli.app import app
 from backlit.errors import PhotoError, SettingError
 from backlit.photos.scenes import render_scenes
-from backlit.report import page as page_module
 from sample_pictures import save_day_night
 
 QUICK = ("--epochs", "4", "--members", "1", "--copies", "1")
@@ -73,8 +72,3 @@ def test_train_and_report(tmp_path, photo, monkeypatch):
         ("train", tmp_path / "photos", "--report", tmp_path / "gone" / "x.html"),
     ):
         assert run(*arguments).exit_code == 2, arguments
-    monkeypatch.setattr(page_module, "find_spec", lambda name: None)
-    for command in (("report",), ("train", "--report", first)):
-        done = run(command[0], tmp_path / "photos", *command[1:])
-        assert isinstance(done.exception, SettingError)
-        assert "backlit[report]" in str(done.exception)

@@ -3,11 +3,11 @@ import re
 import numpy as np
 import pytest
 
-from backlit.errors import PhotoError, SettingError
+from backlit.errors import PhotoError
 from backlit.photos.calibration import expected_calibration_error
 from backlit.report import page as module
 from backlit.report.findings import findings_of_training
-from backlit.report.page import check_extra, render_report, write_report
+from backlit.report.page import render_report, write_report
 from backlit.report.pictures import PhotoFiles
 from report import odd_names
 from report.browser import CONTRASTS, opened
@@ -151,6 +151,3 @@ def test_errors(folder, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "render_report", lambda *args, **settings: "")
     with pytest.raises(PhotoError, match="cannot be written"):
         write_report(tmp_path / "gone" / "x.html", findings, PhotoFiles(str(folder)))
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"pip install 'backlit\[report\]'"):
-        check_extra()

@@ -2,3 +2,7 @@
 
 The server computes, with the package's open functions; the pages show. Nothing leaves the machine.
 """
+
+from backlit._extras import require
+
+require("The app", "app", "starlette", "uvicorn")

@@ -6,7 +6,6 @@ import os
 import socket
 import webbrowser
 from collections.abc import Callable
-from importlib.util import find_spec
 from threading import Timer
 
 from backlit.app.guard import is_loopback
@@ -15,18 +14,6 @@ from backlit.photos.classifier import PhotoClassifier
 
 PREFERRED_PORT = 8421
 """Taken where no port is asked for and it is free, so that the address stays the same."""
-
-
-def check_extra() -> None:
-    """Say how to get what the app needs, where it is missing.
-
-    Raises
-    ------
-    SettingError
-        Where Starlette or uvicorn is not installed.
-    """
-    if find_spec("starlette") is None or find_spec("uvicorn") is None:
-        raise SettingError("The app needs an extra: pip install 'backlit[app]'")
 
 
 def open_socket(host: str, port: int | None) -> socket.socket:

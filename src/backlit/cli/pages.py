@@ -26,11 +26,10 @@ def open_app(
     Or draw points, and step through forward and backward with every number.
     Nothing leaves this machine.
     """
-    from backlit.app.serving import check_extra, open_socket, serve
+    from backlit.app.serving import open_socket, serve
     from backlit.console import note, warn
     from backlit.photos.classifier import PhotoClassifier
 
-    check_extra()
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
     listening = open_socket(host, port)
     serve(classifier, host, listening, browser=not no_browser, say=note, warn=warn)

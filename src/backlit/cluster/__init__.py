@@ -44,6 +44,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'backlit.cluster' has no attribute {name!r}")
     from importlib import import_module
 
+    from backlit._extras import require
+
+    require("A cluster", "dask", "dask", "distributed", "fsspec")
     value = getattr(import_module(f"backlit.cluster.{home}"), name)
     globals()[name] = value
     return value

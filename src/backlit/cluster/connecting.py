@@ -50,10 +50,8 @@ def connect(
     ClusterError
         If no scheduler answers.
     """
-    try:
-        import distributed
-    except ImportError as error:
-        raise SettingError("A cluster needs Dask: pip install 'backlit[dask]'") from error
+    import distributed
+
     security = security or _security(tls_ca, tls_cert, tls_key)
     name, _, count = address.partition(":")
     if name == "local":

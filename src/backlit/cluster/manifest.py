@@ -32,11 +32,9 @@ class Store:
     """
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
-        try:
-            import fsspec
-            from fsspec.implementations.local import LocalFileSystem
-        except ImportError as error:
-            raise SettingError("A cluster needs fsspec: pip install 'backlit[dask]'") from error
+        import fsspec
+        from fsspec.implementations.local import LocalFileSystem
+
         self.url = url if "://" in url else os.path.abspath(url)
         try:
             self.fs, self.root = fsspec.core.url_to_fs(self.url, **options)

@@ -3,6 +3,13 @@
 The one place that imports scikit-learn.
 """
 
+try:
+    import sklearn  # noqa: F401 (for the message: what follows needs it)
+except ModuleNotFoundError as error:
+    from backlit.errors import MissingExtraError
+
+    raise MissingExtraError("MLPClassifier or MLPRegressor", "sklearn") from error
+
 from backlit.estimators.classifier import MLPClassifier
 from backlit.estimators.privacy import DPSGD, PrivacySpent
 from backlit.estimators.regressor import MLPRegressor

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit._checks import number_or_nan
-from backlit.errors import SettingError
+from backlit.errors import MissingExtraError, SettingError
 from backlit.losses import FUNCTIONS_OF_LOGITS
 from backlit.model import model_forward
 from backlit.per_example import clipped_gradients
@@ -181,9 +181,7 @@ def _accounting() -> Any:
     try:
         import dp_accounting
     except ImportError as error:
-        raise SettingError(
-            f"the privacy accountant is not installed ({error}): pip install 'backlit[privacy]'."
-        ) from error
+        raise MissingExtraError("Private training", "privacy") from error
     return dp_accounting
 
 

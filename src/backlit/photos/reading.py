@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.errors import PhotoError
+from backlit.errors import MissingExtraError, PhotoError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -196,7 +196,7 @@ def _open(file: IO[bytes]) -> "Image":
         image: Image = factory(file, "")
         return image
     if prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIC_BRANDS:
-        raise PhotoError("HEIC needs an extra: pip install 'backlit[heic]'")
+        raise PhotoError(str(MissingExtraError("HEIC", "heic")))
     raise PhotoError("not a picture of a known format")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from backlit.errors import PhotoError, SettingError
+from backlit.errors import MissingExtraError, PhotoError, SettingError
 from backlit.photos.classifier import Prediction
 from backlit.photos.judging import FolderEvaluation
 
@@ -143,7 +143,7 @@ def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise SettingError("Parquet needs an extra: pip install 'backlit[parquet]'") from error
+        raise MissingExtraError("Parquet", "parquet") from error
     text = pyarrow.string()
     columns = [("path", text), ("label", text), ("probability", pyarrow.float64()), ("error", text)]
     schema = pyarrow.schema(columns)

@@ -4,13 +4,13 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backlit._extras import require
 from backlit._text import printable
 from backlit._version import __version__
-from backlit.errors import PhotoError, SettingError
+from backlit.errors import PhotoError
 from backlit.photos.saliency.words import percent
 
 if TYPE_CHECKING:
@@ -29,11 +29,10 @@ def check_extra() -> None:
 
     Raises
     ------
-    SettingError
+    MissingExtraError
         Where Jinja2 is not installed.
     """
-    if find_spec("jinja2") is None:
-        raise SettingError("A report needs an extra: pip install 'backlit[report]'")
+    require("A report", "report", "jinja2")
 
 
 def write_report(
@@ -61,7 +60,7 @@ def write_report(
 
     Raises
     ------
-    SettingError
+    MissingExtraError
         Where Jinja2 is missing.
     PhotoError
         Where the file cannot be written, or a picture of `explain` cannot be read.

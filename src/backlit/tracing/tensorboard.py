@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any
 
-from backlit.errors import SettingError
+from backlit.errors import MissingExtraError
 from backlit.tracing.history import Record, TraceHistory
 
 
@@ -13,15 +13,13 @@ def require_tensorboard() -> Any:
 
     Raises
     ------
-    SettingError
+    MissingExtraError
         If TensorBoard is not installed.
     """
     try:
         from tensorboard.summary import Writer
     except ImportError as error:
-        raise SettingError(
-            f"TensorBoard is not installed ({error}): pip install 'backlit[tensorboard]'."
-        ) from error
+        raise MissingExtraError("A record for TensorBoard", "tensorboard") from error
     return Writer
 
 
@@ -38,7 +36,7 @@ class TensorBoardWriter:
 
     Raises
     ------
-    SettingError
+    MissingExtraError
         If TensorBoard is not installed.
     """
 
@@ -81,7 +79,7 @@ def write_tensorboard(history: TraceHistory, folder: str | os.PathLike[str]) -> 
 
     Raises
     ------
-    SettingError
+    MissingExtraError
         If TensorBoard is not installed.
     """
     writer = TensorBoardWriter(folder)
