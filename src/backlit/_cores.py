@@ -40,8 +40,10 @@ def one_blas_thread() -> Iterator[None]:
         if _users == 0:
             from threadpoolctl import threadpool_limits
 
+            _let_any_thread_limit()
             # looks for the libraries anew each time (2 ms): SciPy and others bring their own
             _limit = threadpool_limits(limits=1, user_api="blas")
+            _let_any_thread_limit()
         _users += 1
     try:
         yield
@@ -49,5 +51,21 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
+                _let_any_thread_limit()
                 _limit.restore_original_limits()
+                _let_any_thread_limit()
                 _limit = None
+
+
+def _let_any_thread_limit() -> None:
+    """Let this thread set the limit, and leave it to none.
+
+    Since threadpoolctl 3.8 the thread that has set a limit is the only one that can, until it ends,
+    and others are ignored without a word: the limit would stay where the last user is not the
+    first, and nobody else could set one.
+    """
+    from threadpoolctl import OpenBLASController
+
+    clear = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)

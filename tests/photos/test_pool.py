@@ -1,4 +1,3 @@
-import gc
 import threading
 import time
 
@@ -53,7 +52,6 @@ def test_nothing():
 
 
 def test_products_stay_on_one_thread_meanwhile_and_not_after():
-    gc.collect()  # iterators that other tests left half-way give their limits back
 
     def threads():
         return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}

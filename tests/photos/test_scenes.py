@@ -1,6 +1,5 @@
 """The rendered scenes: their form, their reproducibility, and how hard they are."""
 
-import gc
 import os
 import subprocess
 import sys
@@ -120,7 +119,6 @@ class TestReproducibility:
             )  # scikit-learn's OpenMP may be among them: not our business
             return [found["num_threads"] for found in libraries if found["user_api"] == "blas"]
 
-        gc.collect()  # iterators that other tests left half-way give their limits back
         expected, _ = render_scenes(16, seed=6, size=(80, 60))
         with threadpool_limits(2, user_api="blas"):
             before = threads()
