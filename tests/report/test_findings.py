@@ -65,12 +65,16 @@ def test_the_least_certain_come_first(of_folder):
 
 def test_a_folder_without_splits(tmp_path):
     save_day_night(tmp_path / "photos", 3)
-    found = findings_of_folder(tmp_path / "photos", PhotoClassifier.load())
+    shipped = PhotoClassifier.load()
+    found = findings_of_folder(tmp_path / "photos", shipped)
     assert list(found.judgements) == ["all"]
     assert not found.held_out
     assert found.evaluation.n == 6
     assert "its figures flatter" in found.notes[0]
-    assert found.curves == ()
+    # those of the model, whatever it is asked to judge
+    described = shipped.training["curves"]
+    assert [one.loss for one in found.curves] == [one["loss"] for one in described]
+    assert len(found.curves) == 10
 
 
 def test_folders_that_cannot_be_judged(tmp_path):
