@@ -1,9 +1,11 @@
 """How many cores this process may use, and BLAS kept to one of them for a while."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 
@@ -38,11 +40,8 @@ def one_blas_thread() -> Iterator[None]:
     global _users, _limit
     with _lock:
         if _users == 0:
-            from threadpoolctl import threadpool_limits
-
             _let_any_thread_limit()
-            # looks for the libraries anew each time (2 ms): SciPy and others bring their own
-            _limit = threadpool_limits(limits=1, user_api="blas")
+            _limit = _pools(len(sys.modules)).limit(limits=1, user_api="blas")
             _let_any_thread_limit()
         _users += 1
     try:
@@ -55,6 +54,14 @@ def one_blas_thread() -> Iterator[None]:
                 _limit.restore_original_limits()
                 _let_any_thread_limit()
                 _limit = None
+
+
+@lru_cache(maxsize=1)
+def _pools(_modules: int) -> Any:
+    """Look for the BLAS libraries (2 ms), again when a module has come: SciPy's brings its own."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _let_any_thread_limit() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from backlit._checks import number_or_nan
+from backlit._cores import one_blas_thread
 from backlit.errors import SettingError
 from backlit.tracing.history import LayerRecord, Record, TraceHistory
 from backlit.tracing.run import Trace, trace
@@ -27,7 +27,7 @@ class TraceRecorder:
     every : int, optional
         Trace after each so many steps. By default as often as `share` allows, but no more than at
         each call, about ten times a second.
-    share : float, default 0.03
+    share : float, default 0.01
         Without `every`: the largest share of the time that tracing may take.
     rows : int, default 256
         How many examples to look at, at most.
@@ -64,7 +64,7 @@ class TraceRecorder:
         self,
         *,
         every: int | None = None,
-        share: float = 0.03,
+        share: float = 0.01,
         rows: int = 256,
         tensorboard: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -80,7 +80,6 @@ class TraceRecorder:
             )
         self.every, self.share, self.rows = every, share, rows
         self._writer = None if tensorboard is None else TensorBoardWriter(tensorboard)
-        self._pools: ThreadpoolController | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -185,9 +184,18 @@ class TraceRecorder:
 
     def _record(self, steps: int, epoch: int) -> None:
         began = time.perf_counter()
+        with one_blas_thread():  # its others would go on spinning on the training's cores
+            self._look(steps, epoch, began)
+        now = time.perf_counter()
+        self.seconds += now - began
+        if len(self.history) == 1:
+            self._first = self.seconds
+        self._cost = min(self._cost, now - began)
+        self._next = began + self._cost / self.share
+
+    def _look(self, steps: int, epoch: int, began: float) -> None:
         try:
-            with self._one_thread():
-                found = self.trace()
+            found = self.trace()
         except ValueError:  # not finite any more: the training itself will say so
             return
         weights = [layer.W for layer in found.layers[1:]]
@@ -212,18 +220,6 @@ class TraceRecorder:
         self._before = steps, [W.copy() for W in weights]
         if self._writer is not None:
             self._writer.write(record)
-        now = time.perf_counter()
-        self.seconds += now - began
-        if len(self.history) == 1:
-            self._first = self.seconds
-        self._cost = min(self._cost, now - began)
-        self._next = began + self._cost / self.share
-
-    def _one_thread(self) -> Any:
-        """Keep BLAS to one thread: its others would go on spinning on the training's cores."""
-        if self._pools is None:
-            self._pools = ThreadpoolController()
-        return self._pools.limit(limits=1, user_api="blas")
 
     def _changes(self, steps: int, weights: list[NDArray[Any]]) -> list[float | None]:
         """Return each layer's relative change a step, since the record before."""
