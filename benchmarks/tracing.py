@@ -1,6 +1,7 @@
 """What it costs to leave the trace on: training with a `TraceRecorder`, and without.
 
-``python -m benchmarks.tracing``. Fits of the same data in turn, with the engine's usual threads.
+``python -m benchmarks.tracing``. Fits of the same data in turn, with the usual threads. The column
+"again" compares fits without a recorder with each other: what the noise of the machine is.
 """
 
 import argparse
@@ -57,6 +58,7 @@ def main() -> None:
                 {
                     "without": lambda train=train: train(None),
                     "with": lambda train=train, recorder=recorder: train(recorder),
+                    "without, again": lambda train=train: train(None),
                 },
                 rounds=options.rounds,
             )
@@ -66,11 +68,12 @@ def main() -> None:
                     way,
                     f"{found.median('without'):.3f} s",
                     f"{100 * (found.ratio('with', 'without') - 1):+.1f} %",
+                    f"{100 * (found.ratio('without, again', 'without') - 1):+.1f} %",
                     f"{100 * recorder.seconds / found.median('with'):.1f} %",
                     len(recorder.history),
                 ]
             )
-    header = ["network", "trained by", "without", "with it", "of which looking", "records"]
+    header = ["network", "trained by", "without", "with it", "again", "of which looking", "records"]
     print(_harness.markdown(header, rows))
     print(f"\n{_harness.machine()}; {_harness.control()}.")
 
