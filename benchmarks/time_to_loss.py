@@ -58,6 +58,20 @@ def _torch(seed: int, X: Any, y: Any) -> tuple[Callable[[], Any], Any]:
     return epoch, proba
 
 
+def _until(
+    goal: float, most: int, epoch: Callable[[], Any], loss: Callable[[], float]
+) -> tuple[float, int] | None:
+    """Return the seconds and the number of epochs to a loss; None where they do not reach it."""
+    total = 0.0
+    for number in range(1, most + 1):
+        began = time.perf_counter()
+        epoch()
+        total += time.perf_counter() - began
+        if loss() < goal:
+            return total, number
+    return None
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,17 +99,13 @@ def main() -> None:
             except ImportError:
                 continue
             time.sleep(_harness.SETTLE_SECONDS)
-            total = 0.0
-            for n in range(1, options.epochs + 1):  # noqa: B007 (used after the loop)
-                began = time.perf_counter()
-                epoch()
-                total += time.perf_counter() - began
-                if log_loss(y_val, proba(X_val)) < options.goal:
-                    break
-            else:
+            reached = _until(
+                options.goal, options.epochs, epoch, lambda p=proba: log_loss(y_val, p(X_val))
+            )
+            if reached is None:
                 raise SystemExit(f"{name} does not reach {options.goal} in {options.epochs} epochs")
             if seed >= 0:
-                spent[name].append((total, n))
+                spent[name].append(reached)
     rows = []
     for name, found in spent.items():
         if found:

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from backlit.errors import SettingError
-from backlit.gradcheck.target import load_target, plain_python, run_check
+from backlit.gradcheck.loading.cells import plain_python
+from backlit.gradcheck.target import load_target, run_check
 from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, source
 
 TRAP = "raise SystemExit('top level was run')\n"

@@ -7,8 +7,9 @@ but its exceptions, so that a fault of the library cannot hide itself.
 
 from backlit.gradcheck.adapters import from_jax, from_torch
 from backlit.gradcheck.check import assert_backward, check_backward
+from backlit.gradcheck.finding import RELATIONS, Finding
 from backlit.gradcheck.model import check_model
-from backlit.gradcheck.report import RELATIONS, Finding, Report
+from backlit.gradcheck.report import Report
 
 __all__ = [
     "RELATIONS",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from backlit.gradcheck.case import Case, FactorOf, Match, make_case
 from backlit.gradcheck.factors import Named, Observation, name_factor, value_of
-from backlit.gradcheck.relations import Case, FactorOf, Match, make_case, simple_matches
-from backlit.gradcheck.structure import structural_matches
+from backlit.gradcheck.relations import simple_matches
+from backlit.gradcheck.structure.matches import structural_matches
 from backlit.gradcheck.truth import Point, compare
 
 ORDER = (

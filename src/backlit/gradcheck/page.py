@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from backlit.gradcheck.finding import Finding
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from backlit.gradcheck.report import Finding, Report
 
-
-def rich_lines(report: Report) -> Iterator[RenderableType]:
+def rich_lines(
+    verdict: str, findings: Sequence[Finding], notes: Sequence[str]
+) -> Iterator[RenderableType]:
     """Yield what the console prints for a report."""
     from rich.padding import Padding
     from rich.text import Text
 
-    yield Text(report.verdict(), style="bold green" if report.ok else "bold red")
-    several = len({f.function for f in report.findings if f.function}) > 1
-    yield from _of_functions(report) if several else _of_gradients(report)
-    for note in (report.convention_text(), *report.notes):
-        if note:
-            yield Padding(Text(note, style="dim"), (0, 0, 0, 1))
+    ok = all(finding.ok for finding in findings)
+    yield Text(verdict, style="bold green" if ok else "bold red")
+    several = len({f.function for f in findings if f.function}) > 1
+    yield from _of_functions(findings) if several else _of_gradients(findings)
+    for note in notes:
+        yield Padding(Text(note, style="dim"), (0, 0, 0, 1))
 
 
-def _of_gradients(report: Report) -> Iterator[RenderableType]:
+def _of_gradients(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     """Yield one row for each finding."""
     from rich import box
     from rich.table import Table
@@ -36,7 +38,7 @@ def _of_gradients(report: Report) -> Iterator[RenderableType]:
     table.add_column("gradient", no_wrap=True)
     table.add_column("relation", no_wrap=True)
     table.add_column("what it means", overflow="fold")
-    for finding in report.findings:
+    for finding in findings:
         table.add_row(
             _mark(finding.ok),
             Text(_name(finding), style="bold"),
@@ -46,7 +48,7 @@ def _of_gradients(report: Report) -> Iterator[RenderableType]:
     yield table
 
 
-def _of_functions(report: Report) -> Iterator[RenderableType]:
+def _of_functions(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     """Yield one row for each function, then every problem in a frame of its own."""
     from rich import box
     from rich.panel import Panel
@@ -58,8 +60,8 @@ def _of_functions(report: Report) -> Iterator[RenderableType]:
     table.add_column("function", no_wrap=True)
     table.add_column("right")
     table.add_column("wrong")
-    for function in dict.fromkeys(f.function for f in report.findings):
-        own = [f for f in report.findings if f.function == function]
+    for function in dict.fromkeys(f.function for f in findings):
+        own = [f for f in findings if f.function == function]
         wrong = list(dict.fromkeys(_name(f) for f in own if not f.ok))
         table.add_row(
             _mark(not wrong),
@@ -68,7 +70,7 @@ def _of_functions(report: Report) -> Iterator[RenderableType]:
             Text(", ".join(wrong), style="red"),
         )
     yield table
-    for finding in report.problems:
+    for finding in [f for f in findings if not f.ok]:
         title = Text(f"{finding.function}, {_name(finding)}: ", style="bold")
         title.append(finding.label, style="red")
         yield Panel(_meaning(finding), title=title, title_align="left", border_style="red")

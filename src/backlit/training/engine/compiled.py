@@ -29,6 +29,7 @@ from backlit._cores import available_cores
 from backlit._version import __version__
 from backlit.training.engine import functions, products, steps, units, updates
 from backlit.training.engine.simd import FAST
+from backlit.training.stale_code import keep_tidy
 
 _lock = threading.Lock()
 
@@ -263,10 +264,17 @@ def engine_for(
         return engine
 
 
+@functools.cache
+def _tend_cache() -> None:
+    """Mark the cache folder as in use, once a process, and remove those long out of use."""
+    keep_tidy(cache_folder())
+
+
 def _compile_function(
     function: Any, signature: Any, fast: bool, label: str, announce: Callable[[], None]
 ) -> Any:
     """Compile a function as a C function, or load it from the cache."""
+    _tend_cache()
     options = {"error_model": "numpy", "fastmath": FAST if fast else False}
     compiled = CFunc(function, (signature.args, signature.return_type), {}, options)
     compiled._cache = _EngineCache(function, label, announce)

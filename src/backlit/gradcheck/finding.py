@@ -1,0 +1,118 @@
+"""What was found about one gradient, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    pass
+
+
+RELATIONS = (
+    "correct",
+    "scale",
+    "transpose",
+    "unsummed",
+    "shape",
+    "subset",
+    "activation",
+    "elementwise",
+    "penalty",
+    "accumulates",
+    "stale",
+    "mutates",
+    "nonfinite",
+    "swapped",
+    "raises",
+    "unknown",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one gradient, or about the call as a whole.
+
+    Attributes
+    ----------
+    gradient : str or None
+        The input's name, such as "A_prev"; None for what concerns the call as a whole.
+    relation : str
+        One of `RELATIONS`.
+    factor : float or None
+        The constant, where there is one: the gradient is `factor` times the right value (for a
+        penalty: the right value plus `factor` times the input).
+    factor_name : str or None
+        The constant's name: "1/m", "m", "2", "-1", "1/n_out", ...
+    residual : float or None
+        What is left after undoing the relation, relative to the gradient's largest entry; for
+        "unknown", the error itself.
+    message : str
+        One sentence: what is wrong and what to change.
+    relations : tuple of str
+        All relations at work, the main one first.
+    function : str or None
+        The function, where several were checked.
+    line : int or None
+        The line to look at, with its text in `source`, in `file` (a path, or a notebook's cell).
+    details : str
+        Further lines: the worst entries.
+    """
+
+    gradient: str | None
+    relation: str
+    message: str
+    factor: float | None = None
+    factor_name: str | None = None
+    residual: float | None = None
+    relations: tuple[str, ...] = ()
+    function: str | None = None
+    line: int | None = None
+    source: str | None = None
+    file: str | None = None
+    details: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.relations:
+            object.__setattr__(self, "relations", (self.relation,))
+
+    @property
+    def ok(self) -> bool:
+        """Whether this is not a problem."""
+        return self.relation == "correct"
+
+    @property
+    def sentence(self) -> str:
+        """The message without the line of source at its end."""
+        return self.message.removesuffix(f" (Line {self.line}: {self.source})")
+
+    @property
+    def label(self) -> str:
+        """The relation with its company, for a table: "scale × 1/m"."""
+        text = " + ".join(self.relations)
+        if self.factor_name is not None:
+            text += f" × {self.factor_name}" if "scale" in self.relations else ""
+        return text
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "function": self.function,
+            "gradient": self.gradient,
+            "relation": self.relation,
+            "relations": list(self.relations),
+            "factor": _plain(self.factor),
+            "factor_name": self.factor_name,
+            "residual": _plain(self.residual),
+            "message": self.message,
+            "line": self.line,
+            "source": self.source,
+            "file": self.file,
+            "details": self.details or None,
+        }
+
+
+def _plain(value: float | None) -> float | None:
+    if value is None or value != value or value in (float("inf"), float("-inf")):
+        return None
+    return float(value)

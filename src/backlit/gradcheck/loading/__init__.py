@@ -1,0 +1,1 @@
+"""The functions of a file or a notebook, without running what stands around them."""
