@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any
 
 RELATIONS = (
     "correct",
@@ -88,8 +84,8 @@ class Finding:
 
     @property
     def label(self) -> str:
-        """The relation with its company, for a table: "scale × 1/m"."""
-        text = " + ".join(self.relations)
+        """The relation with its company, for people: "scale × 1/m", "wrong" where it is unknown."""
+        text = " + ".join("wrong" if name == "unknown" else name for name in self.relations)
         if self.factor_name is not None:
             text += f" × {self.factor_name}" if "scale" in self.relations else ""
         return text
