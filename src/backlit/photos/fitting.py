@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
+from backlit.errors import PhotoFolderError, PhotoWarning
 from backlit.photos.examples import Source, read_examples
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
@@ -18,7 +18,7 @@ from backlit.photos.pictures import Pictures
 from backlit.photos.progress import Progress, Silent
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import TrainedPhotos
-from backlit.training.settings import Checkpoint, as_checkpoint
+from backlit.training.settings import Checkpoint, given_checkpoint
 
 if TYPE_CHECKING:
     from backlit.tracing import TraceRecorder
@@ -92,12 +92,11 @@ def train(
     recipe = recipe or Recipe()
     progress = progress or Silent()
     warn = warn or _issue
-    if resume and checkpoint is None:
-        raise SettingError("train: resume needs a checkpoint to go on from.")
     kept: Kept | None = None
-    if checkpoint is not None:
+    given = given_checkpoint("train", checkpoint, resume)
+    if given is not None:
         origin = "rendered scenes" if folder is None else os.path.abspath(folder)
-        kept = Kept(as_checkpoint("train", checkpoint), resume, recipe, origin)
+        kept = Kept(given, resume, recipe, origin)
     source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
     examples: dict[str, Pictures] = {}
     broken = []
