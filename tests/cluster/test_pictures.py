@@ -10,6 +10,7 @@ from backlit.cluster import Plan, picture_reader, train_photos
 from backlit.cluster.pictures import SpreadPictures, deal_pictures, rows_of
 from backlit.errors import CheckpointError
 from backlit.photos import Recipe, train
+from backlit.photos.duplicates import near_duplicates
 from backlit.photos.examples import Examples, read_examples
 from backlit.photos.learning import across_splits
 from backlit.training import Adam, Checkpoint
@@ -261,7 +262,16 @@ def test_duplicates_are_found_from_the_fewer_pictures(folder):
     assert len(expected) >= 1
     assert across_splits(sets[True]) == expected
     turned = [{"train": one["test"], "other": one["train"]} for one in sets.values()]
-    assert across_splits(turned[0]) == across_splits(turned[1])
+    found = across_splits(turned[0])
+    assert across_splits(turned[1]) == found
+    # in the order of the other split, each with its first twin
+    few, many = sets[False]["test"], sets[False]["train"]
+    pairs = near_duplicates(many.signatures, few.signatures).tolist()
+    firsts = dict(reversed(pairs))
+    assert len(pairs) > len(firsts) > 1
+    assert found == [
+        ("other", many.names[place], few.names[firsts[place]]) for place in sorted(firsts)
+    ]
 
 
 def test_pictures_are_dealt_by_their_number_and_the_seed():
