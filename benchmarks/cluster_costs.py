@@ -20,8 +20,9 @@ import numpy as np
 from backlit.cluster import Costs, connect, predict_step
 from backlit.cluster.collections import Blocks
 from backlit.cluster.executors import DaskExecutor
+from backlit.cluster.network import Network
 from backlit.cluster.plan import Plan
-from backlit.cluster.shard import Network, Shard
+from backlit.cluster.shard import Shard
 from backlit.parameters import Layout
 from backlit.training.optimizers import Adam
 from backlit.training.stepping import Stepper

@@ -21,8 +21,9 @@ from backlit.photos import Recipe
 from backlit.photos.calibration import expected_calibration_error, reliability
 from backlit.photos.classifier import SHIPPED_MODEL
 from backlit.photos.examples import Examples, join_examples, read_examples
-from backlit.photos.learning import Judgement, learn
+from backlit.photos.learning import learn
 from backlit.photos.scenes import render_scenes
+from backlit.photos.trained import Judgement
 
 CLASSES = ("day", "night")
 SETS = ("amos", "timeofday", "pexels")

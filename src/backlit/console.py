@@ -30,8 +30,8 @@ from backlit._text import printable
 if TYPE_CHECKING:
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
-    from backlit.photos.learning import TrainedPhotos
     from backlit.photos.saliency.explaining import Explanation
+    from backlit.photos.trained import TrainedPhotos
 
 _MOST_MISTAKES = 25
 _PIPED_WIDTH = 100

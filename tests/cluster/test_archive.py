@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 
@@ -100,6 +101,61 @@ def test_an_interrupted_run_resumes(archive, expected, client, tmp_path):
         assert (output / "parts" / name).stat().st_mtime_ns == times[name]
     again = predict_archive(str(archive), str(output), client=client, chunk=4, resume=True)
     assert again.before == again.parts == 16
+
+
+def probabilities(output):
+    """Return the probabilities of all parts, and what computed each part."""
+    manifest = json.loads((output / "manifest.json").read_text())
+    rows = [
+        float(row["probability"] or "nan")
+        for number in range(manifest["chunks"])
+        for row in csv.DictReader(
+            (output / manifest["parts"][str(number)]["name"]).read_text().splitlines()
+        )
+    ]
+    features = {part["features"] for part in manifest["parts"].values()}
+    return rows, features, manifest["settings"]["features"]
+
+
+def test_a_long_archive_has_the_compiled_features_in_all_its_chunks(
+    archive, expected, client, tmp_path, monkeypatch
+):
+    predict_archive(str(archive), str(tmp_path / "short"), client=client, chunk=16)
+    monkeypatch.setattr("backlit.cluster.manifest.COMPILED_FROM", 61)
+    pid = next(iter(client.run(os.getpid).values()))
+    killed = []
+
+    def tick(done, total):
+        if done > 10 and not killed:
+            killed.append(os.kill(pid, signal.SIGKILL))
+
+    found = {}
+    for name, told in (("long", None), ("again", tick)):
+        output = tmp_path / name
+        predict_archive(str(archive), str(output), client=client, chunk=8, tick=told)
+        assert rows_of(output) == expected
+        found[name] = [path.read_bytes() for path in sorted((output / "parts").iterdir())]
+    assert killed
+    assert found["long"] == found["again"]
+    short, long = probabilities(tmp_path / "short"), probabilities(tmp_path / "long")
+    assert short[1:] == ({"numpy"}, "numpy")
+    assert long[1:] == ({"compiled"}, "compiled")
+    assert short[0] != long[0]  # they are other code's numbers
+    np.testing.assert_allclose(long[0], short[0], atol=2e-5)
+
+
+def test_a_run_goes_on_with_the_features_that_it_began_with(
+    archive, client, tmp_path, monkeypatch
+):
+    def stop(done, total):
+        if done > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_archive(str(archive), str(tmp_path), client=client, chunk=4, tick=stop)
+    monkeypatch.setattr("backlit.cluster.manifest.COMPILED_FROM", 1)
+    predict_archive(str(archive), str(tmp_path), client=client, chunk=4, resume=True)
+    assert probabilities(tmp_path)[1:] == ({"numpy"}, "numpy")
 
 
 def test_pictures_of_another_store(archive, expected, client, tmp_path):

@@ -112,7 +112,7 @@ def test_the_scheduler_dies_and_a_new_one_resumes_with_a_worker_that_joins(
             client._reconnect_timeout = 1
             with pytest.raises(ClusterError, match=r"epoch 3, batch .* resume=True"):
                 fit(
-                    *partitions(*arrays), client=client, checkpoint=path, timeout=5.0,
+                    *partitions(*arrays), client=client, checkpoint=path, timeout=30.0,
                     step_timeout=5.0, callback=at(2, 0.5, one.kill), **SETTINGS,
                 )  # fmt: skip
             worker.kill()

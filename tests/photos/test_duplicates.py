@@ -66,11 +66,11 @@ def test_threshold(dark_is):
     flat = np.broadcast_to(level[:, None, None, None], (40, 8, 8, 3)).astype(np.uint8)
     dark = level < 100
     labels = np.where(dark, dark_is, 1 - dark_is)
-    signature = signatures(flat)
-    assert threshold_accuracy((signature, labels), (signature, labels)) == 1
+    level = brightness(signatures(flat))
+    assert threshold_accuracy((level, labels), (level, labels)) == 1
     labels[dark.argmax()] = 1 - dark_is
-    assert threshold_accuracy((signature, labels), (signature, labels)) >= 39 / 40
-    assert threshold_accuracy((signature, labels), (signature, 1 - labels)) <= 1 / 40
+    assert threshold_accuracy((level, labels), (level, labels)) >= 39 / 40
+    assert threshold_accuracy((level, labels), (level, 1 - labels)) <= 1 / 40
 
 
 def test_few_pictures():

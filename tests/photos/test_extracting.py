@@ -112,3 +112,20 @@ def test_the_second_process_can_run_its_program(monkeypatch, tmp_path):
     monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path))
     assert extracting.Extractor()._compile_elsewhere()
     assert len(list(tmp_path.rglob("*.nbi"))) == 1
+
+
+def test_one_that_is_settled_does_not_change_on_the_way(pictures, monkeypatch):
+    plain, quick = Extractor.settled(False), Extractor.settled(True)
+    assert (plain.compiled, quick.compiled) == (False, True)
+    for extract in (plain, quick):
+        before = extract(pictures)
+        assert len(list(extract.counting([[0] * 600] * 4))) == 4
+        np.testing.assert_array_equal(extract(pictures), before)
+    np.testing.assert_array_equal(plain(pictures), extract_features(pictures))
+    assert (quick(pictures) != plain(pictures)).any()
+
+    def broken():
+        raise OSError("no place to write")
+
+    monkeypatch.setattr("backlit.photos.compiled.kernel.load", broken)
+    assert not Extractor.settled(True).compiled

@@ -4,8 +4,8 @@ from PIL import Image
 
 from backlit.errors import PhotoError, PhotoFolderError
 from backlit.photos import PhotoClassifier, evaluate
-from backlit.photos.learning import curves_from_file
 from backlit.photos.scenes import render_scenes
+from backlit.photos.trained import curves_from_file
 from backlit.report.findings import findings_of_folder, findings_of_training
 from backlit.report.pictures import PhotoFiles, RenderedScenes, thumbnail
 from sample_pictures import save_day_night

@@ -12,9 +12,9 @@ from backlit.cli.options import Cluster, TlsCa, TlsCert, TlsKey, Workers
 from backlit.cli.termination import Termination
 
 if TYPE_CHECKING:
-    from backlit.photos.examples import Examples
-    from backlit.photos.learning import TrainedPhotos
+    from backlit.photos.pictures import Pictures
     from backlit.photos.recipe import Recipe
+    from backlit.photos.trained import TrainedPhotos
     from backlit.tracing import TraceRecorder
 
 
@@ -78,6 +78,15 @@ def train(
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
+    cluster_training: Annotated[
+        bool | None,
+        typer.Option(
+            "--cluster-training/--client-training",
+            help="Train the networks on the workers, where the features then stay, or here.",
+            show_default="on the workers if a split's features exceed 2 GiB",
+            rich_help_panel="Cluster",
+        ),
+    ] = None,
 ) -> None:
     """Learn classes from a folder of photographs.
 
@@ -104,6 +113,11 @@ def train(
         raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
     if cluster is not None and workers:
         raise typer.BadParameter("--workers does not go with --cluster.")
+    if cluster is None and cluster_training is not None:
+        raise typer.BadParameter("--cluster-training and --client-training need --cluster.")
+    traced = trace or tensorboard is not None
+    if cluster_training and traced:
+        raise typer.BadParameter("--trace and --tensorboard do not go with --cluster-training.")
     if report is not None:
         from backlit.cli.report import check_page
         from backlit.report.page import check_extra
@@ -114,7 +128,9 @@ def train(
         try:
             with (
                 TrainingProgress() as progress,
-                _reader(cluster, tls_ca, tls_cert, tls_key) as read,
+                _reader(
+                    cluster, (tls_ca, tls_cert, tls_key), False if traced else cluster_training
+                ) as read,
             ):
                 trained = fit_photos(
                     folder,
@@ -122,7 +138,7 @@ def train(
                     progress=progress,
                     warn=warn,
                     workers=workers,
-                    recorders=_recorders(tensorboard) if trace or tensorboard else None,
+                    recorders=_recorders(tensorboard) if traced else None,
                     checkpoint=checkpoint,
                     resume=resume,
                     read=read,
@@ -143,8 +159,8 @@ def train(
 
 @contextmanager
 def _reader(
-    cluster: str | None, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None
-) -> "Iterator[Callable[..., Examples]]":
+    cluster: str | None, tls: tuple[Path | None, ...], on_workers: bool | None
+) -> "Iterator[Callable[..., Pictures]]":
     """Yield what reads pictures: this process, or a cluster's workers."""
     if cluster is None:
         from backlit.photos.examples import read_examples
@@ -153,8 +169,9 @@ def _reader(
     else:
         from backlit.cluster import connect, picture_reader
 
-        with connect(cluster, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key) as client:
-            yield picture_reader(client)
+        ca, cert, key = tls
+        with connect(cluster, tls_ca=ca, tls_cert=cert, tls_key=key) as client:
+            yield picture_reader(client, on_workers=on_workers)
 
 
 def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":

@@ -60,7 +60,9 @@ def predict_archive(
     The pictures are listed once and cut into chunks. Each chunk is one task, whose worker writes
     one part: beside its place and then renamed, or in one piece where the store has no renaming.
     A chunk that is tried again leaves the same part. Each worker reads the model once, from
-    `output`.
+    `output`. Of 10,000 pictures and more the features are computed by compiled code, in all chunks
+    alike; a worker that cannot compile computes its chunks by NumPy, where a probability may differ
+    in its sixth digit, and the manifest says so of their parts.
 
     Parameters
     ----------
@@ -171,6 +173,7 @@ class _Run:
             self.store.url,
             self.manifest.form,
             self.manifest.unsure,
+            self.manifest.features,
             self.options,
             key=f"backlit-chunk-{self.manifest.run}-{chunk.number}-{time.monotonic_ns()}",
             pure=False,

@@ -16,6 +16,7 @@ from backlit.errors import ClusterError
 
 if TYPE_CHECKING:
     from backlit.photos.classifier import PhotoClassifier, Prediction
+    from backlit.photos.extracting import Extractor
 
 #: pictures of a remote store that are fetched at once, and that may wait on the disk
 _FETCHERS, _WAITING = 8, 32
@@ -28,15 +29,34 @@ class Chunk(NamedTuple):
     entries: tuple[Entry, ...]
 
 
+NUMPY, COMPILED = "numpy", "compiled"
+"""What computes the features of a run's pictures: the same numbers but for rounding."""
+
+
 @dataclass(frozen=True)
 class PartResult:
-    """What a part is."""
+    """What a part is.
+
+    Attributes
+    ----------
+    name : str
+        Its file.
+    rows, failed : int
+        Pictures, and those of them that could not be read.
+    bytes : int
+        The file's size.
+    sha256 : str
+        Its digest.
+    features : {"numpy", "compiled"}
+        What computed the features: that of the run, or NumPy where the worker cannot compile.
+    """
 
     name: str
     rows: int
     failed: int
     bytes: int
     sha256: str
+    features: str = NUMPY
 
 
 def predict_chunk(
@@ -45,6 +65,7 @@ def predict_chunk(
     output: str,
     form: str,
     unsure: float,
+    features: str,
     options: dict[str, Any],
 ) -> PartResult:
     """Predict a chunk's pictures and write its part, in place of what an earlier try left.
@@ -57,12 +78,20 @@ def predict_chunk(
     from backlit.cluster.manifest import Store
 
     classifier = _model(model, output, options)
-    predictions = list(_predictions(classifier, chunk, unsure, options))
+    extract = _extractor(features)
+    predictions = list(_predictions(classifier, chunk, unsure, extract, options))
     data = _part(predictions, classifier.classes, form)
     name = f"parts/part-{chunk.number:06d}.{form}"
     Store(output, options).write(name, data)
     failed = sum(bool(one.error) for one in predictions)
-    return PartResult(name, len(predictions), failed, len(data), hashlib.sha256(data).hexdigest())
+    return PartResult(
+        name,
+        len(predictions),
+        failed,
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+        COMPILED if extract.compiled else NUMPY,
+    )
 
 
 _loading = Lock()
@@ -80,8 +109,25 @@ def _model(digest: str, output: str, options: dict[str, Any]) -> "PhotoClassifie
         return _models[output, digest]
 
 
+_extractors: dict[str, "Extractor"] = {}
+
+
+def _extractor(features: str) -> "Extractor":
+    """Return what computes features, made once by each worker process."""
+    from backlit.photos.extracting import Extractor
+
+    with _loading:
+        if features not in _extractors:
+            _extractors[features] = Extractor.settled(features == COMPILED)
+        return _extractors[features]
+
+
 def _predictions(
-    classifier: "PhotoClassifier", chunk: Chunk, unsure: float, options: dict[str, Any]
+    classifier: "PhotoClassifier",
+    chunk: Chunk,
+    unsure: float,
+    extract: "Extractor",
+    options: dict[str, Any],
 ) -> Iterator["Prediction"]:
     """Yield one prediction for each entry, in order."""
     from backlit.photos.classifier import Prediction
@@ -96,7 +142,7 @@ def _predictions(
                     yield path
 
         # one decoding thread: a worker has as many tasks at a time as it has threads
-        found = classifier.predict(readable(), unsure=unsure, workers=1)
+        found = classifier.predict(readable(), unsure=unsure, workers=1, extract=extract)
         while True:
             prediction = next(found, None)
             while names and names[0].error:

@@ -11,9 +11,10 @@ from uuid import uuid4
 
 from backlit.cluster.collections import Blocks
 from backlit.cluster.connecting import ANSWER, check_alive, workers_of
+from backlit.cluster.network import Network
 from backlit.cluster.partitions import Partition, Summary, prepare, stay, summarise
 from backlit.cluster.plan import Plan
-from backlit.cluster.shard import Network, Shard
+from backlit.cluster.shard import Shard
 from backlit.cluster.tree import Node, Sums, join, runs
 from backlit.errors import ClusterError
 

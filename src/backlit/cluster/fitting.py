@@ -9,34 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backlit._checks import loss_parameter as _loss_parameter
-from backlit._checks import non_negative, number_or_nan
+from backlit._checks import number_or_nan
 from backlit.cluster.collections import partitions_of
 from backlit.cluster.executors import executor_for
+from backlit.cluster.network import Network
 from backlit.cluster.partitions import Summary
 from backlit.cluster.plan import Plan
-from backlit.cluster.shard import Network
 from backlit.cluster.training import Training, run_epochs
 from backlit.errors import SettingError, ShapeError
-from backlit.names import output_and_loss
-from backlit.parameters import Layout, checked_dtype, checked_layer_dims, initialize_parameters
+from backlit.parameters import checked_dtype
 from backlit.training.checkpoints import (
     Checkpoint,
     Keeper,
-    as_checkpoint,
     random_state,
     set_random_state,
 )
+from backlit.training.choices import checked_choices
 from backlit.training.fingerprints import digest, name_of
-from backlit.training.optimizers import LBFGS, Adam, Optimizer
+from backlit.training.optimizers import LBFGS, Optimizer
 from backlit.training.preparing import (
     as_generator,
-    check_counts,
-    hidden_activations,
-    hidden_sizes,
-    pack_initial,
 )
-from backlit.training.schedules import Schedule, as_schedule
+from backlit.training.schedules import Schedule
+from backlit.training.settings import given_checkpoint
 from backlit.training.watch import FitResult, Progress
 
 
@@ -56,6 +51,7 @@ def fit(
     batch_size: int = 4096,
     epochs: int = 20,
     l2: float = 0.0,
+    dropout: float | Sequence[float] = 0.0,
     clip: float | None = None,
     validation: tuple[Any, Any] | None = None,
     patience: int | None = None,
@@ -95,6 +91,8 @@ def fit(
         As for `backlit.training.fit`. L-BFGS takes the gradient of all rows at each step.
     batch_size : int, default 4096
         Examples a batch.
+    dropout : float or sequence of float, default 0
+        As for `backlit.training.fit`. The masks follow from the seed, the batch and the row.
     epochs : int, default 20
         Epochs at most.
     l2, clip, patience, min_improvement, initial_parameters, dtype
@@ -142,36 +140,33 @@ def fit(
     """
     began = time.perf_counter()
     function = "fit"
-    output, loss = output_and_loss(function, output, loss)
-    parameter = _loss_parameter(function, loss, loss_parameter)
-    check_counts(
-        function, batch_size=batch_size, epochs=epochs, accumulate=accumulate,
+    choices = checked_choices(
+        function,
+        output=output,
+        loss=loss,
+        loss_parameter=loss_parameter,
+        hidden=hidden,
+        activation=activation,
+        dropout=dropout,
+        optimizer=optimizer,
+        schedule=schedule,
+        l2=l2,
+        clip=clip,
+        patience=patience,
+        min_improvement=min_improvement,
+        batch_size=batch_size,
+        epochs=epochs,
+        accumulate=accumulate,
         local_steps=local_steps,
-    )  # fmt: skip
-    for name, count in (("lanes", lanes), ("patience", patience)):
-        if count is not None:
-            check_counts(function, **{name: count})
-    l2 = non_negative(function, "l2", l2)
-    min_improvement = non_negative(function, "min_improvement", min_improvement)
-    if clip is not None and not 0 < number_or_nan(clip) < float("inf"):
-        raise SettingError(f"{function}: clip is {clip!r}, expected a finite number above 0.")
+        **({} if lanes is None else {"lanes": lanes}),
+    )
+    output, optimizer = choices.output, choices.optimizer
     for name, seconds in (("timeout", timeout), ("step_timeout", step_timeout)):
         if not 0 < number_or_nan(seconds) < float("inf"):
             raise SettingError(f"{function}: {name} is {seconds!r}, expected seconds above 0.")
-    optimizer = optimizer if optimizer is not None else Adam()
-    if not isinstance(optimizer, Optimizer):
-        raise SettingError(
-            f"{function}: optimizer is {optimizer!r}, expected an SGD, Adam or LBFGS of "
-            "backlit.training."
-        )
-    if isinstance(optimizer, LBFGS) and (clip is not None or local_steps > 1):
-        raise SettingError(
-            f"{function}: optimizer is LBFGS, expected neither clip nor local_steps."
-        )
-    if resume and checkpoint is None:
-        raise SettingError(f"{function}: resume needs a checkpoint.")
-    schedule = as_schedule(function, schedule)
-    hidden = hidden_sizes(function, hidden)
+    if isinstance(optimizer, LBFGS) and local_steps > 1:
+        raise SettingError(f"{function}: optimizer is LBFGS, expected no local_steps.")
+    given = given_checkpoint(function, checkpoint, resume)
     generator = as_generator(function, seed)
     wanted = None if dtype is None else checked_dtype(function, dtype).name
     blocks = partitions_of(function, X, y, sample_weight)
@@ -184,8 +179,8 @@ def fit(
         held_blocks = partitions_of(function, *validation, None, "validation X")
     first_state = random_state(generator)
     keeper: Keeper | None = None
-    if checkpoint is not None:
-        keeper = Keeper(function, as_checkpoint(function, checkpoint), resume, "cluster-fit")
+    if given is not None:
+        keeper = Keeper(function, given, resume, "cluster-fit")
         if keeper.found is not None:  # a seed that was drawn is that of the first run
             first_state = keeper.found.values["first_random_state"]
             set_random_state(generator, first_state)
@@ -206,18 +201,9 @@ def fit(
             _same_features(function, summaries, held)
             plans["held"] = Plan([one.rows for one in held], 1, lanes or 64, shuffle=False)
         n_features = next(one.n_features for one in summaries if one.rows)
-        layer_dims = checked_layer_dims(function, (n_features, *hidden, n_outputs))
-        activations = (*hidden_activations(function, activation, len(hidden)), output)
-        layout = Layout(layer_dims)
-        numpy_type = np.dtype(kind)
-        if initial_parameters is None:
-            drawn = initialize_parameters(
-                layer_dims, generator, activations=activations, dtype=numpy_type
-            )
-            vector = layout.pack(drawn, numpy_type)
-        else:
-            vector = pack_initial(function, layout, initial_parameters, numpy_type)
-        numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
+        layout, vector = choices.begin(
+            n_features, n_outputs, initial_parameters, generator, np.dtype(kind)
+        )
         plans["train"] = Plan(
             [one.rows for one in summaries],
             batch_size * accumulate,
@@ -225,23 +211,32 @@ def fit(
             int(generator.integers(1 << 62)),
             shuffle,
         )
-        network = Network(layer_dims, activations, loss, parameter, kind, numbers)
+        network = Network(
+            layout.layer_dims,
+            choices.activations,
+            choices.loss,
+            choices.loss_parameter,
+            kind,
+            choices.numbers,
+            choices.dropout if choices.drops else (),
+        )
         if keeper is not None:
             keeper.compare(
                 {
-                    "activations": list(activations),
+                    "activations": list(network.activations),
                     "epochs": epochs,
                     "first parameters": digest(vector),
-                    "layer_dims": list(layer_dims),
+                    "layer_dims": list(network.layer_dims),
                     "local_steps": local_steps,
-                    "loss": loss,
-                    "loss_parameter": parameter,
-                    "min_improvement": min_improvement,
-                    "numbers": list(numbers),
+                    "loss": network.loss,
+                    "loss_parameter": network.loss_parameter,
+                    "min_improvement": choices.min_improvement,
+                    "numbers": list(network.numbers),
                     "optimizer": name_of(optimizer),
                     "patience": patience,
-                    "schedule": name_of(schedule),
+                    "schedule": name_of(choices.schedule),
                     "total weight": total_weight,
+                    **({"dropout": list(network.dropout)} if network.dropout else {}),
                     **{f"{name} {what}": value for name, plan in plans.items()
                        for what, value in plan.description().items()},
                 }
@@ -253,7 +248,7 @@ def fit(
             plans,
             vector,
             patience=patience,
-            min_improvement=min_improvement,
+            min_improvement=choices.min_improvement,
             epochs=epochs,
             callback=callback,
             began=began,
@@ -262,9 +257,9 @@ def fit(
             local_steps=local_steps,
         )
         if isinstance(optimizer, LBFGS):
-            reason = training.run_lbfgs(total_weight, l2, optimizer)
+            reason = training.run_lbfgs(total_weight, choices.l2, optimizer)
         else:
-            reason = run_epochs(training, optimizer.learning_rate, schedule)
+            reason = run_epochs(training, optimizer.learning_rate, choices.schedule)
         return training.result(reason)
 
 

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from backlit.cluster.chunks import Chunk, PartResult
+from backlit.cluster.chunks import COMPILED, NUMPY, Chunk, PartResult
 from backlit.cluster.listing import Entry
 from backlit.errors import ClusterError, SettingError
 
 _NAME, _LISTING, _MODEL = "manifest.json", "listing.jsonl", "model.safetensors"
 _TEMPORARY = ".tmp"
 VERSION = 1
+
+COMPILED_FROM = 10_000
+"""Pictures of a run from which on the compiled features are worth the seconds of compiling them.
+
+The whole run has the same ones, so that a chunk that is tried again leaves the same part.
+"""
 
 
 class Store:
@@ -159,6 +165,7 @@ class Manifest:
                     f"{store.url}: the run there has {name} {found.get(name)!r}, expected "
                     f"{value!r}; give another --output."
                 )
+        settings["features"] = found.get("features", NUMPY)
         manifest.parts, manifest.listed = parts, True
         return manifest
 
@@ -174,8 +181,14 @@ class Manifest:
         if chunk:
             lines.append(json.dumps(chunk))
         self.n_chunks, self.listed = len(lines), True
+        self._settings["features"] = COMPILED if self.pictures >= COMPILED_FROM else NUMPY
         self._store.write(_LISTING, "".join(line + "\n" for line in lines).encode())
         self.save()
+
+    @property
+    def features(self) -> str:
+        """What computes the features, in all chunks: decided once, by the listing's length."""
+        return str(self._settings["features"])
 
     @property
     def model(self) -> str:

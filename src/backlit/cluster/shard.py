@@ -1,16 +1,17 @@
 """What a worker does: gradients, losses and local steps of some lanes, with the compiled engine."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.cluster.dropping import DroppingGradient
+from backlit.cluster.network import Network
 from backlit.cluster.partitions import Partition
 from backlit.cluster.plan import Plan
-from backlit.cluster.tree import Node, Sums, evaluate, nodes_of
+from backlit.cluster.tree import Node, Sums, add, evaluate, nodes_of
 from backlit.training.engine.engine import Engine, Examples
-from backlit.training.optimizers import Numbers
 from backlit.training.threads import choose_threads
 
 #: rows that go through the engine at a time
@@ -19,17 +20,6 @@ BLOCK = 512
 _ORDERS = 128
 
 Fetch = Callable[[str, int], Partition]
-
-
-class Network(NamedTuple):
-    """A network and its training, as every worker has to know it."""
-
-    layer_dims: tuple[int, ...]
-    activations: tuple[str, ...]
-    loss: str
-    loss_parameter: float
-    dtype: str
-    numbers: Numbers
 
 
 class Shard:
@@ -51,8 +41,8 @@ class Shard:
         self, network: Network, plans: dict[str, Plan], fetch: Fetch, threads: int = 1
     ) -> None:
         self._network, self._plans, self._fetch = network, plans, fetch
-        self._vector = np.zeros(network_size(network), network.dtype)
-        wanted = choose_threads("fit", None, network.layer_dims, BLOCK)
+        self._vector = np.zeros(network.size, network.dtype)
+        threads = max(1, min(threads, choose_threads("fit", None, network.layer_dims, BLOCK)))
         self._engine = Engine(
             network.layer_dims,
             network.activations,
@@ -60,10 +50,10 @@ class Shard:
             self._vector,
             BLOCK,
             loss_parameter=network.loss_parameter,
-            threads=max(1, min(threads, wanted)),
+            threads=threads,
         )
+        self._dropping = DroppingGradient(network, BLOCK, threads) if network.dropout else None
         self._orders: dict[tuple[str, int, int], NDArray[np.int64]] = {}
-        self._learner: Engine | None = None
 
     def gradient(
         self, begin: int, end: int, vector: NDArray[Any], epoch: int, batch: int
@@ -74,12 +64,26 @@ class Shard:
 
         def leaf(lane: int) -> Sums | None:
             total: Sums | None = None
+            random = self._mask_numbers(plan, epoch, batch, lane)
             for partition, low, high in plan.pieces(epoch, batch, lane):
                 order = self._order("train", epoch, partition)[low:high]
-                total = self._added(total, self._examples("train", partition), order)
+                examples = self._examples("train", partition)
+                if random is None or self._dropping is None:
+                    total = self._added(total, examples, order)
+                else:
+                    own, random = random[: len(order)], random[len(order) :]
+                    total = add(total, self._dropping.sums(vector, examples, order, own))
             return total
 
         return self._nodes(begin, end, plan.n_lanes, leaf)
+
+    def _mask_numbers(
+        self, plan: Plan, epoch: int, batch: int, lane: int
+    ) -> NDArray[np.uint16] | None:
+        network = self._network
+        if not network.dropout:
+            return None
+        return plan.mask_numbers(epoch, batch, lane, sum(network.layer_dims[1:-1]))
 
     def whole_gradient(self, begin: int, end: int, vector: NDArray[Any]) -> dict[Node, Sums | None]:
         """Sum loss, weight and gradient of all rows over lanes `begin` to `end`."""
@@ -144,7 +148,14 @@ class Shard:
                 if here == 0:
                     continue
                 starts = np.array([0, len(order)], np.int64)
-                losses, penalties = engine.train(examples, order, starts, rates[k : k + 1])
+                random = self._mask_numbers(plan, epoch, batch + k, lane)
+                losses, penalties = engine.train(
+                    examples,
+                    order,
+                    starts,
+                    rates[k : k + 1],
+                    None if random is None else np.ascontiguousarray(random.T).reshape(-1),
+                )
                 loss += float(losses[0] + penalties[0]) * here
                 weight += here
             if weight == 0:
@@ -212,6 +223,7 @@ class Shard:
             plan.batch_size,
             loss_parameter=network.loss_parameter,
             numbers=numbers,
+            dropout=network.dropout,
         )
 
     def _gathered(
@@ -236,13 +248,6 @@ class Shard:
                 fields.append(np.concatenate(chosen))
         joined = Examples(*fields)
         return joined, np.arange(sum(len(order) for _, order in parts), dtype=np.int64)
-
-
-def network_size(network: Network) -> int:
-    """Return how many parameters a network has."""
-    from backlit.parameters import Layout
-
-    return Layout(network.layer_dims).size
 
 
 def _judged(engine: Engine, examples: Examples, order: NDArray[np.int64], output: str) -> Sums:

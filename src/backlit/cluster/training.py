@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.cluster.executors import Executor
+from backlit.cluster.network import Network
 from backlit.cluster.plan import Plan
-from backlit.cluster.shard import Network
 from backlit.errors import ClusterError
 from backlit.formats.generations import State
 from backlit.parameters import Layout

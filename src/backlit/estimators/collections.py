@@ -119,6 +119,7 @@ def fit_collections(
             batch_size=AUTO_BATCH if estimator.batch_size == "auto" else estimator.batch_size,
             epochs=estimator.max_iter,
             l2=estimator.alpha,
+            dropout=dropout_shares(estimator.dropout, len(sizes)),
             clip=estimator.max_grad_norm,
             validation=None if held is None else (held, None),
             shuffle=estimator.shuffle,
@@ -147,14 +148,14 @@ def _refuse(estimator: Any, name: str, X: Any, y: Any, weights: Any, *held: Any)
         raise SettingError("X_val and y_val go together: got only one of them.")
     lbfgs = estimator.solver == "lbfgs"
     reasons = {
-        "dropout": any(dropout_shares(estimator.dropout, len(hidden_sizes(
-            estimator.hidden_layer_sizes)))),
         "dp": estimator.dp is not None,
         "checkpoint": estimator.checkpoint is not None or estimator.resume,
         "scoring": estimator.scoring is not None,
         "threads": estimator.threads is not None,
         "sample_weight_val": weights_val is not None,
         "callbacks": hasattr(estimator, "_skl_callbacks"),
+        "dropout with solver='lbfgs'": lbfgs and any(
+            dropout_shares(estimator.dropout, len(hidden_sizes(estimator.hidden_layer_sizes)))),
         "weight_decay with solver='sgd'": estimator.solver == "sgd" and estimator.weight_decay > 0,
         "early_stopping with solver='lbfgs'": lbfgs and estimator.early_stopping,
         "X_val with solver='lbfgs'": lbfgs and X_val is not None,

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from backlit.photos.features import extract_features, feature_names
     from backlit.photos.fitting import train
     from backlit.photos.judging import FolderEvaluation, Mistake, evaluate
-    from backlit.photos.learning import TrainedPhotos
     from backlit.photos.listing import scan_folder, walk_photos
     from backlit.photos.reading import read_crops, read_photo
     from backlit.photos.recipe import Recipe
     from backlit.photos.saliency.explaining import Explanation, explain
     from backlit.photos.scenes import render_scenes
+    from backlit.photos.trained import TrainedPhotos
 
 _HOMES = {
     "PhotoClassifier": "classifier",
@@ -25,7 +25,7 @@ _HOMES = {
     "Explanation": "saliency.explaining",
     "extract_features": "features",
     "feature_names": "features",
-    "TrainedPhotos": "learning",
+    "TrainedPhotos": "trained",
     "train": "fitting",
     "FolderEvaluation": "judging",
     "Mistake": "judging",

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.photos.duplicates import brightness
 from backlit.photos.evaluation import Evaluation
 
 Floats = NDArray[np.floating]
-Signatures = NDArray[np.float32]
 
 FEW = 40
 """Pictures of a class below which there are too few."""
@@ -132,20 +130,20 @@ def suspected_labels(
 
 
 def threshold_accuracy(
-    train: tuple[Signatures, NDArray[np.int64]], judge: tuple[Signatures, NDArray[np.int64]]
+    train: tuple[Floats, NDArray[np.int64]], judge: tuple[Floats, NDArray[np.int64]]
 ) -> float:
     """Accuracy of the best brightness threshold of the training pictures on others.
 
     Parameters
     ----------
-    train, judge : (signatures (m, 320), labels (m,))
-        Of two classes, 0 and 1.
+    train, judge : (brightness (m,), labels (m,))
+        Of two classes, 0 and 1; see :func:`backlit.photos.duplicates.brightness`.
 
     Returns
     -------
     float
     """
-    values, labels = brightness(train[0]), train[1]
+    values, labels = train
     order = np.argsort(values)
     ones = np.concatenate([[0], np.cumsum(labels[order])])
     below = np.arange(len(values) + 1)
@@ -155,7 +153,7 @@ def threshold_accuracy(
     inverted = len(labels) - right[best_high] > right[best_low]
     cut = best_high if inverted else best_low
     edges = np.concatenate([[-np.inf], values[order], [np.inf]])
-    guess = brightness(judge[0]) < (edges[cut] + edges[cut + 1]) / 2
+    guess = judge[0] < (edges[cut] + edges[cut + 1]) / 2
     return float(np.mean((guess != inverted) == judge[1]))
 
 

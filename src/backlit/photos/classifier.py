@@ -119,6 +119,7 @@ class PhotoClassifier:
         leave_out: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         on_compile: Callable[[], None] | None = None,
+        extract: Extractor | None = None,
     ) -> Iterator[Prediction]:
         """Tell what pictures show, in order, as they are read.
 
@@ -138,6 +139,8 @@ class PhotoClassifier:
             After a thousand pictures the features are computed by compiled code, which gives the
             same numbers but for rounding. Called, from another thread, when that must be compiled
             first, once a machine, beside the rest.
+        extract : Extractor, optional
+            What computes the features instead, where several runs share one.
 
         Yields
         ------
@@ -154,7 +157,7 @@ class PhotoClassifier:
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
         found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
-        return self._predict(found, unsure, workers, Extractor(on_compile))
+        return self._predict(found, unsure, workers, extract or Extractor(on_compile))
 
     def _predict(
         self, found: Iterable[Found], unsure: float, workers: int | None, extract: Extractor

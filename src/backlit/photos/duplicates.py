@@ -55,7 +55,7 @@ def brightness(signature: Floats) -> NDArray[np.float64]:
     -------
     ndarray of float64, shape (m,)
     """
-    colours = signature[:, : 3 * _GRID * _GRID].reshape(len(signature), 3, -1)
+    colours = signature[:, : 3 * _GRID * _GRID].reshape(len(signature), 3, _GRID * _GRID)
     luminance = np.einsum("c,mcb->mb", LUMA, colours)
     mean: NDArray[np.float64] = np.log(luminance + 0.02).mean(axis=1, dtype=np.float64)
     return mean

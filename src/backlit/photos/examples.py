@@ -2,18 +2,31 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import PhotoError
 from backlit.photos.augmentation import change_light, random_boxes
-from backlit.photos.duplicates import signatures
+from backlit.photos.classifier import PhotoClassifier, standardise
+from backlit.photos.duplicates import brightness, near_duplicates, signatures
 from backlit.photos.features import SIDE, extract_features, feature_names
+from backlit.photos.pictures import (
+    Floats,
+    Parameters,
+    Pictures,
+    deviations_to_scale,
+    judged_rows,
+)
 from backlit.photos.pool import ordered_map
 from backlit.photos.reading import read_crops, reduce_picture
 
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    from backlit.training.watch import FitResult
+
+Chosen = NDArray[np.bool_]
+Moments = tuple[Floats, Floats]
 Pixels = NDArray[np.uint8]
 Source = str | Pixels
 Tick = Callable[[int, int], None]
@@ -48,9 +61,63 @@ class Examples:
         return len(self.labels)
 
     @property
+    def copies(self) -> int:
+        """Changed copies of each picture."""
+        return int(self.features.shape[1]) - 1
+
+    @property
     def plain(self) -> Floats:
         """Features of the unchanged pictures, (m, n_0)."""
         return self.features[:, 0]
+
+    @property
+    def brightness(self) -> NDArray[np.float64]:
+        """Mean logarithmic luminance of each, (m,)."""
+        return brightness(self.signatures)
+
+    def near_duplicates_of(self, others: Floats) -> NDArray[np.int64]:
+        """Return pairs of a place in `others` and one here; see `Pictures`."""
+        return near_duplicates(others, self.signatures)
+
+    def moments(self) -> Moments:
+        """Return mean and scale of each feature, changed copies included."""
+        everything = self.features.reshape(-1, self.features.shape[-1])
+        mean = everything.mean(axis=0, dtype=np.float64).astype(np.float32)
+        squares = np.square(everything - mean).sum(axis=0, dtype=np.float64)
+        return mean, deviations_to_scale(squares, len(everything))
+
+    def rows(self, chosen: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the chosen pictures' standardised features, copies included, and their labels."""
+        X = self.features[chosen].reshape(-1, self.features.shape[-1])
+        return standardise(X, *moments), np.repeat(self.labels[chosen], 1 + self.copies)
+
+    def plain_rows(self, chosen: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the chosen pictures' standardised features, without copies, and their labels."""
+        return standardise(self.plain[chosen], *moments), self.labels[chosen]
+
+    def fit(
+        self,
+        chosen: Chosen,
+        held: Pictures,
+        held_chosen: Chosen,
+        moments: Moments,
+        **settings: Any,
+    ) -> "FitResult":
+        """Train a network here on the chosen pictures; see `Pictures`."""
+        from backlit.training import fit
+
+        validation = held.plain_rows(held_chosen, moments) if held_chosen.any() else None
+        return fit(*self.rows(chosen, moments), validation=validation, **settings)
+
+    def judged(
+        self, chosen: Chosen, parameters: Parameters, n_classes: int, moments: Moments
+    ) -> tuple[Floats, Floats]:
+        """Return the chosen pictures' logits and gradient norms; see `judged_rows`."""
+        return judged_rows(*self.plain_rows(chosen, moments), parameters, n_classes)
+
+    def probabilities(self, classifier: PhotoClassifier) -> Floats:
+        """Return what a classifier makes of each picture, (m, K)."""
+        return classifier.probabilities_of_features(self.plain)
 
 
 def read_examples(
@@ -59,7 +126,7 @@ def read_examples(
     *,
     copies: int = 0,
     seed: int = 0,
-    first: int = 0,
+    places: Sequence[int] | None = None,
     workers: int | None = None,
     tick: Tick | None = None,
 ) -> Examples:
@@ -75,8 +142,8 @@ def read_examples(
         Changed copies of each.
     seed : int, optional
         Of the changes. A picture's changes depend on the seed and its place only.
-    first : int, optional
-        Place of the first picture, if these are a part of more.
+    places : sequence of int, optional
+        The pictures' places, if these are a part of more; by default 0, 1, ...
     workers : int, optional
         Number of threads; by default one a core.
     tick : callable, optional
@@ -87,9 +154,10 @@ def read_examples(
     read : Examples
         Those that could be read, in the order given; the others by name, with the reason.
     """
+    places = range(len(sources)) if places is None else places
 
     def describe(index: int) -> tuple[Floats, Floats] | str:
-        generator = np.random.default_rng((seed, first + index))
+        generator = np.random.default_rng((seed, places[index]))
         boxes = random_boxes(copies, generator)
         source = sources[index]
         try:
@@ -109,7 +177,7 @@ def read_examples(
     broken = []
     for index, found in enumerate(ordered_map(describe, range(len(sources)), workers)):
         if isinstance(found, str):
-            broken.append((_name(sources[index], first + index), found))
+            broken.append((name_of(sources[index], places[index]), found))
         else:
             features[len(kept)], signature = found
             signed.append(signature)
@@ -117,7 +185,7 @@ def read_examples(
         if tick is not None:
             tick(index + 1, len(sources))
     return Examples(
-        [_name(sources[index], first + index) for index in kept],
+        [name_of(sources[index], places[index]) for index in kept],
         np.array([labels[index] for index in kept], dtype=np.int64),
         features[: len(kept)],
         np.stack(signed) if signed else np.empty((0, 320), dtype=np.float32),
@@ -147,8 +215,9 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     )
 
 
-def _name(source: Source, index: int) -> str:
-    return source if isinstance(source, str) else f"picture {index}"
+def name_of(source: Source, place: int) -> str:
+    """Return what a picture is called: its path, or its place."""
+    return source if isinstance(source, str) else f"picture {place}"
 
 
 def folds(

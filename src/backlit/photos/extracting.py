@@ -50,6 +50,20 @@ class Extractor:
         self._thread: threading.Thread | None = None
         self.compiled = False
 
+    @classmethod
+    def settled(cls, compiled: bool) -> "Extractor":
+        """Return one that does not change on the way, for a run that is done in parts.
+
+        Parameters
+        ----------
+        compiled : bool
+            Whether the compiled features are fetched, now; where that fails, NumPy's are used.
+        """
+        found = cls(begin=sys.maxsize)
+        if compiled:
+            found._fetch()
+        return found
+
     def __call__(self, pictures: NDArray[np.uint8]) -> Floats:
         """Compute features: as :func:`~backlit.photos.features.extract_features`."""
         return self._extract(pictures)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
-from backlit.photos.examples import Examples, Source, read_examples
+from backlit.errors import PhotoFolderError, PhotoWarning
+from backlit.photos.examples import Source, read_examples
 from backlit.photos.keeping import Kept
-from backlit.photos.learning import Progress, Silent, TrainedPhotos, learn
+from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
+from backlit.photos.pictures import Pictures
+from backlit.photos.progress import Progress, Silent
 from backlit.photos.recipe import Recipe
-from backlit.training.settings import Checkpoint, as_checkpoint
+from backlit.photos.trained import TrainedPhotos
+from backlit.training.settings import Checkpoint, given_checkpoint
 
 if TYPE_CHECKING:
     from backlit.tracing import TraceRecorder
@@ -44,7 +47,7 @@ def train(
     recorders: "Callable[[int], TraceRecorder] | None" = None,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     resume: bool = False,
-    read: Callable[..., Examples] = read_examples,
+    read: Callable[..., Pictures] = read_examples,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -71,7 +74,8 @@ def train(
         Whether to go on from it, to the bits of an uninterrupted training; from the start where
         there is nothing yet.
     read : callable, optional
-        What reads pictures in place of :func:`backlit.photos.examples.read_examples`.
+        What reads pictures in place of :func:`backlit.photos.examples.read_examples`; the networks
+        are trained where the features that it returns lie.
 
     Returns
     -------
@@ -88,14 +92,13 @@ def train(
     recipe = recipe or Recipe()
     progress = progress or Silent()
     warn = warn or _issue
-    if resume and checkpoint is None:
-        raise SettingError("train: resume needs a checkpoint to go on from.")
     kept: Kept | None = None
-    if checkpoint is not None:
+    given = given_checkpoint("train", checkpoint, resume)
+    if given is not None:
         origin = "rendered scenes" if folder is None else os.path.abspath(folder)
-        kept = Kept(as_checkpoint("train", checkpoint), resume, recipe, origin)
+        kept = Kept(given, resume, recipe, origin)
     source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
-    examples = {}
+    examples: dict[str, Pictures] = {}
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
@@ -164,8 +167,8 @@ def _rendered(recipe: Recipe, progress: Progress) -> _Source:
     )
 
 
-def _check_classes(source: _Source, examples: Examples) -> None:
-    counts = np.bincount(examples.labels, minlength=len(source.classes))
+def _check_classes(source: _Source, pictures: Pictures) -> None:
+    counts = np.bincount(pictures.labels, minlength=len(source.classes))
     for name, count in zip(source.classes, counts, strict=True):
         if count == 0:
             raise PhotoFolderError(

@@ -135,7 +135,7 @@ class Kept:
                     theirs,
                     copies=copies,
                     seed=seed,
-                    first=first,
+                    places=range(first, first + len(some)),
                     workers=workers,
                     tick=partial(_tell, tick, first, n),
                 )

@@ -18,14 +18,9 @@ from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.evaluation import Evaluation
 from backlit.photos.examples import Examples, read_examples
 from backlit.photos.judging import Mistake, labels_of_model
-from backlit.photos.learning import (
-    Curve,
-    Judgement,
-    TrainedPhotos,
-    across_splits,
-    curves_from_file,
-)
+from backlit.photos.learning import across_splits
 from backlit.photos.listing import scan_folder
+from backlit.photos.trained import Curve, Judgement, TrainedPhotos, curves_from_file
 
 _CHOSEN = 3  # surest right pictures and worst mistakes that are explained
 

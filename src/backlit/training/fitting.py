@@ -9,37 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backlit._checks import loss_parameter, non_negative, number_or_nan
 from backlit.errors import SettingError, ShapeError
 from backlit.formats.generations import State
-from backlit.names import output_and_loss
-from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
 from backlit.training.checkpoints import (
     Checkpoint,
     Keeper,
-    as_checkpoint,
     random_state,
     set_random_state,
 )
+from backlit.training.choices import checked_choices
 from backlit.training.data import Labels, prepare_labels, prepare_weights
 from backlit.training.engine.engine import Engine, Examples
 from backlit.training.fingerprints import digest, name_of
 from backlit.training.loop import Loop
-from backlit.training.optimizers import LBFGS, Adam, Optimizer
+from backlit.training.optimizers import LBFGS, Optimizer
 from backlit.training.preparing import (
     as_generator,
-    check_counts,
-    dropout_shares,
-    hidden_activations,
-    hidden_sizes,
-    pack_initial,
     prepare_examples,
     shared_outputs,
     shuffler,
     split_rows,
 )
 from backlit.training.running import run_epochs, run_kept, run_lbfgs
-from backlit.training.schedules import Schedule, as_schedule
+from backlit.training.schedules import Schedule
+from backlit.training.settings import given_checkpoint
 from backlit.training.task import Task
 from backlit.training.threads import choose_threads
 from backlit.training.watch import FitResult, Progress, Validation, Watch
@@ -169,35 +162,32 @@ def fit(
     """
     began = time.perf_counter()
     function = "fit"
-    output, loss = output_and_loss(function, output, loss)
-    parameter = _loss_parameter(function, loss, loss_parameter)
+    choices = checked_choices(
+        function,
+        output=output,
+        loss=loss,
+        loss_parameter=loss_parameter,
+        hidden=hidden,
+        activation=activation,
+        dropout=dropout,
+        optimizer=optimizer,
+        schedule=schedule,
+        l2=l2,
+        clip=clip,
+        patience=patience,
+        min_improvement=min_improvement,
+        batch_size=batch_size,
+        epochs=epochs,
+    )
+    output, loss, parameter = choices.output, choices.loss, choices.loss_parameter
+    optimizer, l2 = choices.optimizer, choices.l2
     X = prepare_examples(function, X, dtype)
     m = X.shape[0]
     labels = prepare_labels(function, y, m, output, X.dtype)
     weights = prepare_weights(function, sample_weight, m)
-    check_counts(function, batch_size=batch_size, epochs=epochs)
-    if patience is not None:
-        check_counts(function, patience=patience)
-    l2 = non_negative(function, "l2", l2)
-    min_improvement = non_negative(function, "min_improvement", min_improvement)
-    if clip is not None and not 0 < number_or_nan(clip) < float("inf"):
-        raise SettingError(f"{function}: clip is {clip!r}, expected a finite number above 0.")
-    optimizer = optimizer if optimizer is not None else Adam()
-    if not isinstance(optimizer, Optimizer):
-        raise SettingError(
-            f"{function}: optimizer is {optimizer!r}, expected an SGD, Adam or LBFGS of "
-            "backlit.training."
-        )
-    schedule = as_schedule(function, schedule)
-    hidden = hidden_sizes(function, hidden)
     generator = as_generator(function, seed)
-    keeper: Keeper | None = None
-    if checkpoint is not None:
-        keeper = Keeper(function, as_checkpoint(function, checkpoint), resume, "fit")
-    elif resume:
-        raise SettingError(
-            f"{function}: resume is {resume!r}, expected a checkpoint to go with it."
-        )
+    given = given_checkpoint(function, checkpoint, resume)
+    keeper = None if given is None else Keeper(function, given, resume, "fit")
     with closing(keeper) if keeper is not None else nullcontext():
         rows = np.arange(m, dtype=np.int64)
         held_out: Examples | None = None
@@ -228,17 +218,17 @@ def fit(
                     "clip": clip,
                     "dropout": name_of(dropout),
                     "epochs": epochs,
-                    "hidden": hidden,
+                    "hidden": choices.hidden,
                     "initial_parameters": _digests(initial_parameters),
                     "l2": l2,
                     "loss": loss,
                     "loss_parameter": parameter,
-                    "min_improvement": min_improvement,
+                    "min_improvement": choices.min_improvement,
                     "optimizer": name_of(optimizer),
                     "output": output,
                     "patience": patience,
                     "sample_weight": digest(weights),
-                    "schedule": name_of(schedule),
+                    "schedule": name_of(choices.schedule),
                     "seed": seed
                     if isinstance(seed, (int, np.integer))
                     else first_state["bit_generator"],
@@ -262,24 +252,10 @@ def fit(
                 )
         n_outputs = shared_outputs(function, output, labels, held_labels)
 
-        layer_dims = checked_layer_dims(function, (X.shape[1], *hidden, n_outputs))
-        hidden_names = hidden_activations(function, activation, len(layer_dims) - 2)
-        activations = (*hidden_names, output)
-        layout = Layout(layer_dims)
-        if initial_parameters is None:
-            drawn = initialize_parameters(
-                layer_dims, generator, activations=activations, dtype=X.dtype
-            )
-            vector = layout.pack(drawn, X.dtype)
-        else:
-            vector = pack_initial(function, layout, initial_parameters, X.dtype)
-        numbers = optimizer.numbers()._replace(l2=float(l2), clip=float(clip or 0.0))
-        shares = dropout_shares(function, dropout, len(layer_dims) - 2)
-        if isinstance(optimizer, LBFGS) and (any(shares) or clip is not None):
-            raise SettingError(
-                f"{function}: optimizer is LBFGS, expected neither dropout nor clip with it, "
-                "because it needs the same function at every step."
-            )
+        layout, vector = choices.begin(
+            X.shape[1], n_outputs, initial_parameters, generator, X.dtype
+        )
+        layer_dims, activations = layout.layer_dims, choices.activations
         batch_size = min(batch_size, len(rows))
         engine = Engine(
             layer_dims,
@@ -288,8 +264,8 @@ def fit(
             vector,
             max(batch_size, min(_VALIDATION_BLOCK, len(held_rows))),
             loss_parameter=parameter,
-            numbers=numbers,
-            dropout=shares,
+            numbers=choices.numbers,
+            dropout=choices.dropout,
             threads=choose_threads(function, threads, layer_dims, batch_size),
             on_compile=on_compile,
         )
@@ -300,7 +276,15 @@ def fit(
         task = Task(activations, loss, parameter or None, l2, examples, rows, n_outputs)
         progress = Progress(epochs, layout.views(vector), task)
         watch = Watch(
-            engine, judge, output, patience, min_improvement, progress, callback, began, keeper
+            engine,
+            judge,
+            output,
+            patience,
+            choices.min_improvement,
+            progress,
+            callback,
+            began,
+            keeper,
         )
         if isinstance(optimizer, LBFGS):
             stopped = run_lbfgs(watch, examples, rows, l2, optimizer, keeper, first_state)
@@ -312,10 +296,10 @@ def fit(
             batch_size,
             shuffle=shuffler(function, shuffle, generator),
             learning_rate=optimizer.learning_rate,
-            schedule=schedule,
+            schedule=choices.schedule,
             total_steps=epochs * -(-len(rows) // batch_size),
-            hidden_units=sum(layer_dims[1:-1]) if any(shares) else 0,
-            dropout_generator=generator if any(shares) else None,
+            hidden_units=sum(layer_dims[1:-1]) if choices.drops else 0,
+            dropout_generator=generator if choices.drops else None,
             report_every=getattr(callback, "every", None),
         )
         if keeper is None:
@@ -346,7 +330,3 @@ def _digests(parameters: dict[str, Any] | None) -> Any:
 
 def _digest_of_labels(labels: Labels) -> str | None:
     return digest(labels.targets if labels.classes is None else labels.classes)
-
-
-# the keyword of `fit` has the function's name
-_loss_parameter = loss_parameter

@@ -55,3 +55,20 @@ def as_checkpoint(function: str, checkpoint: Any) -> Checkpoint:
     raise SettingError(
         f"{function}: checkpoint is {checkpoint!r}, expected a path or a Checkpoint."
     )
+
+
+def given_checkpoint(function: str, checkpoint: Any, resume: bool) -> Checkpoint | None:
+    """Return the checkpoint that was given, or None where none was.
+
+    Raises
+    ------
+    SettingError
+        If it is neither a path nor a Checkpoint, or there is none to resume from.
+    """
+    if checkpoint is not None:
+        return as_checkpoint(function, checkpoint)
+    if resume:
+        raise SettingError(
+            f"{function}: resume is {resume!r}, expected a checkpoint to go on from with it."
+        )
+    return None
