@@ -144,9 +144,7 @@ def test_a_long_archive_has_the_compiled_features_in_all_its_chunks(
     np.testing.assert_allclose(long[0], short[0], atol=2e-5)
 
 
-def test_a_run_goes_on_with_the_features_that_it_began_with(
-    archive, client, tmp_path, monkeypatch
-):
+def test_a_run_goes_on_with_the_features_that_it_began_with(archive, client, tmp_path, monkeypatch):
     def stop(done, total):
         if done > 20:
             raise KeyboardInterrupt
