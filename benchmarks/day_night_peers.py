@@ -7,7 +7,9 @@ are no better, what is missing is in the features, the pictures and their labels
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
@@ -16,7 +18,6 @@ from sklearn.svm import SVC
 from backlit.photos.classifier import standardise
 from backlit.photos.evaluation import evaluate_labels
 from backlit.photos.examples import join_examples
-from backlit.photos.learning import _moments
 from benchmarks.day_night import CLASSES, SETS, read_scenes, read_set
 
 COPIES = 2
@@ -32,7 +33,7 @@ def main() -> None:
     sets = {name: read_set(photos, f"{name}/train", COPIES) for name in SETS}
     amos = join_examples([sets["amos"], read_set(photos, "amos/test", COPIES)])
     scenes = read_scenes(COPIES)
-    makers = {
+    makers: dict[str, Callable[[int], Any]] = {
         "support vector machine": lambda n_0: SVC(C=3, gamma=0.3 / n_0),
         "random trees": lambda n_0: ExtraTreesClassifier(
             500, min_samples_leaf=2, n_jobs=-1, random_state=0
@@ -43,7 +44,7 @@ def main() -> None:
         for held in SETS:
             train = join_examples([sets[one] for one in SETS if one != held] + [scenes])
             test = amos if held == "amos" else sets[held]
-            mean, scale = _moments(train)
+            mean, scale = train.moments()
             n_0 = train.features.shape[-1]
             X = standardise(train.features.reshape(-1, n_0), mean, scale)
             y = np.repeat(train.labels, 1 + COPIES)

@@ -108,8 +108,8 @@ def xmp():
     return encoded(smooth((150, 100)), xmp=text)
 
 
-def with_segment(marker, body):
-    data = encoded(smooth((150, 100)))
+def with_segment(marker, body, **settings):
+    data = encoded(smooth((150, 100)), **settings)
     return data[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body + data[2:]
 
 
@@ -129,7 +129,13 @@ UNUSUAL = {
     "several": mpo,
     "turned by xmp": xmp,
     "odd exif": lambda: with_segment(0xE1, b"Exif\0\0nothing of the kind"),
-    "two blocks": lambda: with_segment(0xE1, orientation(6)) + b"",
+    "two blocks": lambda: with_segment(0xE1, orientation(6), exif=orientation(3)),
+    "turned by xmp before exif": lambda: with_segment(
+        0xE1,
+        b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:tiff="t"><d tiff:Orientation="6"/>'
+        b"</x:xmpmeta>",
+        exif=orientation(1).replace(struct.pack("<H", 0x0112), struct.pack("<H", 0x0128)),
+    ),
     "adobe": lambda: with_segment(0xEE, b"Adobe\0\x64\0\0\0\0\1"),
     "cut in the middle": lambda: encoded(smooth((150, 100)))[:3000],
     "cut in its head": lambda: encoded(smooth((150, 100)))[:300],
@@ -142,10 +148,17 @@ UNUSUAL = {
     "profile": lambda: encoded(smooth((150, 100)), icc_profile=b"\0" * 70_000),
     "empty comment": lambda: with_segment(0xFE, b""),
 }
-QUICK = {"restarts", "optimised", "comment", "profile", "empty comment", "two blocks"}
+QUICK = {"restarts", "optimised", "comment", "profile", "empty comment"}
 QUICK |= {"something behind"}
 LEFT = {"progressive", "grey", "cmyk", "rgb", "rgb by its numbers", "several", "turned by xmp"}
-LEFT |= {"adobe", "cut in the middle", "cut in its head", "filled"}
+LEFT |= {
+    "adobe",
+    "two blocks",
+    "turned by xmp before exif",
+    "cut in the middle",
+    "cut in its head",
+    "filled",
+}
 
 
 @pytest.mark.parametrize("kind", UNUSUAL)
