@@ -34,6 +34,43 @@ def test_a_few_pictures_go_without_and_load_no_numba():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_a_look_ahead_that_finds_many_fetches_at_once(pictures, monkeypatch):
+    monkeypatch.setattr(extracting, "MANY", 50)
+    looked = []
+
+    def ahead():
+        for k in range(1000):
+            looked.append(k)
+            yield k
+
+    extract = Extractor(ahead=ahead())
+    chunks = extract.counting(iter([[1], [2]]))
+    assert next(chunks) == [1]
+    until(lambda: extract.compiled)
+    assert len(looked) == 50
+    np.testing.assert_allclose(extract(pictures), extract_features(pictures), rtol=1e-3, atol=1e-5)
+    assert list(chunks) == [[2]]
+
+
+def failing():
+    yield 1
+    raise OSError("gone")
+
+
+@pytest.mark.parametrize("ahead", [lambda: iter(range(49)), failing])
+def test_a_look_ahead_that_finds_few_or_fails_fetches_nothing(monkeypatch, ahead):
+    monkeypatch.setattr(extracting, "MANY", 50)
+    extract = Extractor(ahead=ahead())
+    before = set(threading.enumerate())
+    chunks = extract.counting(iter([[1], [2]]))
+    assert next(chunks) == [1]
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert extract._thread is None
+    assert list(chunks) == [[2]]
+    assert not extract.compiled
+
+
 def test_more_of_them_fetch_the_compiled_features(pictures):
     extract = Extractor(begin=4)
     chunks = extract.counting(iter([[1] * 5, [2] * 5, [3]]))

@@ -136,9 +136,9 @@ class PhotoClassifier:
         workers : int, optional
             Number of threads that decode; by default one a core.
         on_compile : callable, optional
-            After a thousand pictures the features are computed by compiled code, which gives the
-            same numbers but for rounding. Called, from another thread, when that must be compiled
-            first, once a machine, beside the rest.
+            After a thousand pictures, or sooner if two thousand are to come, the features are
+            computed by compiled code, which gives the same numbers but for rounding. Called, from
+            another thread, when that must be compiled first, once a machine, beside the rest.
         extract : Extractor, optional
             What computes the features instead, where several runs share one.
 
@@ -157,7 +157,12 @@ class PhotoClassifier:
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
         found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
-        return self._predict(found, unsure, workers, extract or Extractor(on_compile))
+        if extract is None:
+            ahead = None
+            if isinstance(paths, Sequence):  # anything else can be gone through only once
+                ahead = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
+            extract = Extractor(on_compile, ahead=ahead)
+        return self._predict(found, unsure, workers, extract)
 
     def _predict(
         self, found: Iterable[Found], unsure: float, workers: int | None, extract: Extractor

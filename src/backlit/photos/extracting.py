@@ -1,9 +1,10 @@
 """Features of an archive's pictures: NumPy's to begin with, then the compiled ones.
 
 The compiled features take a quarter of the time, but Numba takes half a second to load and, once a
-machine, some seconds to compile them. So the first thousand pictures go without; if more come, a
-thread gets the compiled features ready while NumPy goes on, and a process of its own compiles them
-where the cache has none. If anything fails there, NumPy's features are as right.
+machine, some seconds to compile them. So the first thousand pictures go without, unless a look
+ahead finds that many more are to come; then a thread gets the compiled features ready while NumPy
+goes on, and a process of its own compiles them where the cache has none. If anything fails there,
+NumPy's features are as right.
 """
 
 import subprocess
@@ -23,6 +24,9 @@ Floats = NDArray[np.float32]
 BEGIN = 1000
 """Pictures of a run after which the compiled features are fetched."""
 
+MANY = 2000
+"""Pictures that are to come, if a look ahead finds so many, for which they are fetched at once."""
+
 _POLL = 0.05  # seconds after which the thread looks whether it is still wanted
 
 
@@ -35,6 +39,8 @@ class Extractor:
         Called, from another thread, when the features are about to be compiled for this machine.
     begin : int, optional
         Pictures after which the compiled features are fetched.
+    ahead : iterable, optional
+        One thing a picture that is to come, in another thread looked through up to `MANY`.
 
     Attributes
     ----------
@@ -42,10 +48,17 @@ class Extractor:
         Whether the compiled features are in use.
     """
 
-    def __init__(self, on_compile: Callable[[], None] | None = None, begin: int = BEGIN) -> None:
+    def __init__(
+        self,
+        on_compile: Callable[[], None] | None = None,
+        begin: int = BEGIN,
+        ahead: Iterable[object] | None = None,
+    ) -> None:
         self._extract: Callable[[NDArray[np.uint8]], Floats] = extract_features
         self._on_compile = on_compile
         self._begin = begin
+        self._ahead = ahead
+        self._first = threading.Lock()  # held for good by whoever fetches
         self._left = threading.Event()
         self._thread: threading.Thread | None = None
         self.compiled = False
@@ -77,16 +90,36 @@ class Extractor:
             The chunks as they are. When they end, what is still being fetched is left.
         """
         seen = 0
+        if self._ahead is not None:
+            threading.Thread(
+                target=self._look_ahead, name="backlit-looking-ahead", daemon=True
+            ).start()
         try:
             for chunk in chunks:
                 seen += len(chunk)
-                if seen > self._begin and self._thread is None:
-                    # Not a daemon: the process must not end amid what LLVM does.
-                    self._thread = threading.Thread(target=self._fetch, name="backlit-compiling")
-                    self._thread.start()
+                if seen > self._begin:
+                    self._begin_to_fetch()
                 yield chunk
         finally:
             self._left.set()
+
+    def _look_ahead(self) -> None:
+        try:
+            for count, _ in enumerate(self._ahead or (), 1):
+                if self._left.is_set() or count == MANY:
+                    break
+            else:
+                return
+        except Exception:  # the run itself meets it too, and has its own way of telling
+            return
+        if not self._left.is_set():
+            self._begin_to_fetch()
+
+    def _begin_to_fetch(self) -> None:
+        if self._first.acquire(blocking=False):
+            # Not a daemon: the process must not end amid what LLVM does.
+            self._thread = threading.Thread(target=self._fetch, name="backlit-compiling")
+            self._thread.start()
 
     def _fetch(self) -> None:
         try:

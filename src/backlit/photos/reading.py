@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import MissingExtraError, PhotoError
+from backlit.photos import quick_jpegs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -158,6 +159,10 @@ def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image":
     if status.st_size == 0:
         raise PhotoError("empty file")
     with open(path, "rb") as file:
+        if at_least is not None:
+            quickly = _decode_quickly(file, status.st_size, at_least)
+            if quickly is not None:
+                return quickly
         image = _open(file)
         width, height = image.size
         reducible = (
@@ -176,6 +181,22 @@ def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image":
         orientation = _orientation(image)
         image.load()
         return _upright(_to_rgb(image), orientation)
+
+
+def _decode_quickly(file: IO[bytes], size: int, at_least: int) -> "Image | None":
+    """Decode a plain JPEG by simplejpeg; None, and the file at its start, where Pillow must."""
+    from PIL import Image
+
+    if size > quick_jpegs.MAX_BYTES or not quick_jpegs.is_available():
+        return None
+    begin = file.read(3)
+    if begin == b"\xff\xd8\xff":
+        found = quick_jpegs.decode(begin + file.read(), at_least, MAX_REDUCED_PIXELS)
+        if found is not None:
+            pixels, orientation = found
+            return _upright(Image.fromarray(pixels), orientation)
+    file.seek(0)
+    return None
 
 
 def _open(file: IO[bytes]) -> "Image":
