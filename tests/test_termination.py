@@ -28,23 +28,28 @@ def drop(number):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_interrupt_that_was_dropped_comes_again(number):
     before, hook = signal.getsignal(number), sys.unraisablehook
-    with Termination() as termination:
+
+    def wait():
         drop(number)
+        time.sleep(10)
+
+    with Termination() as termination:
         with pytest.raises(KeyboardInterrupt):
-            time.sleep(10)
+            wait()
         assert termination.came
         assert termination.code == 128 + number
     assert signal.getsignal(number) is before
     assert sys.unraisablehook is hook
 
 
-def test_no_more_than_once_where_it_was_answered():
+def test_no_more_than_once_where_it_was_answered(monkeypatch):
+    monkeypatch.setattr("backlit.cli.termination._AGAIN", 1.0)
     with Termination() as termination:
         drop(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt) as answered:
             termination.check()
         assert termination.ended_by(answered.value)
-        time.sleep(0.1)  # it would come now
+        time.sleep(1.2)  # it would come now
         termination.check()
 
 
