@@ -273,12 +273,14 @@ def test_ctrl_c(tmp_path, photos, model, command):
             tmp_path / "x.csv",
         ],
     }[command]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
     process = subprocess.Popen(
         [sys.executable, "-m", "backlit", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
+    signal.signal(signal.SIGINT, before)
     target = tmp_path / "x.csv"
     if command == "predict":
         while not (target.exists() and target.stat().st_size):

@@ -10,6 +10,7 @@ import pytest
 from backlit.cli.app import app
 from backlit.cli.termination import Answering, Termination
 from backlit.errors import CheckpointError
+from backlit.training.signals import Signals
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -80,6 +81,45 @@ def test_one_that_was_swallowed_is_raised_at_the_next_step():
         for step in (progress.stage, progress.advance):
             with pytest.raises(KeyboardInterrupt):
                 step("reading", 3)
+
+
+BINDINGS = """
+import signal
+finished = []
+def call(number):
+    signal.raise_signal(number)
+    finished.append(number)
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_amid_llvms_bindings_waits_for_their_end(number):
+    bindings = {"__name__": "llvmlite.binding.value"}
+    exec(BINDINGS, bindings)
+
+    def wait():
+        bindings["call"](number)
+        assert bindings["finished"] == [number]
+        time.sleep(10)
+
+    with Termination() as termination:
+        with pytest.raises(KeyboardInterrupt):
+            wait()
+        assert termination.code == 128 + number
+
+
+def test_a_training_that_is_whole_waits_for_them_too():
+    bindings = {"__name__": "llvmlite.binding.value"}
+    exec(BINDINGS, bindings)
+
+    def train():
+        with Signals() as signals:
+            with signals.whole():
+                bindings["call"](signal.SIGINT)
+            assert signals.pending == signal.SIGINT
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
 
 
 def wrapped_by_a_class(number):

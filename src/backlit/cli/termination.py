@@ -13,6 +13,8 @@ import time
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from backlit._bindings import in_bindings
+
 if TYPE_CHECKING:
     from backlit.photos.learning import Progress
 
@@ -47,7 +49,9 @@ class Termination:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.came, self.code = True, 128 + number
-        raise KeyboardInterrupt
+        if not in_bindings(frame):
+            raise KeyboardInterrupt
+        self._send_again()
 
     def check(self) -> None:
         """Raise KeyboardInterrupt where a signal came and we are still here: it was dropped."""
@@ -73,18 +77,20 @@ class Termination:
     def _dropped(self, unraisable: Any) -> None:
         """Send an interrupt again that was dropped where nothing can be raised."""
         if self.came and isinstance(unraisable.exc_value, KeyboardInterrupt):
-            number = self.code - 128
-            # not from here, where it would be dropped once more
-            threading.Thread(target=self._send, args=(number,), daemon=True).start()
+            self._send_again()
         else:
             self._hook(unraisable)
 
-    def _send(self, number: int) -> None:
+    def _send_again(self) -> None:
+        """Send the signal again in a moment: from here it would be dropped once more."""
         import _thread
 
-        time.sleep(_AGAIN)
-        if self._before and not self._answered:
-            _thread.interrupt_main(signal.Signals(number))
+        def send() -> None:
+            time.sleep(_AGAIN)
+            if self._before and not self._answered:
+                _thread.interrupt_main(signal.Signals(self.code - 128))
+
+        threading.Thread(target=send, daemon=True).start()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
