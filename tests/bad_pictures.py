@@ -32,7 +32,7 @@ from sample_pictures import day_picture, save_class, save_day_night
 N_0 = len(feature_names())
 _RNG = np.random.default_rng(0)
 PICTURE = day_picture(_RNG, SIDE, SIDE)
-FEATURES = _RNG.normal(size=(3, N_0)).astype(np.float32)
+FEATURES = _RNG.normal(size=(3, N_0)).astype(np.float32).astype(np.float64)
 
 
 @cache
