@@ -103,7 +103,8 @@ class PhotoClassifier:
                 "a row of features for each picture, as extract_features gives them."
             )
         check_finite(function, extracted=found)  # the limits would hide an infinity
-        return in_dtype_of(function, "extracted", found, self.mean)
+        converted: Floats = in_dtype_of(function, "extracted", found, self.mean)
+        return converted
 
     def probabilities_of_features(self, extracted: Floats) -> Floats:
         """Probabilities of the classes.
