@@ -500,6 +500,25 @@ def test_explain_prints_pushes_that_add_up(run, photos, model, tmp_path):
     assert "no such file" in err
 
 
+def test_evaluate_prints_what_is_wrong_the_surest_first(run, tmp_path, model):
+    from sample_pictures import day_picture, night_picture
+
+    save_class(tmp_path / "all" / "day", night_picture, 29)  # taken for night, all of them
+    save_class(tmp_path / "all" / "night", night_picture, 3)
+    save_class(tmp_path / "all" / "day" / "right", day_picture, 2)
+    code, out, _ = run("evaluate", tmp_path / "all", "-m", model)
+    assert code == 0
+    assert "Wrong: 29, the surest first" in out
+    assert "and 4 more; --format json lists them all" in out
+    shares = [float(one) for one in re.findall(r"taken for night +([0-9.]+)%", out)]
+    assert len(shares) == 25
+    assert shares == sorted(shares, reverse=True)
+    before, _, confusion = out.partition("Wrong: ")[0].partition("Confusion")
+    rows = {line.split()[0]: line.split()[1:] for line in confusion.splitlines() if line.split()}
+    assert (rows["day"], rows["night"]) == (["2", "29"], ["0", "3"])
+    assert re.search(r"all +34 +5 ", before)
+
+
 def test_check_says_which_gradient_is_wrong_by_its_exit_code(run, tmp_path):
     source = (
         "import numpy as np\n"
