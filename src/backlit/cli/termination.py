@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from backlit._bindings import in_bindings
 
 if TYPE_CHECKING:
-    from backlit.photos.learning import Progress
+    from backlit.photos.progress import Progress
 
 INTERRUPTED = 130
 TERMINATED = 143
