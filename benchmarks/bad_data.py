@@ -13,33 +13,55 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import bad_data
+import bad_pictures
 from benchmarks import _harness
 
-SHORT = {"same": "=", "close": "≈", "answer": "a", "not finite": "m"}
+SHORT = {"same": "=", "close": "≈", "answer": "a", "not finite": "m", "told": "t"}
+TITLES = {
+    "X": "Matrices",
+    "y": "Labels and weights",
+    "pictures": "Pictures in memory",
+    "features": "Features",
+    "files": "Files and folders",
+}
+
+
+def _find(cells, outcome_of):
+    found = {}
+    for table, name, entry in cells:
+        found.setdefault(table, {}).setdefault(name, {})[entry] = outcome_of(table, name, entry)
+    return found
+
+
+def _print(found):
+    for table, rows in found.items():
+        entries = list(next(iter(rows.values())))
+        print(f"\n### {TITLES[table]}\n")
+        for number, entry in enumerate(entries, 1):
+            print(f"{number}. {entry}")
+        header = ["", *(str(i + 1) for i in range(len(entries)))]
+        lines = [
+            [name, *(SHORT.get(row[entry], "E") for entry in entries)] for name, row in rows.items()
+        ]
+        print("\n" + _harness.markdown(header, lines))
 
 
 def main() -> None:
     """Run all pairs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the tests' expectation")
-    found: dict[str, dict[str, dict[str, str]]] = {"X": {}, "y": {}}
-    write = parser.parse_args().write
-    for table, name, entry in bad_data.cells():
-        found[table].setdefault(name, {})[entry] = bad_data.outcome_of(table, name, entry)
-    if write:
-        text = json.dumps(found, indent=1, ensure_ascii=False)
-        bad_data.EXPECTED.write_text(text + "\n", encoding="utf-8")
-    for table, entries in (("X", bad_data.ENTRIES), ("y", bad_data.LABEL_ENTRIES)):
-        print(f"\nColumns, {table}:\n")
-        for number, entry in enumerate(entries, 1):
-            print(f"{number}. {entry}")
-        header = ["", *(str(i + 1) for i in range(len(entries)))]
-        rows = [
-            [name, *(SHORT.get(row[entry], "E") for entry in entries)]
-            for name, row in found[table].items()
-        ]
-        print("\n" + _harness.markdown(header, rows))
-    outcomes = [v for rows in found.values() for row in rows.values() for v in row.values()]
+    parser.add_argument("--only", choices=("data", "pictures"), help="one half of the tables")
+    options = parser.parse_args()
+    outcomes: list[str] = []
+    for half, module in (("data", bad_data), ("pictures", bad_pictures)):
+        if options.only not in (None, half):
+            continue
+        found = _find(module.cells(), module.outcome_of)
+        _print(found)
+        outcomes += [v for rows in found.values() for row in rows.values() for v in row.values()]
+        if options.write:
+            text = json.dumps(found, indent=1, ensure_ascii=False)
+            module.EXPECTED.write_text(text + "\n", encoding="utf-8")
     counts = Counter(v.partition(":")[0] for v in outcomes)
     print(f"\n{len(outcomes):,} pairs:", ", ".join(f"{n:,} {v}" for v, n in counts.items()))
 

@@ -327,6 +327,8 @@ def _state(value: Any) -> bytes:
         return value.tobytes() + repr((value.dtype, value.shape, value.strides)).encode()
     if scipy.sparse.issparse(value):
         return b"".join(part.tobytes() for part in (value.data, value.indices, value.indptr))
+    if isinstance(value, pd.DataFrame):
+        value = value.copy()  # without what pandas remembers about it
     return pickle.dumps(value)
 
 

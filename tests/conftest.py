@@ -1,4 +1,6 @@
-"""What every test shares: how Hypothesis draws."""
+"""What every test shares: how Hypothesis draws, and that Ctrl-C is answered."""
+
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +15,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("backlit")
+
+# A shell that runs something in the background has it ignore Ctrl-C, and so would all that the
+# tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,6 @@
 """backlit under load, as a program: each command ends with exit code 0, or with what was wrong.
 
-``python tests/loads.py soak|threads|processes|pictures|determinism|signals``: the sizes are
+``python tests/loads.py soak|threads|processes|pictures|determinism|signals|moments``: the sizes are
 options, so that the test suite runs in seconds what the benchmarks run for an hour.
 """
 
@@ -236,6 +236,58 @@ def signals(options):
     assert max(taken) < options.limit, "too slow"
 
 
+# --------------------------------------------------------------------------------------- moments
+
+
+def moments(options):
+    """A short ``backlit train --checkpoint`` is told to stop at any moment: how does it leave?
+
+    From its start to its end. It leaves with the exit code of the signal, or is over; before
+    the command is entered, and after it, the signal does what it does to any process of Python's.
+    """
+    from sample_pictures import save_day_night
+
+    drawn = random.Random(options.seed)
+    left = dict.fromkeys(("stopped", "before or after", "over"), 0)
+    with tempfile.TemporaryDirectory() as root:
+        photos = save_day_night(Path(root) / "photos", 10)
+
+        def start(run):
+            command = [
+                sys.executable, "-m", "backlit", "train", str(photos), "-m", f"{root}/model",
+                "--checkpoint", f"{root}/{run}", "--epochs", "3", "--members", "2",
+            ]  # fmt: skip
+            return subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+
+        took = []
+        for run in ("first", "second"):  # the first may have to compile
+            began = time.monotonic()
+            child = start(run)
+            assert child.communicate()[1].startswith("training ...")
+            took.append(time.monotonic() - began)
+        for run in range(options.moments):
+            child = start(run)
+            # every third time early, while the commands are being loaded
+            time.sleep(drawn.uniform(0.0, 0.3 if run % 3 == 0 else 1.05 * took[-1]))
+            number = (signal.SIGINT, signal.SIGTERM)[run % 2]
+            child.send_signal(number)
+            told = child.communicate(timeout=options.limit)[1]
+            code = child.returncode
+            begun = "training ..." in told
+            # Python itself: killed by the signal, or amid what it loads before any program
+            own = -number if "init_import_site" not in told else 1
+            assert code in ((0, 128 + number) if begun else (0, 128 + number, own)), (code, told)
+            if code == -number and number == signal.SIGINT:
+                left["before or after"] += 1
+                continue
+            assert "Traceback" not in told or code == own, told
+            left["over" if code == 0 else "stopped" if code > 2 else "before or after"] += 1
+    print(f"{options.moments} moments:", ", ".join(f"{n} {what}" for what, n in left.items()))
+
+
 def main():
     """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -253,8 +305,11 @@ def main():
     command(processes, processes=8, limit=300.0)
     command(pictures, pictures=1_000_000, each=1000, folder=None)
     command(determinism, runs=100, processes=10)
+    command(moments, moments=100, limit=120.0, seed=0)
     command(signals, signals=40, within=4.0, limit=0.5, seed=0)
     options = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     options.run(options)
 
 

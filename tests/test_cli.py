@@ -469,3 +469,101 @@ def test_resume_needs_a_checkpoint(run, photos, tmp_path):
     code, _, err = run("train", photos, "-m", tmp_path / "m", "--checkpoint", tmp_path / "file/c")
     assert code == 1
     assert "no checkpoint can be written there" in err
+
+
+# ---------------------------------------------------------------------- what the others print
+
+
+def test_explain_prints_pushes_that_add_up(run, photos, model, tmp_path):
+    picture = photos / "night" / "003.jpg"
+    code, out, err = run("explain", picture, "-m", model)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == str(picture)
+    assert lines[1].startswith("night ")
+    start, total = map(
+        float, re.findall(r"[+-][0-9.]+(?= for an average|, with|(?= with all))", out)
+    )
+    assert "--output explained.png" in err
+    code, out, _ = run("explain", picture, "-m", model, "-f", "json")
+    found = json.loads(out)
+    assert round(found["start"], 2) == start
+    assert round(found["log_odds"], 2) == total
+    code, _, err = run("explain", picture, "-m", model, "-o", tmp_path / "drawn.png")
+    assert code == 0
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+    code, _, err = run("explain", picture, "-m", model, "--label", "noon")
+    assert code == 2
+    assert "its classes are day, night" in " ".join(err.replace("│", " ").split())
+    code, _, err = run("explain", photos / "nothing.jpg", "-m", model)
+    assert code == 1
+    assert "no such file" in err
+
+
+def test_evaluate_prints_what_is_wrong_the_surest_first(run, tmp_path, model):
+    from sample_pictures import day_picture, night_picture
+
+    save_class(tmp_path / "all" / "day", night_picture, 29)  # taken for night, all of them
+    save_class(tmp_path / "all" / "night", night_picture, 3)
+    save_class(tmp_path / "all" / "day" / "right", day_picture, 2)
+    code, out, _ = run("evaluate", tmp_path / "all", "-m", model)
+    assert code == 0
+    assert "Wrong: 29, the surest first" in out
+    assert "and 4 more; --format json lists them all" in out
+    shares = [float(one) for one in re.findall(r"taken for night +([0-9.]+)%", out)]
+    assert len(shares) == 25
+    assert shares == sorted(shares, reverse=True)
+    before, _, confusion = out.partition("Wrong: ")[0].partition("Confusion")
+    rows = {line.split()[0]: line.split()[1:] for line in confusion.splitlines() if line.split()}
+    assert (rows["day"], rows["night"]) == (["2", "29"], ["0", "3"])
+    assert re.search(r"all +34 +5 ", before)
+
+
+def test_check_says_which_gradient_is_wrong_by_its_exit_code(run, tmp_path):
+    source = (
+        "import numpy as np\n"
+        "def linear_forward(A_prev, W, b):\n"
+        "    return W @ A_prev + b, (A_prev, W, b)\n"
+        "def linear_backward(dZ, cache):\n"
+        "    A_prev, W, b = cache\n"
+        "    m = A_prev.shape[1]\n"
+        "    return W.T @ dZ, dZ @ A_prev.T / m, FACTOR * dZ.sum(axis=1, keepdims=True) / m\n"
+    )
+    for factor, expected in (("1", 0), ("2", 1)):
+        path = tmp_path / f"layer{factor}.py"
+        path.write_text(source.replace("FACTOR", factor))
+        code, out, err = run("check", path, "-f", "json")
+        assert code == expected, err
+        json.loads(out)
+
+
+def test_app_serves_the_model_that_it_was_given(run, model, monkeypatch):
+    served = []
+
+    def serve(classifier, host, listening, *, browser, say, warn):
+        served.append((classifier.classes, host, listening.getsockname()[1] > 0, browser))
+        listening.close()
+        say("backlit app is here")
+
+    monkeypatch.setattr("backlit.app.serving.serve", serve)
+    code, _, err = run("app", "-m", model, "--port", "0", "--no-browser")
+    assert (code, served) == (0, [(("day", "night"), "127.0.0.1", True, False)])
+    assert "backlit app is here" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--cluster", "local:1"), "--cluster needs an --output"),
+        (("--cluster", "local:1", "-o", "x", "-f", "jsonl"), "writes csv or parquet, not jsonl"),
+        (("--cluster", "local:1", "-o", "x", "--workers", "2"), "do not go with --cluster"),
+        (("--resume",), "--resume needs an --output"),
+        (("--dry-run",), "--dry-run goes with"),
+        (("--copy-to", "a", "--move-to", "b"), "exclude each other"),
+        (("-o", "s3://bucket/x", "s3://bucket"), "is a URL; it needs --cluster"),
+    ],
+)
+def test_predict_refuses_options_that_do_not_go_together(run, photos, options, said):
+    code, out, err = run("predict", photos, *options)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.replace("│", " ").split())

@@ -17,6 +17,7 @@ SCRIPT = Path(__file__).parent / "loads.py"
         (("processes", "--processes", "1"), "forkserver: 1 processes, the same bits"),
         (("pictures", "--pictures", "20000", "--each", "200"), "20,000 pictures"),
         (("determinism", "--runs", "4", "--processes", "1"), "1 different result"),
+        (("moments", "--moments", "3"), "3 moments:"),
         (("signals", "--signals", "2", "--within", "1", "--limit", "10"), "2 signals: left after"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

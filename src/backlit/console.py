@@ -78,7 +78,8 @@ class _Bar:
     def __enter__(self) -> Self:
         global _live
         _live = self._progress
-        self._progress.start()
+        if self.shown:
+            self._progress.start()
         return self
 
     def __exit__(
@@ -89,7 +90,8 @@ class _Bar:
     ) -> None:
         global _live
         _live = None
-        self._progress.stop()
+        if self.shown:  # older ones of Rich end a bar that nobody sees with an empty line
+            self._progress.stop()
 
 
 class TrainingProgress(_Bar):

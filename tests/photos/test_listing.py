@@ -156,3 +156,27 @@ def test_count(tmp_path):
     assert count_photos([tmp_path, gone]) == 4
     skip = {str(tmp_path / "a" / "1.jpg"), "elsewhere.jpg"}
     assert count_photos([tmp_path], skip=skip, leave_out=tmp_path / "c") == 1
+
+
+def test_a_link_to_another_class_does_not_mix_them(tmp_path):
+    """Pictures of night would be learnt, and judged, as day."""
+    for split in ("train", "test"):
+        for name in ("day", "night"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / f"{name}.jpg").touch()
+    outside = tmp_path.with_name(f"{tmp_path.name}-outside")
+    outside.mkdir()
+    (outside / "more.jpg").touch()
+    day = tmp_path / "train" / "day"
+    targets = (tmp_path, tmp_path / "train", tmp_path / "test" / "day", day, day.parent / "night")
+    for number, target in enumerate((*targets, outside)):
+        (day / f"link-{number}").symlink_to(target)
+    found = scan_folder(tmp_path)
+    assert found.splits["train"].paths == [
+        str(day / "day.jpg"),
+        str(day / "link-5" / "more.jpg"),
+        str(day.parent / "night" / "night.jpg"),
+    ]
+    assert found.splits["train"].labels == [0, 0, 1]
+    assert len(found.splits["test"]) == 2
+    assert found.problems == []

@@ -9,10 +9,10 @@ import typer
 from backlit.cli.check import check
 from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
-from backlit.cli.options import INTERRUPTED
 from backlit.cli.pages import open_app
 from backlit.cli.predict import predict
 from backlit.cli.report import report
+from backlit.cli.termination import INTERRUPTED
 from backlit.cli.train import train
 
 app = typer.Typer(
@@ -80,6 +80,6 @@ def _leave(code: int) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # whoever read our output has gone
+    except (OSError, KeyboardInterrupt):  # whoever read our output has gone, or will not wait
         pass
     os._exit(code)

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 SOME_FAILED = 3
-INTERRUPTED = 130
-TERMINATED = 143
 
 
 class ReportFormat(StrEnum):

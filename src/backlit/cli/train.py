@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backlit.cli.options import Cluster, TlsCa, TlsCert, TlsKey, Workers
-from backlit.cli.termination import Termination
+from backlit.cli.termination import Answering, Termination
 
 if TYPE_CHECKING:
     from backlit.photos.pictures import Pictures
@@ -135,7 +135,7 @@ def train(
                 trained = fit_photos(
                     folder,
                     recipe,
-                    progress=progress,
+                    progress=Answering(progress, termination),
                     warn=warn,
                     workers=workers,
                     recorders=_recorders(tensorboard) if traced else None,
@@ -149,7 +149,9 @@ def train(
             show_training(trained, str(model))
             if report is not None:
                 _write_report(report, trained, folder, recipe)
-        except KeyboardInterrupt:
+        except BaseException as error:
+            if not termination.ended_by(error):
+                raise
             if checkpoint is not None:
                 note(f"stopped; what was done is in {checkpoint}: the same command with --resume.")
             raise typer.Exit(termination.code) from None

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.errors import PhotoError, SettingError
+from backlit._checks import as_numpy, check_finite, in_dtype_of
+from backlit.errors import PhotoError, SettingError, ShapeError
 from backlit.formats.models import Fields, NetworkFile, load_network, save_network
 from backlit.photos import features
 from backlit.photos.extracting import Extractor
@@ -85,8 +86,25 @@ class PhotoClassifier:
         return ("relu",) * hidden + ("sigmoid" if len(self.classes) == 2 else "softmax",)
 
     def standardise(self, extracted: Floats) -> Floats:
-        """Turn features (m, n_0) into the network's input, of the same shape."""
-        return standardise(extracted, self.mean, self.scale)
+        """Turn features (m, n_0) into the network's input, of the same shape.
+
+        Raises
+        ------
+        ShapeError, DTypeError, NonFiniteError
+            Where they are no finite numbers of that shape.
+        """
+        return standardise(self._checked("standardise", extracted), self.mean, self.scale)
+
+    def _checked(self, function: str, extracted: Floats) -> Floats:
+        found = as_numpy(function, "extracted", extracted)
+        if found.ndim != 2 or found.shape[1] != len(self.mean):
+            raise ShapeError(
+                f"{function}: extracted has shape {found.shape}, expected (m, {len(self.mean)}), "
+                "a row of features for each picture, as extract_features gives them."
+            )
+        check_finite(function, extracted=found)  # the limits would hide an infinity
+        converted: Floats = in_dtype_of(function, "extracted", found, self.mean)
+        return converted
 
     def probabilities_of_features(self, extracted: Floats) -> Floats:
         """Probabilities of the classes.
@@ -100,13 +118,21 @@ class PhotoClassifier:
         -------
         ndarray of float32, shape (m, K)
             Rows sum to 1.
+
+        Raises
+        ------
+        ShapeError, DTypeError, NonFiniteError
+            Where they are no finite numbers of that shape.
         """
         from backlit.model import model_forward
 
+        extracted = self._checked("probabilities_of_features", extracted)
         if not len(extracted):
             return np.empty((0, len(self.classes)), dtype=np.float32)
         AL, _ = model_forward(
-            self.standardise(extracted).T, self.parameters, activations=self.activations
+            standardise(extracted, self.mean, self.scale).T,
+            self.parameters,
+            activations=self.activations,
         )
         return np.vstack([1 - AL, AL]).T if len(AL) == 1 else AL.T
 

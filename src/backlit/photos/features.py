@@ -16,7 +16,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.errors import ShapeError
+from backlit._checks import as_numpy, check_finite
+from backlit.errors import DTypeError, SettingError, ShapeError
 from backlit.photos.hues import hue_names, hues
 from backlit.photos.patches import load_dictionary, patch_activations, patch_names
 from backlit.photos.pixels import Pixels, describe_pixels
@@ -71,12 +72,10 @@ def extract_features(pictures: NDArray[np.uint8] | Floats) -> Floats:
     ------
     ShapeError
         Where the pictures have another shape.
+    DTypeError, SettingError, NonFiniteError
+        Where they hold anything but bytes, or floating numbers from 0 to 1.
     """
-    if pictures.ndim != 4 or pictures.shape[1:] != (SIDE, SIDE, 3):
-        raise ShapeError(
-            f"extract_features: pictures has shape {pictures.shape}, expected "
-            f"(m, {SIDE}, {SIDE}, 3): square pictures, reduced by read_crops."
-        )
+    pictures = _checked(pictures)
     features = np.empty((len(pictures), len(feature_names())), dtype=np.float32)
     dictionary = load_dictionary()
     for start in range(0, len(pictures), _BATCH):
@@ -92,6 +91,31 @@ def extract_features(pictures: NDArray[np.uint8] | Floats) -> Floats:
             axis=1,
         )
     return features
+
+
+def _checked(pictures: NDArray[np.uint8] | Floats) -> NDArray[np.uint8] | Floats:
+    """Refuse what would give numbers that no picture has."""
+    found = as_numpy("extract_features", "pictures", pictures)
+    if found.ndim != 4 or found.shape[1:] != (SIDE, SIDE, 3):
+        raise ShapeError(
+            f"extract_features: pictures has shape {found.shape}, expected "
+            f"(m, {SIDE}, {SIDE}, 3): square pictures, reduced by read_crops."
+        )
+    if found.dtype == np.uint8:
+        return found
+    if found.dtype.kind != "f":
+        raise DTypeError(
+            f"extract_features: pictures is of dtype {found.dtype}, expected uint8 from 0 to 255, "
+            "or floating numbers from 0 to 1."
+        )
+    check_finite("extract_features", pictures=found)
+    least, most = found.min(initial=0), found.max(initial=0)
+    if least < 0 or most > 1:
+        raise SettingError(
+            f"extract_features: pictures has numbers from {least:.6g} to {most:.6g}, expected "
+            "floating numbers from 0 to 1, or uint8 from 0 to 255."
+        )
+    return found
 
 
 def _relative_luminance(pixels: Pixels) -> Floats:

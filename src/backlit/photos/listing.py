@@ -207,7 +207,8 @@ def scan_folder(root: str | os.PathLike[str], minimum_classes: int = 2) -> Photo
     """Find classes, splits and pictures of a folder to learn from.
 
     Two layouts are known: ``ROOT/<class>/**``, and ``ROOT/{train,training}/<class>/**`` with
-    optional ``val``, ``valid`` or ``validation`` and ``test`` or ``testing`` beside it.
+    optional ``val``, ``valid`` or ``validation`` and ``test`` or ``testing`` beside it. Symbolic
+    links are followed, but not out of a class into another one's folder.
 
     Parameters
     ----------
@@ -233,15 +234,19 @@ def scan_folder(root: str | os.PathLike[str], minimum_classes: int = 2) -> Photo
         raise PhotoFolderError(f"{root} {what}; expected a folder with one subfolder a class.")
     problems: list[Found] = []
     folders = _split_folders(root)
+    bases = folders if "train" in folders else {"train": root}
+    own = {_identity(path) for base in bases.values() for path in _subfolders(base)}
+    # a link back to one of these would put pictures of other classes into the class it lies in
+    barred = own | {_identity(path) for path in (root, *bases.values())}
     if "train" in folders:
-        named = {split: _classes(path, problems) for split, path in folders.items()}
+        named = {split: _classes(path, problems, barred) for split, path in folders.items()}
     else:
         if folders and set(_subfolders(root)) == set(folders.values()):
             found = ", ".join(os.path.basename(path) for path in folders.values())
             raise PhotoFolderError(
                 f"{root} has {found} but no folder train or training to learn from."
             )
-        named = {"train": _classes(root, problems)}
+        named = {"train": _classes(root, problems, barred)}
     classes = tuple(sorted(named["train"]))
     if len(classes) < minimum_classes or not any(named["train"].values()):
         raise PhotoFolderError(_too_few(root, folders.get("train", root), named["train"]))
@@ -282,6 +287,11 @@ def _split_folders(root: str) -> dict[str, str]:
     return folders
 
 
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
 def _subfolders(root: str) -> list[str]:
     try:
         with os.scandir(root) as entries:
@@ -292,11 +302,13 @@ def _subfolders(root: str) -> list[str]:
         raise PhotoFolderError(f"{root} cannot be read: {_why(error)}.") from error
 
 
-def _classes(folder: str, problems: list[Found]) -> dict[str, list[str]]:
-    """Pictures of each class folder, sorted by path."""
+def _classes(
+    folder: str, problems: list[Found], barred: set[tuple[int, int]]
+) -> dict[str, list[str]]:
+    """Pictures of each class folder, sorted by path, without going into what is barred."""
     classes: dict[str, list[str]] = {}
     for path in _subfolders(folder):
-        found = list(walk_photos([path]))
+        found = list(_walk(path, barred - {_identity(path)}))
         problems.extend(one for one in found if one.error)
         classes[os.path.basename(path)] = [one.path for one in found if not one.error]
     return classes

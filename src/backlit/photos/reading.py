@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.errors import MissingExtraError, PhotoError
+from backlit._checks import as_numpy
+from backlit.errors import DTypeError, MissingExtraError, PhotoError
 from backlit.photos import quick_jpegs
 
 if TYPE_CHECKING:
@@ -110,7 +111,10 @@ def reduce_picture(picture: Pixels, side: int, boxes: Sequence[Box] = (WHOLE,)) 
     """
     from PIL import Image
 
-    found = np.asarray(picture)
+    try:
+        found = as_numpy("reduce_picture", "picture", picture)
+    except DTypeError as error:
+        raise PhotoError(str(error)) from error
     if found.ndim != 3 or found.shape[2] != 3 or found.dtype != np.uint8 or found.size == 0:
         raise PhotoError(
             f"reduce_picture: got an array of shape {found.shape} and type {found.dtype}, "

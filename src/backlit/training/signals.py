@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from backlit._bindings import in_bindings
+
 _WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -57,7 +59,7 @@ class Signals:
         if again:
             self._restore()
             self.deliver()
-        elif self._whole:
+        elif self._whole and not in_bindings(frame):
             raise Caught
 
     def deliver(self) -> None:
