@@ -52,7 +52,7 @@ def test_a_chunk_of_this_machine(photos, tmp_path):
     output = str(tmp_path / "out")
     entries = tuple(list_archive([str(photos), str(tmp_path / "nothing")], {}))
     assert entries[-1].error == "no such file or folder"
-    part = predict_chunk(begun(output), Chunk(3, entries), output, "csv", 0.0, {})
+    part = predict_chunk(begun(output), Chunk(3, entries), output, "csv", 0.0, "numpy", {})
     data = (tmp_path / "out" / part.name).read_bytes()
     assert (part.name, part.rows, part.failed) == ("parts/part-000003.csv", 8, 2)
     assert (part.bytes, part.sha256) == (len(data), hashlib.sha256(data).hexdigest())
@@ -68,7 +68,7 @@ def test_a_chunk_of_a_store_is_fetched_and_written_there(photos, remote, monkeyp
     output = "memory://archive/out"
     gone = Entry("memory://archive/day/gone.jpg")
     entries = (*list_archive([f"{remote}/day", f"{remote}/night/*.jpg"], {}), gone)
-    part = predict_chunk(begun(output), Chunk(0, entries), output, "csv", 0.0, {})
+    part = predict_chunk(begun(output), Chunk(0, entries), output, "csv", 0.0, "numpy", {})
     found = rows(fsspec.filesystem("memory").cat_file(f"/archive/out/{part.name}").decode())
     plain = expected(photos)
     assert [row[0] for row in found] == [entry.name for entry in entries]
@@ -91,10 +91,10 @@ def test_the_model_must_be_that_of_the_run(photos, tmp_path):
     output = str(tmp_path / "out")
     entries = tuple(list_archive([str(photos)], {}))
     with pytest.raises(ClusterError, match="a worker does not see the output"):
-        predict_chunk("0" * 64, Chunk(0, entries), output, "csv", 0.0, {})
+        predict_chunk("0" * 64, Chunk(0, entries), output, "csv", 0.0, "numpy", {})
     begun(output)
     with pytest.raises(ClusterError, match="is the model of another run"):
-        predict_chunk("0" * 64, Chunk(0, entries), output, "csv", 0.0, {})
+        predict_chunk("0" * 64, Chunk(0, entries), output, "csv", 0.0, "numpy", {})
     assert not (tmp_path / "out" / "parts").exists()
 
 
@@ -113,7 +113,7 @@ def test_a_prediction_too_few_or_of_another_picture_is_no_part(photos, tmp_path,
     for wrong, said in ((reversed_, r"expected .*000\.jpg"), (short, "1 pictures have no")):
         monkeypatch.setattr(PhotoClassifier, "predict", wrong)
         with pytest.raises(ClusterError, match=said):
-            predict_chunk(model, Chunk(0, entries), output, "csv", 0.0, {})
+            predict_chunk(model, Chunk(0, entries), output, "csv", 0.0, "numpy", {})
     assert not (tmp_path / "out" / "parts").exists()
 
 
