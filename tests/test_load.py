@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parent / "loads.py"
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("soak", "--seconds", "0", "--rounds", "12"), "12 rounds: resident"),
+        (("soak", "--seconds", "0", "--rounds", "6"), "6 rounds: resident"),
         (("threads", "--threads", "32", "--rounds", "1"), "32 threads, 1 rounds"),
         (("processes", "--processes", "1"), "forkserver: 1 processes, the same bits"),
         (("pictures", "--pictures", "20000", "--each", "200"), "20,000 pictures"),

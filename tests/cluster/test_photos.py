@@ -1,6 +1,7 @@
 """Pictures read by workers are the same pictures."""
 
 import numpy as np
+from distributed import get_task_stream
 
 from backlit.cluster import train_photos
 from backlit.photos import Recipe, train
@@ -21,9 +22,11 @@ def test_training_on_a_cluster_gives_the_same_model(client, tmp_path):
             told.append(done)
 
     here = train(folder, recipe, warn=lambda text: None)
-    there = train_photos(
-        folder, recipe, client=client, chunk=7, warn=warned.append, progress=Progress()
-    )
+    with get_task_stream(client) as stream:
+        there = train_photos(
+            folder, recipe, client=client, chunk=2, warn=warned.append, progress=Progress()
+        )
+    assert len({task["worker"] for task in stream.data}) > 1
     assert here.broken == there.broken
     assert len(warned) == 1
     assert told.index("reading") < told.index(31)

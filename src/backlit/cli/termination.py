@@ -83,12 +83,12 @@ class Termination:
 
     def _send_again(self) -> None:
         """Send the signal again in a moment: from here it would be dropped once more."""
-        import _thread
+        number = signal.Signals(self.code - 128)
 
         def send() -> None:
             time.sleep(_AGAIN)
             if self._before and not self._answered:
-                _thread.interrupt_main(signal.Signals(self.code - 128))
+                _interrupt(number)
 
         threading.Thread(target=send, daemon=True).start()
 
@@ -112,6 +112,17 @@ class Termination:
             sys.unraisablehook = self._hook
         while self._before:
             signal.signal(*self._before.popitem())
+
+
+def _interrupt(number: signal.Signals) -> None:
+    """Send the main thread a signal, which wakes it where it waits or sleeps, too."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:  # Windows
+        import _thread
+
+        _thread.interrupt_main(number)
 
 
 def _ours(handler: Any) -> bool:

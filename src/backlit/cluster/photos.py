@@ -156,15 +156,9 @@ def _brought(
 
     def submit(begin: int) -> Any:
         end = min(begin + chunk, len(sources))
+        places = range(begin, end)
         return client.submit(
-            read_examples,
-            sources[begin:end],
-            labels[begin:end],
-            copies=copies,
-            seed=seed,
-            places=range(begin, end),
-            workers=1,
-            pure=False,
+            _read_chunk, sources[begin:end], labels[begin:end], copies, seed, places, pure=False
         )
 
     def take(begin: int, found: Examples) -> None:
@@ -176,3 +170,10 @@ def _brought(
 
     run_tasks(client, starts, submit, take, timeout)
     return join_examples([parts[begin] for begin in starts])
+
+
+def _read_chunk(
+    sources: Sequence[Source], labels: Sequence[int], copies: int, seed: int, places: range
+) -> Examples:
+    """Read pictures in a worker; Dask's ``submit`` takes a ``workers`` for where to run."""
+    return read_examples(sources, labels, copies=copies, seed=seed, places=places, workers=1)
