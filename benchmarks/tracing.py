@@ -5,6 +5,7 @@
 """
 
 import argparse
+import sys
 import warnings
 from typing import Any
 
@@ -18,9 +19,9 @@ warnings.simplefilter("ignore")
 
 #: name -> inputs, hidden layers, examples, epochs
 SHAPES = {
-    "715-20-7-5-1": (715, (20, 7, 5), 8_000, 150),
-    "64-64-32-10": (64, (64, 32), 20_000, 200),
-    "784-256-256-10": (784, (256, 256), 6_000, 40),
+    "715-20-7-5-1": (715, (20, 7, 5), 8_000, 80),
+    "64-64-32-10": (64, (64, 32), 20_000, 80),
+    "784-256-256-10": (784, (256, 256), 6_000, 20),
 }
 
 
@@ -73,6 +74,7 @@ def main() -> None:
                     len(recorder.history),
                 ]
             )
+            print(*rows[-1], sep=", ", file=sys.stderr, flush=True)
     header = ["network", "trained by", "without", "with it", "again", "of which looking", "records"]
     print(_harness.markdown(header, rows))
     print(f"\n{_harness.machine()}; {_harness.control()}.")

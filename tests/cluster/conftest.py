@@ -7,7 +7,7 @@ SIZES = (700, 50, 1100, 13, 637, 0, 500)
 WORKERS = 5
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client():
     from backlit.cluster import connect
 

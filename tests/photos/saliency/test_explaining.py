@@ -1,13 +1,10 @@
 import json
 from itertools import pairwise
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-import restated_features as restated
 from backlit.errors import PhotoError, SettingError, UnknownNameError
 from backlit.photos import PhotoClassifier, explain
 from backlit.photos.classifier import standardise, standardise_backward
@@ -21,7 +18,6 @@ from backlit.photos.saliency.drawing import (
     picture_format,
 )
 from backlit.photos.saliency.log_odds import log_odds_backward
-from backlit.photos.saliency.maps import pixel_gradient
 from backlit.photos.saliency.words import describe, group_of, patch_words, percent
 from backlit.photos.scenes import render_scenes
 from backlit.photos.writing import explanation_json
@@ -102,29 +98,6 @@ def test_standardise_backward():
     features = np.float32([[2, 30, 3.2], [0, -30, 3]])
     found = standardise_backward(np.ones((2, 3)), standardise(features, mean, scale), scale)
     np.testing.assert_allclose(found, [[0.5, 0, 10], [0.5, 0, 10]], rtol=1e-6)
-
-
-def test_the_whole_way_back_against_automatic_differentiation(scenes):
-    """The shipped network on a picture of bytes: JAX through the restated features."""
-    classifier = PhotoClassifier.load()
-    square = np.array(Image.fromarray(scenes[1]).resize((SIDE, SIDE), Image.Resampling.BOX))
-    p = classifier.parameters
-    depth = len(p) // 2
-
-    def logit(features):
-        A = jnp.clip((features - classifier.mean) / classifier.scale, -5, 5)
-        for l in range(1, depth):
-            A = jax.nn.relu(p[f"W{l}"] @ A + p[f"b{l}"][:, 0])
-        return (p[f"W{depth}"] @ A + p[f"b{depth}"][:, 0])[0]
-
-    # a hair from the bytes, so that no two pixels tie and none is black
-    hair = np.random.default_rng(0).uniform(1e-5, 1e-3, square.shape)
-    pixels = (np.clip(square / 255, 0, 0.99) + hair).astype(np.float32)
-    order = np.argsort(pixels.max(axis=2).ravel(), kind="stable")
-    values, _ = restated.values_and_gradient(pixels.astype(float), order, np.zeros(715))
-    _, expected = restated.values_and_gradient(pixels.astype(float), order, jax.grad(logit)(values))
-    found = pixel_gradient(classifier, pixels[None], 1)[0]
-    assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

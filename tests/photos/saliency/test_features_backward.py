@@ -1,15 +1,21 @@
 from itertools import pairwise
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 import restated_features as restated
 from backlit.errors import ShapeError
+from backlit.photos import PhotoClassifier
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.hues import hue_names
 from backlit.photos.rank_statistics import rank_statistics_names
 from backlit.photos.saliency.features import extract_features_backward
+from backlit.photos.saliency.maps import pixel_gradient
+from backlit.photos.scenes import render_scenes
 
 ENDS = np.cumsum([0, len(rank_statistics_names()), 72, len(hue_names()), 400])
 KINDS = dict(zip(("ranks", "relative", "hues", "patches"), pairwise(ENDS), strict=True))
@@ -138,3 +144,27 @@ def test_wrong_shapes():
         extract_features_backward(d, pictures[:, :8, :8])
     with pytest.raises(ShapeError, match=r"dfeatures has shape \(1, 9\), expected \(1, 715\)"):
         extract_features_backward(d[:, :9], pictures)
+
+
+def test_the_whole_way_back_against_automatic_differentiation():
+    """The shipped network on a picture of bytes: JAX through the restated features."""
+    classifier = PhotoClassifier.load()
+    scene = Image.fromarray(render_scenes(2, seed=3, size=(160, 120))[0][1])
+    square = np.array(scene.resize((SIDE, SIDE), Image.Resampling.BOX))
+    p = classifier.parameters
+    depth = len(p) // 2
+
+    def logit(features):
+        A = jnp.clip((features - classifier.mean) / classifier.scale, -5, 5)
+        for l in range(1, depth):
+            A = jax.nn.relu(p[f"W{l}"] @ A + p[f"b{l}"][:, 0])
+        return (p[f"W{depth}"] @ A + p[f"b{depth}"][:, 0])[0]
+
+    # a hair from the bytes, so that no two pixels tie and none is black
+    hair = np.random.default_rng(0).uniform(1e-5, 1e-3, square.shape)
+    pixels = (np.clip(square / 255, 0, 0.99) + hair).astype(np.float32)
+    order = np.argsort(pixels.max(axis=2).ravel(), kind="stable")
+    values, _ = restated.values_and_gradient(pixels.astype(float), order, np.zeros(715))
+    _, expected = restated.values_and_gradient(pixels.astype(float), order, jax.grad(logit)(values))
+    found = pixel_gradient(classifier, pixels[None], 1)[0]
+    assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)
