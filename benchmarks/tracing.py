@@ -7,6 +7,7 @@
 import argparse
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,22 @@ SHAPES = {
 }
 
 
+def by_fit(X: Any, y: Any, hidden: tuple[int, ...], epochs: int, callback: Any = None) -> None:
+    """Train by `backlit.training.fit`."""
+    output = "softmax" if y.max() > 1 else "sigmoid"
+    fit(X, y, hidden=hidden, output=output, epochs=epochs, callback=callback)
+
+
+def by_estimator(
+    X: Any, y: Any, hidden: tuple[int, ...], epochs: int, callback: Any = None
+) -> None:
+    """Train by `MLPClassifier`."""
+    model = MLPClassifier(hidden, max_iter=epochs, tol=0, n_iter_no_change=epochs, random_state=0)
+    if callback is not None:
+        model.set_callbacks(callback)
+    model.fit(X, y)
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -40,26 +57,14 @@ def main() -> None:
         scores = X @ rng.standard_normal((n, n_out)).astype(np.float32)
         y = scores.argmax(axis=1) if n_out > 1 else (scores[:, 0] > 0).astype(int)
         recorder = TraceRecorder()
-
-        def by_fit(callback: Any, X=X, y=y, hidden=hidden, epochs=epochs, k=n_out) -> None:  # type: ignore[no-untyped-def]
-            output = "softmax" if k > 1 else "sigmoid"
-            fit(X, y, hidden=hidden, output=output, epochs=epochs, callback=callback)
-
-        def by_estimator(callback: Any, X=X, y=y, hidden=hidden, epochs=epochs) -> None:  # type: ignore[no-untyped-def]
-            model = MLPClassifier(
-                hidden, max_iter=epochs, tol=0, n_iter_no_change=epochs, random_state=0
-            )
-            if callback is not None:
-                model.set_callbacks(callback)
-            model.fit(X, y)
-
         for way, train in (("fit", by_fit), ("MLPClassifier", by_estimator)):
+            without = partial(train, X, y, hidden, epochs)
             found = _harness.contest(
                 name,
                 {
-                    "without": lambda train=train: train(None),
-                    "with": lambda train=train, recorder=recorder: train(recorder),
-                    "without, again": lambda train=train: train(None),
+                    "without": without,
+                    "with": partial(without, recorder),
+                    "without, again": without,
                 },
                 rounds=options.rounds,
             )

@@ -27,9 +27,7 @@ from backlit.training.checkpoints import (
 from backlit.training.choices import checked_choices
 from backlit.training.fingerprints import digest, name_of
 from backlit.training.optimizers import LBFGS, Optimizer
-from backlit.training.preparing import (
-    as_generator,
-)
+from backlit.training.preparing import as_generator
 from backlit.training.schedules import Schedule
 from backlit.training.settings import given_checkpoint
 from backlit.training.watch import FitResult, Progress

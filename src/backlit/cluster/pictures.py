@@ -17,7 +17,9 @@ from backlit.photos.classifier import PhotoClassifier, standardise
 from backlit.photos.duplicates import brightness, near_duplicates
 from backlit.photos.examples import Source, Tick, name_of, read_examples
 from backlit.photos.pictures import (
+    Chosen,
     Floats,
+    Moments,
     Parameters,
     Pictures,
     deviations_to_scale,
@@ -27,8 +29,6 @@ from backlit.photos.pictures import (
 if TYPE_CHECKING:
     from backlit.training.watch import FitResult
 
-Chosen = NDArray[np.bool_]
-Moments = tuple[Floats, Floats]
 
 #: partitions that a split is to have, as far as each then has no fewer and no more pictures
 PARTS, LEAST_PICTURES, MOST_PICTURES = 64, 16, 1000

@@ -13,7 +13,9 @@ from backlit.photos.classifier import PhotoClassifier, standardise
 from backlit.photos.duplicates import brightness, near_duplicates, signatures
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.pictures import (
+    Chosen,
     Floats,
+    Moments,
     Parameters,
     Pictures,
     deviations_to_scale,
@@ -25,8 +27,6 @@ from backlit.photos.reading import read_crops, reduce_picture
 if TYPE_CHECKING:
     from backlit.training.watch import FitResult
 
-Chosen = NDArray[np.bool_]
-Moments = tuple[Floats, Floats]
 Pixels = NDArray[np.uint8]
 Source = str | Pixels
 Tick = Callable[[int, int], None]

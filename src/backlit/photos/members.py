@@ -11,7 +11,7 @@ from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters
 from backlit.photos.examples import folds
 from backlit.photos.keeping import Kept
-from backlit.photos.pictures import Floats, Pictures
+from backlit.photos.pictures import Chosen, Moments, Pictures
 from backlit.photos.progress import Progress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Curve
@@ -80,7 +80,7 @@ class Members:
     _recorder: "TraceRecorder | None" = None
 
     def fit_all(
-        self, train_set: Pictures, validation: Pictures | None, moments: tuple[Floats, Floats]
+        self, train_set: Pictures, validation: Pictures | None, moments: Moments
     ) -> NDArray[np.float64]:
         """Train all members; return each picture's logits by the one that did not see it.
 
@@ -107,10 +107,10 @@ class Members:
     def _fit(
         self,
         train_set: Pictures,
-        chosen: NDArray[np.bool_],
+        chosen: Chosen,
         held: Pictures,
-        held_chosen: NDArray[np.bool_],
-        moments: tuple[Floats, Floats],
+        held_chosen: Chosen,
+        moments: Moments,
         member: int,
     ) -> Parameters:
         from backlit.training.optimizers import Adam

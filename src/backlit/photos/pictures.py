@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 Parameters = dict[str, Floats]
+Chosen = NDArray[np.bool_]
+Moments = tuple[Floats, Floats]
 
 
 class Pictures(Protocol):
@@ -50,15 +52,15 @@ class Pictures(Protocol):
     def near_duplicates_of(self, others: Floats) -> NDArray[np.int64]:
         """Return pairs, shape (k, 2), of a place in `others` and one here, sorted."""
 
-    def moments(self) -> tuple[Floats, Floats]:
+    def moments(self) -> Moments:
         """Return mean and scale of each feature, changed copies included, shape (n_0,)."""
 
     def fit(
         self,
-        chosen: NDArray[np.bool_],
+        chosen: Chosen,
         held: "Pictures",
-        held_chosen: NDArray[np.bool_],
-        moments: tuple[Floats, Floats],
+        held_chosen: Chosen,
+        moments: Moments,
         **settings: Any,
     ) -> "FitResult":
         """Train a network on the chosen pictures and their copies, judged by those held out.
@@ -79,16 +81,14 @@ class Pictures(Protocol):
 
     def judged(
         self,
-        chosen: NDArray[np.bool_],
+        chosen: Chosen,
         parameters: Parameters,
         n_classes: int,
-        moments: tuple[Floats, Floats],
+        moments: Moments,
     ) -> tuple[Floats, Floats]:
         """Return the chosen pictures' logits and gradient norms; see `judged_rows`."""
 
-    def plain_rows(
-        self, chosen: NDArray[np.bool_], moments: tuple[Floats, Floats]
-    ) -> tuple[Floats, NDArray[np.int64]]:
+    def plain_rows(self, chosen: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
         """Return the chosen pictures' standardised features, without copies, and their labels."""
 
     def probabilities(self, classifier: "PhotoClassifier") -> Floats:

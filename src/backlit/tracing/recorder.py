@@ -188,8 +188,7 @@ class TraceRecorder:
             self._look(steps, epoch, began)
         now = time.perf_counter()
         self.seconds += now - began
-        if len(self.history) == 1:
-            self._first = self.seconds
+        self._first = self._first or self.seconds
         self._cost = min(self._cost, now - began)
         self._next = began + self._cost / self.share
 
