@@ -9,6 +9,7 @@ from backlit.training.engine.products import (
     BLOCK_COLUMNS,
     BLOCK_K,
     BLOCK_ROWS,
+    DOT_BLOCK,
     PACK_SIZE,
     UNPACKED_SPAN,
 )
@@ -149,12 +150,47 @@ def test_dot_product_with_every_remainder(start, dtype):
         C = np.full((M, N + 2), 0.5, dtype)
         call(
             "dot_product", dtype, C, 1, N + 2, 1, S, 0, K + 2, V, rows * (K + 1), 1, M, N, K, K, 0,
-            start, B, 1,
+            start, B, 1, B,
         )  # fmt: skip
         begin = {0: 0.0, 1: B[1:, None], 2: 0.5}[start]
         chosen = V[rows[1 : N + 1], :K]
         _assert_product(C[:, 1 : N + 1], S[:, :K], chosen.T, begin, dtype=dtype)
         assert (C[:, [0, N + 1]] == 0.5).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("start", [0, 1, 2])
+def test_dot_product_in_parts_changes_no_bit(start, dtype):
+    L = lanes(dtype)
+    room = np.full(DOT_BLOCK**2 * L, np.nan, dtype)
+    cases = ((1, 1), (3, 2), (4, 4), (5, 7), (9, DOT_BLOCK + 5), (DOT_BLOCK + 6, 6))
+    for (M, N), K in itertools.product(cases, (L, 3 * L + 2, 4 * L)):
+        S, V, B = _random(dtype, M, K), _random(dtype, N, K), _random(dtype, M)
+        apart = 3 * L + 1  # the parts of the second operands, with other numbers between
+        spread_S, spread_V = _random(dtype, M, 5 * apart), _random(dtype, N, 5 * apart)
+        for part in range(-(-K // L)):
+            of_K, of_row = slice(part * L, (part + 1) * L), slice(part * apart, part * apart + L)
+            for flat, spread in ((S, spread_S), (V, spread_V)):
+                values = flat[:, of_K]
+                spread[:, of_row][:, : values.shape[1]] = values
+        results = []
+        for rows, columns, K_part, distance in (
+            (S, V, K + -K % L, 0),
+            (S, V, L, L),
+            (S, V, 2 * L, 2 * L),
+            (spread_S, spread_V, L, apart),
+        ):
+            C = np.full((M, N), 0.5, dtype)
+            places = np.arange(N) * columns.shape[1]
+            call(
+                "dot_product", dtype, C, 0, N, 1, rows, 0, rows.shape[1], columns, places, 0, M, N,
+                K, K_part, distance, start, B, 0, room,
+            )  # fmt: skip
+            results.append(C)
+        begin = {0: 0.0, 1: B[:, None], 2: 0.5}[start]
+        _assert_product(results[0], S, V.T, begin, dtype=dtype)
+        for other in results[1:]:
+            assert other.tobytes() == results[0].tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -182,6 +218,7 @@ def test_dot_product_writes_columns_that_lie_apart(dtype):
         0,
         S,
         0,
+        S,
     )
     _assert_product(C.T, S, V.T, dtype=dtype)
 

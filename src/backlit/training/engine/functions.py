@@ -85,10 +85,27 @@ def _negligible(typing_context, value):
     return value(value), codegen
 
 
+@intrinsic
+def _root_of_negligible(typing_context, value):
+    """Return what a number's square is taken for zero below, as a constant."""
+    limit = 1e-140 if value.bitwidth == 64 else 1e-15
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(value, limit)
+
+    return value(value), codegen
+
+
 @kernel()
 def flushed(value):
     """Return the value, or zero where it is negligible; NaN stays what it is."""
     return like(value, 0.0) if abs(value) <= _negligible(value) else value
+
+
+@kernel()
+def squarable(value):
+    """Return the value, or zero where its square is negligible; NaN stays what it is."""
+    return like(value, 0.0) if abs(value) <= _root_of_negligible(value) else value
 
 
 @kernel(fast=CONTRACT)  # reordered, n ln 2 would be rounded before it is subtracted
@@ -118,7 +135,8 @@ def exp_negative(x):
 @kernel(fast=True)
 def log1p_unit(e):
     """Return log(1 + e) for 0 <= e <= 1, as 2 artanh(e / (2 + e)), by its series."""
-    s = e / (like(e, 2.0) + e)
+    double = e / (like(e, 1.0) + like(e, 0.5) * e)
+    s = like(e, 0.5) * squarable(double)
     ss = s * s  # at most 1/9, so that the 17th term is below 1e-17
     series = like(e, 1 / 35)
     series = series * ss + like(e, 1 / 33)
@@ -137,7 +155,7 @@ def log1p_unit(e):
     series = series * ss + like(e, 1 / 7)
     series = series * ss + like(e, 1 / 5)
     series = series * ss + like(e, 1 / 3)
-    return like(e, 2.0) * s * (series * ss + like(e, 1.0))
+    return double * (series * ss + like(e, 1.0))
 
 
 @kernel(fast=True)

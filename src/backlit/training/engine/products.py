@@ -44,6 +44,8 @@ BLOCK_COLUMNS = 528
 ROW_PAD = 16
 #: terms that are asked for ahead of their turn where memory is read across its rows
 AHEAD = 16
+#: rows of X that are asked for ahead of their turn
+ROWS_AHEAD = 8
 _ROWS_AT = BLOCK_K * BLOCK_COLUMNS
 _EDGE_AT = _ROWS_AT + (BLOCK_K + ROW_PAD) * BLOCK_ROWS
 #: elements of a thread's buffer: a block of columns, then a block of rows, then a panel of results
@@ -54,6 +56,10 @@ UNPACKED_SPAN = 1 << 14
 PREFETCH_K = 64
 #: a later layer's weight gradient of at most so many rows is computed by `dot_product`, unpacked
 DOT_ROWS = 4
+#: rows and columns whose accumulators `dot_product` keeps at a time
+DOT_BLOCK = 64
+#: bytes of the rows that `dot_product` reads over and over, and of those that stream by
+_DOT_BYTES = 54 << 10
 
 
 def _rows_of_tiles(vectors: int) -> Any:
@@ -241,35 +247,76 @@ def gather_columns(T, t, ldt, V, places, p, v, count, columns):
                     T[t + k * ldt + j + x] = V[at + k]
 
 
-def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_slab, slab, start, B, b):
+@kernel()
+def dot_part(C, M):
+    """Return how many terms of M rows `dot_product` best takes at a time."""
+    L = lanes(C)
+    return max(1, _DOT_BYTES // VECTOR_BYTES // (M + 8)) * L
+
+
+@kernel()
+def _dot_columns(C, c, ldc, c_column, S, s, lds, V, places, p, M, columns, others, at, K, part, T,
+                 t, start, B, b):  # fmt: skip
+    """Compute M rows of `columns` columns, four or one, of `dot_product`, or a part of their sums.
+
+    Meanwhile the next `others` columns are asked for, a share with each tile: the processor does
+    not see rows coming that lie far apart, and cannot wait for all of one at once.
+    """
+    L = lanes(C)
+    share = (K * 4 // M + L) // L * L
+    i = ahead = 0
+    while i < M:
+        for y in range(columns, columns + others):
+            row = places[p + y] + at
+            for k in range(ahead, min(ahead + share, K), L):
+                prefetch(V, row + k)
+        ahead += share
+        high = M - i >= 4
+        if high and columns == 4:
+            dot_tile(4, 4, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
+                     B, b + i)  # fmt: skip
+        elif columns == 4:
+            dot_tile(1, 4, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
+                     B, b + i)  # fmt: skip
+        elif high:
+            dot_tile(4, 1, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
+                     B, b + i)  # fmt: skip
+        else:
+            dot_tile(1, 1, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
+                     B, b + i)  # fmt: skip
+        rows = 4 if high else 1
+        c += rows * ldc
+        s += rows * lds
+        t += rows * columns * L
+        i += rows
+
+
+def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_part, apart, start, B, b,
+                T):  # fmt: skip
     """Compute ``C[i, j] = sum_k S[i, k] V[places[p + j] + k]`` along contiguous rows of both.
 
-    ``C[i, j]`` lies at ``c + i ldc + j c_column``. `start` is 0, or 1 to add the bias ``B[b + i]``.
-    The rows may lie in slabs of `K_slab` terms, `slab` elements apart.
+    ``C[i, j]`` lies at ``c + i ldc + j c_column``. `start` is 0, 1 to add the bias ``B[b + i]``, 2
+    to add to what C holds. The sums are computed in parts of `K_part` terms, whole vectors, which
+    begin `apart` elements after each other in the rows; T has room for `DOT_BLOCK` ** 2 vectors.
+    Parts of `dot_part` terms stay in the first-level cache while the columns go by.
     """
-    j = 0
-    while j < N:
-        wide = N - j >= 4
-        i = 0
-        while i < M:
-            at, to = s + i * lds, c + i * ldc + j * c_column
-            if M - i >= 4 and wide:
-                dot_tile(4, 4, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
-                         start, B, b + i)  # fmt: skip
-                i += 4
-            elif wide:
-                dot_tile(1, 4, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
-                         start, B, b + i)  # fmt: skip
-                i += 1
-            elif M - i >= 4:
-                dot_tile(4, 1, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
-                         start, B, b + i)  # fmt: skip
-                i += 4
-            else:
-                dot_tile(1, 1, C, to, ldc, c_column, S, at, lds, V, places, p + j, K, K_slab, slab,
-                         start, B, b + i)  # fmt: skip
-                i += 1
-        j += 4 if wide else 1
+    L = lanes(C)
+    parts = (K + K_part - 1) // K_part
+    for i in range(0, M, DOT_BLOCK):
+        rows = min(DOT_BLOCK, M - i)
+        for first in range(0, N, DOT_BLOCK):
+            last = min(first + DOT_BLOCK, N)
+            for part in range(parts):
+                count = min(K_part, K - part * K_part)
+                state = (1 if part > 0 else 0) + (2 if part + 1 < parts else 0)
+                j = first
+                while j < last:
+                    columns = 4 if last - j >= 4 else 1
+                    others = min(4, last - j - columns) if parts > 1 else 0
+                    _dot_columns(C, c + i * ldc + j * c_column, ldc, c_column, S, s + i * lds, lds,
+                                 V, places, p + j, rows, columns, others, part * apart, count,
+                                 state, T, (j - first) * rows * L, start, B, b + i)  # fmt: skip
+                    j += columns
 
 
 def weight_gradient(
@@ -299,6 +346,9 @@ def weight_gradient(
                 if by_rows:
                     for k in range(depth):
                         row = places[p + k0 + k] + v + at
+                        ahead = places[p + k0 + min(k + ROWS_AHEAD, depth - 1)] + v + at
+                        for x in range(0, count, L):
+                            prefetch(V, ahead + x)
                         for x in range(count):
                             pack[to + k * padded + x] = V[row + x]
                 else:

@@ -351,75 +351,85 @@ def dot_tile(
     V: Any,
     places: Any,
     p: Any,
+    at: Any,
     K: Any,
-    K_slab: Any,
-    slab: Any,
+    part: Any,
+    T: Any,
+    t: Any,
     start: Any,
     B: Any,
     b: Any,
 ) -> Any:
     """Compute one tile of C = S V^T + start by dot products along contiguous rows.
 
-    ``C[c + i ldc + j c_column] = sum_k S[s + i lds + k] V[places[p + j] + k]``; `start` is 0 for
-    nothing, 1 for a bias ``B[b + i]``, 2 for what C holds. Any K is right: the last, partial vector
-    is loaded under a mask. Rows may lie in slabs of `K_slab` terms, whole vectors, `slab` elements
-    apart, which changes no bit.
+    ``C[c + i ldc + j c_column] = sum_k S[s + i lds + at + k] V[places[p + j] + at + k]``; `start`
+    is 0 for nothing, 1 for a bias ``B[b + i]``, 2 for what C holds. Any K is right: the last,
+    partial vector is loaded under a mask.
+
+    The sum may be computed in parts, whole vectors each but for the last, the accumulators staying
+    at ``T[t]`` meanwhile, which changes no bit: `part` is the sum of 1 for "there are parts before"
+    and 2 for "there are parts to come".
     """
     element = C.dtype
     n_rows, n_columns = rows.literal_value, columns.literal_value
     signature = types.void(
         rows, columns, C, *([types.intp] * 3), S, types.intp, types.intp, V, places,
-        *([types.intp] * 5), B, types.intp,
+        *([types.intp] * 4), T, types.intp, types.intp, B, types.intp,
     )  # fmt: skip
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (_, _, C_data, c, ldc, c_column, S_data, s, lds, V_data, place_data, p, K, K_slab, slab,
-         start, B_data, b) = args  # fmt: skip
+        (_, _, C_data, c, ldc, c_column, S_data, s, lds, V_data, place_data, p, at, K, part, T_data,
+         t, start, B_data, b) = args  # fmt: skip
         x = _Vectors(context, builder, element)
-        accumulators = [[x.variable() for _ in range(n_columns)] for _ in range(n_rows)]
-        for row in accumulators:
-            for accumulator in row:
-                builder.store(x.zero, accumulator)
-        s_rows = [x.offset(s, lds, i) for i in range(n_rows)]
+        tile = [(i, j) for i in range(n_rows) for j in range(n_columns)]
+        accumulators = {cell: x.variable() for cell in tile}
+        kept = [builder.add(t, _int(place * x.lanes)) for place in range(len(tile))]
+        for accumulator in accumulators.values():
+            builder.store(x.zero, accumulator)
+        with builder.if_then(builder.trunc(part, ir.IntType(1))):
+            for cell, place in zip(tile, kept, strict=True):
+                builder.store(x.load(T_data, place), accumulators[cell])
+        s_rows = [builder.add(x.offset(s, lds, i), at) for i in range(n_rows)]
         v_rows = []
         for j in range(n_columns):
             pointer = builder.gep(place_data, [builder.add(p, _int(j))], source_etype=_INT)
-            v_rows.append(builder.load(pointer, typ=_INT))
+            v_rows.append(builder.add(builder.load(pointer, typ=_INT), at))
 
         def accumulate(load: Any) -> None:
             v_vectors = [load(V_data, place) for place in v_rows]
-            for i, row in enumerate(accumulators):
+            for i in range(n_rows):
                 s_vector = load(S_data, s_rows[i])
-                for j, accumulator in enumerate(row):
+                for j in range(n_columns):
+                    accumulator = accumulators[i, j]
                     total = x.multiply_add(s_vector, v_vectors[j], builder.load(accumulator))
                     builder.store(total, accumulator)
 
-        slabs = builder.sdiv(builder.sub(builder.add(K, K_slab), _int(1)), K_slab)
-        with cgutils.for_range(builder, slabs) as slab_loop:
-            left = builder.sub(K, builder.mul(slab_loop.index, K_slab))
-            count = builder.select(builder.icmp_signed("<", left, K_slab), left, K_slab)
-            base = builder.mul(slab_loop.index, slab)
-            whole = builder.sdiv(count, _int(x.lanes))
-            with cgutils.for_range(builder, whole) as loop:
-                k = builder.add(base, builder.mul(loop.index, _int(x.lanes)))
-                accumulate(lambda data, place: x.load(data, builder.add(place, k)))
-            done = builder.mul(whole, _int(x.lanes))
-            with builder.if_then(builder.icmp_signed("<", done, count)):
-                mask = x.lane_mask(builder.sub(count, done))
-                last = builder.add(base, done)
-                accumulate(lambda data, place: x.load_lanes(data, builder.add(place, last), mask))
-        for i, row in enumerate(accumulators):
-            for j, accumulator in enumerate(row):
-                total = _sum_of_lanes(x, builder.load(accumulator))
-                place = builder.add(x.offset(c, ldc, i), builder.mul(c_column, _int(j)))
-                pointer = builder.gep(C_data, [place], source_etype=x.element)
-                slot = cgutils.alloca_once_value(builder, total)
-                with builder.if_then(builder.icmp_signed("==", start, _int(1))):
-                    bias = x.load_scalar(B_data, builder.add(b, _int(i)))
-                    builder.store(builder.fadd(total, bias), slot)
-                with builder.if_then(builder.icmp_signed("==", start, _int(2))):
-                    builder.store(builder.fadd(total, builder.load(pointer, typ=x.element)), slot)
-                builder.store(builder.load(slot), pointer)
+        whole = builder.sdiv(K, _int(x.lanes))
+        with cgutils.for_range(builder, whole) as loop:
+            k = builder.mul(loop.index, _int(x.lanes))
+            accumulate(lambda data, place: x.load(data, builder.add(place, k)))
+        done = builder.mul(whole, _int(x.lanes))
+        with builder.if_then(builder.icmp_signed("<", done, K)):
+            mask = x.lane_mask(builder.sub(K, done))
+            accumulate(lambda data, place: x.load_lanes(data, builder.add(place, done), mask))
+        unfinished = builder.icmp_signed(">=", part, _int(2))
+        with builder.if_else(unfinished) as (keep, finish):
+            with keep:
+                for cell, place in zip(tile, kept, strict=True):
+                    x.store(builder.load(accumulators[cell]), T_data, place)
+            with finish:
+                for i, j in tile:
+                    total = _sum_of_lanes(x, builder.load(accumulators[i, j]))
+                    place = builder.add(x.offset(c, ldc, i), builder.mul(c_column, _int(j)))
+                    pointer = builder.gep(C_data, [place], source_etype=x.element)
+                    slot = cgutils.alloca_once_value(builder, total)
+                    with builder.if_then(builder.icmp_signed("==", start, _int(1))):
+                        bias = x.load_scalar(B_data, builder.add(b, _int(i)))
+                        builder.store(builder.fadd(total, bias), slot)
+                    with builder.if_then(builder.icmp_signed("==", start, _int(2))):
+                        held = builder.load(pointer, typ=x.element)
+                        builder.store(builder.fadd(total, held), slot)
+                    builder.store(builder.load(slot), pointer)
         return context.get_dummy_value()
 
     return signature, codegen

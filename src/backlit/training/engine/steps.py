@@ -28,7 +28,7 @@ from backlit.training.engine.functions import (
     flushed,
     log_range,
 )
-from backlit.training.engine.products import DOT_ROWS, PACK_SIZE
+from backlit.training.engine.products import DOT_ROWS, PACK_SIZE, dot_part
 from backlit.training.engine.simd import (
     NO,
     YES,
@@ -324,7 +324,7 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
             for j in range(n):
                 buffer[row + j] *= buffer[weights + j]
         for j in range(n):
-            buffer[row + j] = flushed(buffer[row + j] * share)
+            buffer[row + j] = flushed(flushed(buffer[row + j]) * share)
 
 
 @kernel()
@@ -347,9 +347,10 @@ def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
                              data.row_starts, data.columns, places, c0, n1, n, parameters,
                              net.biases[0])  # fmt: skip
     elif n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
+        part = dot_part(buffer, n1)
         units.dot_product(table, buffer, work.a[1], pitch, 1, parameters, net.weights[0], n0, X,
-                          places, c0, n1, n, n0, n0, 0, 1, parameters,
-                          net.biases[0])  # fmt: skip
+                          places, c0, n1, n, n0, part, part, 1, parameters, net.biases[0],
+                          pack)  # fmt: skip
     else:
         units.gather_columns(table, buffer, work.a[0], pitch, X, places, c0, 0, n, n0)
         units.product(table, table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, 1,
@@ -455,7 +456,7 @@ def _layer_gradient(
     start = 2 if add else 0
     units.dot_product(table, gradient, net.biases[l - 1] + r0, 1, 1, work.buffer,
                       work.dz[l] + r0 * pitch, pitch, work.buffer, rows, 0, r1 - r0, 1, m, in_slab,
-                      work.slab, start, gradient, 0)  # fmt: skip
+                      work.slab, start, gradient, 0, pack)  # fmt: skip
     r0, r1, k0, k1 = _share_of_layer(L, n_units, n_prev, thread, threads)
     if r1 == r0 or k1 == k0:
         return
@@ -467,7 +468,7 @@ def _layer_gradient(
         if n_units <= DOT_ROWS:  # of the layer, not of the share: see the module's text
             units.dot_product(table, gradient, target, n_prev, 1, work.buffer, dz, pitch,
                               work.buffer, rows, 0, r1 - r0, k1 - k0, m, in_slab, work.slab, start,
-                              gradient, 0)  # fmt: skip
+                              gradient, 0, pack)  # fmt: skip
             return
     fused = _is_fused(block, example, l)
     for first in range(0, m, in_slab):

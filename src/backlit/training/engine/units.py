@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 #: bits; n and d are one whole number and one double
 ARGUMENTS = {
     "panel": "RnnRnnnnRnnnnnnRn",
-    "dot_product": "RnnnRnnRInnnnnnnRn",
+    "dot_product": "RnnnRnnRInnnnnnnRnR",
     "gather_columns": "RnnRInnnn",
     "packed_product": "IRnnRnnnnnnnRnRnRRRR",
     "product": "IRnnRnnnRnnnnnnRnR",
