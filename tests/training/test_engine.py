@@ -488,6 +488,26 @@ def test_no_denormal_is_left_in_a_converged_network(activation, optimizer, dtype
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_denormals_count_as_zero_within_the_engine_and_nowhere_else(dtype, threads):
+    tiny = np.finfo(dtype).tiny
+    network = Network((40, 3), (), "squared", 40, dtype)
+    network.X *= np.dtype(dtype).type(4 * tiny)
+    network.targets *= np.dtype(dtype).type(1e-3)
+    network.vector *= np.dtype(dtype).type(1e-3)
+    _, _, gradient = network.open(network.order, dtype="longdouble")
+    expected = network.layout.views(gradient)["W1"]
+    assert ((expected != 0) & (np.abs(expected) < tiny)).all()
+    engine = network.engine(threads=threads)
+    _, found = engine.gradient(network.examples, network.order, np.array([0, 40]), 40.0)
+    assert (network.layout.views(found)["W1"] == 0).all()
+    assert (network.layout.views(found)["b1"] != 0).all()
+    half = np.full(4, tiny, dtype) * np.dtype(dtype).type(0.5)  # the caller's processor as it was
+    assert (half > 0).all()
+    assert (half + half == tiny).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_not_a_number_is_not_hidden(dtype):
     network = Network((3, 4, 2), ("tanh",), "squared", 8, dtype)
     network.vector[network.layout.weight_offsets[1]] = np.nan

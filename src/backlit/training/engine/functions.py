@@ -7,8 +7,9 @@ logarithms are written out, since a call of the mathematical library would keep 
 being vectorised.
 
 Numbers below a type's range of full precision ("denormals") slow a processor down by a factor of
-up to a hundred, and a converged network is full of them. Gradients this small change nothing, so
-they are set to zero where they arise.
+up to a hundred, and a converged network is full of them. Gradients and moments this small change
+nothing, and are set to zero before they are stored; what arises between is left to the processor,
+see `simd.flush_denormals`.
 """
 
 import math
@@ -85,27 +86,10 @@ def _negligible(typing_context, value):
     return value(value), codegen
 
 
-@intrinsic
-def _root_of_negligible(typing_context, value):
-    """Return what a number's square is taken for zero below, as a constant."""
-    limit = 1e-140 if value.bitwidth == 64 else 1e-15
-
-    def codegen(context, builder, signature, args):
-        return context.get_constant(value, limit)
-
-    return value(value), codegen
-
-
 @kernel()
 def flushed(value):
     """Return the value, or zero where it is negligible; NaN stays what it is."""
     return like(value, 0.0) if abs(value) <= _negligible(value) else value
-
-
-@kernel()
-def squarable(value):
-    """Return the value, or zero where its square is negligible; NaN stays what it is."""
-    return like(value, 0.0) if abs(value) <= _root_of_negligible(value) else value
 
 
 @kernel(fast=CONTRACT)  # reordered, n ln 2 would be rounded before it is subtracted
@@ -135,8 +119,7 @@ def exp_negative(x):
 @kernel(fast=True)
 def log1p_unit(e):
     """Return log(1 + e) for 0 <= e <= 1, as 2 artanh(e / (2 + e)), by its series."""
-    double = e / (like(e, 1.0) + like(e, 0.5) * e)
-    s = like(e, 0.5) * squarable(double)
+    s = e / (like(e, 2.0) + e)
     ss = s * s  # at most 1/9, so that the 17th term is below 1e-17
     series = like(e, 1 / 35)
     series = series * ss + like(e, 1 / 33)
@@ -155,7 +138,7 @@ def log1p_unit(e):
     series = series * ss + like(e, 1 / 7)
     series = series * ss + like(e, 1 / 5)
     series = series * ss + like(e, 1 / 3)
-    return double * (series * ss + like(e, 1.0))
+    return like(e, 2.0) * s * (series * ss + like(e, 1.0))
 
 
 @kernel(fast=True)

@@ -9,6 +9,7 @@ processor.
 Memory is addressed by pointers and offsets in elements. Nothing is checked here.
 """
 
+import platform
 from types import SimpleNamespace
 from typing import Any
 
@@ -466,3 +467,68 @@ def atomic_load(typing_context: Any, place: Any, index: Any) -> Any:
         return builder.load_atomic(pointer, "acquire", 8, typ=_INT)
 
     return types.intp(place, types.intp), codegen
+
+
+def _control_register() -> tuple[str, str, int, int]:
+    """Return what reads and writes the processor's floating-point mode, its bits, and the mask.
+
+    The mask says that results (and, on x86, operands) below the range of full precision count as
+    zero. Without such a register known here, names are empty.
+    """
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64", "i386", "i686"):
+        return "llvm.x86.sse.stmxcsr", "llvm.x86.sse.ldmxcsr", 32, 0x8040
+    if machine in ("aarch64", "arm64"):
+        return "llvm.aarch64.get.fpcr", "llvm.aarch64.set.fpcr", 64, 1 << 24
+    return "", "", 32, 0
+
+
+@intrinsic
+def flush_denormals(typing_context: Any) -> Any:
+    """Let this thread's processor take denormal numbers for zero; return the mode it had before.
+
+    Whoever calls this gives the mode back with `restore_mode` before any other code runs.
+    """
+    read, write, bits, mask = _control_register()
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if not read:
+            return context.get_constant(types.int64, 0)
+        before = _read_mode(builder, read, bits)
+        _write_mode(builder, write, builder.or_(before, ir.Constant(before.type, mask)))
+        return builder.zext(before, _INT) if bits < 64 else before
+
+    return types.int64(), codegen
+
+
+@intrinsic
+def restore_mode(typing_context: Any, mode: Any) -> Any:
+    """Give the processor the mode back that `flush_denormals` returned."""
+    _, write, bits, _ = _control_register()
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if write:
+            value = builder.trunc(args[0], ir.IntType(bits)) if bits < 64 else args[0]
+            _write_mode(builder, write, value)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
+
+
+def _read_mode(builder: Any, name: str, bits: int) -> Any:
+    if bits == 64:
+        kind = ir.FunctionType(ir.IntType(64), [])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+    place = cgutils.alloca_once(builder, ir.IntType(bits))
+    kind = ir.FunctionType(ir.VoidType(), [place.type])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [place])
+    return builder.load(place)
+
+
+def _write_mode(builder: Any, name: str, value: Any) -> None:
+    if value.type.width == 32:
+        place = cgutils.alloca_once(builder, value.type)
+        builder.store(value, place)
+        value = place
+    kind = ir.FunctionType(ir.VoidType(), [value.type])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [value])

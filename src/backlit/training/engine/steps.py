@@ -35,9 +35,11 @@ from backlit.training.engine.simd import (
     ZERO,
     atomic_add,
     atomic_load,
+    flush_denormals,
     kernel,
     lanes,
     like,
+    restore_mode,
     shifted,
 )
 from backlit.training.engine.updates import (
@@ -324,7 +326,7 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
             for j in range(n):
                 buffer[row + j] *= buffer[weights + j]
         for j in range(n):
-            buffer[row + j] = flushed(flushed(buffer[row + j]) * share)
+            buffer[row + j] = flushed(buffer[row + j] * share)
 
 
 @kernel()
@@ -666,6 +668,14 @@ def run(thread, threads, table, block, example):
 
     `table` holds the units' addresses. `example` points to a number of the engine's type.
     """
+    mode = flush_denormals()
+    _run_batches(thread, threads, table, block, example)
+    restore_mode(mode)
+
+
+@kernel()
+def _run_batches(thread, threads, table, block, example):
+    """Do what `run` says, in whatever mode the processor is; return early if a thread gave up."""
     net, data, batches = _net(block, example), _data(block, example), _batches(block, example)
     settings, state = _settings(block, example), _state(block, example)
     work, results = _work(block, example), _results(block, example)

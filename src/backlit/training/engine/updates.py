@@ -8,7 +8,7 @@ a hundred times slower.
 
 import math
 
-from backlit.training.engine.functions import flushed, squarable
+from backlit.training.engine.functions import flushed
 
 #: `Settings.optimizer`
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
@@ -40,8 +40,7 @@ def update(optimizer, p, g, first, second, n, numbers):
         for i in range(n):
             gradient = scale * (g[i] + l2 * p[i])
             mean = flushed(b1 * first[i] + c1 * gradient)
-            root = squarable(gradient)
-            square = flushed(b2 * second[i] + c2 * root * root)
+            square = flushed(b2 * second[i] + c2 * gradient * gradient)
             first[i] = mean
             second[i] = square
             p[i] = flushed(keep * p[i] - step * mean / (math.sqrt(square) + epsilon))
