@@ -66,8 +66,9 @@ def chosen(binarizer: LabelBinarizer, outputs: NDArray[Any]) -> NDArray[Any]:
     if outputs.shape[1] > 1:
         likeliest: NDArray[Any] = outputs.argmax(axis=1)
         return likeliest
-    above = outputs[:, 0] > 0.5
-    return above.astype(np.intp) * (len(binarizer.classes_) - 1)
+    if len(binarizer.classes_) == 1:
+        return np.zeros(len(outputs), np.intp)
+    return (outputs[:, 0] > 0.5).astype(np.intp)
 
 
 def select(labels: Labels, rows: NDArray[np.int64]) -> NDArray[Any]:
