@@ -288,7 +288,7 @@ def moments(options):
     print(f"{options.moments} moments:", ", ".join(f"{n} {what}" for what, n in left.items()))
 
 
-def main():
+def main(arguments=None):
     """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -307,7 +307,7 @@ def main():
     command(determinism, runs=100, processes=10)
     command(moments, moments=100, limit=120.0, seed=0)
     command(signals, signals=40, within=4.0, limit=0.5, seed=0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
     options.run(options)

@@ -6,27 +6,42 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent / "loads.py"
+FOLDER = Path(__file__).parent
+#: each in a process of its own
+APART = {
+    "soak --seconds 0 --rounds 6": "6 rounds: resident",
+    "pictures --pictures 20000 --each 200": "20,000 pictures",
+    "moments --moments 3": "3 moments:",
+    "signals --signals 2 --within 1 --limit 10": "2 signals: left after",
+}
+#: one after the other in one process, as most of the time of one goes into imports
+TOGETHER = {
+    "threads --threads 32 --rounds 1": "32 threads, 1 rounds",
+    "determinism --runs 4 --processes 1": "1 different result",
+    "processes --processes 1": "forkserver: 1 processes, the same bits",
+}
 
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (("soak", "--seconds", "0", "--rounds", "6"), "6 rounds: resident"),
-        (("threads", "--threads", "32", "--rounds", "1"), "32 threads, 1 rounds"),
-        (("processes", "--processes", "1"), "forkserver: 1 processes, the same bits"),
-        (("pictures", "--pictures", "20000", "--each", "200"), "20,000 pictures"),
-        (("determinism", "--runs", "4", "--processes", "1"), "1 different result"),
-        (("moments", "--moments", "3"), "3 moments:"),
-        (("signals", "--signals", "2", "--within", "1", "--limit", "10"), "2 signals: left after"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="no /proc on this system"
 )
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc on this system")
-def test_under_load(arguments, expected):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True, text=True, check=False, timeout=300,
+
+
+def _run(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True, text=True, check=False, timeout=300, cwd=FOLDER,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", APART, ids=lambda command: command.split()[0])
+def test_under_load(command):
+    done = _run(FOLDER / "loads.py", *command.split())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert expected in done.stdout
+    assert APART[command] in done.stdout
+
+
+def test_under_load_in_one_process():
+    done = _run("-c", f"import loads\nfor one in {list(TOGETHER)}: loads.main(one.split())")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in TOGETHER.values():
+        assert said in done.stdout

@@ -9,7 +9,7 @@ from backlit.app.serving import open_socket
 from backlit.photos import Recipe, train
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.saliency import maps
-from report.browser import CHROMIUM
+from report.browser import launched
 from sample_pictures import day_picture, night_picture, save_class
 
 
@@ -89,15 +89,8 @@ def address_of_three(three_classes):
 
 @pytest.fixture(scope="module")  # while it is open, no other test may use Playwright
 def browser():
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield launched
-        launched.close()
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

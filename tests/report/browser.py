@@ -50,8 +50,8 @@ CONTRASTS = """
 
 
 @contextmanager
-def opened(path, width=1280, height=900, **context):
-    """Open a page; gives it and the addresses that it asked for, its own apart."""
+def launched():
+    """Start the browser. While it is open, nothing else in the process may start one."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}")
@@ -60,15 +60,24 @@ def opened(path, width=1280, height=900, **context):
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]
         )
         try:
-            page = browser.new_page(viewport={"width": width, "height": height}, **context)
-            asked = []
-            page.on("request", lambda request: asked.append(request.url))
-            complaints = []
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(path.as_uri())
-            page.wait_for_load_state("load")
-            assert complaints == []
-            yield page, [one for one in asked if not one.startswith(("data:", path.as_uri()))]
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def opened(browser, path, width=1280, height=900, **context):
+    """Open a page; gives it and the addresses that it asked for, its own apart."""
+    page = browser.new_page(viewport={"width": width, "height": height}, **context)
+    try:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        complaints = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path.as_uri())
+        page.wait_for_load_state("load")
+        assert complaints == []
+        yield page, [one for one in asked if not one.startswith(("data:", path.as_uri()))]
+    finally:
+        page.close()

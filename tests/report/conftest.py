@@ -10,6 +10,7 @@ from backlit.report.findings import findings_of_training
 from backlit.report.page import write_report
 from backlit.report.pictures import PhotoFiles
 from report import odd_names
+from report.browser import launched
 from sample_pictures import day_picture, night_picture, save_class
 
 
@@ -25,6 +26,12 @@ def few_variants():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maps, "VARIANTS", 3)
         yield
+
+
+@pytest.fixture(scope="module")  # while it is open, no other test may use Playwright
+def browser():
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

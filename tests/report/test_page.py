@@ -14,8 +14,8 @@ from report.browser import CONTRASTS, opened
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024), (1280, 900)])
-def test_nothing_is_wider_than_the_screen(page, width, height):
-    with opened(page, width, height) as (shown, _):
+def test_nothing_is_wider_than_the_screen(browser, page, width, height):
+    with opened(browser, page, width, height) as (shown, _):
         assert shown.evaluate("document.documentElement.scrollWidth") <= width
         # nor does anything stick out that a sideways scroll of its own does not hold
         out = shown.evaluate(
@@ -27,8 +27,8 @@ def test_nothing_is_wider_than_the_screen(page, width, height):
         assert out == []
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing(page):
-    with opened(page) as (shown, asked):
+def test_the_page_asks_for_nothing_and_runs_nothing(browser, page):
+    with opened(browser, page) as (shown, asked):
         assert asked == []
         assert shown.evaluate("document.scripts.length") == 0
         assert shown.locator('img:not([src^="data:image/webp"])').count() == 0
@@ -45,8 +45,8 @@ def test_the_page_asks_for_nothing_and_runs_nothing(page):
     assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", raw)
 
 
-def test_pictures_and_charts_have_words(page):
-    with opened(page) as (shown, _):
+def test_pictures_and_charts_have_words(browser, page):
+    with opened(browser, page) as (shown, _):
         alts = shown.evaluate("[...document.images].map((one) => one.alt)")
         assert len(alts) > 20
         assert all(alts)
@@ -67,11 +67,11 @@ def test_pictures_and_charts_have_words(page):
         assert shown.locator("section:not([aria-labelledby])").count() == 0
 
 
-def test_the_numbers_are_the_library_s(page, trained):
+def test_the_numbers_are_the_library_s(browser, page, trained):
     own = trained.judgements["test"]
     evaluation = trained.evaluations["test"]
     error = expected_calibration_error(own.labels, own.probabilities)
-    with opened(page) as (shown, _):
+    with opened(browser, page) as (shown, _):
         for name, value in (
             ("accuracy", evaluation.accuracy),
             ("low", evaluation.interval[0]),
@@ -103,8 +103,8 @@ def test_the_numbers_are_the_library_s(page, trained):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read(page, scheme):
-    with opened(page, color_scheme=scheme) as (shown, _):
+def test_every_text_can_be_read(browser, page, scheme):
+    with opened(browser, page, color_scheme=scheme) as (shown, _):
         paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", paper))) < 200) == (scheme == "dark")
         shown.evaluate(
@@ -117,8 +117,8 @@ def test_every_text_can_be_read(page, scheme):
     assert poor == []
 
 
-def test_it_prints_on_white(page):
-    with opened(page, color_scheme="dark") as (shown, _):
+def test_it_prints_on_white(browser, page):
+    with opened(browser, page, color_scheme="dark") as (shown, _):
         shown.emulate_media(media="print", color_scheme="dark")
         assert (
             shown.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -3,7 +3,6 @@ import itertools
 import re
 import subprocess
 import sys
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -381,35 +380,11 @@ def test_looking_returns_to_python_in_between_and_changes_no_bit(monkeypatch):
 # --------------------------------------------------------------------------------- the machinery
 
 
-def _peak(network, engine, batches):
-    """Return Python's and NumPy's peak memory in a call, without its results'."""
-    order = np.resize(network.order, 20 * batches)
-    starts, rates = np.arange(0, 20 * batches + 1, 20), np.full(batches, 1e-3)
-    random = np.full(20 * batches * 30, 40_000, np.uint16)
-    engine.train(network.examples, order, starts, rates, random)  # Python's own first time
-    tracemalloc.start()
-    engine.train(network.examples, order, starts, rates, random)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return peak - 2 * 8 * batches
-
-
-def peaks_of_calls():
-    """Return what a long call and a short one take, for 1 and 2 threads."""
-    found = {}
-    for threads in (1, 2):
-        network = Network((20, 30, 4), ("gelu",), "cross_entropy", 60, "float32", True)
-        numbers = Adam().numbers()._replace(l2=0.1, clip=1.0)
-        engine = network.engine(20, numbers=numbers, dropout=(0.2,), threads=threads)
-        found[threads] = [min(_peak(network, engine, n) for _ in range(3)) for n in (2000, 1)]
-    return found
-
-
 def test_a_longer_call_takes_no_more_memory():
     # in a process of its own: what other tests leave at work in this one allocates meanwhile
     program = (
         f"import sys; sys.path[:] = {sys.path!r}; "
-        "from training.test_engine import peaks_of_calls; print(peaks_of_calls())"
+        "from training.peaks import peaks_of_calls; print(peaks_of_calls())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300
