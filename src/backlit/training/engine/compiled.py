@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import llvmlite
+import numba
 import numpy as np
 from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
@@ -47,8 +49,8 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _digest() -> str:
-    """Return a digest of everything that is compiled."""
-    digest = hashlib.sha256()
+    """Return a digest of everything that is compiled, and of what compiles it."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     here = Path(__file__).parent
     for path in (*sorted(here.glob("*.py")), here.parents[1] / "names.py"):
         digest.update(path.read_bytes())
