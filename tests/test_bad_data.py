@@ -10,8 +10,8 @@ from bad_data import cells, outcome
 EXPECTED = json.loads(bad_data.EXPECTED.read_text())
 
 #: scikit-learn looks at frames before backlit does, and its metrics make the scores. Before 1.9 it
-#: let columns of one name through (1.9: an error of Narwhals), compared labels of any two types, and
-#: worded the rest as Python does.
+#: let columns of one name through (1.9: an error of Narwhals), compared labels of any two types,
+#: and worded the rest as Python does.
 BEFORE_1_9 = {
     ("X", "pandas, names twice"): dict.fromkeys(
         [
