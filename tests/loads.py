@@ -278,7 +278,8 @@ def moments(options):
             code = child.returncode
             begun = "training ..." in told
             # Python itself: killed by the signal, or amid what it loads before any program
-            own = -number if "init_import_site" not in told else 1
+            loading = ("init_import_site", "Could not import runpy module")
+            own = 1 if any(words in told for words in loading) else -number
             assert code in ((0, 128 + number) if begun else (0, 128 + number, own)), (code, told)
             if code == -number and number == signal.SIGINT:
                 left["before or after"] += 1

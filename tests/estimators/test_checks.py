@@ -1,5 +1,7 @@
 """scikit-learn's own checks of an estimator, every one, with no expected failures."""
 
+from unittest import SkipTest
+
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
@@ -31,7 +33,11 @@ def _name(value):
 
 @pytest.mark.parametrize(("estimator", "check"), _CHECKS, ids=_name)
 def test_check_estimator(estimator, check):
-    check(estimator)
+    try:
+        check(estimator)
+    except SkipTest as why:  # a check of what the estimator says that it does not have
+        if hasattr(estimator, "decision_function") or "decision_function" not in str(why):
+            raise
 
 
 def test_there_are_many_of_them():
