@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from backlit.training.engine import units
 from backlit.training.engine.compiled import engine_for
+from backlit.training.engine.engine import _aligned
 from backlit.training.engine.products import PACK_SIZE
 from backlit.training.engine.simd import VECTOR_BYTES
 from benchmarks import _harness
@@ -75,9 +76,12 @@ def _products(shape: tuple[int, int, int]) -> dict[str, Callable[[], Any]]:
     M, K, N = shape
     generator = np.random.default_rng(0)
     N += -N % (VECTOR_BYTES // 4)
-    W, A = (generator.standard_normal(s, dtype=np.float32) for s in ((M, K), (K, N)))
-    ours, theirs = np.empty((M, N), np.float32), np.empty((M, N), np.float32)
-    pack = np.empty(PACK_SIZE, np.float32)
+    W, A, ours, theirs = (
+        _aligned(a * b, _REAL).reshape(a, b) for a, b in ((M, K), (K, N), (M, N), (M, N))
+    )
+    for operand in (W, A):
+        operand[...] = generator.standard_normal(operand.shape)
+    pack = _aligned(PACK_SIZE, _REAL)
     engine = engine_for(_REAL, units.ALWAYS)
     types_ = [_KINDS[kind] for kind in units.ARGUMENTS["product"]]
     product = ctypes.CFUNCTYPE(None, *types_)(engine.parts["product"].address)

@@ -174,9 +174,9 @@ class Engine:
         self.state = steps.State(
             size,
             parameters,
-            np.zeros(size, self.dtype),
-            np.zeros(size, self.dtype) if numbers.moments > 0 else empty,
-            np.zeros(size, self.dtype) if numbers.moments > 1 else empty,
+            _aligned(size, self.dtype),
+            _aligned(size, self.dtype) if numbers.moments > 0 else empty,
+            _aligned(size, self.dtype) if numbers.moments > 1 else empty,
             np.zeros(1, np.int64),
         )
         self._plan(dims, codes, batch_size)
