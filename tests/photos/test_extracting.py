@@ -52,6 +52,24 @@ def test_a_look_ahead_that_finds_many_fetches_at_once(pictures, monkeypatch):
     assert list(chunks) == [[2]]
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_fewer_will_do_where_they_are_cached(monkeypatch, cached):
+    from backlit.photos.compiled import kernel
+
+    monkeypatch.setattr(extracting, "SOME", 20)
+    monkeypatch.setattr(kernel, "is_cached", lambda: cached)
+    extract = Extractor(ahead=iter(range(1999)))
+    before = set(threading.enumerate())
+    chunks = extract.counting(iter([[1], [2]]))
+    assert next(chunks) == [1]
+    if cached:
+        until(lambda: extract.compiled)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert extract.compiled == cached
+    chunks.close()
+
+
 def failing():
     yield 1
     raise OSError("gone")
