@@ -1,10 +1,10 @@
 """Features of an archive's pictures: NumPy's to begin with, then the compiled ones.
 
-The compiled features take a third of the time, but a tenth of a second to load and, once a machine,
-some seconds to be compiled. So a look ahead fetches them where it finds enough pictures to come, and
-more are asked for where the cache has none; where nobody can look ahead, the first thousand go
-without. A thread gets them ready while NumPy goes on, and a process of its own compiles them. If
-anything fails there, NumPy's features are as right.
+The compiled features take a third of the time, but a tenth of a second to load and, once a
+machine, some seconds to be compiled. So a look ahead fetches them where enough pictures are to
+come, more of them where the cache has no code yet; without one, the first thousand go by. A thread
+gets them ready while NumPy goes on, and a process of its own compiles them. If anything fails
+there, NumPy's features are as right.
 """
 
 import subprocess
