@@ -166,7 +166,7 @@ def test_the_second_process_can_run_its_program(monkeypatch, tmp_path):
     """It compiles for real, into a cache of its own."""
     monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path))
     assert extracting.Extractor()._compile_elsewhere()
-    assert len(list(tmp_path.rglob("*.nbi"))) == 1
+    assert len(list(tmp_path.rglob("*.nbc"))) == 1
 
 
 def test_one_that_is_settled_does_not_change_on_the_way(pictures, monkeypatch):
