@@ -52,6 +52,24 @@ def test_a_look_ahead_that_finds_many_fetches_at_once(pictures, monkeypatch):
     assert list(chunks) == [[2]]
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_fewer_will_do_where_they_are_cached(monkeypatch, cached):
+    from backlit.photos.compiled import kernel
+
+    monkeypatch.setattr(extracting, "SOME", 20)
+    monkeypatch.setattr(kernel, "is_cached", lambda: cached)
+    extract = Extractor(ahead=iter(range(1999)))
+    before = set(threading.enumerate())
+    chunks = extract.counting(iter([[1], [2]]))
+    assert next(chunks) == [1]
+    if cached:
+        until(lambda: extract.compiled)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert extract.compiled == cached
+    chunks.close()
+
+
 def failing():
     yield 1
     raise OSError("gone")
@@ -148,7 +166,7 @@ def test_the_second_process_can_run_its_program(monkeypatch, tmp_path):
     """It compiles for real, into a cache of its own."""
     monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path))
     assert extracting.Extractor()._compile_elsewhere()
-    assert len(list(tmp_path.rglob("*.nbi"))) == 1
+    assert len(list(tmp_path.rglob("*.nbc"))) == 1
 
 
 def test_one_that_is_settled_does_not_change_on_the_way(pictures, monkeypatch):

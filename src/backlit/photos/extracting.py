@@ -1,10 +1,10 @@
 """Features of an archive's pictures: NumPy's to begin with, then the compiled ones.
 
-The compiled features take a quarter of the time, but Numba takes half a second to load and, once a
-machine, some seconds to compile them. So the first thousand pictures go without, unless a look
-ahead finds that many more are to come; then a thread gets the compiled features ready while NumPy
-goes on, and a process of its own compiles them where the cache has none. If anything fails there,
-NumPy's features are as right.
+The compiled features take a third of the time, but a tenth of a second to load and, once a
+machine, some seconds to be compiled. So a look ahead fetches them where enough pictures are to
+come, more of them where the cache has no code yet; without one, the first thousand go by. A thread
+gets them ready while NumPy goes on, and a process of its own compiles them. If anything fails
+there, NumPy's features are as right.
 """
 
 import subprocess
@@ -24,8 +24,12 @@ Floats = NDArray[np.float32]
 BEGIN = 1000
 """Pictures of a run after which the compiled features are fetched."""
 
+SOME = 300
+"""Pictures that are to come, if a look ahead finds so many, for which they are fetched at once from
+the cache."""
+
 MANY = 2000
-"""Pictures that are to come, if a look ahead finds so many, for which they are fetched at once."""
+"""The same, if they have to be compiled first."""
 
 _POLL = 0.05  # seconds after which the thread looks whether it is still wanted
 
@@ -106,7 +110,7 @@ class Extractor:
     def _look_ahead(self) -> None:
         try:
             for count, _ in enumerate(self._ahead or (), 1):
-                if self._left.is_set() or count == MANY:
+                if self._left.is_set() or count == MANY or (count == SOME and self._is_cached()):
                     break
             else:
                 return
@@ -114,6 +118,12 @@ class Extractor:
             return
         if not self._left.is_set():
             self._begin_to_fetch()
+
+    @staticmethod
+    def _is_cached() -> bool:
+        from backlit.photos.compiled.kernel import is_cached
+
+        return is_cached()
 
     def _begin_to_fetch(self) -> None:
         if self._first.acquire(blocking=False):

@@ -1,16 +1,22 @@
 """The compiled features against NumPy's."""
 
+import os
+import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
+from backlit.photos.compiled import machine_code
 from backlit.photos.compiled.kernel import is_cached, load
 from backlit.photos.compiled.places import n_features
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.rank_statistics import MEANS
 from backlit.photos.reading import reduce_picture
 from backlit.photos.scenes import render_scene
+from backlit.training.stale_code import MAX_AGE, keep_tidy
 
 NAMES = feature_names()
 DEVIATIONS = np.array([name.startswith("deviation of") for name in NAMES])
@@ -134,3 +140,59 @@ def test_names_and_cache(extract):
     assert n_features() == len(NAMES)
     assert len(MEANS) == 11
     assert is_cached()
+
+
+def test_from_the_cache_they_need_no_numba(extract):
+    program = (
+        "import sys, numpy as np\n"
+        "from backlit.photos.compiled.kernel import load\nextract = load()\n"
+        "assert 'numba' not in sys.modules\n"
+        "sys.stdout.buffer.write(extract(np.full((1, 64, 64, 3), 7, np.uint8)).tobytes())"
+    )
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout
+    expected = extract(np.full((1, SIDE, SIDE, 3), 7, np.uint8))
+    np.testing.assert_array_equal(np.frombuffer(found, np.float32), expected[0])
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """Keep machine code in a folder of this test's own."""
+    monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path))
+    machine_code._folder.cache_clear()
+    yield tmp_path
+    machine_code._folder.cache_clear()
+
+
+def test_damaged_machine_code_is_as_good_as_none(elsewhere):
+    assert machine_code.read() is None
+    machine_code.write("name", b"code\nmore")
+    assert machine_code.read() == ("name", b"code\nmore")
+    (file,) = (path for path in elsewhere.rglob("*") if path.is_file())
+    content = file.read_bytes()
+    for damaged in (content[:-1], content[:10], b"", content[:-1] + b"x", b"x" + content[1:]):
+        file.write_bytes(damaged)
+        assert machine_code.read() is None
+
+
+def test_machine_code_goes_without_a_place_to_write(elsewhere, monkeypatch):
+    (elsewhere / "file").write_text("")
+    monkeypatch.setenv("BACKLIT_CACHE_DIR", str(elsewhere / "file"))
+    machine_code._folder.cache_clear()
+    machine_code.write("name", b"code")
+    assert machine_code.read() is None
+
+
+def test_machine_code_out_of_use_is_tidied_away(elsewhere):
+    machine_code.write("name", b"code")
+    folder = machine_code._folder().parent
+    old = time.time() - MAX_AGE - 10
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (old, old))
+    keep_tidy(elsewhere / "engine-0-0123456789abcdef")
+    assert not folder.exists()
+
+
+def test_a_name_that_the_machine_code_lacks_is_refused(extract):
+    _, code = machine_code.read()
+    with pytest.raises(RuntimeError, match="no function absent"):
+        machine_code.link("absent", code)
