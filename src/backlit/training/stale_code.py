@@ -1,4 +1,4 @@
-"""Removing compiled code that no version of the package has used for a month.
+"""Where compiled code is kept, and removing what no version has used for a month.
 
 Every version of the engine keeps its machine code in a folder of its own, and cannot know whether
 another is still installed somewhere. So each process marks the folder it uses, and removes the
@@ -22,6 +22,22 @@ _REMOVED = ".removed-"
 _FOLDER = re.compile(r"engine-\S+-[0-9a-f]{16}(\.removed-[0-9a-f]{32})?")
 _PART = re.compile(r"float32|float64|features-[0-9a-f]{16}")
 _FILE = re.compile(r".+\.nb[ic](\.tmp\.[0-9a-f]+)?")
+
+
+def cache_root() -> Path:
+    """Return the folder of all compiled code, the user's unless ``BACKLIT_CACHE_DIR`` says another.
+
+    Returns
+    -------
+    Path
+        It need not exist yet.
+    """
+    root = os.environ.get("BACKLIT_CACHE_DIR")
+    if not root:
+        from platformdirs import user_cache_dir
+
+        root = user_cache_dir("backlit", appauthor=False)
+    return Path(root)
 
 
 def keep_tidy(folder: Path) -> None:

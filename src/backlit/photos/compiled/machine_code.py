@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from backlit._version import __version__
-from backlit.training.stale_code import keep_tidy
+from backlit.training.stale_code import cache_root, keep_tidy
 
 _FILE = "features.nbc"  # an ending that `stale_code` knows
 _DIGEST = 32  # bytes at the file's start
@@ -43,13 +43,8 @@ def _folder() -> Path:
             )
         ).encode()
     )
-    root = os.environ.get("BACKLIT_CACHE_DIR")
-    if not root:
-        from platformdirs import user_cache_dir
-
-        root = user_cache_dir("backlit", appauthor=False)
     version_folder = f"engine-features-{__version__}-{digest.hexdigest()[:16]}"
-    return Path(root) / version_folder / f"features-{host.hexdigest()[:16]}"
+    return cache_root() / version_folder / f"features-{host.hexdigest()[:16]}"
 
 
 def read() -> tuple[str, bytes] | None:

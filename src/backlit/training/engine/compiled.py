@@ -10,7 +10,6 @@ engine is compiled for this process alone.
 import ctypes
 import functools
 import hashlib
-import os
 import pickle
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from backlit._cores import available_cores
 from backlit._version import __version__
 from backlit.training.engine import functions, products, steps, units, updates
 from backlit.training.engine.simd import FAST
-from backlit.training.stale_code import keep_tidy
+from backlit.training.stale_code import cache_root, keep_tidy
 
 _lock = threading.Lock()
 
@@ -39,12 +38,7 @@ _lock = threading.Lock()
 @functools.cache
 def cache_folder() -> Path:
     """Return the folder for this version's compiled code; it need not exist yet."""
-    root = os.environ.get("BACKLIT_CACHE_DIR")
-    if not root:
-        from platformdirs import user_cache_dir
-
-        root = user_cache_dir("backlit", appauthor=False)
-    return Path(root) / f"engine-{__version__}-{_digest()}"
+    return cache_root() / f"engine-{__version__}-{_digest()}"
 
 
 @functools.cache
