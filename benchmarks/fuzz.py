@@ -27,6 +27,7 @@ from benchmarks import _harness
 COUNTS = {
     "models": 20_000,
     "tensors": 5_000,
+    "checkpoints": 3_000,
     "resume_csv": 5_000,
     "resume_jsonl": 5_000,
     "check_notebook": 1_000,

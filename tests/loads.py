@@ -68,8 +68,11 @@ def soak(options):
     from backlit.photos import PhotoClassifier
     from backlit.photos.features import feature_names
     from backlit.training import Checkpoint, fit
+    from backlit.training.engine.compiled import engine_for
     from sample_pictures import save_day_night
 
+    for dtype in ("float32", "float64"):  # compiling takes memory, once a machine
+        engine_for(np.dtype(dtype))
     n_0 = len(feature_names())
     weights = {"W1": np.ones((1, n_0), np.float32), "b1": np.zeros((1, 1), np.float32)}
     flat = np.zeros(n_0, np.float32), np.ones(n_0, np.float32)

@@ -9,7 +9,7 @@ import pytest
 FOLDER = Path(__file__).parent
 #: each in a process of its own
 APART = {
-    "soak --seconds 0 --rounds 6": "6 rounds: resident",
+    "soak --seconds 0 --rounds 24": "24 rounds: resident",
     "pictures --pictures 20000 --each 200": "20,000 pictures",
     "moments --moments 3": "3 moments:",
     "signals --signals 2 --within 1 --limit 10": "2 signals: left after",

@@ -22,6 +22,7 @@ from backlit.photos import features
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.reading import read_crops
 from backlit.photos.resuming import resume
+from backlit.training import fit
 from fuzzing import mutations
 from fuzzing.mutations import Mutation
 
@@ -157,6 +158,61 @@ def read_model(path: Path, good: bytes, forged: bool) -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+# -------------------------------------------------------------------------------- checkpoints
+
+_STATE = "checkpoint-0.safetensors"
+
+
+def _train(folder: Path, resume: bool, stop: int = 4) -> dict[str, np.ndarray]:
+    """Train a small network, four epochs if it isn't stopped; return its parameters."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(24, 3)).astype(np.float32)
+    result = fit(
+        X, X[:, 0] > 0, hidden=(4,), batch_size=8, epochs=4, validation=0.25, patience=4,
+        callback=lambda progress: progress.epoch >= stop, checkpoint=folder, resume=resume,
+    )  # fmt: skip
+    return result.parameters
+
+
+@cache
+def checkpoint_seeds() -> list[bytes]:
+    import tempfile
+
+    seeds = []
+    for stop in (1, 3):
+        with tempfile.TemporaryDirectory() as folder:
+            _train(Path(folder), False, stop)
+            (state,) = sorted(Path(folder).glob("*.safetensors"))[-1:]
+            seeds.append(state.read_bytes())
+    return seeds
+
+
+@cache
+def _trained() -> dict[str, np.ndarray]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return _train(Path(folder), False)
+
+
+def read_checkpoint(path: Path, good: bytes, forged: bool) -> None:
+    """A training goes on from an undamaged state alone, to the same bits as without a stop."""
+    import shutil
+
+    folder = Path(f"{path}.folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / _STATE).write_bytes(path.read_bytes())
+    with np.errstate(all="ignore"):
+        found = _train(folder, True)
+    if forged:  # other numbers of the right shapes are numbers to go on from
+        assert {name: array.shape for name, array in found.items()} == {
+            name: array.shape for name, array in _trained().items()
+        }, "other shapes"
+    else:
+        _same(found, _trained())
+
+
 # ------------------------------------------------------------------------------- resumed files
 
 
@@ -269,6 +325,7 @@ def read_picture(path: Path, good: bytes, forged: bool) -> None:
 TARGETS: dict[str, Target] = {
     "tensors": Target(tensors_seeds, mutations.SAFETENSORS, read_tensors, ".safetensors"),
     "models": Target(model_seeds, mutations.SAFETENSORS, read_model, ".safetensors"),
+    "checkpoints": Target(checkpoint_seeds, mutations.SAFETENSORS, read_checkpoint, ".safetensors"),
     "resume_csv": Target(lambda: [CSV], mutations.ANY, _resume("csv"), ".csv"),
     "resume_jsonl": Target(lambda: [JSONL], mutations.ANY, _resume("jsonl"), ".jsonl"),
     "check_notebook": Target(notebook_seeds, mutations.ANY, read_target, ".ipynb"),
