@@ -88,7 +88,7 @@ def test_a_missing_part_is_compiled_and_announced_once(cache, warm):
     assert _finish(_start(cache)) == (0, warm[1])
 
 
-@pytest.mark.parametrize("executable", [None, "/bin/false"])
+@pytest.mark.parametrize("executable", [None, "/nowhere/python", "/bin/false"])
 def test_the_loop_is_compiled_by_a_second_process_or_else_here(cache, warm, executable):
     _remove(cache, "steps.run-")
     first = "" if executable is None else f"import sys; sys.executable = {executable!r}\n"
@@ -118,27 +118,6 @@ def one_part(tmp_path, monkeypatch):
         return len(said)
 
     return compile_it
-
-
-def test_without_a_second_process_the_loop_is_compiled_here(one_part, tmp_path, monkeypatch):
-    """What then happens is what does where the process fails, which is above with a real loop."""
-    begun, made = [], []
-    popen = subprocess.Popen
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **s: begun.append(a) or popen(*a, **s))
-    monkeypatch.setattr(compiled, "available_cores", lambda: 2)
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    assert compiled._start_helper("float32") is None
-    assert begun[0][0][0] == "/nowhere/python"
-    engine = compiled.Compiled(np.dtype("float32"))
-    signature = units.signature_of("squared_norm", numba.types.float32)
-    part = compiled._compile_function(
-        updates.squared_norm, signature, False, "float32", lambda: None
-    )
-    monkeypatch.setattr(engine, "_compile_run", lambda announce: made.append(announce) or part)
-    engine.compile((), None)
-    assert len(begun) == 2
-    assert len(made) == 1
-    assert engine.parts == {"run": part}
 
 
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
