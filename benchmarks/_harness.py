@@ -24,10 +24,14 @@ SETTLE_SECONDS = 0.4
 
 @dataclass
 class Contest:
-    """Some ways of doing the same work, each with the seconds it took in each round."""
+    """Some ways of doing the same work, each with the seconds it took in each round.
+
+    `stolen` is the share of the cores' time that a virtual machine's host gave to others meanwhile.
+    """
 
     name: str
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    stolen: float = 0.0
 
     def median(self, contestant: str) -> float:
         """Return the median time in seconds."""
@@ -81,6 +85,7 @@ def contest(
         repeats[key] = max(1, int(least_seconds / max(once, 1e-9)))
     result = Contest(name, {key: [] for key in contestants})
     order = list(contestants)
+    clock, took = stolen_seconds(), time.perf_counter()
     for round_ in range(rounds):
         for key in order[round_ % len(order) :] + order[: round_ % len(order)]:
             time.sleep(SETTLE_SECONDS)
@@ -89,7 +94,18 @@ def contest(
             for _ in range(repeats[key]):
                 contestants[key]()
             result.seconds[key].append((time.perf_counter() - began) / repeats[key])
+    elapsed = (time.perf_counter() - took) * (os.cpu_count() or 1)
+    result.stolen = (stolen_seconds() - clock) / elapsed
     return result
+
+
+def stolen_seconds() -> float:
+    """Return how long all cores have had to wait for other guests of the host; 0 if unknown."""
+    try:
+        steal = Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]
+        return int(steal) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def control(rounds: int = 15) -> str:

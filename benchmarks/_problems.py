@@ -30,6 +30,16 @@ class Problem:
         self.weights = initialize_parameters(dims, 1, activations=self.activations, dtype="float32")
         self.steps = -(-m // batch)
 
+    @property
+    def operations(self) -> int:
+        """Return the multiplications and additions of a step's matrix products.
+
+        One product forward, one for each weight's gradient, and one for the gradient of each hidden
+        layer's activations.
+        """
+        sizes = [n * k for k, n in zip(self.dims[:-1], self.dims[1:], strict=True)]
+        return 2 * self.batch * (2 * sum(sizes) + sum(sizes[1:]))
+
     def loss(self) -> float:
         """Return the mean loss over all data at the first weights, through the open functions."""
         from backlit.losses import cost_from_logits

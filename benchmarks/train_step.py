@@ -3,7 +3,8 @@
 ``python -m benchmarks.train_step`` trains each net for some epochs through every library in turn,
 shuffling included, and prints microseconds a step. First each library is checked to compute the
 same loss as ours from the same weights. "products alone" is the time of the step's matrix products
-through NumPy, nothing else.
+through NumPy, nothing else; "multiply-adds alone" is the time of their multiplications and
+additions on registers, on all cores at once: no program can take less on these cores in that round.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from backlit.training.loop import Loop
 from backlit.training.optimizers import Adam
 from backlit.training.schedules import Constant
 from backlit.training.threads import choose_threads
-from benchmarks import _harness
+from benchmarks import _harness, _pace
 from benchmarks._peers import PEERS, Epoch
 from benchmarks._problems import NETS, RATE, Problem
 
@@ -89,7 +90,16 @@ def check_losses(name: str, number: int, contestants: list[str], threads: int | 
             raise SystemExit(f"{name}: {peer} computes the loss {loss}, expected {expected}")
 
 
-CONTESTANTS = {**PEERS, "products alone": products_alone}
+def multiply_adds_alone(problem: Problem) -> Epoch:
+    """Return a function that does an epoch's multiplications and additions, on registers."""
+    return _pace.multiply_adds_alone(problem.steps * problem.operations)
+
+
+CONTESTANTS = {
+    **PEERS,
+    "products alone": products_alone,
+    "multiply-adds alone": multiply_adds_alone,
+}
 
 
 def _plot(data: dict[str, dict[str, list[float]]], path: str) -> None:
@@ -126,8 +136,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nets", help="numbers of the nets to run, such as 0,1,2")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--peers", default="scikit-learn,PyTorch,JAX,products alone",
-                        help=f"of {', '.join(CONTESTANTS)}")  # fmt: skip
+    parser.add_argument("--peers", default="scikit-learn,PyTorch,JAX,products alone,"
+                        "multiply-adds alone", help=f"of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--threads", type=int, help="our threads (default: the work decides)")
     parser.add_argument("--plot", help="also draw the ratios here (an .svg or .png)")
     parser.add_argument("--json", help="also write the figures here")
@@ -156,9 +166,10 @@ def main() -> None:
             middle = result.median(peer) / problem.steps * 1e6
             ratio = "" if peer == "backlit" else f" ({result.ratio(peer, 'backlit'):.2f}x)"
             row.append(f"{middle:.1f} [{first:.1f}, {third:.1f}]{ratio}")
+        row.append(f"{result.stolen:.1%}")
         rows.append(row)
         print(" | ".join(map(str, row)), file=sys.stderr)
-    header = ["net", "batch", *contestants]
+    header = ["net", "batch", *contestants, "stolen"]
     print("\nMicroseconds a step: median [quartiles] (how many times ours)\n")
     print(_harness.markdown(header, rows))
     print("\n" + _harness.control())

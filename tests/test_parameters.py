@@ -4,7 +4,7 @@ import pytest
 from backlit import initialize_parameters, initialize_parameters_deep, update_parameters
 from backlit.errors import DTypeError, NonFiniteError, SettingError, ShapeError, UnknownNameError
 from backlit.names import ACTIVATIONS
-from backlit.parameters import Layout
+from backlit.parameters import Layout, aligned_zeros
 
 
 def test_initialized_names_shapes_and_zero_biases():
@@ -221,3 +221,19 @@ def test_updates_are_checked():
         update_parameters(parameters, None, 0.1)
     with pytest.raises(SettingError, match="parameters has the key 1, expected W1, b1"):
         update_parameters({1: np.ones(1)}, grads, 0.1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 1000])
+def test_vectors_begin_with_a_cache_line(size, dtype):
+    vector = aligned_zeros(size, dtype)
+    assert vector.shape == (size,)
+    assert vector.dtype == dtype
+    assert vector.ctypes.data % 64 == 0
+    assert not vector.any()
+
+
+def test_packed_parameters_begin_with_a_cache_line():
+    arrays = {"W1": np.ones((3, 5)), "b1": np.ones((3, 1))}
+    for _ in range(8):  # an unaligned one would be aligned by chance at times
+        assert Layout((5, 3)).pack(arrays, np.float32).ctypes.data % 64 == 0

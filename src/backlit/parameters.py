@@ -22,6 +22,9 @@ from backlit._checks import (
 from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, INITIALIZATIONS, layer_activations
 
+#: bytes that a processor reads at a time
+_LINE = 64
+
 
 class Layout:
     """Where each layer's weights and biases lie in the flat vector.
@@ -110,7 +113,7 @@ class Layout:
         ShapeError, SettingError
             If an array is missing or has another shape.
         """
-        vector = np.empty(self.size, dtype)
+        vector = aligned_zeros(self.size, dtype)
         for name, view in self.views(vector, prefix).items():
             if name not in arrays:
                 raise SettingError(f"Layout.pack: {name} is missing, expected {view.shape}.")
@@ -119,6 +122,14 @@ class Layout:
             )
             view[...] = arrays[name]
         return vector
+
+
+def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return zeros that begin with a cache line, so that no vector lies across two of them."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(size + _LINE // itemsize, dtype)
+    begin = -raw.ctypes.data % _LINE // itemsize
+    return raw[begin : begin + size]
 
 
 def checked_layer_dims(function: str, layer_dims: Sequence[int]) -> tuple[int, ...]:

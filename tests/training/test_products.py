@@ -9,6 +9,7 @@ from backlit.training.engine.products import (
     BLOCK_COLUMNS,
     BLOCK_K,
     BLOCK_ROWS,
+    DIRECT_COLUMNS,
     DOT_BLOCK,
     PACK_SIZE,
     UNPACKED_SPAN,
@@ -252,3 +253,37 @@ def test_weight_gradient_with_every_remainder(by_rows, add, dtype):
         _assert_product(C[1:-1, 1 : N + 1], S[:, :K], chosen, start, dtype=dtype)
         C[1:-1, 1 : N + 1] = 0.25
         assert (C == 0.25).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("add", [False, True])
+def test_direct_gradient_with_every_remainder(add, dtype):
+    L = lanes(dtype)
+    for M, K in itertools.product((1, 3, 4, 6, 8, 13, 20, 48), (1, 2, 15, 70)):
+        for N in (L, 3 * L, 5 * L, DIRECT_COLUMNS + L, 2 * DIRECT_COLUMNS + 8 * L):
+            S, V = _random(dtype, M, K + 5), _random(dtype, K + 3, N + 2)
+            rows = np.random.default_rng(K).permutation(len(V))
+            places = whole_vectors(rows * V.shape[1], 1, K, dtype)
+            C = np.full((M + 2, N + 3), 0.25, dtype)
+            call(
+                "direct_gradient", dtype, C, N + 3 + 1, N + 3, S, 0, K + 5, V, 2, places, 1, M, N,
+                K, add, -1, C, C, C, C, table=True,
+            )  # fmt: skip
+            chosen, start = V[rows[1 : K + 1], 2 : N + 2], 0.25 if add else 0.0
+            _assert_product(C[1:-1, 1 : N + 1], S[:, :K], chosen, start, dtype=dtype)
+            C[1:-1, 1 : N + 1] = 0.25
+            assert (C == 0.25).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_direct_gradient_has_the_bits_of_the_packed_one(dtype):
+    M, N, K = 20, 2 * DIRECT_COLUMNS + 3 * lanes(dtype), 31
+    S, V = _random(dtype, M, K), _random(dtype, K, N)
+    places = whole_vectors(np.arange(K) * N, 0, K, dtype)
+    packed, direct = np.zeros((M, N), dtype), np.zeros((M, N), dtype)
+    pack = np.empty(PACK_SIZE, dtype)
+    call("weight_gradient", dtype, packed, 0, N, S, 0, K, V, 0, places, 0, True, M, N, K, False,
+         pack, -1, S, S, S, S, table=True)  # fmt: skip
+    call("direct_gradient", dtype, direct, 0, N, S, 0, K, V, 0, places, 0, M, N, K, False, -1, S,
+         S, S, S, table=True)  # fmt: skip
+    np.testing.assert_array_equal(direct, packed)

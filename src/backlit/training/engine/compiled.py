@@ -123,6 +123,7 @@ _UNITS = {
     "packed_product": (products.packed_product, False),
     "product": (products.product, False),
     "weight_gradient": (products.weight_gradient, False),
+    "direct_gradient": (products.direct_gradient, False),
     "sparse_product": (products.sparse_product, False),
     "sparse_weight_gradient": (products.sparse_weight_gradient, False),
     "activate": (functions.activate, True),

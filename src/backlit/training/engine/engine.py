@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.names import ACTIVATIONS, LOSSES
-from backlit.parameters import Layout
+from backlit.parameters import Layout, aligned_zeros
 from backlit.training.engine import blocks, compiled, steps, units
 from backlit.training.engine.functions import (
     BINARY_CROSS_ENTROPY,
@@ -58,14 +58,6 @@ class Examples(NamedTuple):
     sample_weight: NDArray[np.float64] | None = None
 
 
-def _aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return zeros that begin on a vector's boundary."""
-    spare = VECTOR_BYTES // dtype.itemsize
-    raw = np.zeros(size + spare, dtype)
-    begin = -raw.ctypes.data % VECTOR_BYTES // dtype.itemsize
-    return raw[begin : begin + size]
-
-
 def _once(call: Callable[[], None] | None) -> Callable[[], None]:
     """Return a function that makes the call when it is first called."""
     left = [call] if call else []
@@ -91,11 +83,13 @@ def _units_of(activations: Sequence[str], loss: str, numbers: Numbers | None) ->
     return needed
 
 
-def _units_for(examples: Examples, loss: int) -> set[str]:
+def _units_for(examples: Examples, n0: int, n1: int, loss: int) -> set[str]:
     """Name the compiled units that examples need besides."""
     needed = set()
     if isinstance(examples.X, Rows):
         needed |= {"sparse_product", "sparse_weight_gradient"}
+    elif steps.is_direct(n0, n1):
+        needed.add("direct_gradient")
     if loss == CROSS_ENTROPY:
         if examples.classes is not None:
             needed.add("losses_of_classes")
@@ -174,9 +168,9 @@ class Engine:
         self.state = steps.State(
             size,
             parameters,
-            _aligned(size, self.dtype),
-            _aligned(size, self.dtype) if numbers.moments > 0 else empty,
-            _aligned(size, self.dtype) if numbers.moments > 1 else empty,
+            aligned_zeros(size, self.dtype),
+            aligned_zeros(size, self.dtype) if numbers.moments > 0 else empty,
+            aligned_zeros(size, self.dtype) if numbers.moments > 1 else empty,
             np.zeros(1, np.int64),
         )
         self._plan(dims, codes, batch_size)
@@ -208,7 +202,7 @@ class Engine:
         vectors = (batch_size + lanes - 1) // lanes
         pitch = ((vectors + self.threads - 1) // self.threads + 1) * lanes
         n_layers = len(codes)
-        direct = dims[0] >= steps.DIRECT_INPUTS and dims[1] <= steps.DIRECT_UNITS
+        direct = steps.is_direct(dims[0], dims[1])
         place, a, dz = 0, [], [0]
         for l in range(n_layers + 1):
             a.append(place)
@@ -228,7 +222,7 @@ class Engine:
         self.batch_size = batch_size
         share = int(dims.max()) + lanes
         self._work = steps.Work(
-            _aligned(self.threads * slab, self.dtype),
+            aligned_zeros(self.threads * slab, self.dtype),
             slab,
             np.array(a, np.int64),
             np.array(dz, np.int64),
@@ -240,7 +234,7 @@ class Engine:
             np.zeros((vectors + self.threads) * lanes, np.int64),
             np.zeros(max(vectors * lanes, self.threads * share), np.int64),
             share,
-            _aligned(self.threads * PACK_SIZE, self.dtype),
+            aligned_zeros(self.threads * PACK_SIZE, self.dtype),
             np.zeros(32 * self.threads, self.dtype),
             np.zeros(int(dims[1:].sum()), np.float64),
             np.zeros(16, np.int64),
@@ -370,7 +364,8 @@ class Engine:
     ) -> None:
         if examples is not self._examples:
             X, self._examples = examples.X, examples
-            needed = _units_for(examples, self._net.loss)
+            n0, n1 = self.layout.layer_dims[:2]
+            needed = _units_for(examples, n0, n1, self._net.loss)
             compiled.engine_for(self.dtype, needed, self._on_compile)
             if isinstance(X, Rows):
                 self._data = steps.Data(X.values, X.starts, X.columns, *examples[1:])

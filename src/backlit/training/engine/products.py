@@ -26,6 +26,7 @@ from backlit.training.engine.simd import (
     TILE_VECTORS,
     VECTOR_BYTES,
     dot_tile,
+    gathered_tile,
     kernel,
     lanes,
     outer_tile,
@@ -58,8 +59,10 @@ PREFETCH_K = 64
 DOT_ROWS = 4
 #: rows and columns whose accumulators `dot_product` keeps at a time
 DOT_BLOCK = 64
+#: columns whose gradient `direct_gradient` computes before they are updated: whole panels
+DIRECT_COLUMNS = 192
 #: bytes of the rows that `dot_product` reads over and over, and of those that stream by
-_DOT_BYTES = 54 << 10
+_DOT_BYTES = 108 << 10
 
 
 def _rows_of_tiles(vectors: int) -> Any:
@@ -255,6 +258,18 @@ def dot_part(C, M):
 
 
 @kernel()
+def _asking(L, rows, K, tiles, turns):
+    """Return how far apart the lines are that tiles ask for, and how many a tile and a row.
+
+    There are `rows` rows of K elements to ask for, in `tiles` tiles of so many turns each.
+    """
+    a_tile = max(turns, 1)
+    lines = (K + L - 1) // L
+    apart = max((rows * lines + tiles * a_tile - 1) // (tiles * a_tile), 1)
+    return apart * L, a_tile, (lines + apart - 1) // apart
+
+
+@kernel()
 def _dot_columns(C, c, ldc, c_column, S, s, lds, V, places, p, M, columns, others, at, K, part, T,
                  t, start, B, b):  # fmt: skip
     """Compute M rows of `columns` columns, four or one, of `dot_product`, or a part of their sums.
@@ -263,27 +278,28 @@ def _dot_columns(C, c, ldc, c_column, S, s, lds, V, places, p, M, columns, other
     not see rows coming that lie far apart, and cannot wait for all of one at once.
     """
     L = lanes(C)
-    share = (K * 4 // M + L) // L * L
-    i = ahead = 0
+    tiles = M // 4 + M % 4
+    step, a_tile, a_row = _asking(L, others, K, tiles, K // L)
+    i = tile = 0
     while i < M:
-        for y in range(columns, columns + others):
-            row = places[p + y] + at
-            for k in range(ahead, min(ahead + share, K), L):
-                prefetch(V, row + k)
-        ahead += share
+        first, last = at, at + K
+        row, ahead = columns + tile * a_tile // a_row, at + tile * a_tile % a_row * step
+        if (tile + 1) * a_tile > others * a_row:  # all has been asked for
+            row, ahead = 0, at
+        tile += 1
         high = M - i >= 4
         if high and columns == 4:
             dot_tile(4, 4, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
-                     B, b + i)  # fmt: skip
+                     B, b + i, row, ahead, step, first, last)  # fmt: skip
         elif columns == 4:
             dot_tile(1, 4, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
-                     B, b + i)  # fmt: skip
+                     B, b + i, row, ahead, step, first, last)  # fmt: skip
         elif high:
             dot_tile(4, 1, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
-                     B, b + i)  # fmt: skip
+                     B, b + i, row, ahead, step, first, last)  # fmt: skip
         else:
             dot_tile(1, 1, C, c, ldc, c_column, S, s, lds, V, places, p, at, K, part, T, t, start,
-                     B, b + i)  # fmt: skip
+                     B, b + i, row, ahead, step, first, last)  # fmt: skip
         rows = 4 if high else 1
         c += rows * ldc
         s += rows * lds
@@ -363,6 +379,73 @@ def weight_gradient(
             units.packed_product(table, table, C, c + j0, ldc, S, s + k0, lds, 1, M, columns, depth,
                                  first if k0 == 0 else 2, S, 0, pack, optimizer if last else -1, P,
                                  F, G, numbers)  # fmt: skip
+
+
+def _gathered_rows(vectors: int) -> Any:
+    """Make the loop down the rows of a panel of `direct_gradient`, `vectors` vectors wide."""
+
+    @kernel()
+    def gathered_rows(C, c, ldc, S, s, lds, V, v, places, p, M, K, start, tile, step, a_row, first,
+                      last):  # fmt: skip
+        i = 0
+        while i < M:
+            row, at = tile * K // a_row, first + tile * K % a_row * step
+            if (tile + 1) * K > K * a_row:  # all has been asked for
+                row, at = 0, v
+            if M - i >= TILE_ROWS:
+                gathered_tile(TILE_ROWS, vectors, C, c + i * ldc, ldc, S, s + i * lds, lds, V, v,
+                              places, p, K, start, row, at, step, first, last)  # fmt: skip
+                i += TILE_ROWS
+            elif M - i >= 4:
+                gathered_tile(4, vectors, C, c + i * ldc, ldc, S, s + i * lds, lds, V, v, places, p,
+                              K, start, row, at, step, first, last)  # fmt: skip
+                i += 4
+            else:
+                gathered_tile(1, vectors, C, c + i * ldc, ldc, S, s + i * lds, lds, V, v, places, p,
+                              K, start, row, at, step, first, last)  # fmt: skip
+                i += 1
+            tile += 1
+        return tile
+
+    return gathered_rows
+
+
+_one_gathered, _three_gathered = (_gathered_rows(count) for count in (1, 3))
+
+
+def direct_gradient(
+    table, C, c, ldc, S, s, lds, V, v, places, p, M, N, K, add, optimizer, P, F, G, numbers
+):
+    """Compute a first layer's weight gradient straight from the rows of X, nothing packed.
+
+    As `weight_gradient` with `by_rows`, for so few units that packing would weigh; N is a multiple
+    of the lanes.
+    """
+    L = lanes(C)
+    start = 2 if add else 0
+    tall = M // TILE_ROWS + M % TILE_ROWS // 4 + M % 4
+    for j0 in range(0, N, DIRECT_COLUMNS):
+        columns = min(DIRECT_COLUMNS, N - j0)
+        first = v + j0 + columns
+        last = max(min(first + DIRECT_COLUMNS, v + N), first + L)
+        tiles = tall * ((columns + 3 * L - 1) // (3 * L))
+        step, _, a_row = _asking(L, K, last - first, tiles, K)
+        j = j0
+        tile = 0
+        while j < j0 + columns:
+            if j0 + columns - j >= 3 * L:
+                tile = _three_gathered(C, c + j, ldc, S, s, lds, V, v + j, places, p, M, K, start,
+                                       tile, step, a_row, first, last)  # fmt: skip
+                j += 3 * L
+            else:
+                tile = _one_gathered(C, c + j, ldc, S, s, lds, V, v + j, places, p, M, K, start,
+                                     tile, step, a_row, first, last)  # fmt: skip
+                j += L
+        if optimizer >= 0:
+            for i in range(M):
+                to = c + i * ldc + j0
+                units.update(table, optimizer, shifted(P, to), shifted(C, to), shifted(F, to),
+                             shifted(G, to), columns, numbers)  # fmt: skip
 
 
 def sparse_product(C, c, ldc, W, w, n_in, values, starts, indices, rows, p, M, N, B, b):

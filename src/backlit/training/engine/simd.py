@@ -3,8 +3,8 @@
 Numba leaves vectorising to LLVM, which does well with plain loops and badly with the innermost
 block of a matrix product: it will not keep a block of accumulators in registers. The intrinsics
 here say what is meant, with LLVM's own vector types, which every processor can run: `outer_tile`,
-`dot_tile` and `transpose_tile`. The width of a vector and the shape of the tiles follow from the
-processor.
+`gathered_tile`, `dot_tile` and `transpose_tile`. The width of a vector and the shape of the tiles
+follow from the processor.
 
 Memory is addressed by pointers and offsets in elements. Nothing is checked here.
 """
@@ -176,6 +176,14 @@ def shifted(typing_context: Any, place: Any, offset: Any) -> Any:
     return place(place, types.intp), codegen
 
 
+def _ask_for(builder: Any, pointer: Any) -> None:
+    flags = [ir.IntType(32)] * 3
+    function_type = ir.FunctionType(ir.VoidType(), [pointer.type, *flags])
+    name = "llvm.prefetch.p0"
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    builder.call(function, [pointer, *(ir.Constant(flags[0], value) for value in (0, 3, 1))])
+
+
 @intrinsic
 def prefetch(typing_context: Any, place: Any, offset: Any) -> Any:
     """Ask for the cache line of an element that will be read soon; any offset is harmless."""
@@ -183,11 +191,7 @@ def prefetch(typing_context: Any, place: Any, offset: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         element = context.get_data_type(place.dtype)
         pointer = builder.gep(args[0], [args[1]], source_etype=element)
-        flags = [ir.IntType(32)] * 3
-        function_type = ir.FunctionType(ir.VoidType(), [pointer.type, *flags])
-        name = "llvm.prefetch.p0"
-        function = cgutils.get_or_insert_function(builder.module, function_type, name)
-        builder.call(function, [pointer, *(ir.Constant(flags[0], value) for value in (0, 3, 1))])
+        _ask_for(builder, pointer)
         return context.get_dummy_value()
 
     return types.void(place, types.intp), codegen
@@ -259,37 +263,145 @@ def outer_tile(
         (_, _, C_data, c, ldc, S_data, s, s_row, s_k, V_data, v, ldv, K, start, B_data,
          b) = args  # fmt: skip
         x = _Vectors(context, builder, element)
-        accumulators = [[x.variable() for _ in range(n_vectors)] for _ in range(n_rows)]
-        places = [
-            [x.offset(builder.add(c, _int(j * x.lanes)), ldc, i) for j in range(n_vectors)]
-            for i in range(n_rows)
+        tile = _Accumulators(x, n_rows, n_vectors, C_data, c, ldc)
+        tile.begin(start, B_data, b)
+        with cgutils.for_range(builder, K) as loop:
+            v_row = builder.add(v, builder.mul(loop.index, ldv))
+            s_column = builder.add(s, builder.mul(loop.index, s_k))
+            tile.add_product(V_data, v_row, S_data, s_column, s_row)
+        tile.end()
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+class _Accumulators:
+    """The accumulators of a tile of C, all in registers, and what is done with them."""
+
+    def __init__(self, x: _Vectors, rows: int, vectors: int, C: Any, c: Any, ldc: Any) -> None:
+        self._x, self._C = x, C
+        self._rows = [[x.variable() for _ in range(vectors)] for _ in range(rows)]
+        self._places = [
+            [x.offset(x.builder.add(c, _int(j * x.lanes)), ldc, i) for j in range(vectors)]
+            for i in range(rows)
         ]
-        for row in accumulators:
+
+    def begin(self, start: Any, B: Any, b: Any) -> None:
+        """Begin with 0, with row i's bias ``B[b + i]`` or with what C holds, by `start`."""
+        x, builder = self._x, self._x.builder
+        for row in self._rows:
             for accumulator in row:
                 builder.store(x.zero, accumulator)
         with builder.if_then(builder.icmp_signed("==", start, _int(1))):
-            for i, row in enumerate(accumulators):
-                bias = x.broadcast(x.load_scalar(B_data, builder.add(b, _int(i))))
+            for i, row in enumerate(self._rows):
+                bias = x.broadcast(x.load_scalar(B, builder.add(b, _int(i))))
                 for accumulator in row:
                     builder.store(bias, accumulator)
         with builder.if_then(builder.icmp_signed("==", start, _int(2))):
-            for i, row in enumerate(accumulators):
+            for i, row in enumerate(self._rows):
                 for j, accumulator in enumerate(row):
-                    builder.store(x.load(C_data, places[i][j]), accumulator)
-        with cgutils.for_range(builder, K) as loop:
-            v_row = builder.add(v, builder.mul(loop.index, ldv))
-            columns = [
-                x.load(V_data, builder.add(v_row, _int(j * x.lanes))) for j in range(n_vectors)
-            ]
-            s_column = builder.add(s, builder.mul(loop.index, s_k))
-            for i, row in enumerate(accumulators):
-                scalar = x.broadcast(x.load_scalar(S_data, x.offset(s_column, s_row, i)))
-                for j, accumulator in enumerate(row):
-                    total = x.multiply_add(scalar, columns[j], builder.load(accumulator))
-                    builder.store(total, accumulator)
-        for i, row in enumerate(accumulators):
+                    builder.store(x.load(self._C, self._places[i][j]), accumulator)
+
+    def add_product(self, V: Any, v_row: Any, S: Any, s_column: Any, s_row: Any) -> None:
+        """Add the outer product of a column of S and a row of V."""
+        x, builder = self._x, self._x.builder
+        columns = [
+            x.load(V, builder.add(v_row, _int(j * x.lanes))) for j in range(len(self._rows[0]))
+        ]
+        for i, row in enumerate(self._rows):
+            scalar = x.broadcast(x.load_scalar(S, x.offset(s_column, s_row, i)))
             for j, accumulator in enumerate(row):
-                x.store(builder.load(accumulator), C_data, places[i][j])
+                total = x.multiply_add(scalar, columns[j], builder.load(accumulator))
+                builder.store(total, accumulator)
+
+    def end(self) -> None:
+        """Write them to C."""
+        for i, row in enumerate(self._rows):
+            for j, accumulator in enumerate(row):
+                self._x.store(self._x.builder.load(accumulator), self._C, self._places[i][j])
+
+
+class _Lookahead:
+    """Asks for lines that will be read later, one a turn, in the order in which they lie in memory.
+
+    That order is one that the processor can follow by itself. At first comes the line at
+    ``places[p + row] + at``, then those `step` elements apart, and after `last` the next row's from
+    `first` on.
+    """
+
+    def __init__(self, x: _Vectors, V: Any, places: Any, p: Any, asked: Any) -> None:
+        row, at, self._step, self._first, self._last = asked
+        self._x, self._V, self._places, self._p = x, V, places, p
+        self._row = cgutils.alloca_once_value(x.builder, row)
+        self._at = cgutils.alloca_once_value(x.builder, at)
+
+    def place_of(self, row: Any) -> Any:
+        """Return where a row begins."""
+        builder = self._x.builder
+        pointer = builder.gep(self._places, [builder.add(self._p, row)], source_etype=_INT)
+        return builder.load(pointer, typ=_INT)
+
+    def ask(self) -> None:
+        """Ask for the next line."""
+        builder = self._x.builder
+        row, at = builder.load(self._row), builder.load(self._at)
+        place = builder.add(self.place_of(row), at)
+        _ask_for(builder, builder.gep(self._V, [place], source_etype=self._x.element))
+        at = builder.add(at, self._step)
+        over = builder.icmp_signed(">=", at, self._last)
+        builder.store(builder.select(over, self._first, at), self._at)
+        builder.store(builder.add(row, builder.zext(over, _INT)), self._row)
+
+
+@intrinsic(prefer_literal=True)
+def gathered_tile(
+    typing_context: Any,
+    rows: Any,
+    vectors: Any,
+    C: Any,
+    c: Any,
+    ldc: Any,
+    S: Any,
+    s: Any,
+    s_row: Any,
+    V: Any,
+    v: Any,
+    places: Any,
+    p: Any,
+    K: Any,
+    start: Any,
+    row: Any,
+    at: Any,
+    step: Any,
+    first: Any,
+    last: Any,
+) -> Any:
+    """Compute one tile of C = S V as `outer_tile` does, from rows of V that lie anywhere.
+
+    Row k of V begins at ``places[p + k] + v``, and ``S[i, k]`` lies at ``s + i s_row + k``; `start`
+    is 0, or 2 to add to what C holds.
+
+    With each row a line of V is asked for; see `_Lookahead`.
+    """
+    element = C.dtype
+    n_rows, n_vectors = rows.literal_value, vectors.literal_value
+    signature = types.void(
+        rows, vectors, C, *([types.intp] * 2), S, *([types.intp] * 2), V, types.intp, places,
+        *([types.intp] * 8),
+    )  # fmt: skip
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (_, _, C_data, c, ldc, S_data, s, s_row, V_data, v, place_data, p, K, start, row, at, step,
+         first, last) = args  # fmt: skip
+        x = _Vectors(context, builder, element)
+        lookahead = _Lookahead(x, V_data, place_data, p, (row, at, step, first, last))
+        tile = _Accumulators(x, n_rows, n_vectors, C_data, c, ldc)
+        tile.begin(start, C_data, c)
+        with cgutils.for_range(builder, K) as loop:
+            lookahead.ask()
+            v_row = builder.add(lookahead.place_of(loop.index), v)
+            tile.add_product(V_data, v_row, S_data, builder.add(s, loop.index), s_row)
+        tile.end()
         return context.get_dummy_value()
 
     return signature, codegen
@@ -360,6 +472,11 @@ def dot_tile(
     start: Any,
     B: Any,
     b: Any,
+    row: Any,
+    ahead: Any,
+    step: Any,
+    first: Any,
+    last: Any,
 ) -> Any:
     """Compute one tile of C = S V^T + start by dot products along contiguous rows.
 
@@ -370,18 +487,21 @@ def dot_tile(
     The sum may be computed in parts, whole vectors each but for the last, the accumulators staying
     at ``T[t]`` meanwhile, which changes no bit: `part` is the sum of 1 for "there are parts before"
     and 2 for "there are parts to come".
+
+    With each vector of a row a line of V is asked for, at first at `ahead`; see `_Lookahead`.
     """
     element = C.dtype
     n_rows, n_columns = rows.literal_value, columns.literal_value
     signature = types.void(
         rows, columns, C, *([types.intp] * 3), S, types.intp, types.intp, V, places,
-        *([types.intp] * 4), T, types.intp, types.intp, B, types.intp,
+        *([types.intp] * 4), T, types.intp, types.intp, B, *([types.intp] * 6),
     )  # fmt: skip
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         (_, _, C_data, c, ldc, c_column, S_data, s, lds, V_data, place_data, p, at, K, part, T_data,
-         t, start, B_data, b) = args  # fmt: skip
+         t, start, B_data, b, row, ahead, step, first, last) = args  # fmt: skip
         x = _Vectors(context, builder, element)
+        lookahead = _Lookahead(x, V_data, place_data, p, (row, ahead, step, first, last))
         tile = [(i, j) for i in range(n_rows) for j in range(n_columns)]
         accumulators = {cell: x.variable() for cell in tile}
         kept = [builder.add(t, _int(place * x.lanes)) for place in range(len(tile))]
@@ -391,10 +511,7 @@ def dot_tile(
             for cell, place in zip(tile, kept, strict=True):
                 builder.store(x.load(T_data, place), accumulators[cell])
         s_rows = [builder.add(x.offset(s, lds, i), at) for i in range(n_rows)]
-        v_rows = []
-        for j in range(n_columns):
-            pointer = builder.gep(place_data, [builder.add(p, _int(j))], source_etype=_INT)
-            v_rows.append(builder.add(builder.load(pointer, typ=_INT), at))
+        v_rows = [builder.add(lookahead.place_of(_int(j)), at) for j in range(n_columns)]
 
         def accumulate(load: Any) -> None:
             v_vectors = [load(V_data, place) for place in v_rows]
@@ -407,6 +524,7 @@ def dot_tile(
 
         whole = builder.sdiv(K, _int(x.lanes))
         with cgutils.for_range(builder, whole) as loop:
+            lookahead.ask()
             k = builder.mul(loop.index, _int(x.lanes))
             accumulate(lambda data, place: x.load(data, builder.add(place, k)))
         done = builder.mul(whole, _int(x.lanes))

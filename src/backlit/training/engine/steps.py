@@ -329,6 +329,14 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
             buffer[row + j] = flushed(buffer[row + j] * share)
 
 
+def is_direct(n0, n1):
+    """Whether a first layer is computed straight from the rows of X, without copying them."""
+    return n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS
+
+
+_is_direct = kernel()(is_direct)
+
+
 @kernel()
 def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
     """Run `n` examples of a batch forward; the logits end in the last layer's A."""
@@ -348,7 +356,7 @@ def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
         units.sparse_product(table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, X,
                              data.row_starts, data.columns, places, c0, n1, n, parameters,
                              net.biases[0])  # fmt: skip
-    elif n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS:
+    elif _is_direct(n0, n1):
         part = dot_part(buffer, n1)
         units.dot_product(table, buffer, work.a[1], pitch, 1, parameters, net.weights[0], n0, X,
                           places, c0, n1, n, n0, part, part, 1, parameters, net.biases[0],
@@ -489,10 +497,17 @@ def _layer_gradient(
                                          shifted(work.places, first), r1 - r0, k0, k1, n,
                                          more)  # fmt: skip
         else:
-            units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, data.X,
-                                  k0, work.places, first, 1, r1 - r0, k1 - k0, n, more,
-                                  pack, optimizer, state.parameters, state.first, state.second,
-                                  numbers)  # fmt: skip
+            whole = (k1 - k0) // L * L if _is_direct(n_prev, n_units) else 0
+            if whole > 0:
+                units.direct_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch,
+                                      data.X, k0, work.places, first, r1 - r0, whole, n, more,
+                                      optimizer, state.parameters, state.first, state.second,
+                                      numbers)  # fmt: skip
+            if whole < k1 - k0:
+                units.weight_gradient(table, table, gradient, target + whole, n_prev, buffer, dz,
+                                      pitch, data.X, k0 + whole, work.places, first, 1, r1 - r0,
+                                      k1 - k0 - whole, n, more, pack, optimizer, state.parameters,
+                                      state.first, state.second, numbers)  # fmt: skip
 
 
 @kernel()

@@ -20,6 +20,7 @@ ARGUMENTS = {
     "packed_product": "IRnnRnnnnnnnRnRnRRRR",
     "product": "IRnnRnnnRnnnnnnRnR",
     "weight_gradient": "IRnnRnnRnInnnnnnRnRRRR",
+    "direct_gradient": "IRnnRnnRnInnnnnnRRRR",
     "sparse_product": "RnnRnnRIiInnnRn",
     "sparse_weight_gradient": "RnnRnnRIiInnnnn",
     "activate": "nRRn",
@@ -96,6 +97,7 @@ gather_columns = _caller("gather_columns")
 packed_product = _caller("packed_product")
 product = _caller("product")
 weight_gradient = _caller("weight_gradient")
+direct_gradient = _caller("direct_gradient")
 sparse_product = _caller("sparse_product")
 sparse_weight_gradient = _caller("sparse_weight_gradient")
 activate = _caller("activate")
