@@ -137,7 +137,19 @@ def change_description(rng: Generator, data: bytes) -> bytes:
     """Change a field of the description, at any depth."""
     header, body = unpacked(data)
     description = json.loads(header["__metadata__"]["backlit"])
-    where = description
+    _change_field(rng, description)
+    header["__metadata__"]["backlit"] = json.dumps(description)
+    return packed(header, body)
+
+
+def change_json(rng: Generator, data: bytes) -> bytes:
+    """Change a field of a JSON object, at any depth."""
+    value = json.loads(data)
+    _change_field(rng, value)
+    return json.dumps(value).encode()
+
+
+def _change_field(rng: Generator, where: dict) -> None:
     while True:
         keys = list(where)
         key = keys[rng.integers(len(keys))]
@@ -152,8 +164,6 @@ def change_description(rng: Generator, data: bytes) -> bytes:
         del where[key]
     else:
         where[key] = VALUES[rng.integers(len(VALUES))]
-    header["__metadata__"]["backlit"] = json.dumps(description)
-    return packed(header, body)
 
 
 def change_numbers(rng: Generator, data: bytes) -> bytes:
@@ -177,6 +187,9 @@ SAFETENSORS: tuple[Mutation, ...] = (
     change_description,
     change_numbers,
 )
+
+#: damage to files of JSON
+JSON: tuple[Mutation, ...] = (*ANY, change_json, change_json, change_json, change_json)
 
 
 def unpacked(data: bytes) -> tuple[dict, bytes]:

@@ -6,6 +6,7 @@ file that it takes for something that it is not.
 
 import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +16,16 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load as load_safetensors
 
-from backlit.errors import BacklitError, NonFiniteError, SettingError
+from backlit.cluster.chunks import PartResult, part_name
+from backlit.cluster.listing import Entry
+from backlit.cluster.manifest import Manifest, Store
+from backlit.errors import BacklitError, ModelFileError, NonFiniteError, SettingError
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.gradcheck.target import load_target
-from backlit.photos import features
+from backlit.photos import features, keeping
 from backlit.photos.classifier import PhotoClassifier
+from backlit.photos.duplicates import SIGNATURE_SIZE
+from backlit.photos.examples import Examples
 from backlit.photos.reading import read_crops
 from backlit.photos.resuming import resume
 from backlit.training import fit
@@ -213,6 +219,115 @@ def read_checkpoint(path: Path, good: bytes, forged: bool) -> None:
         _same(found, _trained())
 
 
+# ------------------------------------------------------------------------------ kept features
+
+_KEPT = ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/ü\n.jpg"], [0, 0, 1, 1]
+
+
+def _examples() -> Examples:
+    rng = np.random.default_rng(0)
+    names, labels = _KEPT
+    described = rng.normal(size=(3, 2, len(features.feature_names()))).astype(np.float32)
+    signatures = rng.random((3, SIGNATURE_SIZE), np.float32)
+    broken = [(names[1], "truncated")]
+    theirs = np.array([labels[0], *labels[2:]])
+    return Examples([names[0], *names[2:]], theirs, described, signatures, broken)
+
+
+@cache
+def kept_seeds() -> list[bytes]:
+    return [_saved(lambda path: keeping._save(os.fspath(path), "key", _examples()))]
+
+
+def read_kept(path: Path, good: bytes, forged: bool) -> None:
+    """What is taken for features of these pictures is of their number; else they are read again."""
+    found = keeping._load(os.fspath(path), "key", *_KEPT, 1)
+    if found is None:
+        raise ModelFileError(f"{path}: the pictures are read again")
+    good_one = _examples()
+    if not forged:
+        _same(vars_of(found), vars_of(good_one))
+        assert (found.names, found.broken) == (good_one.names, good_one.broken)
+    assert sorted([*found.names, *(name for name, _ in found.broken)]) == sorted(_KEPT[0])
+    assert found.labels.tolist() == [dict(zip(*_KEPT, strict=True))[name] for name in found.names]
+    assert found.features.shape[1:] == good_one.features.shape[1:], "other features"
+    assert found.signatures.shape[1:] == good_one.signatures.shape[1:], "other signatures"
+    assert len(found.features) == len(found.signatures) == len(found)
+    assert all(isinstance(reason, str) for _, reason in found.broken)
+
+
+def vars_of(found: Examples) -> dict[str, np.ndarray]:
+    return {"X": found.features, "s": found.signatures, "y": found.labels}
+
+
+# ------------------------------------------------------------------------ a cluster's manifest
+
+_PATHS, _CHUNK = ["archive"], 3
+
+
+def _open(folder: Path, resume: bool) -> Manifest:
+    store = Store(os.fspath(folder), {})
+    return Manifest.open(store, _classifier(("day", "night")), _PATHS, "csv", 0.5, _CHUNK, resume)
+
+
+@cache
+def manifest_seeds() -> list[bytes]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = _open(Path(folder), False)
+        manifest.keep_listing([Entry(f"{i}.jpg", "broken" * (i == 4)) for i in range(7)], _CHUNK)
+        for number in (2, 0):
+            name = part_name(number, "csv")
+            manifest.parts[number] = PartResult(name, 3 - number, 0, 40, "0" * 64)
+        manifest.save()
+        return [(Path(folder) / "manifest.json").read_bytes()]
+
+
+def read_manifest(path: Path, good: bytes, forged: bool) -> None:
+    """What is gone on with is a run of these settings, whose parts are parts of it."""
+    import shutil
+
+    folder = Path(f"{path}.folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "manifest.json").write_bytes(path.read_bytes())
+    try:
+        manifest = _open(folder, True)
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}") from error
+    assert manifest.listed
+    assert 0 <= manifest.pictures <= manifest.n_chunks * _CHUNK
+    assert set(manifest.parts) <= set(range(min(manifest.n_chunks, 1000))), "parts of no chunk"
+    for number, part in manifest.parts.items():
+        assert part.name == part_name(number, "csv"), "a part of another name"
+        assert 0 <= part.failed <= part.rows <= manifest.pictures
+    manifest.save()  # numbers of Python's, that can be written again
+
+
+LISTING = (
+    b'[["a.jpg", ""], ["b.jpg", ""], ["c\\n.jpg", "cannot be read"]]\n'
+    b'[["d.jpg", ""], ["\\u00fc.jpg", ""]]\n'
+)
+
+
+def read_listing(path: Path, good: bytes, forged: bool) -> None:
+    """The pictures of a listing are names; a damaged line is named."""
+    folder = Path(f"{path}.folder")
+    folder.mkdir(exist_ok=True)
+    manifest = Manifest(Store(os.fspath(folder), {}), {"format": "csv", "unsure": 0.0})
+    manifest.n_chunks = 2
+    (folder / "listing.jsonl").write_bytes(path.read_bytes())
+    try:
+        chunks = list(manifest.chunks())
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}") from error
+    assert [chunk.number for chunk in chunks] == [0, 1]
+    assert all(
+        isinstance(text, str) for chunk in chunks for entry in chunk.entries for text in entry
+    )
+
+
 # ------------------------------------------------------------------------------- resumed files
 
 
@@ -326,6 +441,9 @@ TARGETS: dict[str, Target] = {
     "tensors": Target(tensors_seeds, mutations.SAFETENSORS, read_tensors, ".safetensors"),
     "models": Target(model_seeds, mutations.SAFETENSORS, read_model, ".safetensors"),
     "checkpoints": Target(checkpoint_seeds, mutations.SAFETENSORS, read_checkpoint, ".safetensors"),
+    "kept": Target(kept_seeds, mutations.SAFETENSORS, read_kept, ".safetensors"),
+    "manifest": Target(manifest_seeds, mutations.JSON, read_manifest, ".json"),
+    "listing": Target(lambda: [LISTING], mutations.ANY, read_listing, ".jsonl"),
     "resume_csv": Target(lambda: [CSV], mutations.ANY, _resume("csv"), ".csv"),
     "resume_jsonl": Target(lambda: [JSONL], mutations.ANY, _resume("jsonl"), ".jsonl"),
     "check_notebook": Target(notebook_seeds, mutations.ANY, read_target, ".ipynb"),

@@ -81,7 +81,7 @@ def predict_chunk(
     extract = _extractor(features)
     predictions = list(_predictions(classifier, chunk, unsure, extract, options))
     data = _part(predictions, classifier.classes, form)
-    name = f"parts/part-{chunk.number:06d}.{form}"
+    name = part_name(chunk.number, form)
     Store(output, options).write(name, data)
     failed = sum(bool(one.error) for one in predictions)
     return PartResult(
@@ -92,6 +92,11 @@ def predict_chunk(
         hashlib.sha256(data).hexdigest(),
         COMPILED if extract.compiled else NUMPY,
     )
+
+
+def part_name(number: int, form: str) -> str:
+    """Return where in the output a chunk's part is."""
+    return f"parts/part-{number:06d}.{form}"
 
 
 _loading = Lock()

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from backlit.cluster.chunks import COMPILED, NUMPY, Chunk, PartResult
+from backlit.cluster.chunks import COMPILED, NUMPY, Chunk, PartResult, part_name
 from backlit.cluster.listing import Entry
-from backlit.errors import ClusterError, SettingError
+from backlit.errors import ClusterError, ModelFileError, SettingError
+from backlit.formats.strict_json import parse_object, short, shortened
 
 _NAME, _LISTING, _MODEL = "manifest.json", "listing.jsonl", "model.safetensors"
 _TEMPORARY = ".tmp"
@@ -150,24 +151,44 @@ class Manifest:
                     "the run that began it."
                 )
             return manifest
-        try:
-            values = json.loads(data)
-            found = values["settings"]
-            parts = {int(number): PartResult(**part) for number, part in values["parts"].items()}
-            manifest.pictures, manifest.n_chunks = values["pictures"], values["chunks"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise SettingError(
-                f"{store.url}/{_NAME} is no manifest of this version ({error})."
-            ) from error
-        for name, value in settings.items():
-            if found.get(name) != value:
-                raise SettingError(
-                    f"{store.url}: the run there has {name} {found.get(name)!r}, expected "
-                    f"{value!r}; give another --output."
-                )
-        settings["features"] = found.get("features", NUMPY)
-        manifest.parts, manifest.listed = parts, True
+        manifest._go_on(data)
         return manifest
+
+    def _go_on(self, data: bytes) -> None:
+        """Take over what an earlier run has done, if it is one with the same settings."""
+        where = f"{self._store.url}/{_NAME}"
+        try:
+            values = parse_object(where, "text", data)
+            found = values["settings"]
+            for name, value in self._settings.items():
+                if found.get(name) != value:
+                    raise SettingError(
+                        f"{where}: the run there has {name} {short(found.get(name))}, expected "
+                        f"{short(value)}; give another --output."
+                    )
+            features = found.get("features", NUMPY)
+            pictures, n_chunks = values["pictures"], values["chunks"]
+            parts = {
+                int(number): _part(int(number), part, self.form)
+                for number, part in values["parts"].items()
+            }
+            fits = (
+                features in (NUMPY, COMPILED)
+                and type(pictures) is type(n_chunks) is int
+                and 0 <= pictures <= n_chunks * self._settings["chunk"]
+                and list(map(str, parts)) == list(values["parts"])
+                and all(0 <= number < n_chunks for number in parts)
+                and sum(part.rows for part in parts.values()) <= pictures
+            )
+        except (ModelFileError, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise SettingError(
+                f"{where} is no manifest of this version ({shortened(str(error), 200)})."
+            ) from error
+        if not fits:
+            raise SettingError(f"{where} is no manifest of this version: its parts do not fit it.")
+        self._settings["features"] = features
+        self.pictures, self.n_chunks = pictures, n_chunks
+        self.parts, self.listed = parts, True
 
     def keep_listing(self, entries: Iterable[Entry], size: int) -> None:
         """Cut the pictures into chunks and keep the list, one chunk a line."""
@@ -204,8 +225,28 @@ class Manifest:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all chunks."""
-        for number, line in enumerate(self._store.lines(_LISTING)):
-            yield Chunk(number, tuple(Entry(*entry) for entry in json.loads(line)))
+        number = 0
+        for line in self._store.lines(_LISTING):
+            yield Chunk(number, self._entries(number, line))
+            number += 1
+        if number != self.n_chunks:
+            raise SettingError(self._damaged(number, f"no more, expected {self.n_chunks} lines"))
+
+    def _entries(self, number: int, line: bytes) -> tuple[Entry, ...]:
+        try:
+            entries = tuple(Entry(name, error) for name, error in json.loads(line))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise SettingError(self._damaged(number, shortened(str(error), 120))) from error
+        texts = [text for entry in entries for text in entry]
+        if not entries or not all(isinstance(text, str) for text in texts):
+            raise SettingError(self._damaged(number, "other things than names"))
+        return entries
+
+    def _damaged(self, number: int, found: str) -> str:
+        return (
+            f"{self._store.url}/{_LISTING}: line {number + 1}: found {found}; the list of pictures "
+            "is damaged, give another --output."
+        )
 
     def save(self) -> None:
         """Write ``manifest.json``."""
@@ -243,6 +284,21 @@ def load_model(store: Store, digest: str) -> Any:
     if _digest(classifier) != digest:
         raise ClusterError(f"{store.url}/{_MODEL} is the model of another run.")
     return classifier
+
+
+def _part(number: int, values: dict[str, Any], form: str) -> PartResult:
+    """Return what a manifest says of a part, or raise a ValueError or TypeError."""
+    part = PartResult(**values)
+    counts = (part.rows, part.failed, part.bytes)
+    if not (
+        part.name == part_name(number, form)
+        and all(type(count) is int and count >= 0 for count in counts)
+        and part.failed <= part.rows
+        and isinstance(part.sha256, str)
+        and part.features in (NUMPY, COMPILED)
+    ):
+        raise ValueError(f"part {number} is {short(values)}")
+    return part
 
 
 def _digest(classifier: Any) -> str:

@@ -21,7 +21,7 @@ from backlit.estimators.parameters import hidden_activations, hidden_sizes
 from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
 from backlit.estimators.weights import Weights, WeightsMixin
-from backlit.parameters import Layout
+from backlit.parameters import Layout, aligned_zeros
 from backlit.training.data import Labels
 
 if TYPE_CHECKING:  # load the compiler
@@ -260,7 +260,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         self.n_layers_ = len(units)
         self.out_activation_ = self._output()
         last = hidden[-1] if hidden else self.activation
-        weights = Weights(np.empty(Layout(units).size, dtype), units)
+        weights = Weights(aligned_zeros(Layout(units).size, dtype), units)
         for (W, b), name in zip(weights.layers, [*hidden, last], strict=True):
             gain = 2.0 if name in ("logistic", "sigmoid") else 6.0
             bound = np.sqrt(gain / sum(W.shape))
@@ -307,10 +307,10 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
             and "feature_names_in_" not in self.__dict__
         )
         if plain:
-            # one product sees NaN and infinity; where it overflows, the long way decides
+            # one product sees NaN and infinity; where it overflows, which vdot does silently, the
+            # long way decides
             flat = X.ravel("K")
-            with np.errstate(over="ignore", invalid="ignore"):
-                plain = math.isfinite(np.dot(flat, flat))
+            plain = math.isfinite(np.vdot(flat, flat))
         if not plain:
             X = self._checked_inputs(X)
         return forward(weights, self._activations(), X)

@@ -17,6 +17,8 @@ from backlit.names import ACTIVATION_ALIASES
 
 #: elements of a block's widest layer: few enough to stay in a cache, enough for BLAS to share out
 _BLOCK = 1 << 19
+#: rows of a block at least, however wide the network
+_FEWEST = 64
 
 
 def _relu(Z: NDArray[Any]) -> NDArray[Any]:
@@ -86,7 +88,9 @@ def forward(weights: Weights, activations: Sequence[str], X: Any) -> NDArray[Any
         A new array.
     """
     m = X.shape[0]
-    block = max(_BLOCK // max(weights.layer_dims[1:]), 64)
+    if m <= _FEWEST:
+        return _forward_block(weights, activations, X)
+    block = max(_BLOCK // max(weights.layer_dims[1:]), _FEWEST)
     if m <= block:
         return _forward_block(weights, activations, X)
     first = _forward_block(weights, activations, X[:block])

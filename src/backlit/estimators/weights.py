@@ -6,7 +6,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.parameters import Layout
+from backlit.parameters import Layout, aligned_zeros
 
 
 class Weights:
@@ -98,7 +98,7 @@ def joined(coefs: Iterable[Any], intercepts: Iterable[Any]) -> Weights | None:
     if not follows:
         return None
     single = all(array.dtype == np.float32 for array in (*W, *b))
-    weights = Weights(np.empty(Layout(dims).size, np.float32 if single else np.float64), dims)
+    weights = Weights(aligned_zeros(Layout(dims).size, np.float32 if single else np.float64), dims)
     weights.arrays(0)[:] = W
     weights.arrays(1)[:] = b
     return weights

@@ -16,6 +16,9 @@ _NOISE = 0.02  # contrast that even a flat picture is taken to have
 _BLOCK = 1024  # rows of the distance matrix at a time
 _GRID = 8  # blocks along a side
 
+SIGNATURE_SIZE = 5 * _GRID * _GRID
+"""Numbers of a signature."""
+
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Shares of red, green and blue in luminance (ITU-R BT.601)."""
 

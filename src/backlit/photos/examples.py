@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backlit.errors import PhotoError
 from backlit.photos.augmentation import change_light, random_boxes
 from backlit.photos.classifier import PhotoClassifier, standardise
-from backlit.photos.duplicates import brightness, near_duplicates, signatures
+from backlit.photos.duplicates import SIGNATURE_SIZE, brightness, near_duplicates, signatures
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.pictures import (
     Chosen,
@@ -188,7 +188,7 @@ def read_examples(
         [name_of(sources[index], places[index]) for index in kept],
         np.array([labels[index] for index in kept], dtype=np.int64),
         features[: len(kept)],
-        np.stack(signed) if signed else np.empty((0, 320), dtype=np.float32),
+        np.stack(signed) if signed else np.empty((0, SIGNATURE_SIZE), dtype=np.float32),
         broken,
     )
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from backlit._version import __version__
 from backlit.errors import CheckpointError, ModelFileError
+from backlit.formats.strict_json import parse_object
 from backlit.formats.tensors import load_tensors, save_tensors
+from backlit.photos.duplicates import SIGNATURE_SIZE
 from backlit.photos.examples import Examples, Source, join_examples, read_examples
 from backlit.photos.features import feature_names
 from backlit.photos.recipe import Recipe
@@ -27,7 +29,7 @@ from backlit.training.settings import Checkpoint
 #: pictures whose features are written together
 BLOCK = 256
 
-_SETTINGS = "settings.json"
+_SETTINGS, _MOST_SETTINGS = "settings.json", 1 << 20
 
 
 class Kept:
@@ -74,11 +76,11 @@ class Kept:
 
     def _compare(self, settings: dict[str, Any]) -> None:
         try:
-            with open(os.path.join(self.folder, _SETTINGS), encoding="utf-8") as file:
-                before = json.load(file)
-        except (OSError, ValueError):  # killed before it was written: the states say the rest
+            with open(os.path.join(self.folder, _SETTINGS), "rb") as file:
+                before = parse_object(self.folder, _SETTINGS, file.read(_MOST_SETTINGS))
+        except (OSError, ModelFileError):  # killed before it was written: the states say the rest
             return
-        differing = differences(before if isinstance(before, dict) else {}, settings)
+        differing = differences(before, settings)
         if differing:
             raise CheckpointError(
                 f"train: the checkpoint in {self.folder} is of another training: "
@@ -128,7 +130,7 @@ class Kept:
             some, theirs = sources[first : first + BLOCK], labels[first : first + BLOCK]
             path = os.path.join(self.folder, f"pictures-{split}-{first // BLOCK:05}.safetensors")
             key = _key(some, theirs, copies, seed, first)
-            part = _load(path, key) if self.resume else None
+            part = _load(path, key, some, theirs, copies) if self.resume else None
             if part is None:
                 part = read_examples(
                     some,
@@ -170,7 +172,6 @@ def _save(path: str, key: str, part: Examples) -> None:
         "kind": "pictures",
         "key": key,
         "names": part.names,
-        "labels": part.labels.tolist(),
         "broken": part.broken,
     }
     m = len(part)
@@ -181,14 +182,41 @@ def _save(path: str, key: str, part: Examples) -> None:
         return
 
 
-def _load(path: str, key: str) -> Examples | None:
+def _load(
+    path: str, key: str, sources: Sequence[Any], labels: Sequence[int], copies: int
+) -> Examples | None:
+    """Return what `_save` wrote of these pictures, or None if the file is anything else.
+
+    Then they are read again, which loses nothing but time.
+    """
+
+    def check(description: dict[str, Any], _: Any) -> None:
+        if description.get("key") != key:
+            raise ModelFileError(f"{path}: key: found that of other pictures.")
+
     try:
-        arrays, description = load_tensors(path)
-    except ModelFileError:
+        arrays, description = load_tensors(path, check)
+        names, broken = description["names"], description["broken"]
+        features, signatures = arrays["features"], arrays["signatures"]
+        m, n_0 = len(names), len(feature_names())
+        left = dict(broken)
+        fits = (
+            features.shape == (m, (1 + copies) * n_0)
+            and signatures.shape == (m, SIGNATURE_SIZE)
+            and features.dtype == signatures.dtype == np.float32
+            and all(isinstance(reason, str) for reason in left.values())
+            and m + len(broken) == len(sources)
+            and names == [name for name in sources if name not in left]
+        )
+    except (ModelFileError, KeyError, TypeError, ValueError):
         return None
-    if description.get("key") != key:
+    if not fits:
         return None
-    labels = np.array(description["labels"], np.int64)
-    features = arrays["features"].reshape(len(labels), -1, len(feature_names()))
-    broken = [(name, reason) for name, reason in description["broken"]]
-    return Examples(description["names"], labels, features, arrays["signatures"], broken)
+    theirs = [label for name, label in zip(sources, labels, strict=True) if name not in left]
+    return Examples(
+        names,
+        np.array(theirs, np.int64),
+        features.reshape(m, -1, n_0),
+        signatures,
+        [(name, reason) for name, reason in broken],
+    )
