@@ -3,13 +3,14 @@
 A training step of a dense network can be no faster than its multiply-adds at the processor's
 pace, and than its numbers come from memory. ``python -m benchmarks.limits`` measures in float32:
 multiply-adds on registers alone, on one core and on all at once; reading rows that lie anywhere in
-a large array; and then, on one core, the engine's and NumPy's products for layers of several
-shapes, in GFLOP/s, in turn.
+a large array; and then the engine's and NumPy's products for layers of several shapes, in turn: on
+one core, and one on each core at once.
 """
 
 import argparse
 import ctypes
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,8 +52,8 @@ def _reading(rows: Any, threads: int) -> Callable[[], None]:
     return lambda: list(pool.map(_read, [rows] * threads, shares))  # type: ignore[return-value]
 
 
-def _products(shape: tuple[int, int, int]) -> dict[str, Callable[[], Any]]:
-    """Return a layer's forward product by the engine and by NumPy, after comparing them."""
+def _products(shape: tuple[int, int, int], count: int) -> dict[str, Callable[[], Any]]:
+    """Return a layer's forward product, `count` times, by the engine and NumPy, after comparing."""
     M, K, N = shape
     generator = np.random.default_rng(0)
     N += -N % (VECTOR_BYTES // 4)
@@ -73,13 +74,27 @@ def _products(shape: tuple[int, int, int]) -> dict[str, Callable[[], Any]]:
         )  # fmt: skip
 
     contestants = {
-        "engine": by_engine,
-        "NumPy": lambda: np.matmul(W, A, out=theirs),
+        "engine": _repeated(by_engine, count),
+        "NumPy": _repeated(lambda: np.matmul(W, A, out=theirs), count),
     }
     for call in contestants.values():
         call()
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
     return contestants
+
+
+def _repeated(call: Callable[[], Any], count: int) -> Callable[[], None]:
+    def calls() -> None:
+        for _ in range(count):
+            call()
+
+    return calls
+
+
+def _at_once(calls: Sequence[Callable[[], Any]]) -> Callable[[], None]:
+    """Return a call that makes each of some calls often enough, all at once, in threads."""
+    pool = ThreadPoolExecutor(len(calls))
+    return lambda: list(pool.map(lambda call: call(), calls))  # type: ignore[return-value]
 
 
 def _limit(name: str, unit: str, work: float, calls: dict[int, Callable[[], None]]) -> None:
@@ -108,22 +123,29 @@ def main() -> None:
     rows = np.random.default_rng(0).random((2000, 12288), dtype=np.float32)
     readings = {n: _reading(rows[: 1000 * n], n) for n in threads}
     _limit("rows of 48 KiB, in any order", "GB/s", 1000 * rows.itemsize * rows.shape[1], readings)
+    n = threads[-1]
     table = []
     with threadpool_limits(1):
         for shape in SHAPES:
-            work = 2 * float(np.prod(shape))
-            contestants = {
-                **_products(shape),
-                "limit": _pace.multiply_adds_alone(work, 1),
-            }
+            count = max(1, round(2e8 / np.prod(shape)))  # a few milliseconds' work
+            work = 2 * count * float(np.prod(shape))
+            products = [_products(shape, count) for _ in range(n)]
+            contestants = {name: products[0][name] for name in products[0]}
+            contestants["limit"] = _pace.multiply_adds_alone(work, 1)
+            for name in products[0]:
+                contestants[f"{name}, {n} at once"] = _at_once([one[name] for one in products])
             result = _harness.contest(str(shape), contestants, rounds=options.rounds)
-            table.append((
-                "{} x {}, {} examples".format(*shape),
-                *(f"{work / result.median(name) / 1e9:.0f}" for name in contestants),
-                *(f"{1 / result.ratio(name, 'limit'):.2f}" for name in ("engine", "NumPy")),
-            ))  # fmt: skip
-    header = ["product", "engine, GFLOP/s", "NumPy", "limit", "engine's share", "NumPy's share"]
-    print("\n" + _harness.markdown(header, table))
+            row = ["{} x {}, {} examples".format(*shape)]
+            for name in contestants:
+                each = n if "at once" in name else 1
+                paces = [each * work / seconds / 1e9 for seconds in result.seconds[name]]
+                span = f" ({min(paces):.0f} to {max(paces):.0f})" if each > 1 else ""
+                row.append(f"{statistics.median(paces):.0f}{span}")
+            row += [f"{1 / result.ratio(name, 'limit'):.2f}" for name in ("engine", "NumPy")]
+            table.append(row)
+    header = ["product", *contestants, "engine's share", "NumPy's share"]
+    print("\nGFLOP/s\n")
+    print(_harness.markdown(header, table))
 
 
 if __name__ == "__main__":

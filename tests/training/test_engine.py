@@ -3,6 +3,8 @@ import itertools
 import re
 import subprocess
 import sys
+import time
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -428,6 +430,55 @@ def test_a_thread_that_does_not_start_leaves_no_other_waiting(monkeypatch):
     other = network.engine(numbers=Adam().numbers())
     other.train(*arguments)
     np.testing.assert_array_equal(engine.parameters, other.parameters)
+
+
+@pytest.mark.parametrize("moment", ["start", "run", "join"])
+def test_an_interrupt_leaves_no_thread_at_work(moment, monkeypatch):
+    """It may come between any two lines, of the standard library's start and join, too."""
+    network = Network((20, 30, 4), ("relu",), "cross_entropy", 60)
+    engine = network.engine(numbers=Adam().numbers(), threads=2)
+    run, ran, interrupted, threads = engine._run, [], [], []
+
+    def interrupt():
+        interrupted.append(moment)
+        raise KeyboardInterrupt
+
+    def spy(number, *arguments):
+        ran.append(number)
+        if number == 0 and moment == "run":
+            interrupt()
+        run(number, *arguments)
+        if number == 1:
+            time.sleep(0.1)
+
+    class Slow(Thread):
+        def start(self):
+            threads.append(self)
+            if moment == "start":  # the thread is on its way, and nobody knows its number yet
+                Thread(target=lambda: (time.sleep(0.2), Thread.start(self))).start()
+                interrupt()
+            super().start()
+
+        def join(self, *arguments):
+            if moment == "join" and not interrupted:
+                interrupt()
+            super().join(*arguments)
+
+    engine._run = spy
+    monkeypatch.setattr(engine_module.threading, "Thread", Slow)
+    arguments = (network.examples, network.order, np.array([0, 30, 60]), np.full(2, 1e-3))
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(*arguments)
+    assert interrupted == [moment]
+    if moment != "start":
+        assert not threads[0].is_alive()
+    kept = engine.parameters.copy()
+    time.sleep(0.5)
+    assert not threads[0].is_alive()
+    assert sorted(ran) == ([] if moment == "start" else [0, 1])
+    np.testing.assert_array_equal(engine.parameters, kept)
+    if moment != "join":
+        np.testing.assert_array_equal(kept, network.vector)  # no half step was taken
 
 
 def _has_denormals(array):

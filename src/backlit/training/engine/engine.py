@@ -387,20 +387,45 @@ class Engine:
     def _run_threads(self, arguments: tuple[Any, ...]) -> None:
         """Run the loop in all threads; the calling one is number 0.
 
-        If this one cannot go on (an interrupt between two lines), the others must not wait for it.
+        An interrupt may come between any two lines. Then the others must not wait for this one,
+        nor go on, or begin only now, with arrays that nobody keeps any more. So they wait at a
+        gate until all have been started, are waited for, and hold this engine with all that it
+        reads and writes.
         """
+        gate = threading.Event()
+        may_run: list[bool] = []
+
+        def work(number: int) -> None:
+            gate.wait()
+            if may_run:
+                self._run(number, self.threads, *arguments)
+
         others = [
-            threading.Thread(target=self._run, args=(i, self.threads, *arguments), daemon=True)
-            for i in range(1, self.threads)
+            threading.Thread(target=work, args=(number,), daemon=True)
+            for number in range(1, self.threads)
         ]
         try:
             for thread in others:
                 thread.start()
+            may_run.append(True)
+            gate.set()
             self._run(0, self.threads, *arguments)
         except BaseException:
             self._work.sync[steps.ABORTED] = 1
             raise
         finally:
-            for thread in others:
-                if thread.ident is not None:
-                    thread.join()
+            gate.set()
+            _join([thread for thread in others if thread.ident is not None])
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
+    """Wait for threads that end soon, and only then hand on an interrupt."""
+    interrupt = None
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt

@@ -61,7 +61,8 @@ DOT_ROWS = 4
 DOT_BLOCK = 64
 #: columns whose gradient `direct_gradient` computes before they are updated: whole panels
 DIRECT_COLUMNS = 192
-#: bytes of the rows that `dot_product` reads over and over, and of those that stream by
+#: bytes of the rows that `dot_product` reads over and over, and of those that stream by: more than
+#: the first-level cache holds, since shorter parts interrupt the sums more often
 _DOT_BYTES = 108 << 10
 
 
@@ -314,7 +315,7 @@ def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_part, a
     ``C[i, j]`` lies at ``c + i ldc + j c_column``. `start` is 0, 1 to add the bias ``B[b + i]``, 2
     to add to what C holds. The sums are computed in parts of `K_part` terms, whole vectors, which
     begin `apart` elements after each other in the rows; T has room for `DOT_BLOCK` ** 2 vectors.
-    Parts of `dot_part` terms stay in the first-level cache while the columns go by.
+    Parts of `dot_part` terms stay in the nearest caches while the columns go by.
     """
     L = lanes(C)
     parts = (K + K_part - 1) // K_part
