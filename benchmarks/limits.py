@@ -12,10 +12,11 @@ import ctypes
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import cfunc, njit, types
 from threadpoolctl import threadpool_limits
 
 from backlit.parameters import aligned_zeros
@@ -29,7 +30,6 @@ from benchmarks import _harness, _pace
 SHAPES = ((100, 30, 200), (256, 100, 256), (256, 784, 128), (1024, 1024, 512), (2048, 2048, 1024))
 _REAL = np.dtype(np.float32)
 _LINE = 16  # numbers
-_KINDS = {"R": ctypes.c_void_p, "I": ctypes.c_void_p, "n": ctypes.c_int64}
 
 
 @njit(nogil=True, fastmath=True)
@@ -52,6 +52,22 @@ def _reading(rows: Any, threads: int) -> Callable[[], None]:
     return lambda: list(pool.map(_read, [rows] * threads, shares))  # type: ignore[return-value]
 
 
+def _repeat_product(table, count, C, S, V, M, N, K, pack):  # type: ignore[no-untyped-def]
+    """Compute C (M, N) = S (M, K) @ V (K, N) by the engine, `count` times."""
+    for _ in range(count):
+        units.product(table, table, C, 0, N, S, 0, K, 1, V, 0, N, M, N, K, 0, S, 0, pack)
+
+
+@cache
+def _engine() -> tuple[Any, Any]:
+    """Return the compiled `_repeat_product`, and the table of the engine's units."""
+    real, whole = types.CPointer(types.float32), types.int64
+    signature = types.void(
+        types.CPointer(whole), whole, real, real, real, whole, whole, whole, real
+    )
+    return cfunc(signature)(_repeat_product).ctypes, engine_for(_REAL, units.ALWAYS).addresses
+
+
 def _products(shape: tuple[int, int, int], count: int) -> dict[str, Callable[[], Any]]:
     """Return a layer's forward product, `count` times, by the engine and NumPy, after comparing."""
     M, K, N = shape
@@ -63,32 +79,23 @@ def _products(shape: tuple[int, int, int], count: int) -> dict[str, Callable[[],
     for operand in (W, A):
         operand[...] = generator.standard_normal(operand.shape)
     pack = aligned_zeros(PACK_SIZE, _REAL)
-    engine = engine_for(_REAL, units.ALWAYS)
-    types_ = [_KINDS[kind] for kind in units.ARGUMENTS["product"]]
-    product = ctypes.CFUNCTYPE(None, *types_)(engine.parts["product"].address)
+    repeat, table = _engine()
+    kinds = (ctypes.c_float, ctypes.c_int64)
+    C, S, V, room = (array.ctypes.data_as(ctypes.POINTER(kinds[0])) for array in (ours, W, A, pack))
+    places = table.ctypes.data_as(ctypes.POINTER(kinds[1]))
 
-    def by_engine() -> None:
-        product(
-            engine.addresses.ctypes.data, ours.ctypes.data, 0, N, W.ctypes.data, 0, K, 1,
-            A.ctypes.data, 0, N, M, N, K, 0, W.ctypes.data, 0, pack.ctypes.data,
-        )  # fmt: skip
+    def by_numpy() -> None:
+        for _ in range(count):
+            np.matmul(W, A, out=theirs)
 
-    contestants = {
-        "engine": _repeated(by_engine, count),
-        "NumPy": _repeated(lambda: np.matmul(W, A, out=theirs), count),
+    contestants: dict[str, Callable[[], Any]] = {
+        "engine": lambda: repeat(places, count, C, S, V, M, N, K, room),
+        "NumPy": by_numpy,
     }
     for call in contestants.values():
         call()
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.abs(theirs).max())
     return contestants
-
-
-def _repeated(call: Callable[[], Any], count: int) -> Callable[[], None]:
-    def calls() -> None:
-        for _ in range(count):
-            call()
-
-    return calls
 
 
 def _at_once(calls: Sequence[Callable[[], Any]]) -> Callable[[], None]:
