@@ -198,6 +198,25 @@ def prefetch(typing_context: Any, place: Any, offset: Any) -> Any:
 
 
 @intrinsic
+def to_vector(typing_context: Any, place: Any, offset: Any) -> Any:
+    """Return how many elements it is from an element to the next that a whole vector begins with.
+
+    One that begins anywhere else lies across two cache lines, where vectors are as long as those.
+    """
+    size = place.dtype.bitwidth // 8
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        element = context.get_data_type(place.dtype)
+        pointer = builder.gep(args[0], [args[1]], source_etype=element)
+        beyond = builder.neg(builder.ptrtoint(pointer, _INT))
+        return builder.lshr(
+            builder.and_(beyond, _int(VECTOR_BYTES - 1)), _int(size.bit_length() - 1)
+        )
+
+    return types.intp(place, types.intp), codegen
+
+
+@intrinsic
 def lanes(typing_context: Any, place: Any) -> Any:
     """Return how many elements of a pointer's type fit in a vector, as a constant."""
     count = VECTOR_BYTES // (place.dtype.bitwidth // 8)

@@ -41,6 +41,7 @@ from backlit.training.engine.simd import (
     like,
     restore_mode,
     shifted,
+    to_vector,
 )
 from backlit.training.engine.updates import (
     ADAM,
@@ -497,17 +498,24 @@ def _layer_gradient(
                                          shifted(work.places, first), r1 - r0, k0, k1, n,
                                          more)  # fmt: skip
         else:
-            whole = (k1 - k0) // L * L if _is_direct(n_prev, n_units) else 0
-            if whole > 0:
-                units.direct_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch,
-                                      data.X, k0, work.places, first, r1 - r0, whole, n, more,
-                                      optimizer, state.parameters, state.first, state.second,
-                                      numbers)  # fmt: skip
-            if whole < k1 - k0:
-                units.weight_gradient(table, table, gradient, target + whole, n_prev, buffer, dz,
-                                      pitch, data.X, k0 + whole, work.places, first, 1, r1 - r0,
-                                      k1 - k0 - whole, n, more, pack, optimizer, state.parameters,
+            # what is computed directly begins where whole vectors of X do, and ends with one
+            begin, end = k1, k1
+            if _is_direct(n_prev, n_units):
+                begin = k0
+                if n_prev % L == 0:  # else it is elsewhere in each row
+                    begin = min(k0 + to_vector(data.X, work.places[first] + k0), k1)
+                end = begin + (k1 - begin) // L * L
+            if begin < end:
+                units.direct_gradient(table, table, gradient, target + begin - k0, n_prev, buffer,
+                                      dz, pitch, data.X, begin, work.places, first, r1 - r0,
+                                      end - begin, n, more, optimizer, state.parameters,
                                       state.first, state.second, numbers)  # fmt: skip
+            for j0, j1 in ((k0, begin), (end, k1)):
+                if j0 < j1:
+                    units.weight_gradient(table, table, gradient, target + j0 - k0, n_prev, buffer,
+                                          dz, pitch, data.X, j0, work.places, first, 1, r1 - r0,
+                                          j1 - j0, n, more, pack, optimizer, state.parameters,
+                                          state.first, state.second, numbers)  # fmt: skip
 
 
 @kernel()
