@@ -432,7 +432,7 @@ def test_a_thread_that_does_not_start_leaves_no_other_waiting(monkeypatch):
     np.testing.assert_array_equal(engine.parameters, other.parameters)
 
 
-@pytest.mark.parametrize("moment", ["start", "run", "join"])
+@pytest.mark.parametrize("moment", ["start", "late start", "run", "join"])
 def test_an_interrupt_leaves_no_thread_at_work(moment, monkeypatch):
     """It may come between any two lines, of the standard library's start and join, too."""
     network = Network((20, 30, 4), ("relu",), "cross_entropy", 60)
@@ -454,8 +454,9 @@ def test_an_interrupt_leaves_no_thread_at_work(moment, monkeypatch):
     class Slow(Thread):
         def start(self):
             threads.append(self)
-            if moment == "start":  # the thread is on its way, and nobody knows its number yet
-                Thread(target=lambda: (time.sleep(0.2), Thread.start(self))).start()
+            if "start" in moment:  # the thread is on its way, and nobody knows its number yet
+                delay = 0.3 if moment == "late start" else 0.02
+                Thread(target=lambda: (time.sleep(delay), Thread.start(self))).start()
                 interrupt()
             super().start()
 
@@ -470,12 +471,13 @@ def test_an_interrupt_leaves_no_thread_at_work(moment, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         engine.train(*arguments)
     assert interrupted == [moment]
-    if moment != "start":
+    if moment != "late start":
+        assert threads[0].ident is not None
         assert not threads[0].is_alive()
     kept = engine.parameters.copy()
     time.sleep(0.5)
     assert not threads[0].is_alive()
-    assert sorted(ran) == ([] if moment == "start" else [0, 1])
+    assert sorted(ran) == ([] if "start" in moment else [0, 1])
     np.testing.assert_array_equal(engine.parameters, kept)
     if moment != "join":
         np.testing.assert_array_equal(kept, network.vector)  # no half step was taken

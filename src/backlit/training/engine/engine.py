@@ -5,6 +5,7 @@ planned once, for the largest batch.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,9 @@ from backlit.training.optimizers import Numbers
 #: multiply-adds after which a call that learns nothing returns to Python, so that it can be
 #: interrupted: a tenth of a second's, or less
 _WORK_PER_CALL = 400_000_000
+
+#: how long a thread whose start was interrupted is waited for
+_SECONDS_TO_APPEAR = 0.1
 
 
 class Rows(NamedTuple):
@@ -394,8 +398,10 @@ class Engine:
         """
         gate = threading.Event()
         may_run: list[bool] = []
+        appeared: set[int] = set()
 
         def work(number: int) -> None:
+            appeared.add(number)
             gate.wait()
             if may_run:
                 self._run(number, self.threads, *arguments)
@@ -404,8 +410,10 @@ class Engine:
             threading.Thread(target=work, args=(number,), daemon=True)
             for number in range(1, self.threads)
         ]
+        begun = []
         try:
             for thread in others:
+                begun.append(thread)
                 thread.start()
             may_run.append(True)
             gate.set()
@@ -415,16 +423,23 @@ class Engine:
             raise
         finally:
             gate.set()
-            _join([thread for thread in others if thread.ident is not None])
+            _join(begun, appeared)
 
 
-def _join(threads: Sequence[threading.Thread]) -> None:
-    """Wait for threads that end soon, and only then hand on an interrupt."""
+def _join(threads: Sequence[threading.Thread], appeared: set[int]) -> None:
+    """Wait for threads 1, 2, ..., which end soon, and only then hand on an interrupt.
+
+    One whose start was interrupted may not have `appeared` yet, or never will.
+    """
     interrupt = None
-    for thread in threads:
-        while thread.is_alive():
+    for number, thread in enumerate(threads, start=1):
+        latest = time.monotonic() + _SECONDS_TO_APPEAR
+        while thread.is_alive() or (number not in appeared and time.monotonic() < latest):
             try:
-                thread.join()
+                if thread.is_alive():
+                    thread.join()
+                else:
+                    time.sleep(0.001)
             except KeyboardInterrupt as error:
                 interrupt = error
     if interrupt is not None:
