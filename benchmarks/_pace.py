@@ -5,7 +5,6 @@ measured anew in every round, because machines that are shared change it: two vi
 two cores at one time, and the two threads of a single one at another.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from backlit._cores import available_cores
 from backlit.training.engine.simd import VECTOR_BYTES
 
 _LANES = VECTOR_BYTES // 4
@@ -50,14 +50,6 @@ def _run(count: int) -> float:
     return _multiply_adds(count)
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
 def multiply_adds_alone(operations: float, threads: int | None = None) -> Callable[[], None]:
     """Return a call that does floating-point operations as fast as the processor can.
 
@@ -68,7 +60,7 @@ def multiply_adds_alone(operations: float, threads: int | None = None) -> Callab
     threads : int, optional
         Shared among so many threads; by default one for each core.
     """
-    threads = cores() if threads is None else threads
+    threads = available_cores() if threads is None else threads
     count = round(operations / (2 * _LANES * _ACCUMULATORS * threads))
     _run(1)
     if threads == 1:

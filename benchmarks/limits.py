@@ -19,6 +19,7 @@ import numpy as np
 from numba import cfunc, njit, types
 from threadpoolctl import threadpool_limits
 
+from backlit._cores import available_cores
 from backlit.parameters import aligned_zeros
 from backlit.training.engine import units
 from backlit.training.engine.compiled import engine_for
@@ -43,13 +44,13 @@ def _read(rows: Any, order: Any) -> float:
     return total
 
 
-def _reading(rows: Any, threads: int) -> Callable[[], None]:
+def _reading(rows: Any, threads: int) -> Callable[[], Any]:
     """Return a call in which each thread reads as many of the rows, in any order."""
     order = np.random.default_rng(1).permutation(len(rows))
     shares = np.split(order[: len(order) // threads * threads], threads)
     _read(rows, order[:1])
     pool = ThreadPoolExecutor(threads)
-    return lambda: list(pool.map(_read, [rows] * threads, shares))  # type: ignore[return-value]
+    return lambda: list(pool.map(_read, [rows] * threads, shares))
 
 
 def _repeat_product(table, count, C, S, V, M, N, K, pack):  # type: ignore[no-untyped-def]
@@ -98,13 +99,13 @@ def _products(shape: tuple[int, int, int], count: int) -> dict[str, Callable[[],
     return contestants
 
 
-def _at_once(calls: Sequence[Callable[[], Any]]) -> Callable[[], None]:
+def _at_once(calls: Sequence[Callable[[], Any]]) -> Callable[[], Any]:
     """Return a call that makes each of some calls often enough, all at once, in threads."""
     pool = ThreadPoolExecutor(len(calls))
-    return lambda: list(pool.map(lambda call: call(), calls))  # type: ignore[return-value]
+    return lambda: list(pool.map(lambda call: call(), calls))
 
 
-def _limit(name: str, unit: str, work: float, calls: dict[int, Callable[[], None]]) -> None:
+def _limit(name: str, unit: str, work: float, calls: dict[int, Callable[[], Any]]) -> None:
     """Time work that one thread does, and as many threads at once as there are cores, and print it.
 
     `calls` are by the number of threads, each of which does `work`.
@@ -124,7 +125,7 @@ def main() -> None:
     print(_harness.machine())
     print(_harness.versions("backlit", "numpy", "numba"))
     print(_harness.control(), "\n")
-    threads, work = sorted({1, _pace.cores()}), 4e9
+    threads, work = sorted({1, available_cores()}), 4e9
     paces = {n: _pace.multiply_adds_alone(n * work, n) for n in threads}
     _limit("multiply-adds on registers", "GFLOP/s", work, paces)
     rows = np.random.default_rng(0).random((2000, 12288), dtype=np.float32)

@@ -133,3 +133,16 @@ def test_a_part_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "out" / "manifest.json").write_text('{"settings": []}')
     with pytest.raises(SettingError, match="is no manifest of this version"):
         Manifest.open(store, PhotoClassifier.load(), [], "csv", 0.0, 4, True)
+
+
+def test_a_run_with_other_settings_is_named(tmp_path):
+    store, model = Store(str(tmp_path / "out"), {}), PhotoClassifier.load()
+    Manifest.open(store, model, [], "csv", 0.0, 4, False).keep_listing([Entry("a.jpg")], 4)
+    with pytest.raises(
+        SettingError, match=r"manifest\.json: the run there has chunk 4, expected 5"
+    ):
+        Manifest.open(store, model, [], "csv", 0.0, 5, True)
+    manifest = Manifest.open(store, model, [], "csv", 0.0, 4, True)
+    (tmp_path / "out" / "listing.jsonl").write_text('[["a.jpg", ""]]\n[["b.jpg", ""]]\n')
+    with pytest.raises(SettingError, match=r"listing\.jsonl: found 2 lines, expected 1; the list"):
+        list(manifest.chunks())

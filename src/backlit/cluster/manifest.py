@@ -159,13 +159,16 @@ class Manifest:
         where = f"{self._store.url}/{_NAME}"
         try:
             values = parse_object(where, "text", data)
-            found = values["settings"]
-            for name, value in self._settings.items():
-                if found.get(name) != value:
-                    raise SettingError(
-                        f"{where}: the run there has {name} {short(found.get(name))}, expected "
-                        f"{short(value)}; give another --output."
-                    )
+            found = {**values["settings"]}
+        except (ModelFileError, KeyError, TypeError, ValueError) as error:
+            raise _no_manifest(where, error) from error
+        for name, value in self._settings.items():
+            if found.get(name) != value:
+                raise SettingError(
+                    f"{where}: the run there has {name} {short(found.get(name))}, expected "
+                    f"{short(value)}; give another --output."
+                )
+        try:
             features = found.get("features", NUMPY)
             pictures, n_chunks = values["pictures"], values["chunks"]
             parts = {
@@ -180,12 +183,10 @@ class Manifest:
                 and all(0 <= number < n_chunks for number in parts)
                 and sum(part.rows for part in parts.values()) <= pictures
             )
-        except (ModelFileError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise SettingError(
-                f"{where} is no manifest of this version ({shortened(str(error), 200)})."
-            ) from error
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise _no_manifest(where, error) from error
         if not fits:
-            raise SettingError(f"{where} is no manifest of this version: its parts do not fit it.")
+            raise _no_manifest(where, "its parts do not fit it")
         self._settings["features"] = features
         self.pictures, self.n_chunks = pictures, n_chunks
         self.parts, self.listed = parts, True
@@ -230,22 +231,23 @@ class Manifest:
             yield Chunk(number, self._entries(number, line))
             number += 1
         if number != self.n_chunks:
-            raise SettingError(self._damaged(number, f"no more, expected {self.n_chunks} lines"))
+            raise self._damaged(f"found {number} lines, expected {self.n_chunks}")
 
     def _entries(self, number: int, line: bytes) -> tuple[Entry, ...]:
         try:
             entries = tuple(Entry(name, error) for name, error in json.loads(line))
         except (ValueError, TypeError, RecursionError) as error:
-            raise SettingError(self._damaged(number, shortened(str(error), 120))) from error
+            reason = shortened(str(error), 120)
+            raise self._damaged(f"line {number + 1}: no list of names ({reason})") from error
         texts = [text for entry in entries for text in entry]
         if not entries or not all(isinstance(text, str) for text in texts):
-            raise SettingError(self._damaged(number, "other things than names"))
+            raise self._damaged(f"line {number + 1}: other things than names")
         return entries
 
-    def _damaged(self, number: int, found: str) -> str:
-        return (
-            f"{self._store.url}/{_LISTING}: line {number + 1}: found {found}; the list of pictures "
-            "is damaged, give another --output."
+    def _damaged(self, reason: str) -> SettingError:
+        return SettingError(
+            f"{self._store.url}/{_LISTING}: {reason}; the list of pictures is damaged, give "
+            "another --output."
         )
 
     def save(self) -> None:
@@ -284,6 +286,10 @@ def load_model(store: Store, digest: str) -> Any:
     if _digest(classifier) != digest:
         raise ClusterError(f"{store.url}/{_MODEL} is the model of another run.")
     return classifier
+
+
+def _no_manifest(where: str, reason: object) -> SettingError:
+    return SettingError(f"{where} is no manifest of this version ({shortened(str(reason), 200)}).")
 
 
 def _part(number: int, values: dict[str, Any], form: str) -> PartResult:
