@@ -88,9 +88,7 @@ def forward(weights: Weights, activations: Sequence[str], X: Any) -> NDArray[Any
         A new array.
     """
     m = X.shape[0]
-    if m <= _FEWEST:
-        return _forward_block(weights, activations, X)
-    block = max(_BLOCK // max(weights.layer_dims[1:]), _FEWEST)
+    block = _FEWEST if m <= _FEWEST else max(_BLOCK // max(weights.layer_dims[1:]), _FEWEST)
     if m <= block:
         return _forward_block(weights, activations, X)
     first = _forward_block(weights, activations, X[:block])
