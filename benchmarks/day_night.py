@@ -20,7 +20,7 @@ import numpy as np
 from backlit.photos import Recipe
 from backlit.photos.calibration import expected_calibration_error, reliability
 from backlit.photos.classifier import SHIPPED_MODEL
-from backlit.photos.examples import Examples, join_examples, read_examples
+from backlit.photos.examples import Examples, join_examples, read_examples, read_pieces
 from backlit.photos.learning import learn
 from backlit.photos.scenes import render_scenes
 from backlit.photos.trained import Judgement
@@ -30,22 +30,24 @@ SETS = ("amos", "timeofday", "pexels")
 SCENES = 200
 
 
-def read_set(photos: Path, name: str, copies: int) -> Examples:
-    """Read one split, as amos/train."""
+def read_set(photos: Path, name: str, copies: int, seed: int = 0) -> Examples:
+    """Read one split, as amos/train; the seed is that of its changed copies."""
     sources, labels = [], []
     for label, one in enumerate(CLASSES):
         paths = sorted(str(path) for path in (photos / name / one).iterdir())
         sources += paths
         labels += [label] * len(paths)
-    found = read_examples(sources, labels, copies=copies)
+    pieces = read_pieces(sources, labels, seed=seed) if copies else None
+    found = read_examples(sources, labels, copies=copies, seed=seed, pieces=pieces)
     print(f"{name}: {len(found)} pictures", file=sys.stderr)
     return found
 
 
-def read_scenes(copies: int) -> Examples:
+def read_scenes(copies: int, seed: int = 0) -> Examples:
     """Render scenes to train on."""
     pictures, labels = render_scenes(SCENES, seed=0)
-    return read_examples(pictures, labels.tolist(), copies=copies)
+    pieces = read_pieces(pictures, labels.tolist(), seed=seed)
+    return read_examples(pictures, labels.tolist(), copies=copies, seed=seed, pieces=pieces)
 
 
 def line(name: str, judgement: Judgement) -> float:
@@ -80,14 +82,14 @@ def thin(examples: Examples, copies: int) -> Examples:
 
 
 def leave_one_set_out(photos: Path, recipe: Recipe, with_scenes: bool, seeds: int) -> None:
-    """Train on two sets, judge the whole third; with every seed."""
+    """Train on two sets, judge the whole third; changed copies and networks by every seed."""
     copies = recipe.copies or 0
-    sets = {name: read_set(photos, f"{name}/train", copies) for name in SETS}
     amos_test = read_set(photos, "amos/test", 0)
-    scenes = [read_scenes(copies)] if with_scenes else []
     means = []
     for seed in range(seeds):
         print(f"seed {seed}")
+        sets = {name: read_set(photos, f"{name}/train", copies, seed) for name in SETS}
+        scenes = [read_scenes(copies, seed)] if with_scenes else []
         accuracies = []
         for held in SETS:
             train = join_examples([sets[name] for name in SETS if name != held] + scenes)
@@ -142,8 +144,9 @@ def main() -> None:
     parser.add_argument("what", choices=["leave-one-set-out", "ship"])
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
     parser.add_argument("--output", type=Path, default=SHIPPED_MODEL)
-    parser.add_argument("--copies", type=int, default=2)
+    parser.add_argument("--copies", type=int, default=8)
     parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--hidden", type=int, nargs="+", default=Recipe.hidden)
     parser.add_argument("--seeds", type=int, default=1, help="trainings with a set left out")
     parser.add_argument("--no-scenes", action="store_true")
@@ -151,7 +154,12 @@ def main() -> None:
     if not arguments.photos.is_dir():
         parser.error(f"there is no folder {arguments.photos}; give --photos.")
     hidden = tuple(arguments.hidden)
-    recipe = Recipe(copies=arguments.copies, members=arguments.members, hidden=hidden)
+    recipe = Recipe(
+        copies=arguments.copies,
+        members=arguments.members,
+        hidden=hidden,
+        epochs=arguments.epochs,
+    )
     begun = time.perf_counter()
     if arguments.what == "ship":
         ship(arguments.photos, recipe, arguments.output)

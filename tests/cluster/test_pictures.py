@@ -11,7 +11,8 @@ from backlit.cluster.pictures import SpreadPictures, deal_pictures, rows_of
 from backlit.errors import CheckpointError
 from backlit.photos import Recipe, train
 from backlit.photos.duplicates import near_duplicates
-from backlit.photos.examples import Examples, read_examples
+from backlit.photos.examples import Examples, read_examples, read_pieces
+from backlit.photos.features import feature_names
 from backlit.photos.learning import across_splits
 from backlit.training import Adam, Checkpoint
 from backlit.training.engine.engine import Engine
@@ -40,10 +41,18 @@ def small_partitions(monkeypatch):
     monkeypatch.setattr("backlit.cluster.plan.ROWS_A_LANE", 10)
 
 
-def spread_here(sources, labels, *, copies, seed, workers, tick):
+def spread_here(sources, labels, *, copies, seed, workers, tick, pieces=None):
     """Read pictures into partitions in this process."""
     return SpreadPictures(
-        None, sources, labels, copies=copies, seed=seed, signatures=True, timeout=60, tick=tick
+        None,
+        sources,
+        labels,
+        copies=copies,
+        seed=seed,
+        pieces=pieces,
+        signatures=True,
+        timeout=60,
+        tick=tick,
     )
 
 
@@ -95,8 +104,9 @@ def test_with_one_batch_an_epoch_it_is_the_training_of_one_machine(folder):
 def test_batches_are_those_of_the_plan(folder):
     paths = sorted(str(path) for path in (folder / "train").glob("*/*"))
     labels = [int("night" in path) for path in paths]
-    pictures = spread_here(paths, labels, copies=2, seed=3, workers=None, tick=None)
-    memory = read_examples(paths, labels, copies=2, seed=3)
+    pieces = read_pieces(paths, labels, seed=3)
+    pictures = spread_here(paths, labels, copies=2, seed=3, pieces=pieces, workers=None, tick=None)
+    memory = read_examples(paths, labels, copies=2, seed=3, pieces=pieces)
     assert pictures.names == memory.names
     chosen = np.arange(len(pictures)) % 5 != 0
     moments = pictures.moments()
@@ -212,7 +222,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(folder, here, workers,
 def test_features_stay_where_they_are_too_many(folder, client, monkeypatch):
     paths = sorted(str(path) for path in (folder / "val" / "day").iterdir())
     settings = {"copies": 3, "seed": 0, "workers": None, "tick": None}
-    size = len(paths) * 4 * 715 * 4
+    size = len(paths) * 4 * len(feature_names()) * 4
     monkeypatch.setattr("backlit.cluster.photos.MOST_ON_CLIENT", size)
     kept = picture_reader(client)(paths, [0] * len(paths), **settings)
     assert isinstance(kept, Examples)

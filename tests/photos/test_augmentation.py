@@ -1,6 +1,6 @@
 import numpy as np
 
-from backlit.photos.augmentation import change_light, random_boxes
+from backlit.photos.augmentation import change_light, collage, collage_copies, random_boxes
 
 
 def test_boxes():
@@ -39,3 +39,38 @@ def test_input_is_left_alone_and_seeds_repeat():
     np.testing.assert_array_equal(pictures, before)
     np.testing.assert_array_equal(first, change_light(pictures, np.random.default_rng(3)))
     assert (first != pictures).any()
+
+
+def test_a_collage_is_of_two_pictures_along_one_straight_cut():
+    generator = np.random.default_rng(0)
+    m, side = 400, 32
+    pictures = generator.integers(0, 128, (m, side, side, 3), dtype=np.uint8)
+    pieces = generator.integers(128, 256, (5, side, side, 3), dtype=np.uint8)
+    before = pictures.copy()
+    made = collage(pictures, pieces, np.random.default_rng(1))
+    np.testing.assert_array_equal(pictures, before)
+    np.testing.assert_array_equal(made, collage(pictures, pieces, np.random.default_rng(1)))
+    taken = (made >= 128).all(axis=3)
+    np.testing.assert_array_equal(made[~taken], pictures[~taken])
+    used = set()
+    y, x = np.indices((side, side))
+    for own, mask in zip(made, taken, strict=True):
+        (piece,) = [k for k, one in enumerate(pieces) if (own[mask] == one[mask]).all()]
+        used.add(piece)
+        # one straight line parts the two: that between the middles of the parts will do, moved
+        middles = [np.array([y[part].mean(), x[part].mean()]) for part in (mask, ~mask)]
+        normal = middles[1] - middles[0]
+        along = y * normal[0] + x * normal[1]
+        wrong = [((along > place) == mask).sum() for place in np.unique(along)]
+        assert min(wrong) <= 0.06 * side * side
+    assert used == set(range(5))
+    shares = taken.mean(axis=(1, 2))
+    assert 0.1 < shares.min() < 0.35 < 0.65 < shares.max() < 0.9
+    level = np.array([(mask == mask[:, :1]).all() for mask in taken])
+    assert 0.4 < level.mean() < 0.6
+    # the other picture lies above, but for a cut that happens to be level
+    assert (taken[level][:, 0, 0] & ~taken[level][:, -1, 0]).mean() > 0.95
+
+
+def test_most_copies_are_collages_but_one_in_four_is_not():
+    assert [collage_copies(k) for k in (0, 1, 2, 3, 4, 8, 15)] == [0, 0, 1, 2, 3, 6, 11]

@@ -31,7 +31,7 @@ def luminance(p):
 def test_names_are_unique_and_fit(noise):
     features = extract_features(noise)
     assert features.shape == (5, len(feature_names()))
-    assert 600 < len(feature_names()) < 800
+    assert 500 < len(feature_names()) < 800
     assert features.dtype == np.float32
     assert len(set(feature_names())) == len(feature_names())
 

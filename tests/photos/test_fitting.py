@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
-from backlit.photos import PhotoClassifier, Recipe, evaluate, train
-from backlit.photos.examples import folds, read_examples
+from backlit.photos import PhotoClassifier, Recipe, evaluate, examples, train
+from backlit.photos.examples import Pieces, folds, read_examples, read_pieces
+from backlit.photos.features import SIDE
+from backlit.photos.reading import reduce_picture
 from sample_pictures import day_picture, night_picture, save_class, save_day_night
 
 QUICK = Recipe(members=2, epochs=12, copies=2)
@@ -145,6 +147,34 @@ def test_examples_keep_order_and_the_picture_itself():
     alone = read_examples([pictures[2]], [1])
     np.testing.assert_array_equal(alone.plain[0], found.plain[1])
     assert (found.features[:, 1:] != found.features[:, :1]).any(axis=2).all()
+
+
+def test_collages_take_from_the_pieces_of_the_class_alone():
+    generator = np.random.default_rng(0)
+    pictures = [day_picture(generator), night_picture(generator), day_picture(generator)]
+    labels = [0, 1, 0]
+    plain = read_examples(pictures, labels, copies=4, seed=5)
+    pieces = Pieces({0: np.full((3, SIDE, SIDE, 3), 77, np.uint8)})
+    found = read_examples(pictures, labels, copies=4, seed=5, pieces=pieces)
+    np.testing.assert_array_equal(found.features[1], plain.features[1])  # no pieces of its class
+    np.testing.assert_array_equal(found.features[:, 0], plain.features[:, 0])
+    assert (found.features[[0, 2], 1:] != plain.features[[0, 2], 1:]).any(axis=2).all()
+    some = read_examples(pictures[2:], labels[2:], copies=4, seed=5, pieces=pieces, places=[2])
+    np.testing.assert_array_equal(some.features[0], found.features[2])
+
+
+def test_pieces_are_read_of_each_class_what_can_be(monkeypatch):
+    monkeypatch.setattr(examples, "MOST_PIECES", 12)
+    generator = np.random.default_rng(0)
+    pictures = [day_picture(generator) for _ in range(9)] + [np.zeros((3, 3)), np.zeros(2)]
+    pieces = read_pieces(pictures, [0] * 6 + [1] * 3 + [1, 2], seed=3)
+    assert {label: len(own) for label, own in pieces.squares.items()} == {0: 12, 1: 9}
+    whole = [reduce_picture(one, SIDE)[0] for one in pictures[:6]]
+    for square in pieces.squares[0][::3]:
+        assert any((square == one).all() for one in whole)
+    again = read_pieces(pictures, [0] * 6 + [1] * 3 + [1, 2], seed=3, workers=1)
+    assert again.digest == pieces.digest
+    assert read_pieces(pictures, [0] * 6 + [1] * 3 + [1, 2], seed=4).digest != pieces.digest
 
 
 def test_evaluation_translates_classes(tmp_path):

@@ -4,9 +4,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from backlit.cluster.pictures import SpreadPictures
+from backlit.cluster.pictures import SpreadPictures, same
 from backlit.cluster.tasks import run_tasks
-from backlit.photos.examples import Examples, Source, Tick, join_examples, read_examples
+from backlit.photos.examples import (
+    Examples,
+    Pieces,
+    Source,
+    Tick,
+    join_examples,
+    read_examples,
+)
 from backlit.photos.features import feature_names
 from backlit.photos.fitting import train
 from backlit.photos.members import MOST_COMPARED
@@ -117,6 +124,7 @@ def picture_reader(
         seed: int,
         workers: int | None,
         tick: Tick | None,
+        pieces: Pieces | None = None,
     ) -> Pictures:
         stays = on_workers
         if stays is None:
@@ -124,13 +132,15 @@ def picture_reader(
         if not sources:
             return read_examples(sources, labels, copies=copies, seed=seed)
         if not stays:
-            return _brought(client, sources, labels, copies, seed, chunk, timeout, tick)
+            settings = {"copies": copies, "seed": seed}
+            return _brought(client, sources, labels, settings, pieces, chunk, timeout, tick)
         return SpreadPictures(
             client,
             sources,
             labels,
             copies=copies,
             seed=seed,
+            pieces=pieces,
             signatures=len(sources) <= MOST_COMPARED,
             timeout=timeout,
             tick=tick,
@@ -143,8 +153,8 @@ def _brought(
     client: Any,
     sources: Sequence[Source],
     labels: Sequence[int],
-    copies: int,
-    seed: int,
+    settings: dict[str, Any],
+    pieces: Pieces | None,
     chunk: int,
     timeout: float,
     tick: Tick | None,
@@ -153,13 +163,12 @@ def _brought(
     starts = list(range(0, len(sources), chunk))
     parts: dict[int, Examples] = {}
     done = 0
+    sent = client.submit(same, pieces, pure=False)  # once a worker, not once a task
 
     def submit(begin: int) -> Any:
         end = min(begin + chunk, len(sources))
-        places = range(begin, end)
-        return client.submit(
-            _read_chunk, sources[begin:end], labels[begin:end], copies, seed, places, pure=False
-        )
+        own = sources[begin:end], labels[begin:end], range(begin, end)
+        return client.submit(_read_chunk, *own, sent, settings, pure=False)
 
     def take(begin: int, found: Examples) -> None:
         nonlocal done
@@ -173,7 +182,11 @@ def _brought(
 
 
 def _read_chunk(
-    sources: Sequence[Source], labels: Sequence[int], copies: int, seed: int, places: range
+    sources: Sequence[Source],
+    labels: Sequence[int],
+    places: range,
+    pieces: Pieces | None,
+    settings: dict[str, Any],
 ) -> Examples:
     """Read pictures in a worker; Dask's ``submit`` takes a ``workers`` for where to run."""
-    return read_examples(sources, labels, copies=copies, seed=seed, places=places, workers=1)
+    return read_examples(sources, labels, pieces=pieces, places=places, workers=1, **settings)

@@ -15,7 +15,7 @@ from backlit.cluster.collections import Blocks
 from backlit.cluster.tasks import run_tasks
 from backlit.photos.classifier import PhotoClassifier, standardise
 from backlit.photos.duplicates import brightness, near_duplicates
-from backlit.photos.examples import Source, Tick, name_of, read_examples
+from backlit.photos.examples import Pieces, Source, Tick, name_of, read_examples
 from backlit.photos.pictures import (
     Chosen,
     Floats,
@@ -96,10 +96,13 @@ def read_part(
     labels: Sequence[int],
     copies: int,
     seed: int,
+    pieces: Pieces | None = None,
 ) -> Part:
     """Read the pictures of a part, and make their changed copies."""
     numbers = places.tolist()
-    found = read_examples(sources, labels, copies=copies, seed=seed, places=numbers, workers=1)
+    found = read_examples(
+        sources, labels, copies=copies, seed=seed, pieces=pieces, places=numbers, workers=1
+    )
     reasons = dict(found.broken)
     names = [name_of(source, place) for source, place in zip(sources, numbers, strict=True)]
     read = np.array([name not in reasons for name in names], bool)
@@ -155,7 +158,8 @@ def _squares(part: Part, mean: Floats) -> NDArray[np.float64]:
     return total
 
 
-def _same(value: Any) -> Any:
+def same(value: Any) -> Any:
+    """Return what it is given: a task whose result many others take."""
     return value
 
 
@@ -180,6 +184,8 @@ class SpreadPictures:
         Of the changes, and of the partitions.
     signatures : bool
         Whether the pictures' signatures are brought to the client.
+    pieces : Pieces, optional
+        What collages are made of.
     timeout : float
         Seconds in which at least one task must be finished.
     tick : callable, optional
@@ -202,16 +208,19 @@ class SpreadPictures:
         signatures: bool,
         timeout: float,
         tick: Tick | None = None,
+        pieces: Pieces | None = None,
     ) -> None:
         self._client, self._timeout, self._copies = client, timeout, copies
         self._parts: dict[int, Any] = {}
         dealt = deal_pictures(len(sources), seed)
         done = 0
+        # a task of its own, so that they cross the network once a worker
+        sent = pieces if client is None else client.submit(same, pieces, pure=False)
 
         def given(p: int) -> tuple[Any, ...]:
             places = dealt[p].tolist()
             own = [sources[k] for k in places], [labels[k] for k in places]
-            return (dealt[p], *own, copies, seed)
+            return (dealt[p], *own, copies, seed, sent)
 
         def told(p: int) -> None:
             nonlocal done
@@ -277,7 +286,7 @@ class SpreadPictures:
             ]
         client, found = self._client, dict[int, Any]()
         # a task each, so that they cross the network once a worker, and can be made again
-        sent = [client.submit(_same, one, pure=False) for one in shared]
+        sent = [client.submit(same, one, pure=False) for one in shared]
 
         def submit(p: int) -> Any:
             own = self._own(chosen, p)

@@ -1,7 +1,9 @@
 """Changed copies of training pictures: what the same scene could look like from another camera.
 
 Cropping happens while a picture is reduced, so that it costs no sharpness; flips and changes of
-light happen on the reduced copies.
+light happen on the reduced copies. Most copies are collages besides: a part of them is replaced by
+that of another picture of the class, so that a network cannot go by what the rest of the picture
+happened to be.
 """
 
 import numpy as np
@@ -46,6 +48,41 @@ def random_boxes(copies: int, generator: np.random.Generator) -> list[Box]:
         left, top = generator.uniform(0.0, 1.0, 2) * (1.0 - width, 1.0 - height)
         boxes.append((float(left), float(top), float(left + width), float(top + height)))
     return boxes
+
+
+def collage_copies(copies: int) -> int:
+    """Say how many of a picture's changed copies are collages: three quarters, but never all."""
+    return copies - -(-copies // 4)
+
+
+def collage(pictures: Pixels, pieces: Pixels, generator: np.random.Generator) -> Pixels:
+    """Replace what lies on one side of a straight cut by the same part of another picture.
+
+    Parameters
+    ----------
+    pictures : ndarray of uint8, shape (m, rows, columns, 3)
+        Left as they are.
+    pieces : ndarray of uint8, shape (k, rows, columns, 3)
+        Pictures of the same class; one is drawn for each picture.
+    generator : Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of uint8, shape (m, rows, columns, 3)
+        Half of the cuts are level, with the other picture above; the others lie in any direction,
+        and all of them within a quarter of the side from the middle.
+    """
+    rows, columns = pictures.shape[1:3]
+    y = np.linspace(-0.5, 0.5, rows)[:, None]
+    x = np.linspace(-0.5, 0.5, columns)
+    made = pictures.copy()
+    for own in made:
+        other = pieces[generator.integers(len(pieces))]
+        angle = generator.uniform(0, 2 * np.pi) if generator.random() < 0.5 else np.pi / 2
+        beyond = x * np.cos(angle) + y * np.sin(angle) <= generator.uniform(-0.25, 0.25)
+        own[beyond] = other[beyond]
+    return made
 
 
 def change_light(pictures: Pixels, generator: np.random.Generator) -> Pixels:

@@ -17,7 +17,6 @@ from backlit.photos import features
 from backlit.photos.extracting import Extractor
 from backlit.photos.listing import Found, walk_photos
 from backlit.photos.pool import ordered_map
-from backlit.photos.reading import read_crops
 
 Floats = NDArray[np.float32]
 
@@ -28,7 +27,6 @@ SHIPPED_MODEL = Path(__file__).with_name("day_night.safetensors")
 UNSURE = "unsure"
 """Label of a picture whose probability is below the wanted one."""
 
-_CLIP = 5.0  # standardised features beyond this say no more: nothing in training lay there
 _CHUNK = 16  # pictures that are classified together
 
 
@@ -68,7 +66,7 @@ class PhotoClassifier:
     parameters : dict of str to ndarray
         ``W1, b1, ..., WL, bL``.
     mean, scale : ndarray of float32, shape (n_0,)
-        The network's input is ``clip((features - mean) / scale, -5, 5)``.
+        The network's input is ``tanh((features - mean) / scale)``.
     training : dict
         How it was made; goes into the file as it is.
     """
@@ -102,7 +100,7 @@ class PhotoClassifier:
                 f"{function}: extracted has shape {found.shape}, expected (m, {len(self.mean)}), "
                 "a row of features for each picture, as extract_features gives them."
             )
-        check_finite(function, extracted=found)  # the limits would hide an infinity
+        check_finite(function, extracted=found)  # tanh would hide an infinity
         converted: Floats = in_dtype_of(function, "extracted", found, self.mean)
         return converted
 
@@ -212,7 +210,7 @@ class PhotoClassifier:
         for one in chunk:
             if not one.error:
                 try:
-                    squares[len(good)] = read_crops(one.path, side)[0]
+                    squares[len(good)] = extract.read(one.path)
                     good.append(len(read))
                 except PhotoError as error:
                     one = Found(one.path, error.reason)
@@ -254,7 +252,6 @@ class PhotoClassifier:
                 "features": len(self.mean),
                 "features_version": features.VERSION,
                 "side": features.SIDE,
-                "clip": _CLIP,
             },
             "training": self.training,
         }
@@ -314,7 +311,9 @@ class PhotoClassifier:
 
 
 def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:
-    """Shift and scale features, and limit them.
+    """Shift and scale features, and bring them between -1 and 1.
+
+    What lies far from all training pictures so says little more than what lies at their edge.
 
     Parameters
     ----------
@@ -324,18 +323,16 @@ def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:
     Returns
     -------
     ndarray of float32, shape (m, n_0)
-        ``clip((extracted - mean) / scale, -5, 5)``.
+        ``tanh((extracted - mean) / scale)``.
     """
-    scaled = (extracted - mean) / scale
-    return np.clip(scaled, -_CLIP, _CLIP, out=scaled)
+    scaled: Floats = (extracted - mean) / scale
+    return np.tanh(scaled, out=scaled)
 
 
 def standardise_backward(
     dA0: NDArray[np.floating], A0: Floats, scale: Floats
 ) -> NDArray[np.floating]:
     """Take a gradient with respect to standardised features back to the features.
-
-    A feature that is limited, at -5 or 5, takes none.
 
     Parameters
     ----------
@@ -348,8 +345,9 @@ def standardise_backward(
     -------
     ndarray, shape (m, n_0)
     """
-    # forward was A0 = clip((features - mean) / scale, -5, 5), so now
-    return np.where(np.abs(A0) < _CLIP, dA0, 0) / scale
+    # forward was A0 = tanh((features - mean) / scale), so now
+    dfeatures: NDArray[np.floating] = dA0 * (1 - np.square(A0)) / scale
+    return dfeatures
 
 
 def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:

@@ -1,5 +1,6 @@
 """Labelled pictures as features: read once, changed copies included, broken ones left out."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import PhotoError
-from backlit.photos.augmentation import change_light, random_boxes
+from backlit.photos.augmentation import change_light, collage, collage_copies, random_boxes
 from backlit.photos.classifier import PhotoClassifier, standardise
 from backlit.photos.duplicates import SIGNATURE_SIZE, brightness, near_duplicates, signatures
 from backlit.photos.features import SIDE, extract_features, feature_names
@@ -22,7 +23,7 @@ from backlit.photos.pictures import (
     judged_rows,
 )
 from backlit.photos.pool import ordered_map
-from backlit.photos.reading import read_crops, reduce_picture
+from backlit.photos.reading import Box, read_crops, reduce_picture
 
 if TYPE_CHECKING:
     from backlit.training.watch import FitResult
@@ -120,12 +121,90 @@ class Examples:
         return classifier.probabilities_of_features(self.plain)
 
 
+MOST_PIECES = 2048
+"""Pictures whose parts go into collages, as many of each class."""
+
+_COPIES_OF_PIECES = 2
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pictures of each class, reduced, whose parts go into collages.
+
+    Attributes
+    ----------
+    squares : dict of int to ndarray of uint8, shape (k, SIDE, SIDE, 3)
+        By class; a class of which none could be read is not among them.
+    """
+
+    squares: dict[int, Pixels]
+
+    @property
+    def digest(self) -> str:
+        """A checksum of all of them."""
+        found = hashlib.sha256()
+        for label, own in sorted(self.squares.items()):
+            found.update(b"%d " % label + own.tobytes())
+        return found.hexdigest()
+
+
+def read_pieces(
+    sources: Sequence[Source],
+    labels: Sequence[int],
+    *,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Pieces:
+    """Read what the collages of a split are made of.
+
+    Parameters
+    ----------
+    sources, labels, seed, workers
+        As for :func:`read_examples`, but of the whole split.
+
+    Returns
+    -------
+    Pieces
+        Three of each of at most `MOST_PIECES` pictures: the whole picture, and two changed copies.
+        What cannot be read is passed over.
+    """
+
+    def squares_of(index: int) -> Pixels | None:
+        generator = np.random.default_rng((seed, 3, index))
+        try:
+            squares = _read_squares(sources[index], random_boxes(_COPIES_OF_PIECES, generator))
+        except PhotoError:  # read_examples says so
+            return None
+        squares[1:] = change_light(squares[1:], generator)
+        return squares
+
+    known = np.asarray(labels)
+    classes = np.unique(known).tolist()
+    most = max(1, MOST_PIECES // max(1, len(classes)))
+    found = {}
+    for label in classes:
+        places = np.flatnonzero(known == label)
+        order = np.random.default_rng((seed, 4, label)).permutation(len(places))
+        chosen = places[order[:most]].tolist()
+        read = [one for one in ordered_map(squares_of, chosen, workers) if one is not None]
+        if read:
+            found[label] = np.concatenate(read)
+    return Pieces(found)
+
+
+def _read_squares(source: Source, boxes: Sequence[Box]) -> Pixels:
+    if isinstance(source, str):
+        return read_crops(source, SIDE, boxes)
+    return reduce_picture(source, SIDE, boxes)
+
+
 def read_examples(
     sources: Sequence[Source],
     labels: Sequence[int],
     *,
     copies: int = 0,
     seed: int = 0,
+    pieces: Pieces | None = None,
     places: Sequence[int] | None = None,
     workers: int | None = None,
     tick: Tick | None = None,
@@ -141,7 +220,9 @@ def read_examples(
     copies : int, optional
         Changed copies of each.
     seed : int, optional
-        Of the changes. A picture's changes depend on the seed and its place only.
+        Of the changes. A picture's changes depend on the seed, its place and the pieces only.
+    pieces : Pieces, optional
+        What collages are made of; by default no copy is one.
     places : sequence of int, optional
         The pictures' places, if these are a part of more; by default 0, 1, ...
     workers : int, optional
@@ -158,17 +239,18 @@ def read_examples(
 
     def describe(index: int) -> tuple[Floats, Floats] | str:
         generator = np.random.default_rng((seed, places[index]))
-        boxes = random_boxes(copies, generator)
-        source = sources[index]
+        others = None if pieces is None else pieces.squares.get(labels[index])
+        plain = copies if others is None else copies - collage_copies(copies)
+        boxes = random_boxes(plain, generator)
         try:
-            if isinstance(source, str):
-                squares = read_crops(source, SIDE, boxes)
-            else:
-                squares = reduce_picture(source, SIDE, boxes)
+            squares = _read_squares(sources[index], boxes)
         except PhotoError as error:
             return error.reason
         signature = signatures(squares[:1])[0]
         squares[1:] = change_light(squares[1:], generator)
+        if others is not None:
+            bases = squares[np.arange(copies - plain) % len(squares)]
+            squares = np.concatenate([squares, collage(bases, others, generator)])
         return extract_features(squares), signature
 
     features = np.empty((len(sources), 1 + copies, len(feature_names())), dtype=np.float32)

@@ -1,6 +1,6 @@
-"""Features of an archive's pictures: NumPy's to begin with, then the compiled ones.
+"""An archive's pictures into features: with NumPy and Pillow to begin with, then compiled.
 
-The compiled features take a third of the time, but a tenth of a second to load and, once a
+The compiled features take a fifth of the time, but a tenth of a second to load and, once a
 machine, some seconds to be compiled. So a look ahead fetches them where enough pictures are to
 come, more of them where the cache has no code yet; without one, the first thousand go by. A thread
 gets them ready while NumPy goes on, and a process of its own compiles them. If anything fails
@@ -11,12 +11,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.photos.features import extract_features
+from backlit.photos.features import SIDE, extract_features
+from backlit.photos.reading import read_crops, read_square
+
+if TYPE_CHECKING:
+    from backlit.photos.compiled.kernel import Compiled
 
 Item = TypeVar("Item")
 Floats = NDArray[np.float32]
@@ -45,11 +49,6 @@ class Extractor:
         Pictures after which the compiled features are fetched.
     ahead : iterable, optional
         One thing a picture that is to come, in another thread looked through up to `MANY`.
-
-    Attributes
-    ----------
-    compiled : bool
-        Whether the compiled features are in use.
     """
 
     def __init__(
@@ -58,14 +57,18 @@ class Extractor:
         begin: int = BEGIN,
         ahead: Iterable[object] | None = None,
     ) -> None:
-        self._extract: Callable[[NDArray[np.uint8]], Floats] = extract_features
+        self._code: Compiled | None = None
         self._on_compile = on_compile
         self._begin = begin
         self._ahead = ahead
         self._first = threading.Lock()  # held for good by whoever fetches
         self._left = threading.Event()
         self._thread: threading.Thread | None = None
-        self.compiled = False
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the compiled code is in use."""
+        return self._code is not None
 
     @classmethod
     def settled(cls, compiled: bool) -> "Extractor":
@@ -83,7 +86,19 @@ class Extractor:
 
     def __call__(self, pictures: NDArray[np.uint8]) -> Floats:
         """Compute features: as :func:`~backlit.photos.features.extract_features`."""
-        return self._extract(pictures)
+        code = self._code
+        return extract_features(pictures) if code is None else code.features(pictures)
+
+    def read(self, path: str) -> NDArray[np.uint8]:
+        """Read and reduce a picture: (SIDE, SIDE, 3), the same with compiled code or without.
+
+        Raises
+        ------
+        PhotoError
+            As :func:`~backlit.photos.reading.read_crops`.
+        """
+        code = self._code
+        return read_crops(path, SIDE)[0] if code is None else read_square(path, SIDE, code.square)
 
     def counting(self, chunks: Iterable[list[Item]]) -> Generator[list[Item], None, None]:
         """Pass chunks of pictures on; fetch the compiled features when enough have gone by.
@@ -141,8 +156,7 @@ class Extractor:
                 if not self._compile_elsewhere():
                     return
             if not self._left.is_set():
-                self._extract = load()
-                self.compiled = True
+                self._code = load()
         except Exception:  # no compiler, no place to write: NumPy goes on
             return
 

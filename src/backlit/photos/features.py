@@ -1,4 +1,4 @@
-"""What a picture looks like, in about 700 numbers.
+"""What a picture looks like, in about 600 numbers.
 
 A picture is first reduced to a square of :data:`SIDE` pixels. Its features are of four kinds, each
 in a module of its own: what the darkest to the brightest pixels are like (``rank_statistics``);
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 SIDE = 64
 """Side of the square that features are taken of, in pixels."""
 
-VERSION = 2
+VERSION = 3
 """Changes whenever the numbers do, so that a model is never used with other features."""
 
 _BATCH = 8  # pictures at a time: what is computed of them stays in the cache

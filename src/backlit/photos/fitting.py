@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backlit.errors import PhotoFolderError, PhotoWarning
-from backlit.photos.examples import Source, read_examples
+from backlit.photos.examples import Source, read_examples, read_pieces
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
@@ -105,11 +105,15 @@ def train(
         # what a reader of its own reads is read anew when a training goes on
         keeps = kept is not None and read is read_examples
         reader = partial(kept.read, split) if kept is not None and keeps else read
+        copies = recipe.copies_for(len(pictures)) if split == "train" else 0
+        seed = recipe.seed + 1_000_003 * number
+        pieces = read_pieces(pictures, labels, seed=seed, workers=workers) if copies else None
         found = reader(
             pictures,
             labels,
-            copies=recipe.copies_for(len(pictures)) if split == "train" else 0,
-            seed=recipe.seed + 1_000_003 * number,
+            copies=copies,
+            seed=seed,
+            pieces=pieces,
             workers=workers,
             tick=lambda done, total: progress.advance(done),
         )

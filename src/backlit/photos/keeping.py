@@ -20,7 +20,8 @@ from backlit.errors import CheckpointError, ModelFileError
 from backlit.formats.strict_json import parse_object
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.photos.duplicates import SIGNATURE_SIZE
-from backlit.photos.examples import Examples, Source, join_examples, read_examples
+from backlit.photos.examples import Examples, Pieces, Source, join_examples, read_examples
+from backlit.photos.features import VERSION as FEATURES_VERSION
 from backlit.photos.features import feature_names
 from backlit.photos.recipe import Recipe
 from backlit.training.fingerprints import differences
@@ -116,20 +117,28 @@ class Kept:
         *,
         copies: int,
         seed: int,
+        pieces: Pieces | None,
         workers: int | None,
         tick: Callable[[int, int], None],
     ) -> Examples:
         """Read pictures as `read_examples` does, those that were read before from the folder."""
         if not sources or not isinstance(sources[0], str):  # in memory: rendered anew anyway
             return read_examples(
-                sources, labels, copies=copies, seed=seed, workers=workers, tick=tick
+                sources,
+                labels,
+                copies=copies,
+                seed=seed,
+                pieces=pieces,
+                workers=workers,
+                tick=tick,
             )
         parts = []
+        others = "" if pieces is None else pieces.digest
         n = len(sources)
         for first in range(0, n, BLOCK):
             some, theirs = sources[first : first + BLOCK], labels[first : first + BLOCK]
             path = os.path.join(self.folder, f"pictures-{split}-{first // BLOCK:05}.safetensors")
-            key = _key(some, theirs, copies, seed, first)
+            key = _key(some, theirs, copies, seed, first, others)
             part = _load(path, key, some, theirs, copies) if self.resume else None
             if part is None:
                 part = read_examples(
@@ -137,6 +146,7 @@ class Kept:
                     theirs,
                     copies=copies,
                     seed=seed,
+                    pieces=pieces,
                     places=range(first, first + len(some)),
                     workers=workers,
                     tick=partial(_tell, tick, first, n),
@@ -152,10 +162,15 @@ def _tell(tick: Callable[[int, int], None], first: int, n: int, done: int, total
 
 
 def _key(
-    sources: Sequence[Source], labels: Sequence[int], copies: int, seed: int, first: int
+    sources: Sequence[Source],
+    labels: Sequence[int],
+    copies: int,
+    seed: int,
+    first: int,
+    others: str,
 ) -> str:
     """Return a digest of the files' names, sizes and times, and of what is made of them."""
-    told: list[Any] = [__version__, copies, seed, first]
+    told: list[Any] = [__version__, FEATURES_VERSION, copies, seed, first, others]
     for source, label in zip(sources, labels, strict=True):
         try:
             status = os.stat(source)  # type: ignore[arg-type]

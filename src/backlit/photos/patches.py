@@ -1,16 +1,20 @@
 """How much a picture's small patches look like each of a dictionary of patches.
 
-Patches of 8 x 8 pixels, every fourth pixel, are projected onto the dictionary's principal
-directions and compared with its entries, which k-means has found among patches of many pictures.
-An entry's activation is how much nearer it is than the mean entry, or 0; activations are averaged
+Patches of 8 x 8 pixels, every fourth pixel, are described by their lowest cosine coefficients, each
+scaled to unit variance, in three colours: all of red, green and blue, red against blue, and green
+against both. These are close to the principal directions of photographs' patches, and separable,
+so that the coefficients of all patches take few operations (see ``compiled.patches``). They are
+compared with the dictionary's entries, which k-means has found among patches of many pictures. An
+entry's activation is how much nearer it is than the mean entry, or 0; activations are averaged
 over the upper and the lower half.
 
 A. Coates, H. Lee, A. Y. Ng, "An analysis of single-layer networks in unsupervised feature
-learning", AISTATS 2011.
+learning", AISTATS 2011. N. Ahmed, T. Natarajan, K. R. Rao, "Discrete cosine transform", IEEE
+Transactions on Computers, 1974.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +29,8 @@ DICTIONARY = Path(__file__).with_name("patches.safetensors")
 
 SIDE = 8
 STEP = 4
-ENTRIES = 200
+ENTRIES = 128
+COEFFICIENTS = 48
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,49 @@ class Dictionary:
     ----------
     mean : ndarray of float32, shape (192,)
         Mean patch: roots of the pixels, all red ones first, then green, then blue.
-    directions : ndarray of float32, shape (192, 60)
-        Principal directions, scaled to unit variance.
-    entries : ndarray of float32, shape (200, 60)
-        Projected typical patches.
+    orders : ndarray of int, shape (48, 3)
+        Which coefficients: the colour, the frequency downwards and the frequency across.
+    scale : ndarray of float32, shape (48,)
+        What each is multiplied by.
+    entries : ndarray of float32, shape (128, 48)
+        Coefficients of typical patches.
     """
 
     mean: Floats
-    directions: Floats
+    orders: NDArray[np.int64]
+    scale: Floats
     entries: Floats
+
+    @cached_property
+    def directions(self) -> Floats:
+        """Patches that give the coefficients, ``(patch - mean) @ directions``: (192, 48)."""
+        found = all_directions()[:, *self.orders.T] * self.scale
+        return found.astype(np.float32)
+
+
+@cache
+def cosines() -> NDArray[np.float64]:
+    """Return the orthonormal cosine transform of 8 numbers: (frequency, place)."""
+    place = np.arange(SIDE)
+    angles = np.pi / SIDE * (place + 0.5) * place[:, None]
+    waves: NDArray[np.float64] = np.cos(angles) * np.sqrt(2 / SIDE)
+    waves[0] = np.sqrt(1 / SIDE)
+    return waves
+
+
+@cache
+def colours() -> NDArray[np.float64]:
+    """Return the three colours as shares of red, green and blue: rows, orthonormal."""
+    found = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    return found
+
+
+def all_directions() -> NDArray[np.float64]:
+    """Return the patches of all coefficients: (192, colour, downwards, across), orthonormal."""
+    waves = cosines()
+    patches: NDArray[np.float64] = np.einsum("ck,ui,vj->kijcuv", colours(), waves, waves)
+    return patches.reshape(-1, 3, SIDE, SIDE)
 
 
 @cache
@@ -55,8 +94,9 @@ def load_dictionary() -> Dictionary:
     -------
     Dictionary
     """
-    tensors, _ = load_tensors(DICTIONARY)
-    return Dictionary(tensors["mean"], tensors["directions"], tensors["entries"])
+    tensors, description = load_tensors(DICTIONARY)
+    orders = np.array(description["orders"], dtype=np.int64)
+    return Dictionary(tensors["mean"], orders, tensors["scale"], tensors["entries"])
 
 
 def patch_names() -> list[str]:
@@ -75,7 +115,7 @@ def patch_activations(planes: Floats, dictionary: Dictionary) -> Floats:
 
     Returns
     -------
-    ndarray of float32, shape (m, 400)
+    ndarray of float32, shape (m, 256)
         ``mean over patches of max(mean_k d_k - d_k, 0)``, d_k the distance to entry k.
     """
     roots = np.sqrt(planes)

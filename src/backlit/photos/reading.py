@@ -6,7 +6,7 @@ what comes out is what a viewer shows, or a :class:`~backlit.errors.PhotoError` 
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -62,8 +62,7 @@ def read_photo(path: str | os.PathLike[str], at_least: int | None = None) -> Pix
         Where the file is missing, not a picture, broken, or too large to decode.
     """
     with _Reading(path):
-        image = _decode(path, at_least)
-        return np.array(image, dtype=np.uint8)
+        return np.array(_decode(path, at_least), dtype=np.uint8)
 
 
 def read_crops(path: str | os.PathLike[str], side: int, boxes: Sequence[Box] = (WHOLE,)) -> Pixels:
@@ -91,6 +90,36 @@ def read_crops(path: str | os.PathLike[str], side: int, boxes: Sequence[Box] = (
         return _reduce(_decode(path, side), side, boxes)
 
 
+def read_square(
+    path: str | os.PathLike[str], side: int, shrink: Callable[[Pixels], Pixels | None]
+) -> Pixels:
+    """Read a picture and reduce it whole, with something quicker where there are plain pixels.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`read_photo`.
+    side : int
+        As for :func:`read_crops`.
+    shrink : callable
+        Reduces pixels of shape (height, width, 3) as :func:`reduce_picture` does; None where it
+        cannot.
+
+    Returns
+    -------
+    ndarray of uint8, shape (side, side, 3)
+
+    Raises
+    ------
+    PhotoError
+        As for :func:`read_photo`.
+    """
+    with _Reading(path):
+        found = _decode(path, side)
+        square = shrink(found) if isinstance(found, np.ndarray) else None
+        return _reduce(found, side, (WHOLE,))[0] if square is None else square
+
+
 def reduce_picture(picture: Pixels, side: int, boxes: Sequence[Box] = (WHOLE,)) -> Pixels:
     """Reduce crops of a picture that is in memory: as :func:`read_crops`.
 
@@ -109,8 +138,6 @@ def reduce_picture(picture: Pixels, side: int, boxes: Sequence[Box] = (WHOLE,)) 
     PhotoError
         Where the array is no such picture.
     """
-    from PIL import Image
-
     try:
         found = as_numpy("reduce_picture", "picture", picture)
     except DTypeError as error:
@@ -120,7 +147,7 @@ def reduce_picture(picture: Pixels, side: int, boxes: Sequence[Box] = (WHOLE,)) 
             f"reduce_picture: got an array of shape {found.shape} and type {found.dtype}, "
             "expected (height, width, 3) and uint8, red, green and blue in 0..255."
         )
-    return _reduce(Image.fromarray(found), side, boxes)
+    return _reduce(found, side, boxes)
 
 
 class _Reading:
@@ -153,8 +180,11 @@ def _reason(error: Exception) -> str:
     return f"broken picture ({text})"
 
 
-def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image":
-    """Open, decode (reduced if it may be), turn upright and convert to RGB."""
+def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image | Pixels":
+    """Open, decode (reduced if it may be), turn upright and convert to RGB.
+
+    Pixels where that is what the decoder gives, and they are upright.
+    """
     # A named pipe would block the open, a device would never end.
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -187,7 +217,7 @@ def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image":
         return _upright(_to_rgb(image), orientation)
 
 
-def _decode_quickly(file: IO[bytes], size: int, at_least: int) -> "Image | None":
+def _decode_quickly(file: IO[bytes], size: int, at_least: int) -> "Image | Pixels | None":
     """Decode a plain JPEG by simplejpeg; None, and the file at its start, where Pillow must."""
     from PIL import Image
 
@@ -198,7 +228,7 @@ def _decode_quickly(file: IO[bytes], size: int, at_least: int) -> "Image | None"
         found = quick_jpegs.decode(begin + file.read(), at_least, MAX_REDUCED_PIXELS)
         if found is not None:
             pixels, orientation = found
-            return _upright(Image.fromarray(pixels), orientation)
+            return pixels if orientation == 1 else _upright(Image.fromarray(pixels), orientation)
     file.seek(0)
     return None
 
@@ -326,9 +356,11 @@ def _strips(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield values[top : top + _ROWS]
 
 
-def _reduce(image: "Image", side: int, boxes: Sequence[Box]) -> Pixels:
+def _reduce(picture: "Image | Pixels", side: int, boxes: Sequence[Box]) -> Pixels:
+    from PIL import Image
     from PIL.Image import Resampling
 
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     width, height = image.size
     crops = np.empty((len(boxes), side, side, 3), dtype=np.uint8)
     for crop, (left, top, right, bottom) in zip(crops, boxes, strict=True):

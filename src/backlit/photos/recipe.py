@@ -33,7 +33,7 @@ class Recipe:
         Of everything random.
     """
 
-    hidden: tuple[int, ...] = (64,)
+    hidden: tuple[int, ...] = (32,)
     members: int = 10
     epochs: int = 15
     patience: int = 10
@@ -56,7 +56,7 @@ class Recipe:
                 raise SettingError(f"Recipe: {name} is {value}, expected at least {least}.")
         if any(size < 1 for size in self.hidden):
             raise SettingError(
-                f"Recipe: hidden is {self.hidden}, expected sizes of at least 1, as (64,)."
+                f"Recipe: hidden is {self.hidden}, expected sizes of at least 1, as (32,)."
             )
         if not 0.0 < self.learning_rate < float("inf"):
             raise SettingError(

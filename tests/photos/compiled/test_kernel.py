@@ -8,8 +8,10 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from backlit.photos.compiled import machine_code
+from backlit.photos.compiled import kernel, machine_code
 from backlit.photos.compiled.kernel import is_cached, load
 from backlit.photos.compiled.places import n_features
 from backlit.photos.features import SIDE, extract_features, feature_names
@@ -26,7 +28,7 @@ SUMS = ~DEVIATIONS & ~HISTOGRAMS
 
 @pytest.fixture(scope="module")
 def extract():
-    return load()
+    return load().features
 
 
 def scenes(count, noise=0.0):
@@ -91,7 +93,9 @@ def test_the_same_numbers_but_for_rounding(extract, kind):
     means = np.array([expected[:, NAMES.index(NAMES[i].replace("deviation of", "mean"))]
                       for i in np.flatnonzero(DEVIATIONS)]).T  # fmt: skip
     error = np.abs(np.square(found[:, DEVIATIONS].astype(float)) - squares)
-    assert (error <= 3e-6 * (squares + np.square(means)) + 1e-9).all()
+    # NumPy's sums of equal terms round to the same side time and again, on some processors more.
+    rounding = 6e-6 if kind == "single colours" else 3e-6
+    assert (error <= rounding * (squares + np.square(means)) + 1e-9).all()
 
 
 def test_ties_are_ranked_by_their_place(extract):
@@ -145,7 +149,7 @@ def test_names_and_cache(extract):
 def test_from_the_cache_they_need_no_numba(extract):
     program = (
         "import sys, numpy as np\n"
-        "from backlit.photos.compiled.kernel import load\nextract = load()\n"
+        "from backlit.photos.compiled.kernel import load\nextract = load().features\n"
         "assert 'numba' not in sys.modules\n"
         "sys.stdout.buffer.write(extract(np.full((1, 64, 64, 3), 7, np.uint8)).tobytes())"
     )
@@ -165,8 +169,9 @@ def elsewhere(monkeypatch, tmp_path):
 
 def test_damaged_machine_code_is_as_good_as_none(elsewhere):
     assert machine_code.read() is None
-    machine_code.write("name", b"code\nmore")
-    assert machine_code.read() == ("name", b"code\nmore")
+    code = {"one": ("name", b"code\nmore"), "other": ("symbol", b"")}
+    machine_code.write(code)
+    assert machine_code.read() == code
     (file,) = (path for path in elsewhere.rglob("*") if path.is_file())
     content = file.read_bytes()
     for damaged in (content[:-1], content[:10], b"", content[:-1] + b"x", b"x" + content[1:]):
@@ -178,12 +183,12 @@ def test_machine_code_goes_without_a_place_to_write(elsewhere, monkeypatch):
     (elsewhere / "file").write_text("")
     monkeypatch.setenv("BACKLIT_CACHE_DIR", str(elsewhere / "file"))
     machine_code._folder.cache_clear()
-    machine_code.write("name", b"code")
+    machine_code.write({"one": ("name", b"code")})
     assert machine_code.read() is None
 
 
 def test_machine_code_out_of_use_is_tidied_away(elsewhere):
-    machine_code.write("name", b"code")
+    machine_code.write({"one": ("name", b"code")})
     folder = machine_code._folder().parent
     old = time.time() - MAX_AGE - 10
     for path in (*folder.rglob("*"), folder):
@@ -193,6 +198,55 @@ def test_machine_code_out_of_use_is_tidied_away(elsewhere):
 
 
 def test_a_name_that_the_machine_code_lacks_is_refused(extract):
-    _, code = machine_code.read()
+    _, code = machine_code.read()["square_of"]
     with pytest.raises(RuntimeError, match="no function absent"):
-        machine_code.link("absent", code)
+        machine_code.link({"square_of": ("absent", code)})
+
+
+SIZES = [
+    *((SIDE, SIDE), (SIDE, 200), (200, SIDE), (1, 1), (1, 300), (300, 1), (3, 5), (94, 125)),
+    *((125, 94), (2 * SIDE, 2 * SIDE), (191, 127), (193, 128), (63, 65), (1000, 70), (70, 1000)),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_reduced_as_by_pillow_bit_by_bit(extract, size):
+    picture = np.random.default_rng(size).integers(0, 256, (*size, 3), np.uint8)
+    np.testing.assert_array_equal(load().square(picture), reduce_picture(picture, SIDE)[0])
+    np.testing.assert_array_equal(
+        load().square(picture[::-1]), reduce_picture(picture[::-1], SIDE)[0]
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=st.integers(1, 400), columns=st.integers(1, 400), seed=st.integers(0, 2**32 - 1))
+def test_reduced_as_by_pillow_whatever_the_size(extract, rows, columns, seed):
+    picture = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), np.uint8)
+    np.testing.assert_array_equal(load().square(picture), reduce_picture(picture, SIDE)[0])
+
+
+def test_a_pillow_that_averages_otherwise_is_left_to_do_so(monkeypatch):
+    """Where neither order gives the example's bits, there is no square, and Pillow makes it."""
+    kernel._order.cache_clear()
+    monkeypatch.setattr(kernel.Compiled, "_reduced", lambda *_: np.zeros((SIDE, SIDE, 3), np.uint8))
+    try:
+        assert load().square(np.full((90, 80, 3), 5, np.uint8)) is None
+    finally:
+        kernel._order.cache_clear()
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_the_order_is_that_of_the_pillow_that_is_installed(monkeypatch, tall):
+    """Both orders are known: what Pillow gives by the other one is recognised, too."""
+    kernel._order.cache_clear()
+    real = kernel.Compiled._reduced
+    monkeypatch.setattr(
+        kernel.Compiled, "_reduced", lambda self, picture, first: real(self, picture, not first)
+    )
+    try:
+        own = kernel._order(tall)
+        monkeypatch.undo()
+        kernel._order.cache_clear()
+        assert kernel._order(tall) is not own
+    finally:
+        kernel._order.cache_clear()

@@ -12,12 +12,13 @@ from backlit.errors import ShapeError
 from backlit.photos import PhotoClassifier
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.hues import hue_names
+from backlit.photos.patches import patch_names
 from backlit.photos.rank_statistics import rank_statistics_names
 from backlit.photos.saliency.features import extract_features_backward
 from backlit.photos.saliency.maps import pixel_gradient
 from backlit.photos.scenes import render_scenes
 
-ENDS = np.cumsum([0, len(rank_statistics_names()), 72, len(hue_names()), 400])
+ENDS = np.cumsum([0, len(rank_statistics_names()), 72, len(hue_names()), len(patch_names())])
 KINDS = dict(zip(("ranks", "relative", "hues", "patches"), pairwise(ENDS), strict=True))
 
 
@@ -142,7 +143,7 @@ def test_wrong_shapes():
     d, pictures = np.zeros((1, ENDS[-1])), np.zeros((1, SIDE, SIDE, 3))
     with pytest.raises(ShapeError, match=r"pictures has shape \(1, 8, 8, 3\)"):
         extract_features_backward(d, pictures[:, :8, :8])
-    with pytest.raises(ShapeError, match=r"dfeatures has shape \(1, 9\), expected \(1, 715\)"):
+    with pytest.raises(ShapeError, match=r"dfeatures has shape \(1, 9\), expected \(1, 571\)"):
         extract_features_backward(d[:, :9], pictures)
 
 
@@ -164,7 +165,9 @@ def test_the_whole_way_back_against_automatic_differentiation():
     hair = np.random.default_rng(0).uniform(1e-5, 1e-3, square.shape)
     pixels = (np.clip(square / 255, 0, 0.99) + hair).astype(np.float32)
     order = np.argsort(pixels.max(axis=2).ravel(), kind="stable")
-    values, _ = restated.values_and_gradient(pixels.astype(float), order, np.zeros(715))
+    values, _ = restated.values_and_gradient(
+        pixels.astype(float), order, np.zeros(len(feature_names()))
+    )
     _, expected = restated.values_and_gradient(pixels.astype(float), order, jax.grad(logit)(values))
     found = pixel_gradient(classifier, pixels[None], 1)[0]
     assert np.linalg.norm(found - expected) < 0.01 * np.linalg.norm(expected)

@@ -1,4 +1,4 @@
-"""The compiled features of many pictures, in one call that holds no lock.
+"""Pictures reduced to squares, and the features of many, each in a call that holds no lock.
 
 Their machine code is kept in the user's cache folder, and loaded from there by llvmlite alone:
 that takes a tenth of the time that Numba takes to load and to find it in a cache of its own, in
@@ -7,72 +7,137 @@ which it would hold Python's lock.
 
 import ctypes
 import threading
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from backlit.photos.compiled import machine_code
-from backlit.photos.compiled.places import make_tables, make_workspace, n_features
+from backlit.photos.compiled.places import make_tables, make_workspace, n_features, taps
 from backlit.photos.features import SIDE
 from backlit.photos.patches import load_dictionary
 
 Floats = NDArray[np.float32]
-Extract = Callable[[NDArray[np.uint8]], Floats]
+Pixels = NDArray[np.uint8]
 
 N_FEATURES = n_features()
 
+# Numba's first two arguments are places for a result and an error; there are none.
+_NOWHERE = (ctypes.c_void_p, ctypes.c_void_p)
+_FEATURES_OF = ctypes.CFUNCTYPE(ctypes.c_int32, *_NOWHERE, ctypes.c_int64, *[ctypes.c_void_p] * 5)
+_SQUARE_OF = ctypes.CFUNCTYPE(
+    ctypes.c_int32, *_NOWHERE, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 6
+)
+
 
 def is_cached() -> bool:
-    """Tell whether the compiled features lie in the cache, undamaged."""
+    """Tell whether the machine code lies in the cache, undamaged."""
     return machine_code.read() is not None
 
 
 @cache
-def _link() -> tuple[Any, int]:
-    """Return what holds the machine code, and where it begins."""
+def _link() -> tuple[Any, dict[str, int]]:
+    """Return what holds the machine code, and where its functions begin."""
     found = machine_code.read()
     if found is None:
         from backlit.photos.compiled.translating import translate
 
         found = translate()
-        machine_code.write(*found)
-    return machine_code.link(*found)
+        machine_code.write(found)
+    return machine_code.link(found)
 
 
-def load() -> Extract:
-    """Compile the features, or take them from the cache.
+class Compiled:
+    """What is compiled; see :func:`load`."""
 
-    Returns
-    -------
-    callable
-        As :func:`backlit.photos.features.extract_features`, for uint8 alone and without checks; the
-        numbers are the same but for rounding.
-    """
-    holder, address = _link()
-    # Numba's first two arguments are places for a result and an error; there are none.
-    call = ctypes.CFUNCTYPE(
-        ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, *[ctypes.c_void_p] * 5
-    )(address)
-    tables = make_tables(load_dictionary())
-    own = threading.local()
+    def __init__(self) -> None:
+        self._holder, addresses = _link()  # keeps the code alive
+        self._features_of = _FEATURES_OF(addresses["features_of"])
+        self._square_of = _SQUARE_OF(addresses["square_of"])
+        self._tables = make_tables(load_dictionary())
+        self._own = threading.local()
+        self._nowhere = ctypes.byref(ctypes.c_void_p())
 
-    def extract(pictures: NDArray[np.uint8]) -> Floats:
-        if not hasattr(own, "workspace"):
-            own.workspace = make_workspace()
+    def features(self, pictures: Pixels) -> Floats:
+        """Compute features.
+
+        Parameters
+        ----------
+        pictures : ndarray of uint8, shape (m, SIDE, SIDE, 3)
+
+        Returns
+        -------
+        ndarray of float32, shape (m, n_0)
+            As :func:`backlit.photos.features.extract_features`, without its checks; the numbers are
+            the same but for rounding.
+        """
+        if not hasattr(self._own, "workspace"):
+            self._own.workspace = make_workspace()
         codes = np.ascontiguousarray(pictures, dtype=np.uint8)
         assert codes.shape[1:] == (SIDE, SIDE, 3)
         features = np.empty((len(codes), N_FEATURES), dtype=np.float32)
-        reals, whole = own.workspace
-        nowhere = ctypes.c_void_p()
-        call(
-            ctypes.byref(nowhere), ctypes.byref(nowhere),
-            len(codes), codes.ctypes.data, tables.ctypes.data, reals.ctypes.data,
-            whole.ctypes.data, features.ctypes.data,
+        reals, whole = self._own.workspace
+        self._features_of(
+            self._nowhere, self._nowhere, len(codes), codes.ctypes.data, self._tables.ctypes.data,
+            reals.ctypes.data, whole.ctypes.data, features.ctypes.data,
         )  # fmt: skip
         return features
 
-    extract.holder = holder  # type: ignore[attr-defined]  # keeps the code alive
-    return extract
+    def square(self, picture: Pixels) -> Pixels | None:
+        """Reduce a picture, the same bit by bit as :func:`backlit.photos.reading.reduce_picture`.
+
+        Parameters
+        ----------
+        picture : ndarray of uint8, shape (rows, columns, 3)
+
+        Returns
+        -------
+        ndarray of uint8, shape (SIDE, SIDE, 3)
+            None where the Pillow that is installed has another way of doing it.
+        """
+        tall = _loses_most_height(*picture.shape[:2])
+        order = _order(tall)
+        return None if order is None else self._reduced(picture, order)
+
+    def _reduced(self, picture: Pixels, down_first: bool) -> Pixels:
+        pixels = np.ascontiguousarray(picture)
+        rows, columns = pixels.shape[:2]
+        between = np.empty(3 * SIDE * max(rows, columns), dtype=np.uint8)
+        sums = np.empty(3 * max(SIDE, columns), dtype=np.int32)
+        square = np.empty((SIDE, SIDE, 3), dtype=np.uint8)
+        self._square_of(
+            self._nowhere, self._nowhere, down_first, rows, columns, pixels.ctypes.data,
+            taps(columns).ctypes.data, taps(rows).ctypes.data, between.ctypes.data,
+            sums.ctypes.data, square.ctypes.data,
+        )  # fmt: skip
+        return square
+
+
+@cache
+def load() -> Compiled:
+    """Compile, or take from the cache.
+
+    Returns
+    -------
+    Compiled
+    """
+    return Compiled()
+
+
+def _loses_most_height(rows: int, columns: int) -> bool:
+    """Tell whether Pillow, since version 13, averages down the columns first."""
+    return rows > SIDE and rows - SIDE > 2 * (columns - SIDE)
+
+
+@cache
+def _order(tall: bool) -> bool | None:
+    """Find out by an example whether Pillow begins with the columns; None where it is neither."""
+    shape = (3 * SIDE, SIDE + 5, 3) if tall else (SIDE + 21, 2 * SIDE - 3, 3)
+    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    image = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX)
+    for down_first in (tall, not tall):
+        if (load()._reduced(picture, down_first) == np.asarray(image)).all():
+            return down_first
+    return None

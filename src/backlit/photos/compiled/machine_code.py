@@ -1,6 +1,7 @@
-"""Where the features' machine code is kept, and how it gets into the process; without Numba."""
+"""Where the machine code is kept, and how it gets into the process; without Numba."""
 
 import hashlib
+import json
 import os
 from contextlib import suppress
 from functools import cache
@@ -14,6 +15,9 @@ from backlit.training.stale_code import cache_root, keep_tidy
 
 _FILE = "features.nbc"  # an ending that `stale_code` knows
 _DIGEST = 32  # bytes at the file's start
+
+Code = dict[str, tuple[str, bytes]]
+"""By a function's name its symbol, and an object file that refers to nothing but C's library."""
 
 
 @cache
@@ -47,12 +51,12 @@ def _folder() -> Path:
     return cache_root() / version_folder / f"features-{host.hexdigest()[:16]}"
 
 
-def read() -> tuple[str, bytes] | None:
-    """Return the function's name and the object file; None where there is none, or a damaged one.
+def read() -> Code | None:
+    """Return the functions in the cache; None where there are none, or damaged ones.
 
     Returns
     -------
-    (str, bytes) or None
+    Code or None
     """
     try:
         content = (_folder() / _FILE).read_bytes()
@@ -61,22 +65,24 @@ def read() -> tuple[str, bytes] | None:
     digest, body = content[:_DIGEST], content[_DIGEST:]
     if hashlib.sha256(body).digest() != digest:
         return None
-    name, _, code = body.partition(b"\n")
-    return name.decode(), code
+    head, _, code = body.partition(b"\n")
+    found: Code = {}
+    for name, symbol, length in json.loads(head):
+        found[name], code = (symbol, code[:length]), code[length:]
+    return found
 
 
-def write(name: str, code: bytes) -> None:
+def write(found: Code) -> None:
     """Keep machine code for other processes, where there is a place to write.
 
     Parameters
     ----------
-    name : str
-        The function's symbol.
-    code : bytes
-        An object file.
+    found : Code
+        The functions.
     """
     folder = _folder()
-    body = name.encode() + b"\n" + code
+    head = json.dumps([[name, symbol, len(code)] for name, (symbol, code) in found.items()])
+    body = head.encode() + b"\n" + b"".join(code for _, code in found.values())
     aside = folder / f"{_FILE}.tmp.{uuid4().hex}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,26 +93,25 @@ def write(name: str, code: bytes) -> None:
             aside.unlink()
 
 
-def link(name: str, code: bytes) -> tuple[Any, int]:
+def link(found: Code) -> tuple[Any, dict[str, int]]:
     """Bring machine code into the process.
 
     Parameters
     ----------
-    name : str
-        The function's symbol.
-    code : bytes
-        An object file that refers to nothing but C's library.
+    found : Code
+        The functions.
 
     Returns
     -------
     holder : object
         The code lives as long as this.
-    address : int
+    addresses : dict of str to int
+        By the functions' names.
 
     Raises
     ------
     RuntimeError
-        Where the code has no such function.
+        Where the code lacks one of them.
     """
     from llvmlite import binding
 
@@ -115,9 +120,12 @@ def link(name: str, code: bytes) -> tuple[Any, int]:
     binding.initialize_native_asmprinter()
     machine = binding.Target.from_default_triple().create_target_machine(jit=True)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    for _, code in found.values():
+        engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    address = int(engine.get_function_address(name))
-    if not address:
-        raise RuntimeError(f"the machine code has no function {name}")
-    return engine, address
+    addresses = {}
+    for name, (symbol, _) in found.items():
+        addresses[name] = int(engine.get_function_address(symbol))
+        if not addresses[name]:
+            raise RuntimeError(f"the machine code has no function {symbol}")
+    return engine, addresses

@@ -2,10 +2,11 @@
 
 No patch is cut out. The roots lie by phases: pixel (4 i + a, 4 j + b) of a colour at block (i, j)
 of phase (a, b). The pixel (dy, dx) of all patches then is one run of memory, ``dy // 4`` rows and
-``dx // 4`` blocks further on, so that both products run over patches side by side:
+``dx // 4`` blocks further on, so that all steps run over patches side by side: the cosine transform
+across, of each row of pixels; the one downwards, of the coefficients that are wanted, less those of
+the mean patch; and the distances
 
-    P (60, patches) = directions.T (60, 192) @ pixels (192, patches) - offset
-    D (200, patches) = -2 entries (200, 60) @ P + |p|^2 + |e|^2
+    D (128, patches) = -2 entries (128, 48) @ P + |p|^2 + |e|^2
 
 The last block of each row begins no patch; it is computed all the same, and left out of the sums.
 """
@@ -16,25 +17,36 @@ import numpy as np
 
 from backlit.photos.compiled.pixels import ZERO
 from backlit.photos.compiled.places import (
+    ACROSS,
+    BLOCK,
     BLOCKS,
-    DIMENSIONS,
-    DIRECTIONS,
+    COEFFICIENTS,
     DISTANCE,
+    DOWN,
     ENTRIES,
     ENTRIES_AT,
     LENGTHS,
     MEAN,
     OFFSET,
     PATCH_ROWS,
-    PHASES,
+    PATCH_SIDE,
     PITCH,
     PROJECTED,
     ROOTS,
     STRIP,
     SUMS,
+    WAVE,
+    WAVES,
 )
 from backlit.photos.compiled.statistics import N_HUES, OF_HUES
-from backlit.training.engine.simd import TILE_ROWS, TILE_VECTORS, kernel, lanes, outer_tile
+from backlit.training.engine.simd import (
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    kernel,
+    lanes,
+    outer_tile,
+)
 
 OF_PATCHES = OF_HUES + 9 * N_HUES
 _LEAST = np.float32(1e-6)
@@ -43,46 +55,49 @@ _UPPER = PATCH_ROWS // 2
 _OF_UPPER = np.float32(1 / (_UPPER * PATCH_ROWS))
 _OF_LOWER = np.float32(1 / ((PATCH_ROWS - _UPPER) * PATCH_ROWS))
 _ROWS_A_STRIP = STRIP // BLOCKS
-_WHOLE_TILES = DIMENSIONS - DIMENSIONS % TILE_ROWS
+_ROW_VECTORS = 2 if VECTOR_BYTES == 64 else 1  # vectors of a tile of 8 rows, all in registers
+_COLUMN_VECTORS = 8
 
 
 @kernel()
-def _project(T, W, strip):
-    width = TILE_VECTORS * lanes(W)
-    for quarter in range(4):
-        block = DIRECTIONS + quarter * PHASES * DIMENSIONS
-        pixels = ROOTS + quarter // 2 * BLOCKS + quarter % 2 + strip * STRIP
-        start = 1 if quarter == 0 else 2
-        for j in range(0, STRIP, width):
-            for i in range(0, _WHOLE_TILES, TILE_ROWS):
-                outer_tile(TILE_ROWS, TILE_VECTORS, W, PROJECTED + i * STRIP + j, STRIP, T,
-                           block + i, 1, DIMENSIONS, W, pixels + j, PITCH, PHASES, start, T,
-                           OFFSET + i)  # fmt: skip
-            for i in range(_WHOLE_TILES, DIMENSIONS, 4):
-                outer_tile(4, TILE_VECTORS, W, PROJECTED + i * STRIP + j, STRIP, T, block + i, 1,
-                           DIMENSIONS, W, pixels + j, PITCH, PHASES, start, T,
-                           OFFSET + i)  # fmt: skip
-
-
-@kernel(fast={"contract"})
-def _lengths(W):
-    to = PROJECTED + DIMENSIONS * STRIP
-    for x in range(STRIP):
+def _project(T, W):
+    """Write the coefficients of all patches, and their squared lengths."""
+    width = _ROW_VECTORS * lanes(W)
+    for phase in range(3 * BLOCK):  # a colour, and a row of a block
+        colour, row = phase // BLOCK, phase % BLOCK
+        left = ROOTS + phase * BLOCK * PITCH
+        to = WAVES + (colour * PATCH_SIDE * BLOCK + row) * PITCH
+        for j in range(0, BLOCKS * BLOCKS, width):
+            for half in range(2):  # of a patch's columns: the second lies a block further on
+                outer_tile(PATCH_SIDE, _ROW_VECTORS, W, to + j, BLOCK * PITCH, T,
+                           ACROSS + half * BLOCK, PATCH_SIDE, 1, W, left + half + j, PITCH, BLOCK,
+                           2 * half, T, ACROSS)  # fmt: skip
+    width = _COLUMN_VECTORS * lanes(W)
+    for d in range(COEFFICIENTS):
+        wave = WAVES + np.int64(T[WAVE + d]) * BLOCK * PITCH
+        for j in range(0, BLOCKS * BLOCKS, width):
+            for half in range(2):
+                outer_tile(1, _COLUMN_VECTORS, W, PROJECTED + d * PITCH + j, PITCH, T,
+                           DOWN + d * PATCH_SIDE + half * BLOCK, PATCH_SIDE, 1, W,
+                           wave + half * BLOCKS + j, PITCH, BLOCK, 1 + half, T,
+                           OFFSET + d)  # fmt: skip
+    to = PROJECTED + COEFFICIENTS * PITCH
+    for x in range(BLOCKS * BLOCKS):
         W[to + x] = ZERO
-    for d in range(DIMENSIONS):
-        for x in range(STRIP):
-            value = W[PROJECTED + d * STRIP + x]
+    for d in range(COEFFICIENTS):
+        for x in range(BLOCKS * BLOCKS):
+            value = W[PROJECTED + d * PITCH + x]
             W[to + x] += value * value
 
 
 @kernel()
-def _compare(T, W):
+def _compare(T, W, strip):
     width = TILE_VECTORS * lanes(W)
     for j in range(0, STRIP, width):
         for i in range(0, ENTRIES, TILE_ROWS):
             outer_tile(TILE_ROWS, TILE_VECTORS, W, DISTANCE + i * STRIP + j, STRIP, T,
-                       ENTRIES_AT + i, 1, ENTRIES, W, PROJECTED + j, STRIP, DIMENSIONS + 1, 1, T,
-                       LENGTHS + i)  # fmt: skip
+                       ENTRIES_AT + i, 1, ENTRIES, W, PROJECTED + strip * STRIP + j, PITCH,
+                       COEFFICIENTS + 1, 1, T, LENGTHS + i)  # fmt: skip
 
 
 @kernel()
@@ -112,10 +127,9 @@ def patch_activations(T, W, out):
     """Write the activations, averaged over each half."""
     for x in range(2 * ENTRIES * BLOCKS):
         W[SUMS + x] = ZERO
+    _project(T, W)
     for strip in range(PATCH_ROWS // _ROWS_A_STRIP):
-        _project(T, W, strip)
-        _lengths(W)
-        _compare(T, W)
+        _compare(T, W, strip)
         _activate(W, strip)
     for k in range(2 * ENTRIES):
         total = ZERO

@@ -16,6 +16,7 @@ from backlit.photos.compiled.places import (
     BLOCKS,
     BLUE_GREEN,
     CODES,
+    COLOURS,
     COLUMNS,
     CONTRAST,
     GRADIENT,
@@ -148,9 +149,13 @@ def look_up(codes, T, W, N):
                     np.int64(codes[3 * i + 2]),
                 )
                 at = to + column * PITCH
-                W[at] = T[ROOT_OF + red]
-                W[at + BLOCK * BLOCK * PITCH] = T[ROOT_OF + green]
-                W[at + 2 * BLOCK * BLOCK * PITCH] = T[ROOT_OF + blue]
+                for colour in range(3):
+                    share = COLOURS + 3 * colour
+                    W[at + colour * BLOCK * BLOCK * PITCH] = (
+                        T[share] * T[ROOT_OF + red]
+                        + T[share + 1] * T[ROOT_OF + green]
+                        + T[share + 2] * T[ROOT_OF + blue]
+                    )
                 W[RED_GREEN + i] = T[LOG_OF + red] - T[LOG_OF + green]
                 W[BLUE_GREEN + i] = T[LOG_OF + blue] - T[LOG_OF + green]
                 high = red if red > green else green

@@ -4,22 +4,27 @@ Everything lies in one workspace of reals, so that the compiler sees how far apa
 and need not ask at run time whether they overlap. Places are in elements.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.photos import patches
 from backlit.photos.features import _BINS, _REFERENCES
 from backlit.photos.features import SIDE as SIDE
+from backlit.photos.patches import COEFFICIENTS as COEFFICIENTS
 from backlit.photos.patches import ENTRIES as ENTRIES
-from backlit.photos.patches import Dictionary
+from backlit.photos.patches import Dictionary, colours, cosines
 from backlit.photos.pixels import DARK
 from backlit.photos.rank_statistics import _DEVIATIONS, MEANS, RANGES
 from backlit.photos.soft_histograms import _LEVELS, _sharing, band_of_rows
 
 Floats = NDArray[np.float32]
 
+WEIGHT_BITS = 22  # after the point, of a weight where pixels are averaged
+
 PIXELS = SIDE * SIDE
+PATCH_SIDE = patches.SIDE
 
 # The workspace: planes of the picture, first those of MEANS in their order.
 QUANTITIES = 0
@@ -30,16 +35,16 @@ HEIGHT = 8 * PIXELS  # height, distance from the middle, height squared: written
 Y = len(MEANS) * PIXELS
 SPREAD = Y + PIXELS
 PLACE = SPREAD + PIXELS  # of the hue, -4 to 4
-ROOTS = PLACE + PIXELS
+ROOTS = PLACE + PIXELS  # in the patches' three colours
 BLOCK = 4  # pixels a side; a patch is two by two blocks
 BLOCKS = SIDE // BLOCK
 PHASES = 3 * BLOCK * BLOCK  # pixels of a block, in three colours
 PITCH = BLOCKS * BLOCKS + 16  # of a phase's blocks: no power of two, and room for the last shift
 STRIP = 48  # patches at a time: three rows, whole vectors everywhere
 PATCH_ROWS = BLOCKS - 1
-DIMENSIONS = 60
-PROJECTED = ROOTS + PHASES * PITCH
-DISTANCE = PROJECTED + (DIMENSIONS + 1) * STRIP
+WAVES = ROOTS + PHASES * PITCH  # (3 colours, 8 frequencies across, 4 rows of a block, PITCH)
+PROJECTED = WAVES + 3 * PATCH_SIDE * BLOCK * PITCH  # (COEFFICIENTS + 1, PITCH)
+DISTANCE = PROJECTED + (COEFFICIENTS + 1) * PITCH
 MEAN = DISTANCE + ENTRIES * STRIP
 SUMS = MEAN + STRIP  # (2, ENTRIES, BLOCKS)
 SHARES = SUMS + 2 * ENTRIES * BLOCKS  # (3, bins) of one histogram
@@ -60,10 +65,13 @@ WHOLE_NUMBERS = BUCKETS + N_BUCKETS
 # The tables, which nothing writes.
 ROOT_OF = 0
 LOG_OF = ROOT_OF + 256
-DIRECTIONS = LOG_OF + 256  # (4 blocks of a patch, PHASES, DIMENSIONS)
-OFFSET = DIRECTIONS + 4 * PHASES * DIMENSIONS
-ENTRIES_AT = OFFSET + 64  # (DIMENSIONS + 1, ENTRIES)
-LENGTHS = ENTRIES_AT + (DIMENSIONS + 1) * ENTRIES
+COLOURS = LOG_OF + 256  # (3, 3)
+ACROSS = COLOURS + 16  # (8 frequencies, 8 places)
+DOWN = ACROSS + PATCH_SIDE * PATCH_SIDE  # (COEFFICIENTS, 8 places)
+OFFSET = DOWN + COEFFICIENTS * PATCH_SIDE
+WAVE = OFFSET + 64  # which frequency across, of which colour, a coefficient is of
+ENTRIES_AT = WAVE + 64  # (COEFFICIENTS + 1, ENTRIES)
+LENGTHS = ENTRIES_AT + (COEFFICIENTS + 1) * ENTRIES
 SHARING = LENGTHS + ENTRIES  # (levels, bins)
 TABLES = SHARING + _LEVELS * _BINS
 
@@ -112,12 +120,14 @@ def make_tables(dictionary: Dictionary) -> Floats:
     unit = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
     tables[ROOT_OF : ROOT_OF + 256] = np.sqrt(unit)
     tables[LOG_OF : LOG_OF + 256] = np.log(unit + DARK)
-    # (colour, row, column) of a patch as (block row, block column, colour, row, column)
-    cut = dictionary.directions.reshape(3, 2, BLOCK, 2, BLOCK, DIMENSIONS)
-    tables[DIRECTIONS:OFFSET] = cut.transpose(1, 3, 0, 2, 4, 5).ravel()
-    tables[OFFSET : OFFSET + DIMENSIONS] = -(dictionary.mean @ dictionary.directions)
+    tables[COLOURS : COLOURS + 9] = colours().ravel()
+    tables[ACROSS:DOWN] = cosines().ravel()
+    colour, downwards, across = dictionary.orders.T
+    tables[DOWN:OFFSET] = (cosines()[downwards] * dictionary.scale[:, None]).ravel()
+    tables[OFFSET : OFFSET + COEFFICIENTS] = -(dictionary.mean @ dictionary.directions)
+    tables[WAVE : WAVE + COEFFICIENTS] = colour * PATCH_SIDE + across
     # |p - e|^2 = |p|^2 - 2 p e + |e|^2: the last row takes |p|^2 in
-    lifted = tables[ENTRIES_AT:LENGTHS].reshape(DIMENSIONS + 1, ENTRIES)
+    lifted = tables[ENTRIES_AT:LENGTHS].reshape(COEFFICIENTS + 1, ENTRIES)
     lifted[:-1], lifted[-1] = -2 * dictionary.entries.T, 1
     tables[LENGTHS:SHARING] = np.einsum("kd,kd->k", dictionary.entries, dictionary.entries)
     tables[SHARING:] = _sharing(BINS).ravel()
@@ -129,3 +139,31 @@ def n_features() -> int:
     """Count the features that the compiled functions write for a picture."""
     statistics = (len(RANKS) - 1) * (N_MEANS + DEVIATIONS)
     return statistics + len(LOWS) * 3 * BINS + 3 * 8 * 3 + 2 * ENTRIES
+
+
+@lru_cache(maxsize=512)
+def taps(length: int) -> NDArray[np.int32]:
+    """Say which pixels of a row or a column each pixel of the square is the average of.
+
+    Parameters
+    ----------
+    length : int
+        Pixels of the row or column, at least 1.
+
+    Returns
+    -------
+    ndarray of int32, shape (3 * SIDE,)
+        The first one's places, the counts, and the weights.
+    """
+    scale = length / SIDE
+    reach = max(scale, 1.0)
+    centres = (np.arange(SIDE) + 0.5) * scale
+    low = np.maximum((centres - 0.5 * reach + 0.5).astype(np.int64), 0)
+    high = np.minimum((centres + 0.5 * reach + 0.5).astype(np.int64), length)
+    found = np.empty((3, SIDE), dtype=np.int32)
+    for out, centre, begin, end in zip(found.T, centres, low, high, strict=True):
+        distance = (np.arange(begin, end) - centre + 0.5) * (1 / reach)
+        inside = np.flatnonzero((distance > -0.5) & (distance <= 0.5))
+        count = len(inside)
+        out[:] = begin + inside[0], count, int(0.5 + 1 / count * (1 << WEIGHT_BITS))
+    return found.ravel()

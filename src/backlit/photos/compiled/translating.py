@@ -1,10 +1,11 @@
-"""The compiled features of many pictures as machine code, by Numba."""
+"""Features of many pictures, and their reduction, as machine code, by Numba."""
 
 from typing import Any
 
 from numba import njit
 from numba.core import types
 
+from backlit.photos.compiled.machine_code import Code
 from backlit.photos.compiled.patches import patch_activations
 from backlit.photos.compiled.pixels import (
     angles,
@@ -14,6 +15,7 @@ from backlit.photos.compiled.pixels import (
     surroundings,
 )
 from backlit.photos.compiled.places import PIXELS, n_features
+from backlit.photos.compiled.reducing import reduce
 from backlit.photos.compiled.statistics import hues, rank, rank_statistics, relative_luminance
 from backlit.training.engine.simd import shifted
 
@@ -37,28 +39,33 @@ def features_of(m, codes, T, W, N, out):
         patch_activations(T, W, row)
 
 
-def translate() -> tuple[str, bytes]:
-    """Compile :func:`features_of`.
+def square_of(down_first, rows, columns, pixels, across, down, between, sums, out):
+    """Write the square of a picture: see :func:`reduce`."""
+    reduce(down_first, rows, columns, pixels, across, down, between, sums, out)
 
-    No wrapper by which Python would call it is made, so that the code refers to nothing of
-    Python's or Numba's and can be run without them.
+
+def translate() -> Code:
+    """Compile :func:`features_of` and :func:`square_of`.
+
+    No wrapper by which Python would call them is made, so that the code refers to nothing of
+    Python's or Numba's and can be run without them. They take Numba's two first arguments, of which
+    they use neither, and then their own.
 
     Returns
     -------
-    name : str
-        The function's symbol. It takes Numba's two first arguments, of which it uses neither, and
-        then its own.
-    code : bytes
-        An object file.
+    Code
     """
-    real = types.CPointer(types.float32)
-    signature = types.void(
-        types.int64, types.CPointer(types.uint8), real, real, types.CPointer(types.int32), real
-    )
+    real, byte, whole = (types.CPointer(one) for one in (types.float32, types.uint8, types.int32))
+    number = types.int64
+    of_features = (number, byte, real, real, whole, real)
+    of_square = (number, number, number, byte, whole, whole, byte, whole, byte)
     make: Any = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    function = make(features_of)
-    function.compile(signature.args)
-    (found,) = function.overloads.values()
-    library = found.library
-    machine = library._codegen._tm
-    return found.fndesc.llvm_func_name, machine.emit_object(library._final_module)
+    code = {}
+    for body, arguments in ((features_of, of_features), (square_of, of_square)):
+        function = make(body)
+        function.compile(arguments)
+        (found,) = function.overloads.values()
+        machine = found.library._codegen._tm
+        module = machine.emit_object(found.library._final_module)
+        code[body.__name__] = found.fndesc.llvm_func_name, module
+    return code

@@ -22,7 +22,7 @@ def patches_backward(
 
     Parameters
     ----------
-    dfeatures : ndarray, shape (m, 400)
+    dfeatures : ndarray, shape (m, 256)
         Gradient with respect to what ``patch_activations`` gives.
     values : PixelValues
     dictionary : Dictionary
@@ -57,8 +57,8 @@ def patches_backward(
 def _activations_backward(
     dactivation: Floats, patches: Floats, directions: Floats, entries: Floats
 ) -> Floats:
-    """Take the gradient of a row's activations (m, b, 200) to its patches (m, b, 192)."""
-    points = patches @ directions  # (m, b, 60)
+    """Take the gradient of a row's activations (m, b, 128) to its patches (m, b, 192)."""
+    points = patches @ directions  # (m, b, 48)
     square = np.square(points[:, :, None, :] - entries).sum(axis=3)
     distance = np.sqrt(np.maximum(square, _NEAREST))
     # forward was activation_k = max(mean distance - distance_k, 0), so now

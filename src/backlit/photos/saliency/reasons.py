@@ -35,8 +35,7 @@ class Reason:
     words : str
         Its feature that pushes most in that direction, in words.
     deviations : float
-        That feature's value, in standard deviations from the training pictures' average; limited
-        to 5.
+        That feature's value, in standard deviations from the training pictures' average.
     """
 
     group: str
@@ -71,6 +70,7 @@ def reasons(
     log_odds, _ = log_odds_backward(classifier, np.zeros_like(A0), label)
     _, dA0 = log_odds_backward(classifier, A0 * way, label)
     pushes = A0[:, 0] * dA0.mean(axis=1)
+    deviations = (extracted - classifier.mean) / classifier.scale
     names = feature_names()
     members: dict[str, list[int]] = {}
     for place, name in enumerate(names):
@@ -80,7 +80,7 @@ def reasons(
         own = pushes[places]
         total = float(own.sum())
         first = places[int(np.argmax(own if total >= 0 else -own))]
-        value = float(A0[first, 0])
+        value = float(deviations[first])
         # "textures in the upper half: ... in the upper half" says it twice.
         _, _, where = group.partition(" in the ")
         words = describe(names[first], value).removesuffix(f" in the {where}")

@@ -154,9 +154,9 @@ def patch_words() -> tuple[str, ...]:
     """
     dictionary = load_dictionary()
     roots = dictionary.mean + dictionary.entries @ np.linalg.pinv(dictionary.directions)
-    roots = np.clip(roots, 0, 1).reshape(-1, 3, SIDE, SIDE)  # (200, 3, 8, 8)
+    roots = np.clip(roots, 0, 1).reshape(-1, 3, SIDE, SIDE)  # (128, 3, 8, 8)
     variation = roots.mean(axis=1).std(axis=(1, 2))
-    colours = np.square(roots).mean(axis=(2, 3))  # (200, 3)
+    colours = np.square(roots).mean(axis=(2, 3))  # (128, 3)
     return tuple(
         f"{_word(_VARIATIONS, float(varied))} {_colour(*colour)} patches"
         for varied, colour in zip(variation, colours.tolist(), strict=True)
