@@ -31,7 +31,7 @@ from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.compiled.kernel import load
 from backlit.photos.features import SIDE, extract_features
 from backlit.photos.pool import ordered_map
-from backlit.photos.reading import read_crops
+from backlit.photos.reading import read_square
 from backlit.photos.scenes import render_scene
 from benchmarks import _harness
 
@@ -85,6 +85,11 @@ def simplejpeg_decoder() -> Callable[[str], None] | None:
     return decode
 
 
+def read(path: str) -> NDArray[np.uint8]:
+    """Read a picture as backlit does in an archive."""
+    return read_square(path, SIDE, load().square)
+
+
 def all_of_them(function: Callable[[str], object], paths: list[str], threads: int) -> float:
     """Seconds to call a function with every path, on threads."""
     chunks = [paths[k : k + TOGETHER] for k in range(0, len(paths), TOGETHER)]
@@ -106,10 +111,10 @@ def core_time(paths: list[str], squares: NDArray[np.uint8]) -> dict[str, float]:
     rows = np.split(extract_features(squares), len(chunks))
     parts: dict[str, tuple[Callable[[Any], object], Sequence[Any]]] = {
         DECODER: (pillow, paths),
-        READING: (lambda path: read_crops(path, SIDE), paths),
-        READING_ALONE: (lambda path: read_crops(path, SIDE), paths),
+        READING: (read, paths),
+        READING_ALONE: (read, paths),
         "features, NumPy": (extract_features, chunks),
-        "features, compiled": (load(), chunks),
+        "features, compiled": (load().features, chunks),
         "network": (classifier.probabilities_of_features, rows),
     }
     least = dict.fromkeys(parts, float("inf"))
@@ -165,7 +170,7 @@ def main() -> None:
         other = simplejpeg_decoder()
         if other is not None:
             decoders["simplejpeg, reduced decoding"] = other
-        decoders[READING] = lambda path: read_crops(path, SIDE)
+        decoders[READING] = read
         seconds: dict[str, list[float]] = {name: [] for name in (*decoders, WHOLE)}
         peak = 0.0
         for round_ in range(-1, options.rounds):
@@ -175,7 +180,7 @@ def main() -> None:
             took, megabytes = predict(folder, count, options.threads)
             seconds[WHOLE] += [took] if round_ >= 0 else []
             peak = max(peak, megabytes)
-        squares = np.concatenate([read_crops(path, SIDE) for path in paths[:512]])
+        squares = np.stack([read(path) for path in paths[:512]])
         parts = core_time(paths[:512], squares)
     rows = []
     for name, times in seconds.items():

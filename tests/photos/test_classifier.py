@@ -22,11 +22,11 @@ PHOTOS = Path(os.environ.get("BACKLIT_PHOTOS", Path(__file__).parents[3] / "shar
 def brightness_classifier(classes=("day", "night")):
     """No training: the single unit looks at the luminance of all ranks."""
     weights = np.zeros((1, N_0), dtype=np.float32)
+    mean, scale = np.zeros(N_0, np.float32), np.ones(N_0, np.float32)
     for place, name in enumerate(feature_names()):
         if name.startswith("mean log luminance, ranks"):
-            weights[0, place] = -2 / 9
-    parameters = {"W1": weights, "b1": np.full((1, 1), -2.0, dtype=np.float32)}
-    mean, scale = np.zeros(N_0, np.float32), np.ones(N_0, np.float32)
+            weights[0, place], mean[place] = -2 / 9, -1
+    parameters = {"W1": weights, "b1": np.zeros((1, 1), dtype=np.float32)}
     return PhotoClassifier(classes, parameters, mean, scale, {"source": "made by hand"})
 
 
@@ -50,7 +50,7 @@ def test_predictions_are_those_of_the_open_functions(folder):
     classifier = brightness_classifier()
     paths = sorted(folder.rglob("*.jpg"))
     squares = np.concatenate([read_crops(path, SIDE) for path in paths])
-    X = np.clip(extract_features(squares), -5, 5)
+    X = np.tanh(extract_features(squares) - classifier.mean)
     AL, _ = model_forward(X.T, classifier.parameters, activations=("sigmoid",))
     found = [one.probability for one in classifier.predict(paths)]
     np.testing.assert_allclose(found, AL[0], rtol=1e-5)

@@ -192,11 +192,11 @@ def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image | Pixe
         raise PhotoError(what)
     if status.st_size == 0:
         raise PhotoError("empty file")
+    if at_least is not None:
+        quickly = _decode_quickly(path, status.st_size, at_least)
+        if quickly is not None:
+            return quickly
     with open(path, "rb") as file:
-        if at_least is not None:
-            quickly = _decode_quickly(file, status.st_size, at_least)
-            if quickly is not None:
-                return quickly
         image = _open(file)
         width, height = image.size
         reducible = (
@@ -217,20 +217,24 @@ def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image | Pixe
         return _upright(_to_rgb(image), orientation)
 
 
-def _decode_quickly(file: IO[bytes], size: int, at_least: int) -> "Image | Pixels | None":
-    """Decode a plain JPEG by simplejpeg; None, and the file at its start, where Pillow must."""
+def _decode_quickly(
+    path: str | os.PathLike[str], size: int, at_least: int
+) -> "Image | Pixels | None":
+    """Decode a plain JPEG by simplejpeg; None where Pillow must."""
     from PIL import Image
 
     if size > quick_jpegs.MAX_BYTES or not quick_jpegs.is_available():
         return None
-    begin = file.read(3)
-    if begin == b"\xff\xd8\xff":
-        found = quick_jpegs.decode(begin + file.read(), at_least, MAX_REDUCED_PIXELS)
-        if found is not None:
-            pixels, orientation = found
-            return pixels if orientation == 1 else _upright(Image.fromarray(pixels), orientation)
-    file.seek(0)
-    return None
+    with open(path, "rb", buffering=0) as file:  # a single read, without a copy
+        if file.read(3) != b"\xff\xd8\xff":
+            return None
+        file.seek(0)
+        data = file.read(size)
+    found = quick_jpegs.decode(data, at_least, MAX_REDUCED_PIXELS)
+    if found is None:
+        return None
+    pixels, orientation = found
+    return pixels if orientation == 1 else _upright(Image.fromarray(pixels), orientation)
 
 
 def _open(file: IO[bytes]) -> "Image":
