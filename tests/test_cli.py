@@ -54,11 +54,10 @@ def photos(tmp_path):
 def model(tmp_path):
     """A model that goes by the luminance of all ranks."""
     names = feature_names()
-    weights = [[-2 / 9 if name.startswith("mean log luminance, ranks") else 0 for name in names]]
-    parameters = {"W1": np.float32(weights), "b1": np.full((1, 1), -2, np.float32)}
-    zeros, ones = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
+    counts = np.float32([name.startswith("mean log luminance, ranks") for name in names])
+    parameters = {"W1": counts[None] * np.float32(-2 / 9), "b1": np.zeros((1, 1), np.float32)}
     path = tmp_path / "model.safetensors"
-    PhotoClassifier(("day", "night"), parameters, zeros, ones).save(path)
+    PhotoClassifier(("day", "night"), parameters, -counts, np.ones_like(counts)).save(path)
     return path
 
 
