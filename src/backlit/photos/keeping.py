@@ -1,7 +1,8 @@
 """What a training on pictures keeps in its checkpoint folder besides the networks' states.
 
 ``settings.json`` says what is trained, ``pictures-<split>-<number>.safetensors`` holds the features
-of a few hundred pictures each, so that none is read twice, and each member network has a folder of
+of a few hundred pictures each, so that none is read twice but for
+the pieces of collages, and each member network has a folder of
 its own, where a network that was over is found whole.
 """
 
