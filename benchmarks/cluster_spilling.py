@@ -20,7 +20,7 @@ from backlit.photos.recipe import Recipe
 COPIES, FEATURES = 1, 715
 
 
-def drawn_part(places, sources, labels, copies, seed):
+def drawn_part(places, sources, labels, copies, seed, pieces=None):
     """Stand in for reading: features that say a little of the class."""
     features = np.empty((len(places), 1 + copies, FEATURES), np.float32)
     for k, (place, label) in enumerate(zip(places.tolist(), labels, strict=True)):
@@ -28,8 +28,9 @@ def drawn_part(places, sources, labels, copies, seed):
         features[k] = generator.standard_normal(features.shape[1:], dtype=np.float32)
         features[k, :, :20] += 0.3 * label
     signatures = np.full((len(places), 320), 0.5, np.float32)
+    partners = np.full((len(places), 1 + copies), -1, np.int64)
     return pictures.Part(
-        places, list(sources), np.array(labels, np.int64), features, signatures, []
+        places, list(sources), np.array(labels, np.int64), features, partners, signatures, []
     )
 
 

@@ -28,6 +28,8 @@ from backlit.photos.trained import Judgement
 CLASSES = ("day", "night")
 SETS = ("amos", "timeofday", "pexels")
 SCENES = 200
+APART = 1_000_000
+"""Between the numbers of the pictures of two sets, which tell them apart where they are joined."""
 
 
 def read_set(photos: Path, name: str, copies: int, seed: int = 0) -> Examples:
@@ -37,8 +39,10 @@ def read_set(photos: Path, name: str, copies: int, seed: int = 0) -> Examples:
         paths = sorted(str(path) for path in (photos / name / one).iterdir())
         sources += paths
         labels += [label] * len(paths)
-    pieces = read_pieces(sources, labels, seed=seed) if copies else None
-    found = read_examples(sources, labels, copies=copies, seed=seed, pieces=pieces)
+    first = APART * (1 + SETS.index(name.split("/")[0]))
+    places = range(first, first + len(sources))
+    pieces = read_pieces(sources, labels, seed=seed, places=places) if copies else None
+    found = read_examples(sources, labels, copies=copies, seed=seed, pieces=pieces, places=places)
     print(f"{name}: {len(found)} pictures", file=sys.stderr)
     return found
 
@@ -77,8 +81,8 @@ def worst(judgement: Judgement, count: int = 8) -> None:
 
 def thin(examples: Examples, copies: int) -> Examples:
     """Drop changed copies."""
-    features = examples.features[:, : 1 + copies]
-    return replace(examples, features=features)
+    features, partners = (one[:, : 1 + copies] for one in (examples.features, examples.partners))
+    return replace(examples, features=features, partners=partners)
 
 
 def leave_one_set_out(photos: Path, recipe: Recipe, with_scenes: bool, seeds: int) -> None:

@@ -111,14 +111,17 @@ def test_batches_are_those_of_the_plan(folder):
     chosen = np.arange(len(pictures)) % 5 != 0
     moments = pictures.moments()
     np.testing.assert_allclose(moments, memory.moments(), rtol=1e-6)
+    learnt = memory.learnable(chosen)
+    np.testing.assert_array_equal(pictures.learnable(chosen), learnt)
+    assert 0 < np.count_nonzero(learnt) < 3 * np.count_nonzero(chosen)  # fewer of some collages
     found = pictures.fit(
-        chosen, pictures, ~chosen, moments, hidden=(5,), optimizer=Adam(0.01), schedule="cosine",
+        learnt, pictures, ~chosen, moments, hidden=(5,), optimizer=Adam(0.01), schedule="cosine",
         batch_size=31, epochs=3, l2=0.4, seed=8, dtype=np.float32, patience=3,
     )  # fmt: skip
-    parts = pictures.blocks(rows_of, chosen, 3, moments).parts
+    parts = pictures.blocks(rows_of, learnt, moments).parts
     X, y = (np.concatenate([part[k] for part in parts]) for k in (0, 1))
     # the rows are those of memory, in another order
-    rows, own = memory.rows(chosen, moments)
+    rows, own = memory.rows(learnt, moments)
     order, mine = np.lexsort(rows.T), np.lexsort(X.T)
     np.testing.assert_array_equal(X[mine], rows[order])
     np.testing.assert_array_equal(y[mine], own[order])

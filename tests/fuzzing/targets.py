@@ -231,7 +231,8 @@ def _examples() -> Examples:
     signatures = rng.random((3, SIGNATURE_SIZE), np.float32)
     broken = [(names[1], "truncated")]
     theirs = np.array([labels[0], *labels[2:]])
-    return Examples([names[0], *names[2:]], theirs, described, signatures, broken)
+    places, partners = np.array([0, 2, 3]), np.array([[-1, 2], [-1, -1], [-1, 2]])
+    return Examples([names[0], *names[2:]], theirs, places, described, partners, signatures, broken)
 
 
 @cache

@@ -47,23 +47,23 @@ def test_a_collage_is_of_two_pictures_along_one_straight_cut():
     pictures = generator.integers(0, 128, (m, side, side, 3), dtype=np.uint8)
     pieces = generator.integers(128, 256, (5, side, side, 3), dtype=np.uint8)
     before = pictures.copy()
-    made = collage(pictures, pieces, np.random.default_rng(1))
+    made, drawn = collage(pictures, pieces, np.random.default_rng(1))
     np.testing.assert_array_equal(pictures, before)
-    np.testing.assert_array_equal(made, collage(pictures, pieces, np.random.default_rng(1)))
+    again = collage(pictures, pieces, np.random.default_rng(1))
+    np.testing.assert_array_equal(made, again[0])
+    np.testing.assert_array_equal(drawn, again[1])
     taken = (made >= 128).all(axis=3)
     np.testing.assert_array_equal(made[~taken], pictures[~taken])
-    used = set()
     y, x = np.indices((side, side))
-    for own, mask in zip(made, taken, strict=True):
-        (piece,) = [k for k, one in enumerate(pieces) if (own[mask] == one[mask]).all()]
-        used.add(piece)
+    for own, mask, piece in zip(made, taken, drawn, strict=True):
+        np.testing.assert_array_equal(own[mask], pieces[piece][mask])
         # one straight line parts the two: that between the middles of the parts will do, moved
         middles = [np.array([y[part].mean(), x[part].mean()]) for part in (mask, ~mask)]
         normal = middles[1] - middles[0]
         along = y * normal[0] + x * normal[1]
         wrong = [((along > place) == mask).sum() for place in np.unique(along)]
         assert min(wrong) <= 0.06 * side * side
-    assert used == set(range(5))
+    assert set(drawn.tolist()) == set(range(5))
     shares = taken.mean(axis=(1, 2))
     assert 0.1 < shares.min() < 0.35 < 0.65 < shares.max() < 0.9
     level = np.array([(mask == mask[:, :1]).all() for mask in taken])

@@ -154,13 +154,52 @@ def test_collages_take_from_the_pieces_of_the_class_alone():
     pictures = [day_picture(generator), night_picture(generator), day_picture(generator)]
     labels = [0, 1, 0]
     plain = read_examples(pictures, labels, copies=4, seed=5)
-    pieces = Pieces({0: np.full((3, SIDE, SIDE, 3), 77, np.uint8)})
+    squares = np.full((3, SIDE, SIDE, 3), 77, np.uint8)
+    pieces = Pieces({0: squares}, {0: np.array([4, 9, 9])})
     found = read_examples(pictures, labels, copies=4, seed=5, pieces=pieces)
     np.testing.assert_array_equal(found.features[1], plain.features[1])  # no pieces of its class
     np.testing.assert_array_equal(found.features[:, 0], plain.features[:, 0])
     assert (found.features[[0, 2], 1:] != plain.features[[0, 2], 1:]).any(axis=2).all()
     some = read_examples(pictures[2:], labels[2:], copies=4, seed=5, pieces=pieces, places=[2])
     np.testing.assert_array_equal(some.features[0], found.features[2])
+    np.testing.assert_array_equal(some.partners[0], found.partners[2])
+    np.testing.assert_array_equal(found.partners[1], -1)
+    np.testing.assert_array_equal(found.partners[:, :2], -1)  # itself, and one that is no collage
+    assert set(found.partners[[0, 2], 2:].ravel().tolist()) == {4, 9}
+
+
+def test_nothing_that_shows_a_part_of_a_held_picture_is_learnt_from(monkeypatch):
+    # Every picture is of one shade, its own: what a square shows says whose it is.
+    shades = (np.arange(30) * 8 + 4).astype(np.uint8)
+    pictures = [np.full((SIDE, SIDE, 3), shade) for shade in shades]
+    labels = [k % 2 for k in range(30)]
+    shown = []
+
+    def watched(squares):
+        shown.append({int(shade) for shade in np.unique(squares[..., 0])})
+        return np.zeros((len(squares), 1), np.float32)
+
+    def each_alone(squares):
+        return np.concatenate([watched(square[None]) for square in squares])
+
+    monkeypatch.setattr(examples, "extract_features", each_alone)
+    monkeypatch.setattr(examples, "feature_names", lambda: ["none"])
+    monkeypatch.setattr(examples, "change_light", lambda squares, generator: squares)
+    places = range(100, 130)
+    pieces = read_pieces(pictures, labels, seed=2, places=places)
+    found = read_examples(
+        pictures, labels, copies=8, seed=2, pieces=pieces, places=places, workers=1
+    )
+    chosen = np.arange(30) % 5 != 0
+    learnt = found.learnable(chosen)
+    held = set(shades[~chosen].tolist())
+    seen = np.array([bool(one & held) for one in shown]).reshape(learnt.shape)
+    assert not (learnt & seen).any()
+    assert (~seen & ~learnt).sum() == 0  # and nothing else is left out
+    assert 0 < (seen & chosen[:, None]).sum() < seen.size / 2
+    rows, own = found.rows(learnt, (np.zeros(1, np.float32), np.ones(1, np.float32)))
+    np.testing.assert_array_equal(own, np.broadcast_to(found.labels[:, None], learnt.shape)[learnt])
+    assert len(rows) == learnt.sum()
 
 
 def test_pieces_are_read_of_each_class_what_can_be(monkeypatch):

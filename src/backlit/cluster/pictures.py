@@ -15,7 +15,7 @@ from backlit.cluster.collections import Blocks
 from backlit.cluster.tasks import run_tasks
 from backlit.photos.classifier import PhotoClassifier, standardise
 from backlit.photos.duplicates import brightness, near_duplicates
-from backlit.photos.examples import Pieces, Source, Tick, name_of, read_examples
+from backlit.photos.examples import Pieces, Source, Tick, learnable, name_of, read_examples
 from backlit.photos.pictures import (
     Chosen,
     Floats,
@@ -46,6 +46,8 @@ class Part(NamedTuple):
     names : list of str
     labels : int64 array, shape (k,)
     features : float32 array, shape (k, 1 + copies, n_0)
+    partners : int64 array, shape (k, 1 + copies)
+        As in `backlit.photos.examples.Examples`.
     signatures : float32 array, shape (k, 320)
     broken : list of (int, str, str)
         Place, name and reason of those that could not be read.
@@ -55,6 +57,7 @@ class Part(NamedTuple):
     names: list[str]
     labels: NDArray[np.int64]
     features: Floats
+    partners: NDArray[np.int64]
     signatures: Floats
     broken: list[tuple[int, str, str]]
 
@@ -65,6 +68,7 @@ class Account(NamedTuple):
     places: NDArray[np.int64]
     names: list[str]
     labels: NDArray[np.int64]
+    partners: NDArray[np.int64]
     brightness: NDArray[np.float64]
     signatures: Floats
     broken: list[tuple[int, str, str]]
@@ -111,7 +115,15 @@ def read_part(
         for place, name in zip(numbers, names, strict=True)
         if name in reasons
     ]
-    return Part(places[read], found.names, found.labels, found.features, found.signatures, broken)
+    return Part(
+        places[read],
+        found.names,
+        found.labels,
+        found.features,
+        found.partners,
+        found.signatures,
+        broken,
+    )
 
 
 def account_of(part: Part, signatures: bool) -> Account:
@@ -120,16 +132,16 @@ def account_of(part: Part, signatures: bool) -> Account:
         part.places,
         part.names,
         part.labels,
+        part.partners,
         brightness(part.signatures),
         part.signatures if signatures else part.signatures[:0],
         part.broken,
     )
 
 
-def rows_of(part: Part, chosen: Chosen, moments: Moments) -> Floats:
-    """Return the chosen pictures' standardised features, copies included."""
-    features = part.features[chosen]
-    return standardise(features.reshape(-1, features.shape[-1]), *moments)
+def rows_of(part: Part, learnt: Chosen, moments: Moments) -> Floats:
+    """Return standardised features of pictures and copies, as chosen by (k, 1 + copies)."""
+    return standardise(part.features[learnt], *moments)
 
 
 def plain_rows_of(part: Part, chosen: Chosen, moments: Moments) -> Floats:
@@ -253,6 +265,8 @@ class SpreadPictures:
         """Put what came back into the split's order; note where each part's pictures are in it."""
         places = np.concatenate([one.places for one in accounts])
         order = np.argsort(places)
+        self._places = places[order]
+        self._partners = np.concatenate([one.partners for one in accounts])[order]
         names = [name for one in accounts for name in one.names]
         self.names = [names[k] for k in order.tolist()]
         self.labels = np.concatenate([one.labels for one in accounts])[order]
@@ -344,9 +358,13 @@ class SpreadPictures:
 
     # ------------------------------------------------------------------------- the training
 
+    def learnable(self, chosen: Chosen) -> Chosen:
+        """Return what of each picture shows chosen ones alone, (m, 1 + copies)."""
+        return learnable(chosen, self._places, self._partners)
+
     def fit(
         self,
-        chosen: Chosen,
+        learnt: Chosen,
         held: Pictures,
         held_chosen: Chosen,
         moments: Moments,
@@ -358,11 +376,11 @@ class SpreadPictures:
         validation = None
         if held_chosen.any():
             if isinstance(held, SpreadPictures):
-                blocks = held.blocks(plain_rows_of, held_chosen, 1, moments)
+                blocks = held.blocks(plain_rows_of, held_chosen, moments)
             else:  # few enough to be here
                 blocks = Blocks([(*held.plain_rows(held_chosen, moments), None)], True)
             validation = (blocks, None)
-        train = self.blocks(rows_of, chosen, 1 + self._copies, moments)
+        train = self.blocks(rows_of, learnt, moments)
         return fit(
             train,
             None,
@@ -372,17 +390,19 @@ class SpreadPictures:
             **settings,
         )
 
-    def blocks(
-        self, function: Callable[..., Floats], chosen: Chosen, repeats: int, moments: Moments
-    ) -> Blocks:
-        """Return the chosen pictures' rows, and their labels, as partitions to be computed."""
+    def blocks(self, function: Callable[..., Floats], chosen: Chosen, moments: Moments) -> Blocks:
+        """Return rows of what is chosen, and their labels, as partitions to be computed.
+
+        By picture, (m,), or by picture and copy, (m, 1 + copies), as the function takes it.
+        """
         from dask import delayed
 
         task = delayed(function, pure=False) if self._client is not None else function
         parts = []
         for p, part in self._parts.items():
             (own,) = self._own(chosen, p)
-            labels = np.repeat(self.labels[self._where[p]][own], repeats)
+            counts = np.count_nonzero(own.reshape(len(own), -1), axis=1)
+            labels = np.repeat(self.labels[self._where[p]], counts)
             parts.append((task(part, own, moments), labels, None))
         return Blocks(parts, self._client is not None)
 

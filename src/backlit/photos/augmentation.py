@@ -55,7 +55,9 @@ def collage_copies(copies: int) -> int:
     return copies - -(-copies // 4)
 
 
-def collage(pictures: Pixels, pieces: Pixels, generator: np.random.Generator) -> Pixels:
+def collage(
+    pictures: Pixels, pieces: Pixels, generator: np.random.Generator
+) -> tuple[Pixels, NDArray[np.int64]]:
     """Replace what lies on one side of a straight cut by the same part of another picture.
 
     Parameters
@@ -69,20 +71,23 @@ def collage(pictures: Pixels, pieces: Pixels, generator: np.random.Generator) ->
 
     Returns
     -------
-    ndarray of uint8, shape (m, rows, columns, 3)
+    made : ndarray of uint8, shape (m, rows, columns, 3)
         Half of the cuts are level, with the other picture above; the others lie in any direction,
         and all of them within a quarter of the side from the middle.
+    drawn : ndarray of int64, shape (m,)
+        Which of the pieces each took its part from.
     """
     rows, columns = pictures.shape[1:3]
     y = np.linspace(-0.5, 0.5, rows)[:, None]
     x = np.linspace(-0.5, 0.5, columns)
     made = pictures.copy()
-    for own in made:
-        other = pieces[generator.integers(len(pieces))]
+    drawn = np.empty(len(made), np.int64)
+    for k, own in enumerate(made):
+        drawn[k] = generator.integers(len(pieces))
         angle = generator.uniform(0, 2 * np.pi) if generator.random() < 0.5 else np.pi / 2
         beyond = x * np.cos(angle) + y * np.sin(angle) <= generator.uniform(-0.25, 0.25)
-        own[beyond] = other[beyond]
-    return made
+        own[beyond] = pieces[drawn[k]][beyond]
+    return made, drawn
 
 
 def change_light(pictures: Pixels, generator: np.random.Generator) -> Pixels:

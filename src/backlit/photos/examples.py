@@ -19,6 +19,7 @@ from backlit.photos.pictures import (
     Moments,
     Parameters,
     Pictures,
+    Places,
     deviations_to_scale,
     judged_rows,
 )
@@ -44,8 +45,12 @@ class Examples:
         Paths, or a number for a picture in memory.
     labels : ndarray of int, shape (m,)
         Their classes.
+    places : ndarray of int64, shape (m,)
+        A number of each, its own in whatever it is joined with.
     features : ndarray of float32, shape (m, 1 + copies, n_0)
         Of the picture itself and of its changed copies.
+    partners : ndarray of int64, shape (m, 1 + copies)
+        The place of the picture that a collage has its other part from; -1 where it is none.
     signatures : ndarray of float32, shape (m, 320)
         What near-duplicates are recognised by.
     broken : list of (str, str)
@@ -54,7 +59,9 @@ class Examples:
 
     names: list[str]
     labels: NDArray[np.int64]
+    places: Places
     features: Floats
+    partners: Places
     signatures: Floats
     broken: list[tuple[str, str]]
 
@@ -87,10 +94,14 @@ class Examples:
         squares = np.square(everything - mean).sum(axis=0, dtype=np.float64)
         return mean, deviations_to_scale(squares, len(everything))
 
-    def rows(self, chosen: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
-        """Return the chosen pictures' standardised features, copies included, and their labels."""
-        X = self.features[chosen].reshape(-1, self.features.shape[-1])
-        return standardise(X, *moments), np.repeat(self.labels[chosen], 1 + self.copies)
+    def learnable(self, chosen: Chosen) -> Chosen:
+        """Return what of each picture shows chosen ones alone, (m, 1 + copies)."""
+        return learnable(chosen, self.places, self.partners)
+
+    def rows(self, learnt: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
+        """Return standardised features of pictures and copies, and their labels."""
+        X = standardise(self.features[learnt], *moments)
+        return X, np.repeat(self.labels, np.count_nonzero(learnt, axis=1))
 
     def plain_rows(self, chosen: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
         """Return the chosen pictures' standardised features, without copies, and their labels."""
@@ -98,17 +109,17 @@ class Examples:
 
     def fit(
         self,
-        chosen: Chosen,
+        learnt: Chosen,
         held: Pictures,
         held_chosen: Chosen,
         moments: Moments,
         **settings: Any,
     ) -> "FitResult":
-        """Train a network here on the chosen pictures; see `Pictures`."""
+        """Train a network here; see `Pictures`."""
         from backlit.training import fit
 
         validation = held.plain_rows(held_chosen, moments) if held_chosen.any() else None
-        return fit(*self.rows(chosen, moments), validation=validation, **settings)
+        return fit(*self.rows(learnt, moments), validation=validation, **settings)
 
     def judged(
         self, chosen: Chosen, parameters: Parameters, n_classes: int, moments: Moments
@@ -119,6 +130,27 @@ class Examples:
     def probabilities(self, classifier: PhotoClassifier) -> Floats:
         """Return what a classifier makes of each picture, (m, K)."""
         return classifier.probabilities_of_features(self.plain)
+
+
+def learnable(chosen: Chosen, places: Places, partners: Places) -> Chosen:
+    """Tell which copies a network may learn from that is judged by what is not chosen.
+
+    Parameters
+    ----------
+    chosen : ndarray of bool, shape (m,)
+        The pictures that it learns from.
+    places : ndarray of int64, shape (m,)
+        Their numbers.
+    partners : ndarray of int64, shape (m, 1 + copies)
+        As in `Examples`.
+
+    Returns
+    -------
+    ndarray of bool, shape (m, 1 + copies)
+        The chosen pictures and their copies, but for collages with a part of one that is not
+        chosen: what shows a picture must not teach the network that the picture judges.
+    """
+    return chosen[:, None] & ~np.isin(partners, places[~chosen])
 
 
 MOST_PIECES = 2048
@@ -135,16 +167,19 @@ class Pieces:
     ----------
     squares : dict of int to ndarray of uint8, shape (k, SIDE, SIDE, 3)
         By class; a class of which none could be read is not among them.
+    places : dict of int to ndarray of int64, shape (k,)
+        The place of the picture that each is of.
     """
 
     squares: dict[int, Pixels]
+    places: dict[int, Places]
 
     @property
     def digest(self) -> str:
         """A checksum of all of them."""
         found = hashlib.sha256()
         for label, own in sorted(self.squares.items()):
-            found.update(b"%d " % label + own.tobytes())
+            found.update(b"%d " % label + own.tobytes() + self.places[label].tobytes())
         return found.hexdigest()
 
 
@@ -153,13 +188,14 @@ def read_pieces(
     labels: Sequence[int],
     *,
     seed: int = 0,
+    places: Sequence[int] | None = None,
     workers: int | None = None,
 ) -> Pieces:
     """Read what the collages of a split are made of.
 
     Parameters
     ----------
-    sources, labels, seed, workers
+    sources, labels, seed, places, workers
         As for :func:`read_examples`, but of the whole split.
 
     Returns
@@ -168,9 +204,10 @@ def read_pieces(
         Three of each of at most `MOST_PIECES` pictures: the whole picture, and two changed copies.
         What cannot be read is passed over.
     """
+    numbers = np.arange(len(sources)) if places is None else np.asarray(places)
 
     def squares_of(index: int) -> Pixels | None:
-        generator = np.random.default_rng((seed, 3, index))
+        generator = np.random.default_rng((seed, 3, int(numbers[index])))
         try:
             squares = _read_squares(sources[index], random_boxes(_COPIES_OF_PIECES, generator))
         except PhotoError:  # read_examples says so
@@ -181,15 +218,18 @@ def read_pieces(
     known = np.asarray(labels)
     classes = np.unique(known).tolist()
     most = max(1, MOST_PIECES // max(1, len(classes)))
-    found = {}
+    squares, owners = {}, {}
     for label in classes:
-        places = np.flatnonzero(known == label)
-        order = np.random.default_rng((seed, 4, label)).permutation(len(places))
-        chosen = places[order[:most]].tolist()
-        read = [one for one in ordered_map(squares_of, chosen, workers) if one is not None]
-        if read:
-            found[label] = np.concatenate(read)
-    return Pieces(found)
+        own = np.flatnonzero(known == label)
+        order = np.random.default_rng((seed, 4, label)).permutation(len(own))
+        drawn = own[order[:most]]
+        read = list(ordered_map(squares_of, drawn.tolist(), workers))
+        good = [one for one in read if one is not None]
+        if good:
+            squares[label] = np.concatenate(good)
+            readable = np.array([one is not None for one in read])
+            owners[label] = np.repeat(numbers[drawn[readable]], 1 + _COPIES_OF_PIECES)
+    return Pieces(squares, owners)
 
 
 def _read_squares(source: Source, boxes: Sequence[Box]) -> Pixels:
@@ -224,7 +264,7 @@ def read_examples(
     pieces : Pieces, optional
         What collages are made of; by default no copy is one.
     places : sequence of int, optional
-        The pictures' places, if these are a part of more; by default 0, 1, ...
+        The pictures' places, if these are a part of more; by default 0, 1, ... None below 0.
     workers : int, optional
         Number of threads; by default one a core.
     tick : callable, optional
@@ -237,7 +277,7 @@ def read_examples(
     """
     places = range(len(sources)) if places is None else places
 
-    def describe(index: int) -> tuple[Floats, Floats] | str:
+    def describe(index: int) -> tuple[Floats, Floats, Places] | str:
         generator = np.random.default_rng((seed, places[index]))
         others = None if pieces is None else pieces.squares.get(labels[index])
         plain = copies if others is None else copies - collage_copies(copies)
@@ -248,12 +288,16 @@ def read_examples(
             return error.reason
         signature = signatures(squares[:1])[0]
         squares[1:] = change_light(squares[1:], generator)
-        if others is not None:
+        partners = np.full(1 + copies, -1, np.int64)
+        if pieces is not None and others is not None:
             bases = squares[np.arange(copies - plain) % len(squares)]
-            squares = np.concatenate([squares, collage(bases, others, generator)])
-        return extract_features(squares), signature
+            made, drawn = collage(bases, others, generator)
+            squares = np.concatenate([squares, made])
+            partners[1 + plain :] = pieces.places[labels[index]][drawn]
+        return extract_features(squares), signature, partners
 
     features = np.empty((len(sources), 1 + copies, len(feature_names())), dtype=np.float32)
+    partners = np.empty((len(sources), 1 + copies), dtype=np.int64)
     signed: list[Floats] = []
     kept: list[int] = []
     broken = []
@@ -261,7 +305,7 @@ def read_examples(
         if isinstance(found, str):
             broken.append((name_of(sources[index], places[index]), found))
         else:
-            features[len(kept)], signature = found
+            features[len(kept)], signature, partners[len(kept)] = found
             signed.append(signature)
             kept.append(index)
         if tick is not None:
@@ -269,7 +313,9 @@ def read_examples(
     return Examples(
         [name_of(sources[index], places[index]) for index in kept],
         np.array([labels[index] for index in kept], dtype=np.int64),
+        np.array([places[index] for index in kept], dtype=np.int64),
         features[: len(kept)],
+        partners[: len(kept)],
         np.stack(signed) if signed else np.empty((0, SIGNATURE_SIZE), dtype=np.float32),
         broken,
     )
@@ -281,7 +327,7 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     Parameters
     ----------
     parts : sequence of Examples
-        At least one.
+        At least one; their places differ.
 
     Returns
     -------
@@ -291,7 +337,9 @@ def join_examples(parts: Sequence[Examples]) -> Examples:
     return Examples(
         [name for part in parts for name in part.names],
         np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.places for part in parts]),
         np.concatenate([part.features for part in parts]),
+        np.concatenate([part.partners for part in parts]),
         np.concatenate([part.signatures for part in parts]),
         [one for part in parts for one in part.broken],
     )

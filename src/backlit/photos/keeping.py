@@ -1,9 +1,8 @@
 """What a training on pictures keeps in its checkpoint folder besides the networks' states.
 
 ``settings.json`` says what is trained, ``pictures-<split>-<number>.safetensors`` holds the features
-of a few hundred pictures each, so that none is read twice but for
-the pieces of collages, and each member network has a folder of
-its own, where a network that was over is found whole.
+of a few hundred pictures each, so that none is read twice but for the pieces of collages, and each
+member network has a folder of its own, where a network that was over is found whole.
 """
 
 import hashlib
@@ -15,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backlit._version import __version__
 from backlit.errors import CheckpointError, ModelFileError
@@ -140,7 +140,7 @@ class Kept:
             some, theirs = sources[first : first + BLOCK], labels[first : first + BLOCK]
             path = os.path.join(self.folder, f"pictures-{split}-{first // BLOCK:05}.safetensors")
             key = _key(some, theirs, copies, seed, first, others)
-            part = _load(path, key, some, theirs, copies) if self.resume else None
+            part = _load(path, key, some, theirs, copies, first) if self.resume else None
             if part is None:
                 part = read_examples(
                     some,
@@ -191,7 +191,11 @@ def _save(path: str, key: str, part: Examples) -> None:
         "broken": part.broken,
     }
     m = len(part)
-    arrays = {"features": part.features.reshape(m, -1), "signatures": part.signatures}
+    arrays: dict[str, NDArray[Any]] = {
+        "features": part.features.reshape(m, -1),
+        "partners": part.partners,
+        "signatures": part.signatures,
+    }
     try:
         save_tensors(path, arrays, description)
     except (ModelFileError, UnicodeError):  # a full disk: these pictures are read again
@@ -199,7 +203,7 @@ def _save(path: str, key: str, part: Examples) -> None:
 
 
 def _load(
-    path: str, key: str, sources: Sequence[Any], labels: Sequence[int], copies: int
+    path: str, key: str, sources: Sequence[Any], labels: Sequence[int], copies: int, first: int
 ) -> Examples | None:
     """Return what `_save` wrote of these pictures, or None if the file is anything else.
 
@@ -213,13 +217,17 @@ def _load(
     try:
         arrays, description = load_tensors(path, check)
         names, broken = description["names"], description["broken"]
-        features, signatures = arrays["features"], arrays["signatures"]
+        features, partners = arrays["features"], arrays["partners"]
+        signatures = arrays["signatures"]
         m, n_0 = len(names), len(feature_names())
         left = dict(broken)
         fits = (
             features.shape == (m, (1 + copies) * n_0)
             and signatures.shape == (m, SIGNATURE_SIZE)
+            and partners.shape == (m, 1 + copies)
             and features.dtype == signatures.dtype == np.float32
+            and partners.dtype == np.int64
+            and (partners >= -1).all()
             and all(isinstance(reason, str) for reason in left.values())
             and m + len(broken) == len(sources)
             and names == [name for name in sources if name not in left]
@@ -228,11 +236,13 @@ def _load(
         return None
     if not fits:
         return None
-    theirs = [label for name, label in zip(sources, labels, strict=True) if name not in left]
+    kept = [place for place, name in enumerate(sources) if name not in left]
     return Examples(
         names,
-        np.array(theirs, np.int64),
+        np.array([labels[place] for place in kept], np.int64),
+        first + np.array(kept, np.int64),
         features.reshape(m, -1, n_0),
+        partners,
         signatures,
         [(name, reason) for name, reason in broken],
     )

@@ -1,9 +1,9 @@
 """Examples into a classifier.
 
 Each member network trains on all folds but one, stops by that one and is judged on it, so that
-every picture trains and every picture is judged by a network that has not learnt from it, but for
-parts of it in the collages of others (`backlit.photos.augmentation`). The members are
-then merged into one dense network, calibrated by those judgements.
+every picture trains and every picture is judged by a network that has learnt neither from it nor
+from a collage with a part of it. The members are then merged into one dense network, calibrated by
+those judgements.
 """
 
 from collections.abc import Callable, Mapping, Sequence

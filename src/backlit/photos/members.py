@@ -117,9 +117,9 @@ class Members:
 
         recipe = self.recipe
         self.progress.stage(f"training {member + 1}/{recipe.members}", recipe.epochs)
-        rows = int(np.count_nonzero(chosen)) * (1 + train_set.copies)
+        learnt = train_set.learnable(chosen)
         result = train_set.fit(
-            chosen,
+            learnt,
             held,
             held_chosen,
             moments,
@@ -128,7 +128,7 @@ class Members:
             output="sigmoid" if self.n_classes == 2 else "softmax",
             optimizer=Adam(learning_rate=recipe.learning_rate),
             schedule="cosine",
-            batch_size=min(recipe.batch_size, rows),
+            batch_size=min(recipe.batch_size, int(np.count_nonzero(learnt))),
             epochs=recipe.epochs,
             l2=recipe.l2,
             patience=recipe.patience,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 Parameters = dict[str, Floats]
 Chosen = NDArray[np.bool_]
+Places = NDArray[np.int64]
 Moments = tuple[Floats, Floats]
 
 
@@ -55,20 +56,23 @@ class Pictures(Protocol):
     def moments(self) -> Moments:
         """Return mean and scale of each feature, changed copies included, shape (n_0,)."""
 
+    def learnable(self, chosen: Chosen) -> Chosen:
+        """Return what of each picture and its copies shows chosen ones alone, (m, 1 + copies)."""
+
     def fit(
         self,
-        chosen: Chosen,
+        learnt: Chosen,
         held: "Pictures",
         held_chosen: Chosen,
         moments: Moments,
         **settings: Any,
     ) -> "FitResult":
-        """Train a network on the chosen pictures and their copies, judged by those held out.
+        """Train a network on pictures and their copies, judged by those held out.
 
         Parameters
         ----------
-        chosen : ndarray of bool, shape (m,)
-            Whom it learns from.
+        learnt : ndarray of bool, shape (m, 1 + copies)
+            What it learns from: some of each picture and its copies.
         held : Pictures
             Where the pictures are that each epoch is judged by: these ones, or another split.
         held_chosen : ndarray of bool, shape (len(held),)
