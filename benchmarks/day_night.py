@@ -32,11 +32,14 @@ APART = 1_000_000
 """Between the numbers of the pictures of two sets, which tell them apart where they are joined."""
 
 
-def read_set(photos: Path, name: str, copies: int, seed: int = 0) -> Examples:
-    """Read one split, as amos/train; the seed is that of its changed copies."""
+def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float = 1.0) -> Examples:
+    """Read a share of one split, as amos/train; the seed is also that of its changed copies."""
     sources, labels = [], []
     for label, one in enumerate(CLASSES):
         paths = sorted(str(path) for path in (photos / name / one).iterdir())
+        if share < 1.0:
+            drawn = np.random.default_rng((seed, label)).permutation(len(paths))
+            paths = [paths[k] for k in np.sort(drawn[: round(share * len(paths))])]
         sources += paths
         labels += [label] * len(paths)
     first = APART * (1 + SETS.index(name.split("/")[0]))
@@ -79,28 +82,23 @@ def worst(judgement: Judgement, count: int = 8) -> None:
         print(f"at {sure:.3f}: {path.name}")
 
 
-def thin(examples: Examples, copies: int) -> Examples:
-    """Drop changed copies."""
-    features, partners = (one[:, : 1 + copies] for one in (examples.features, examples.partners))
-    return replace(examples, features=features, partners=partners)
-
-
-def leave_one_set_out(photos: Path, recipe: Recipe, with_scenes: bool, seeds: int) -> None:
+def leave_one_set_out(
+    photos: Path, recipe: Recipe, with_scenes: bool, seeds: int, share: float
+) -> None:
     """Train on two sets, judge the whole third; changed copies and networks by every seed."""
     copies = recipe.copies or 0
-    amos_test = read_set(photos, "amos/test", 0)
+    tests = {name: read_set(photos, f"{name}/train", 0) for name in SETS}
+    tests["amos"] = join_examples([tests["amos"], read_set(photos, "amos/test", 0)])
     means = []
     for seed in range(seeds):
         print(f"seed {seed}")
-        sets = {name: read_set(photos, f"{name}/train", copies, seed) for name in SETS}
+        sets = {name: read_set(photos, f"{name}/train", copies, seed, share) for name in SETS}
         scenes = [read_scenes(copies, seed)] if with_scenes else []
         accuracies = []
         for held in SETS:
             train = join_examples([sets[name] for name in SETS if name != held] + scenes)
-            test = thin(sets[held], 0)
-            if held == "amos":
-                test = join_examples([test, amos_test])
-            trained = learn(CLASSES, {"train": train, "test": test}, replace(recipe, seed=seed))
+            splits = {"train": train, "test": tests[held]}
+            trained = learn(CLASSES, splits, replace(recipe, seed=seed))
             accuracies.append(line(held, trained.judgements["test"]))
             if seed == 0:
                 worst(trained.judgements["test"])
@@ -153,8 +151,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--hidden", type=int, nargs="+", default=Recipe.hidden)
     parser.add_argument("--seeds", type=int, default=1, help="trainings with a set left out")
+    parser.add_argument("--share", type=float, default=1.0, help="of each set's pictures")
     parser.add_argument("--no-scenes", action="store_true")
     arguments = parser.parse_args()
+    if not 0.0 < arguments.share <= 1.0:
+        parser.error(f"--share is {arguments.share}, expected more than 0 and at most 1.")
     if not arguments.photos.is_dir():
         parser.error(f"there is no folder {arguments.photos}; give --photos.")
     hidden = tuple(arguments.hidden)
@@ -168,7 +169,9 @@ def main() -> None:
     if arguments.what == "ship":
         ship(arguments.photos, recipe, arguments.output)
     else:
-        leave_one_set_out(arguments.photos, recipe, not arguments.no_scenes, arguments.seeds)
+        leave_one_set_out(
+            arguments.photos, recipe, not arguments.no_scenes, arguments.seeds, arguments.share
+        )
     print(f"{time.perf_counter() - begun:.0f} s")
 
 

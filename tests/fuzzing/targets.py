@@ -242,7 +242,7 @@ def kept_seeds() -> list[bytes]:
 
 def read_kept(path: Path, good: bytes, forged: bool) -> None:
     """What is taken for features of these pictures is of their number; else they are read again."""
-    found = keeping._load(os.fspath(path), "key", *_KEPT, 1)
+    found = keeping._load(os.fspath(path), "key", *_KEPT, 1, 0)
     if found is None:
         raise ModelFileError(f"{path}: the pictures are read again")
     good_one = _examples()
@@ -254,11 +254,16 @@ def read_kept(path: Path, good: bytes, forged: bool) -> None:
     assert found.features.shape[1:] == good_one.features.shape[1:], "other features"
     assert found.signatures.shape[1:] == good_one.signatures.shape[1:], "other signatures"
     assert len(found.features) == len(found.signatures) == len(found)
+    assert found.partners.shape == found.features.shape[:2], "other partners"
+    assert found.partners.min(initial=-1) >= -1
+    named = [_KEPT[0][place] for place in found.places.tolist()]
+    assert named == found.names
     assert all(isinstance(reason, str) for _, reason in found.broken)
 
 
 def vars_of(found: Examples) -> dict[str, np.ndarray]:
-    return {"X": found.features, "s": found.signatures, "y": found.labels}
+    arrays = {"X": found.features, "s": found.signatures, "y": found.labels}
+    return arrays | {"places": found.places, "partners": found.partners}
 
 
 # ------------------------------------------------------------------------ a cluster's manifest

@@ -190,12 +190,13 @@ def read_pieces(
     seed: int = 0,
     places: Sequence[int] | None = None,
     workers: int | None = None,
+    tick: Tick | None = None,
 ) -> Pieces:
     """Read what the collages of a split are made of.
 
     Parameters
     ----------
-    sources, labels, seed, places, workers
+    sources, labels, seed, places, workers, tick
         As for :func:`read_examples`, but of the whole split.
 
     Returns
@@ -218,17 +219,24 @@ def read_pieces(
     known = np.asarray(labels)
     classes = np.unique(known).tolist()
     most = max(1, MOST_PIECES // max(1, len(classes)))
-    squares, owners = {}, {}
+    drawn = {}
     for label in classes:
         own = np.flatnonzero(known == label)
         order = np.random.default_rng((seed, 4, label)).permutation(len(own))
-        drawn = own[order[:most]]
-        read = list(ordered_map(squares_of, drawn.tolist(), workers))
-        good = [one for one in read if one is not None]
+        drawn[label] = own[order[:most]]
+    chosen = [index for own in drawn.values() for index in own.tolist()]
+    found: dict[int, Pixels] = {}
+    for done, read in enumerate(ordered_map(squares_of, chosen, workers)):
+        if read is not None:
+            found[chosen[done]] = read
+        if tick is not None:
+            tick(done + 1, len(chosen))
+    squares, owners = {}, {}
+    for label, own in drawn.items():
+        good = [index for index in own.tolist() if index in found]
         if good:
-            squares[label] = np.concatenate(good)
-            readable = np.array([one is not None for one in read])
-            owners[label] = np.repeat(numbers[drawn[readable]], 1 + _COPIES_OF_PIECES)
+            squares[label] = np.concatenate([found[index] for index in good])
+            owners[label] = np.repeat(numbers[good], 1 + _COPIES_OF_PIECES)
     return Pieces(squares, owners)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backlit.errors import PhotoFolderError, PhotoWarning
-from backlit.photos.examples import Source, read_examples, read_pieces
+from backlit.photos.examples import MOST_PIECES, Source, read_examples, read_pieces
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
@@ -98,16 +98,23 @@ def train(
         origin = "rendered scenes" if folder is None else os.path.abspath(folder)
         kept = Kept(given, resume, recipe, origin)
     source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
+
+    def tell(done: int, total: int) -> None:
+        progress.advance(done)
+
     examples: dict[str, Pictures] = {}
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
+        copies = recipe.copies_for(len(pictures)) if split == "train" else 0
+        seed = recipe.seed + 1_000_003 * number
+        pieces = None
+        if copies:
+            progress.stage("reading parts", min(MOST_PIECES, len(pictures)))
+            pieces = read_pieces(pictures, labels, seed=seed, workers=workers, tick=tell)
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
         # what a reader of its own reads is read anew when a training goes on
         keeps = kept is not None and read is read_examples
         reader = partial(kept.read, split) if kept is not None and keeps else read
-        copies = recipe.copies_for(len(pictures)) if split == "train" else 0
-        seed = recipe.seed + 1_000_003 * number
-        pieces = read_pieces(pictures, labels, seed=seed, workers=workers) if copies else None
         found = reader(
             pictures,
             labels,
@@ -115,7 +122,7 @@ def train(
             seed=seed,
             pieces=pieces,
             workers=workers,
-            tick=lambda done, total: progress.advance(done),
+            tick=tell,
         )
         for name, reason in found.broken:
             warn(f"left out {name}: {reason}")

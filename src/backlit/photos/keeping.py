@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backlit._version import __version__
 from backlit.errors import CheckpointError, ModelFileError
@@ -189,13 +188,10 @@ def _save(path: str, key: str, part: Examples) -> None:
         "key": key,
         "names": part.names,
         "broken": part.broken,
+        "partners": part.partners.tolist(),
     }
     m = len(part)
-    arrays: dict[str, NDArray[Any]] = {
-        "features": part.features.reshape(m, -1),
-        "partners": part.partners,
-        "signatures": part.signatures,
-    }
+    arrays = {"features": part.features.reshape(m, -1), "signatures": part.signatures}
     try:
         save_tensors(path, arrays, description)
     except (ModelFileError, UnicodeError):  # a full disk: these pictures are read again
@@ -217,8 +213,8 @@ def _load(
     try:
         arrays, description = load_tensors(path, check)
         names, broken = description["names"], description["broken"]
-        features, partners = arrays["features"], arrays["partners"]
-        signatures = arrays["signatures"]
+        features, signatures = arrays["features"], arrays["signatures"]
+        partners = np.array(description["partners"])
         m, n_0 = len(names), len(feature_names())
         left = dict(broken)
         fits = (
