@@ -3,7 +3,7 @@ import pytest
 
 from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
 from backlit.photos import PhotoClassifier, Recipe, evaluate, examples, train
-from backlit.photos.examples import Pieces, folds, read_examples, read_pieces
+from backlit.photos.examples import Pieces, count_pieces, folds, read_examples, read_pieces
 from backlit.photos.features import SIDE
 from backlit.photos.reading import reduce_picture
 from sample_pictures import day_picture, night_picture, save_class, save_day_night
@@ -211,7 +211,12 @@ def test_pieces_are_read_of_each_class_what_can_be(monkeypatch):
     whole = [reduce_picture(one, SIDE)[0] for one in pictures[:6]]
     for square in pieces.squares[0][::3]:
         assert any((square == one).all() for one in whole)
-    again = read_pieces(pictures, [0] * 6 + [1] * 3 + [1, 2], seed=3, workers=1)
+    told = []
+    again = read_pieces(
+        pictures, [0] * 6 + [1] * 3 + [1, 2], seed=3, workers=1, tick=lambda *now: told.append(now)
+    )
+    total = count_pieces([0] * 6 + [1] * 3 + [1, 2])
+    assert told == [(done, total) for done in range(1, 10)]
     assert again.digest == pieces.digest
     assert read_pieces(pictures, [0] * 6 + [1] * 3 + [1, 2], seed=4).digest != pieces.digest
 

@@ -183,6 +183,16 @@ class Pieces:
         return found.hexdigest()
 
 
+def count_pieces(labels: Sequence[int]) -> int:
+    """Say of how many pictures of these classes `read_pieces` takes parts."""
+    counts = np.unique(labels, return_counts=True)[1]
+    return int(np.minimum(counts, _most_of_each(len(counts))).sum())
+
+
+def _most_of_each(n_classes: int) -> int:
+    return max(1, MOST_PIECES // max(1, n_classes))
+
+
 def read_pieces(
     sources: Sequence[Source],
     labels: Sequence[int],
@@ -218,7 +228,7 @@ def read_pieces(
 
     known = np.asarray(labels)
     classes = np.unique(known).tolist()
-    most = max(1, MOST_PIECES // max(1, len(classes)))
+    most = _most_of_each(len(classes))
     drawn = {}
     for label in classes:
         own = np.flatnonzero(known == label)

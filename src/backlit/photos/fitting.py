@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backlit.errors import PhotoFolderError, PhotoWarning
-from backlit.photos.examples import MOST_PIECES, Source, read_examples, read_pieces
+from backlit.photos.examples import Source, count_pieces, read_examples, read_pieces
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
@@ -109,7 +109,7 @@ def train(
         seed = recipe.seed + 1_000_003 * number
         pieces = None
         if copies:
-            progress.stage("reading parts", min(MOST_PIECES, len(pictures)))
+            progress.stage("reading parts", count_pieces(labels))
             pieces = read_pieces(pictures, labels, seed=seed, workers=workers, tick=tell)
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
         # what a reader of its own reads is read anew when a training goes on
