@@ -282,7 +282,7 @@ def read_examples(
     pieces : Pieces, optional
         What collages are made of; by default no copy is one.
     places : sequence of int, optional
-        The pictures' places, if these are a part of more; by default 0, 1, ... None below 0.
+        The pictures' places, at least 0, if these are a part of more; by default 0, 1, ...
     workers : int, optional
         Number of threads; by default one a core.
     tick : callable, optional
