@@ -14,7 +14,7 @@ import pytest
 
 from backlit import __version__
 from backlit.cli import app as cli
-from backlit.photos import PhotoClassifier
+from backlit.photos import PhotoClassifier, Recipe
 from backlit.photos.features import feature_names
 from sample_pictures import save_class, save_day_night
 
@@ -145,6 +145,18 @@ def test_training_options_reach_the_model(run, photos, tmp_path):
     assert len(classifier.parameters["b1"]) == 12
     account = classifier.training
     assert (account["seed"], account["batch_size"], account["learning_rate"]) == (7, 16, 0.01)
+
+
+def test_without_options_the_recipe_is_the_recipe(run, photos, monkeypatch):
+    given = []
+
+    def caught(folder, recipe, **settings):
+        given.append(recipe)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backlit.photos.fitting.train", caught)
+    run("train", photos)
+    assert given == [Recipe()]
 
 
 def test_broken_pictures(run, photos, model):

@@ -10,10 +10,10 @@ import typer
 
 from backlit.cli.options import Cluster, TlsCa, TlsCert, TlsKey, Workers
 from backlit.cli.termination import Answering, Termination
+from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
     from backlit.photos.pictures import Pictures
-    from backlit.photos.recipe import Recipe
     from backlit.photos.trained import TrainedPhotos
     from backlit.tracing import TraceRecorder
 
@@ -31,24 +31,28 @@ def train(
     model: Annotated[Path, typer.Option("--model", "-m", help="Where the model is saved.")] = Path(
         "model.safetensors"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the pictures.")] = 15,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = Recipe.seed,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Most passes over the pictures.")
+    ] = Recipe.epochs,
     patience: Annotated[
         int, typer.Option(min=1, help="Passes without improvement before stopping.")
-    ] = 10,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = 2e-3,
-    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = "64",
-    l2: Annotated[float, typer.Option(min=0.0, help="Penalty on the weights.")] = 0.6,
+    ] = Recipe.patience,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = Recipe.batch_size,
+    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = Recipe.learning_rate,
+    hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = ",".join(
+        map(str, Recipe.hidden)
+    ),
+    l2: Annotated[float, typer.Option(min=0.0, help="Penalty on the weights.")] = Recipe.l2,
     members: Annotated[
         int, typer.Option(min=1, help="Networks that are trained and merged into one.")
-    ] = 10,
+    ] = Recipe.members,
     copies: Annotated[
         int | None,
         typer.Option(
             min=0, help="Changed copies of each picture.", show_default="by number of pictures"
         ),
-    ] = None,
+    ] = Recipe.copies,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -95,7 +99,6 @@ def train(
     """
     from backlit.console import TrainingProgress, note, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
-    from backlit.photos.recipe import Recipe
 
     recipe = Recipe(
         hidden=_sizes(hidden),
@@ -193,7 +196,7 @@ def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":
 
 
 def _write_report(
-    report: Path, trained: "TrainedPhotos", folder: Path | None, recipe: "Recipe"
+    report: Path, trained: "TrainedPhotos", folder: Path | None, recipe: Recipe
 ) -> None:
     from backlit.console import CountingProgress, note
     from backlit.report.findings import findings_of_training
