@@ -1,4 +1,5 @@
 import csv
+import inspect
 import io
 import json
 import os
@@ -14,6 +15,8 @@ import pytest
 
 from backlit import __version__
 from backlit.cli import app as cli
+from backlit.cli.predict import predict as cli_predict
+from backlit.cluster import predict_archive
 from backlit.photos import PhotoClassifier, Recipe
 from backlit.photos.features import feature_names
 from sample_pictures import save_class, save_day_night
@@ -157,6 +160,13 @@ def test_without_options_the_recipe_is_the_recipe(run, photos, monkeypatch):
     monkeypatch.setattr("backlit.photos.fitting.train", caught)
     run("train", photos)
     assert given == [Recipe()]
+
+
+def test_without_options_a_chunk_is_that_of_the_library():
+    def default(function):
+        return inspect.signature(function).parameters["chunk"].default
+
+    assert default(cli_predict) == default(predict_archive)
 
 
 def test_broken_pictures(run, photos, model):
