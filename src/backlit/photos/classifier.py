@@ -191,47 +191,42 @@ class PhotoClassifier:
     def _predict(
         self, found: Iterable[Found], unsure: float, workers: int | None, extract: Extractor
     ) -> Iterator[Prediction]:
-        def classify(chunk: Sequence[Found]) -> list[tuple[Found, Floats | None]]:
-            return self._classify(chunk, extract)
+        def classify(chunk: Sequence[Found]) -> list[Prediction]:
+            return self._classify(chunk, extract, unsure)
 
         with closing(extract.counting(_chunks(found))) as chunks:
-            for results in ordered_map(classify, chunks, workers):
-                for one, probabilities in results:
-                    yield self._prediction(one, probabilities, unsure)
+            for predictions in ordered_map(classify, chunks, workers):
+                yield from predictions
 
     def _classify(
-        self, chunk: Sequence[Found], extract: Extractor
-    ) -> list[tuple[Found, Floats | None]]:
-        """Read and classify a few pictures; None in place of what cannot be read."""
+        self, chunk: Sequence[Found], extract: Extractor, unsure: float
+    ) -> list[Prediction]:
+        """Read and classify a few pictures."""
         side = features.SIDE
         squares = np.empty((len(chunk), side, side, 3), dtype=np.uint8)
-        read: list[Found] = []
         good: list[int] = []
-        for one in chunk:
-            if not one.error:
+        predictions = []
+        for place, one in enumerate(chunk):
+            error = one.error
+            if not error:
                 try:
                     squares[len(good)] = extract.read(one.path)
-                    good.append(len(read))
-                except PhotoError as error:
-                    one = Found(one.path, error.reason)
-            read.append(one)
+                    good.append(place)
+                except PhotoError as reading:
+                    error = reading.reason
+            predictions.append(Prediction(one.path, "", None, error=error))
+        # Plain lists: a look at single numbers of an array takes longer than the network.
         rows = self.probabilities_of_features(extract(squares[: len(good)]))
-        results: list[tuple[Found, Floats | None]] = [(one, None) for one in read]
-        for index, row in zip(good, rows, strict=True):
-            results[index] = (read[index], row)
-        return results
-
-    def _prediction(self, one: Found, probabilities: Floats | None, unsure: float) -> Prediction:
-        if probabilities is None:
-            return Prediction(one.path, "", None, error=one.error)
-        best = int(np.argmax(probabilities))
-        sure = probabilities[best] >= unsure
-        return Prediction(
-            one.path,
-            self.classes[best] if sure else UNSURE,
-            float(probabilities[1] if len(self.classes) == 2 else probabilities[best]),
-            tuple(float(p) for p in probabilities),
-        )
+        sure = (rows.max(axis=1, initial=0.0) >= unsure).tolist()
+        for place, row, is_sure in zip(good, rows.tolist(), sure, strict=True):
+            best = row.index(max(row))
+            predictions[place] = Prediction(
+                chunk[place].path,
+                self.classes[best] if is_sure else UNSURE,
+                row[1] if len(row) == 2 else row[best],
+                tuple(row),
+            )
+        return predictions
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a model file, atomically.

@@ -162,13 +162,13 @@ def count_photos(
 
 def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
     """Depth first, files and folders of one level together in the order of their names."""
-    stack = [iter([folder])]
+    stack = [iter([(folder, True)])]
     while stack:
-        path = next(stack[-1], None)
+        path, is_folder = next(stack[-1], (None, False))
         if path is None:
             stack.pop()
             continue
-        if not os.path.isdir(path):
+        if not is_folder:
             yield Found(path)
             continue
         try:
@@ -181,12 +181,14 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
             yield Found(path, _why(error))
 
 
-def _level(folder: str) -> list[str]:
+def _level(folder: str) -> list[tuple[str, bool]]:
+    """Return the folders and pictures of a folder, and which are folders: the listing knows."""
     with os.scandir(folder) as entries:
+        both = ((entry, _is_folder(entry)) for entry in entries if not is_hidden(entry.name))
         return sorted(
-            entry.path
-            for entry in entries
-            if not is_hidden(entry.name) and (_is_folder(entry) or is_photo_name(entry.name))
+            (entry.path, is_folder)
+            for entry, is_folder in both
+            if is_folder or is_photo_name(entry.name)
         )
 
 

@@ -32,6 +32,7 @@ MAX_PIXELS = 100_000_000
 MAX_REDUCED_PIXELS = 1_000_000_000
 """Largest baseline JPEG, which is decoded row by row and at an eighth of its size."""
 
+_FIRST_READ = 256 << 10  # bytes
 _ROWS = 256  # of a large picture that are converted at a time
 _ORIENTATION_TAG = 0x0112
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
@@ -225,11 +226,13 @@ def _decode_quickly(
 
     if size > quick_jpegs.MAX_BYTES or not quick_jpegs.is_available():
         return None
-    with open(path, "rb", buffering=0) as file:  # a single read, without a copy
-        if file.read(3) != b"\xff\xd8\xff":
+    # Most pictures take a single read; each call waits for Python's lock when threads decode.
+    with open(path, "rb", buffering=0) as file:
+        data = file.read(min(size, _FIRST_READ))
+        if data[:3] != b"\xff\xd8\xff":
             return None
-        file.seek(0)
-        data = file.read(size)
+        if size > len(data):
+            data += file.read(size - len(data))
     found = quick_jpegs.decode(data, at_least, MAX_REDUCED_PIXELS)
     if found is None:
         return None
