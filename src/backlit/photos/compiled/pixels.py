@@ -4,6 +4,7 @@ The operations and their order are those of the NumPy functions wherever a round
 about a rank or a bin.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,12 @@ from backlit.photos.compiled.places import (
     COLUMNS,
     CONTRAST,
     GRADIENT,
-    LOG_OF,
     LOG_Y,
+    MIXED,
     PITCH,
     PIXELS,
     PLACE,
     RED_GREEN,
-    ROOT_OF,
     ROOTS,
     SATURATION,
     SIDE,
@@ -135,31 +135,33 @@ def angles(codes, W):
         W[LOG_Y + i] = log(W[Y + i] + DARK)
 
 
-@kernel()
-def look_up(codes, T, W, N):
-    """Write what a table has for each code: roots by blocks, logarithms; and the ranking codes."""
-    for row in range(SIDE):
-        for block in range(BLOCKS):
-            to = ROOTS + row % BLOCK * BLOCK * PITCH + row // BLOCK * BLOCKS + block
-            for column in range(BLOCK):
-                i = row * SIDE + block * BLOCK + column
-                red, green, blue = (
-                    np.int64(codes[3 * i]),
-                    np.int64(codes[3 * i + 1]),
-                    np.int64(codes[3 * i + 2]),
-                )
-                at = to + column * PITCH
-                for colour in range(3):
-                    share = COLOURS + 3 * colour
-                    W[at + colour * BLOCK * BLOCK * PITCH] = (
-                        T[share] * T[ROOT_OF + red]
-                        + T[share + 1] * T[ROOT_OF + green]
-                        + T[share + 2] * T[ROOT_OF + blue]
-                    )
-                W[RED_GREEN + i] = T[LOG_OF + red] - T[LOG_OF + green]
-                W[BLUE_GREEN + i] = T[LOG_OF + blue] - T[LOG_OF + green]
-                high = red if red > green else green
-                N[CODES + i] = high if high > blue else blue
+@kernel(fast={"contract"})
+def ratios_and_roots(codes, T, W, N):
+    """Write the colours' log ratios, their mixed roots by blocks, and the ranking codes."""
+    for i in range(PIXELS):
+        red = np.float32(codes[3 * i]) * _UNIT
+        green = np.float32(codes[3 * i + 1]) * _UNIT
+        blue = np.float32(codes[3 * i + 2]) * _UNIT
+        of_green = log(green + DARK)
+        W[RED_GREEN + i] = log(red + DARK) - of_green
+        W[BLUE_GREEN + i] = log(blue + DARK) - of_green
+        of_red, of_blue = math.sqrt(red), math.sqrt(blue)
+        of_green = math.sqrt(green)
+        for colour in range(3):
+            share = COLOURS + 3 * colour
+            W[MIXED + colour * PIXELS + i] = (
+                T[share] * of_red + T[share + 1] * of_green + T[share + 2] * of_blue
+            )
+    for i in range(PIXELS):
+        red, green, blue = codes[3 * i], codes[3 * i + 1], codes[3 * i + 2]
+        high = red if red > green else green
+        N[CODES + i] = high if high > blue else blue
+    for line in range(3 * SIDE):  # a row of a colour
+        colour, row = line // SIDE, line % SIDE
+        to = ROOTS + (colour * BLOCK + row % BLOCK) * BLOCK * PITCH + row // BLOCK * BLOCKS
+        for column in range(BLOCK):
+            for block in range(BLOCKS):
+                W[to + column * PITCH + block] = W[MIXED + line * SIDE + block * BLOCK + column]
 
 
 @kernel()

@@ -15,7 +15,6 @@ from backlit.photos.features import SIDE as SIDE
 from backlit.photos.patches import COEFFICIENTS as COEFFICIENTS
 from backlit.photos.patches import ENTRIES as ENTRIES
 from backlit.photos.patches import Dictionary, colours, cosines
-from backlit.photos.pixels import DARK
 from backlit.photos.rank_statistics import _DEVIATIONS, MEANS, RANGES
 from backlit.photos.soft_histograms import _LEVELS, _sharing, band_of_rows
 
@@ -42,7 +41,8 @@ PHASES = 3 * BLOCK * BLOCK  # pixels of a block, in three colours
 PITCH = BLOCKS * BLOCKS + 16  # of a phase's blocks: no power of two, and room for the last shift
 STRIP = 48  # patches at a time: three rows, whole vectors everywhere
 PATCH_ROWS = BLOCKS - 1
-WAVES = ROOTS + PHASES * PITCH  # (3 colours, 8 frequencies across, 4 rows of a block, PITCH)
+MIXED = ROOTS + PHASES * PITCH  # the same row by row, before the waves are written there
+WAVES = MIXED  # (3 colours, 8 frequencies across, 4 rows of a block, PITCH)
 PROJECTED = WAVES + 3 * PATCH_SIDE * BLOCK * PITCH  # (COEFFICIENTS + 1, PITCH)
 DISTANCE = PROJECTED + (COEFFICIENTS + 1) * PITCH
 MEAN = DISTANCE + ENTRIES * STRIP
@@ -56,24 +56,22 @@ WORKSPACE = SELECTED + PIXELS
 ORDER = 0
 CODES = ORDER + PIXELS
 STARTS = CODES + PIXELS  # of the 256 brightnesses
-COUNTS = STARTS + 256  # of the histograms' levels, in three bands
-BUCKETS = COUNTS + 3 * _LEVELS
+COUNTS = STARTS + 256  # of the histograms' levels, in three bands, twice
+BUCKETS = COUNTS + 2 * 3 * _LEVELS
 BUCKET_SHIFT = 18  # leaves the exponent and five bits
 N_BUCKETS = (0x3F800000 >> BUCKET_SHIFT) + 2  # to a little above 1
 WHOLE_NUMBERS = BUCKETS + N_BUCKETS
 
 # The tables, which nothing writes.
-ROOT_OF = 0
-LOG_OF = ROOT_OF + 256
-COLOURS = LOG_OF + 256  # (3, 3)
+COLOURS = 0  # (3, 3)
 ACROSS = COLOURS + 16  # (8 frequencies, 8 places)
 DOWN = ACROSS + PATCH_SIDE * PATCH_SIDE  # (COEFFICIENTS, 8 places)
 OFFSET = DOWN + COEFFICIENTS * PATCH_SIDE
 WAVE = OFFSET + 64  # which frequency across, of which colour, a coefficient is of
 ENTRIES_AT = WAVE + 64  # (COEFFICIENTS + 1, ENTRIES)
 LENGTHS = ENTRIES_AT + (COEFFICIENTS + 1) * ENTRIES
-SHARING = LENGTHS + ENTRIES  # (levels, bins)
-TABLES = SHARING + _LEVELS * _BINS
+SHARING = LENGTHS + ENTRIES  # of each level, what the upper of its two bins gets
+TABLES = SHARING + _LEVELS
 
 # Rows at which the top, the middle and the bottom third begin, and the end.
 _thirds = np.searchsorted(band_of_rows(SIDE), np.arange(4))
@@ -86,6 +84,8 @@ REFERENCE_RANKS = tuple(int(share * (PIXELS - 1)) for _, share, _, _ in _REFEREN
 LOWS = tuple(np.float32(low) for *_, low, _ in _REFERENCES)
 SCALES = tuple(np.float32(1 / (high - low)) for *_, low, high in _REFERENCES)
 BINS, LEVELS, DEVIATIONS, N_MEANS = _BINS, _LEVELS, _DEVIATIONS, len(MEANS)
+#: levels at which the bins' centres lie or that follow them, and the end
+EDGES = (*(-(-k * (LEVELS - 1) // (BINS - 1)) for k in range(BINS - 1)), LEVELS)
 
 
 def make_workspace() -> tuple[Floats, NDArray[np.int32]]:
@@ -117,9 +117,6 @@ def make_tables(dictionary: Dictionary) -> Floats:
     ndarray of float32, shape (TABLES,)
     """
     tables = np.zeros(TABLES, dtype=np.float32)
-    unit = np.arange(256, dtype=np.float32) * np.float32(1 / 255)
-    tables[ROOT_OF : ROOT_OF + 256] = np.sqrt(unit)
-    tables[LOG_OF : LOG_OF + 256] = np.log(unit + DARK)
     tables[COLOURS : COLOURS + 9] = colours().ravel()
     tables[ACROSS:DOWN] = cosines().ravel()
     colour, downwards, across = dictionary.orders.T
@@ -130,7 +127,9 @@ def make_tables(dictionary: Dictionary) -> Floats:
     lifted = tables[ENTRIES_AT:LENGTHS].reshape(COEFFICIENTS + 1, ENTRIES)
     lifted[:-1], lifted[-1] = -2 * dictionary.entries.T, 1
     tables[LENGTHS:SHARING] = np.einsum("kd,kd->k", dictionary.entries, dictionary.entries)
-    tables[SHARING:] = _sharing(BINS).ravel()
+    for k in range(BINS - 1):
+        levels = slice(EDGES[k], EDGES[k + 1])
+        tables[SHARING:][levels] = _sharing(BINS)[levels, k + 1]
     return tables
 
 

@@ -13,6 +13,7 @@ from backlit.photos.compiled.places import (
     CODES,
     COUNTS,
     DEVIATIONS,
+    EDGES,
     END,
     LEVELS,
     LOG_Y,
@@ -146,32 +147,44 @@ def _ranked(W, N, place):
 
 
 @kernel()
+def _count_levels(N, band, first, last):
+    """Count a band's codes, in two tables by turns: equal ones in a row wait for each other."""
+    to = COUNTS + 2 * band * LEVELS
+    for i in range(first, last, 2):
+        N[to + N[CODES + i]] += 1
+        N[to + LEVELS + N[CODES + i + 1]] += 1
+
+
+@kernel(fast=True)
+def _share(T, N, counts, first, last):
+    """Sum the counts of levels between two bin centres, and what the upper bin gets of them."""
+    total, upper = ZERO, ZERO
+    for level in range(first, last):
+        count = np.float32(N[counts + level] + N[counts + LEVELS + level])
+        total += count
+        upper += count * T[SHARING + level]
+    return total, upper
+
+
+@kernel()
 def _histogram(T, W, N, reference, low, scale, out, to):
     for i in range(PIXELS):
         step = (W[LOG_Y + i] - reference - low) * scale * _STEPS + HALF
         step = step if step > HALF else HALF
         step = step if step < _LAST_STEP else _LAST_STEP
         N[CODES + i] = np.int32(step)
-    for level in range(3 * LEVELS):
+    for level in range(2 * 3 * LEVELS):
         N[COUNTS + level] = 0
-    for i in range(MIDDLE * SIDE):
-        N[COUNTS + N[CODES + i]] += 1
-    for i in range(MIDDLE * SIDE, BOTTOM * SIDE):
-        N[COUNTS + LEVELS + N[CODES + i]] += 1
-    for i in range(BOTTOM * SIDE, PIXELS):
-        N[COUNTS + 2 * LEVELS + N[CODES + i]] += 1
+    _count_levels(N, 0, 0, MIDDLE * SIDE)
+    _count_levels(N, 1, MIDDLE * SIDE, BOTTOM * SIDE)
+    _count_levels(N, 2, BOTTOM * SIDE, PIXELS)
     for x in range(3 * BINS):
         W[SHARES + x] = ZERO
     for band in range(3):
-        for level in range(LEVELS):
-            count = N[COUNTS + band * LEVELS + level]
-            if count:
-                share = np.float32(count)
-                first = level * (BINS - 1) // (LEVELS - 1)
-                at = SHARES + band * BINS + first
-                W[at] += share * T[SHARING + level * BINS + first]
-                if first + 1 < BINS:
-                    W[at + 1] += share * T[SHARING + level * BINS + first + 1]
+        for k in range(BINS - 1):
+            count, upper = _share(T, N, COUNTS + 2 * band * LEVELS, EDGES[k], EDGES[k + 1])
+            W[SHARES + band * BINS + k] += count - upper
+            W[SHARES + band * BINS + k + 1] += upper
     for k in range(BINS):
         top, middle, bottom = W[SHARES + k], W[SHARES + BINS + k], W[SHARES + 2 * BINS + k]
         out[to + k] = math.sqrt((top + middle + bottom) * _WHOLE)

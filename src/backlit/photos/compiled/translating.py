@@ -10,8 +10,8 @@ from backlit.photos.compiled.patches import patch_activations
 from backlit.photos.compiled.pixels import (
     angles,
     describe,
-    look_up,
     neighbours,
+    ratios_and_roots,
     surroundings,
 )
 from backlit.photos.compiled.places import PIXELS, n_features
@@ -29,7 +29,7 @@ def features_of(m, codes, T, W, N, out):
         row = shifted(out, picture * N_FEATURES)
         describe(own, W)
         angles(own, W)
-        look_up(own, T, W, N)
+        ratios_and_roots(own, T, W, N)
         neighbours(W)
         surroundings(W)
         rank(N)
