@@ -255,6 +255,29 @@ def test_usage_errors(run, photos, tmp_path):
         assert err
 
 
+@pytest.mark.parametrize(  # in the words of typer from 0.29 on, or before
+    ("option", "value", "expected"),
+    [
+        ("--epochs", "0", "expected greater than or equal to 1|is not in the range x>=1"),
+        ("--epochs", "abc", "expected a valid integer|is not a valid integer"),
+        ("--learning-rate", "fast", "expected a valid number|is not a valid float"),
+        ("--l2", "-1", "expected greater than or equal to 0|is not in the range x>=0"),
+    ],
+)
+def test_a_refused_value_is_told(run, photos, option, value, expected):
+    code, _, err = run("train", photos, option, value)
+    told = " ".join(err.replace("│", " ").split())
+    assert code == 2
+    assert re.search(f"'{option}': '?{value}(', | |' )({expected})", told)
+
+
+def test_a_choice_that_is_none_is_told_once(run, photos):
+    code, _, err = run("predict", photos, "--format", "xml")
+    assert code == 2
+    assert err.count("xml") == 1
+    assert "'jsonl'" in err
+
+
 def test_other_errors(run, photos, tmp_path, model):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").write_bytes(model.read_bytes()[:-1])

@@ -11,6 +11,7 @@ from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
 from backlit.cli.pages import open_app
 from backlit.cli.predict import predict
+from backlit.cli.refusals import Command
 from backlit.cli.report import report
 from backlit.cli.termination import INTERRUPTED
 from backlit.cli.train import train
@@ -24,8 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (train, predict, evaluate, explain, report, check):
-    app.command()(_command)
-app.command("app")(open_app)
+    app.command(cls=Command)(_command)
+app.command("app", cls=Command)(open_app)
 
 
 def _version(wanted: bool) -> None:
