@@ -10,11 +10,13 @@ well, and what each part of the work takes of one core, which other processes di
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest.mock
 from collections.abc import Callable, Sequence
@@ -137,14 +139,27 @@ def predict(folder: Path, count: int, threads: int) -> tuple[float, float]:
         rows = Path(output) / "labels.csv"
         command = [sys.executable, "-m", "backlit", "predict", str(folder)]
         command += ["--workers", str(threads), "--output", str(rows)]
+        peaks = [0]
+        ended = threading.Event()
         began = time.perf_counter()
         process = subprocess.Popen(command)
-        _, status, usage = os.wait4(process.pid, 0)
+        watching = threading.Thread(target=watch, args=(process.pid, ended, peaks))
+        watching.start()
+        status = process.wait()
         took = time.perf_counter() - began
+        ended.set()
+        watching.join()
         written = rows.read_text().count("\n") - 1
     if status or written != count:
         sys.exit(f"backlit predict left with {status} after {written} of {count} pictures")
-    return took, usage.ru_maxrss / 1024
+    return took, peaks[-1] / 1e6
+
+
+def watch(process: int, ended: threading.Event, peaks: list[int]) -> None:
+    """Note a process's peak memory, ten times a second."""
+    while not ended.wait(0.1):
+        with contextlib.suppress(OSError, IndexError):  # it is leaving
+            peaks.append(_harness.peak_bytes(process))
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def child(name: str, seed: int, first: int, last: int, folder: str) -> None:
     limit = now + ROOM.get(name, USUAL_ROOM)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _harness.peak_bytes()
     outcomes: Counter[str] = Counter()
     findings, slowest = [], (0.0, 0)
     for index in range(first, last):
@@ -78,8 +78,8 @@ def child(name: str, seed: int, first: int, last: int, folder: str) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         slowest = max(slowest, (time.process_time() - began, index))
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(json.dumps([outcomes, findings, slowest, grown / 1024]))
+    grown = _harness.peak_bytes() - before
+    print(json.dumps([outcomes, findings, slowest, grown / 2**20]))
 
 
 def run(name: str, seed: int, count: int) -> tuple[list[str], list[str]]:

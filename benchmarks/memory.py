@@ -17,12 +17,9 @@ import numpy as np
 from benchmarks import _harness
 
 CHILD = """
-import resource, sys
+import sys
 import numpy as np
 from backlit.training import fit
-
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 def own():  # resident pages that are not the mapped file's
     fields = dict(line.split(":") for line in open("/proc/self/status") if ":" in line)

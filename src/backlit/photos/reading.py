@@ -33,7 +33,7 @@ MAX_REDUCED_PIXELS = 1_000_000_000
 """Largest baseline JPEG, which is decoded row by row and at an eighth of its size."""
 
 _FIRST_READ = 256 << 10  # bytes
-_ROWS = 256  # of a large picture that are converted at a time
+_ROWS = 64  # of a large picture that are converted at a time
 _ORIENTATION_TAG = 0x0112
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _PLUGINS = ("Jpeg", "Png", "WebP", "Bmp", "Gif", "Tiff", "Avif")
@@ -314,27 +314,25 @@ def _to_rgb(image: "Image") -> "Image":
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(np.asarray(image))
+        return _from_deep(image)
     if image.has_transparency_data:
         return _over_white(image)
     return image.convert("RGB")
 
 
 def _over_white(image: "Image") -> "Image":
-    """Lay a transparent picture over white, a few rows at a time, so as not to hold it thrice."""
+    """Lay a transparent picture over white."""
     from PIL import Image
 
-    width, height = image.size
     result = Image.new("RGB", image.size)
-    for top in range(0, height, _ROWS):
-        bottom = min(top + _ROWS, height)
-        layered = image.crop((0, top, width, bottom)).convert("RGBA")
+    for top, strip in _strips(image):
+        layered = strip.convert("RGBA")
         white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
         result.paste(Image.alpha_composite(white, layered).convert("RGB"), (0, top))
     return result
 
 
-def _from_deep(values: NDArray[Any]) -> "Image":
+def _from_deep(image: "Image") -> "Image":
     """Grey values of more than eight bits (16 or 32, or floating) to eight.
 
     The full scale is the least of 1 (floating only), 255, 65,535 and 2^32 - 1 that holds them all,
@@ -342,25 +340,29 @@ def _from_deep(values: NDArray[Any]) -> "Image":
     """
     from PIL import Image
 
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+    if image.mode.startswith("I;16"):
         full = 65_535.0
     else:
-        scales = (1.0,) if values.dtype.kind == "f" else ()
-        peak = max(float(_finite(rows).max(initial=0.0)) for rows in _strips(values))
+        scales = (1.0,) if image.mode == "F" else ()
+        peak = max(float(_finite(strip).max(initial=0.0)) for _, strip in _strips(image))
         full = next((s for s in (*scales, 255.0, 65_535.0) if peak <= s), max(peak, 2.0**32 - 1))
-    eight = np.empty(values.shape, dtype=np.uint8)
-    for rows, out in zip(_strips(values), _strips(eight), strict=True):
-        out[...] = np.rint(np.clip(_finite(rows) / full, 0.0, 1.0) * 255.0)
-    return Image.fromarray(eight).convert("RGB")
+    result = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        eight = np.rint(np.clip(_finite(strip) / full, 0.0, 1.0) * 255.0).astype(np.uint8)
+        result.paste(Image.fromarray(eight).convert("RGB"), (0, top))
+    return result
 
 
-def _finite(values: NDArray[Any]) -> NDArray[np.float64]:
-    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+def _finite(strip: "Image") -> NDArray[np.float64]:
+    values = np.asarray(strip).astype(np.float64)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _strips(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    for top in range(0, len(values), _ROWS):
-        yield values[top : top + _ROWS]
+def _strips(image: "Image") -> Iterator[tuple[int, "Image"]]:
+    """Yield a few rows at a time, and where they begin: not to hold a large picture thrice."""
+    width, height = image.size
+    for top in range(0, height, _ROWS):
+        yield top, image.crop((0, top, width, min(top + _ROWS, height)))
 
 
 def _reduce(picture: "Image | Pixels", side: int, boxes: Sequence[Box]) -> Pixels:
