@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from backlit.errors import PhotoError
+from backlit.photos import reading
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.reading import read_crops, read_photo
 
@@ -141,10 +142,11 @@ def test_every_format_holds_them(tmp_path, form):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc on this system")
 @pytest.mark.parametrize(("mode", "each"), [("RGBA", 4), ("I;16", 2), ("F", 4)])
-def test_large_pictures_take_little_more_memory_than_their_pixels(tmp_path, mode, each):
-    side = 3000
+@pytest.mark.parametrize("size", [(3000, 3000), (100_000, 90)])
+def test_large_pictures_take_little_more_memory_than_their_pixels(tmp_path, mode, each, size):
+    pixels = size[0] * size[1]
     path = tmp_path / ("a.tif" if mode == "F" else "a.png")
-    Image.new(mode, (side, side)).save(path, compress_level=1)
+    Image.new(mode, size).save(path, compress_level=1)
     code = (
         "import sys\n"
         "from backlit.photos.reading import read_crops, reduce_picture\n"
@@ -160,21 +162,28 @@ def test_large_pictures_take_little_more_memory_than_their_pixels(tmp_path, mode
         [sys.executable, "-c", code, path], capture_output=True, check=True, timeout=120
     )
     # decoded, and as RGB, of which Pillow keeps four bytes a pixel
-    allowed = side * side * (each + 4) + (20 << 20)
-    assert side * side < int(run.stdout) * 1024 < allowed
+    allowed = pixels * (each + 4) + (20 << 20)
+    assert pixels < int(run.stdout) * 1024 < allowed
 
 
-def test_transparency_and_depth_do_not_depend_on_strips(tmp_path):
+@pytest.mark.parametrize("tile", [7, 100, 1 << 18])  # parts of a row, some rows, all of it
+def test_transparency_and_depth_do_not_depend_on_tiles(tmp_path, monkeypatch, tile):
+    monkeypatch.setattr(reading, "_TILE", tile)
     generator = np.random.default_rng(0)
-    rgba = generator.integers(0, 256, (700, 5, 4), dtype=np.uint8)
+    rgba = generator.integers(0, 256, (70, 17, 4), dtype=np.uint8)
     Image.fromarray(rgba).save(tmp_path / "a.png")
     colour, alpha = rgba[..., :3].astype(float), rgba[..., 3:] / 255
     expected = colour * alpha + 255 * (1 - alpha)
     assert np.abs(read_photo(tmp_path / "a.png") - expected).max() <= 1
-    deep = generator.integers(0, 65536, (700, 5), dtype=np.uint16)
+    deep = generator.integers(0, 65536, (70, 17), dtype=np.uint16)
     Image.fromarray(deep).save(tmp_path / "b.png")
     found = read_photo(tmp_path / "b.png")[..., 0]
     np.testing.assert_array_equal(found, np.rint(deep / 65535 * 255))
+    floating = generator.uniform(0, 1, (70, 17)).astype(np.float32)
+    floating[-1, -1] = 200.0  # one pixel tells the scale of all
+    Image.fromarray(floating).save(tmp_path / "c.tif")
+    found = read_photo(tmp_path / "c.tif")[..., 0]
+    np.testing.assert_array_equal(found, np.rint(floating.astype(float) / 255 * 255))
 
 
 def test_a_folder_that_vanishes_midway(tmp_path):

@@ -33,7 +33,7 @@ MAX_REDUCED_PIXELS = 1_000_000_000
 """Largest baseline JPEG, which is decoded row by row and at an eighth of its size."""
 
 _FIRST_READ = 256 << 10  # bytes
-_ROWS = 64  # of a large picture that are converted at a time
+_TILE = 1 << 18  # pixels of a large picture that are converted at a time
 _ORIENTATION_TAG = 0x0112
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _PLUGINS = ("Jpeg", "Png", "WebP", "Bmp", "Gif", "Tiff", "Avif")
@@ -325,10 +325,10 @@ def _over_white(image: "Image") -> "Image":
     from PIL import Image
 
     result = Image.new("RGB", image.size)
-    for top, strip in _strips(image):
-        layered = strip.convert("RGBA")
+    for corner, tile in _tiles(image):
+        layered = tile.convert("RGBA")
         white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-        result.paste(Image.alpha_composite(white, layered).convert("RGB"), (0, top))
+        result.paste(Image.alpha_composite(white, layered).convert("RGB"), corner)
     return result
 
 
@@ -344,25 +344,32 @@ def _from_deep(image: "Image") -> "Image":
         full = 65_535.0
     else:
         scales = (1.0,) if image.mode == "F" else ()
-        peak = max(float(_finite(strip).max(initial=0.0)) for _, strip in _strips(image))
+        peak = max(float(_finite(tile).max(initial=0.0)) for _, tile in _tiles(image))
         full = next((s for s in (*scales, 255.0, 65_535.0) if peak <= s), max(peak, 2.0**32 - 1))
     result = Image.new("RGB", image.size)
-    for top, strip in _strips(image):
-        eight = np.rint(np.clip(_finite(strip) / full, 0.0, 1.0) * 255.0).astype(np.uint8)
-        result.paste(Image.fromarray(eight).convert("RGB"), (0, top))
+    for corner, tile in _tiles(image):
+        eight = np.rint(np.clip(_finite(tile) / full, 0.0, 1.0) * 255.0).astype(np.uint8)
+        result.paste(Image.fromarray(eight).convert("RGB"), corner)
     return result
 
 
-def _finite(strip: "Image") -> NDArray[np.float64]:
-    values = np.asarray(strip).astype(np.float64)
+def _finite(tile: "Image") -> NDArray[np.float64]:
+    values = np.asarray(tile).astype(np.float64)
     return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _strips(image: "Image") -> Iterator[tuple[int, "Image"]]:
-    """Yield a few rows at a time, and where they begin: not to hold a large picture thrice."""
+def _tiles(image: "Image") -> Iterator[tuple[tuple[int, int], "Image"]]:
+    """Yield parts and their top left corners: a large picture is not held thrice.
+
+    As large for one wide row or column as for a square.
+    """
     width, height = image.size
-    for top in range(0, height, _ROWS):
-        yield top, image.crop((0, top, width, min(top + _ROWS, height)))
+    columns = min(width, _TILE)
+    rows = _TILE // columns
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            right, bottom = min(left + columns, width), min(top + rows, height)
+            yield (left, top), image.crop((left, top, right, bottom))
 
 
 def _reduce(picture: "Image | Pixels", side: int, boxes: Sequence[Box]) -> Pixels:
