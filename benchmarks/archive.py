@@ -208,7 +208,8 @@ def main() -> None:
     cells = [[name, f"{1e6 * took:.0f}"] for name, took in parts.items()]
     print(_harness.markdown(["part", "us of one core a picture"], cells))
     print()
-    print(f"peak memory of backlit predict: {peak:.0f} MB")
+    if peak:  # Linux tells
+        print(f"peak memory of backlit predict: {peak:.0f} MB")
     print(_harness.control())
     _harness.save(options.json, {"seconds": seconds, "peak_mb": peak, "core_time": parts})
 

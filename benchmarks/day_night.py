@@ -28,20 +28,33 @@ from backlit.photos.trained import Judgement
 CLASSES = ("day", "night")
 SETS = ("amos", "timeofday", "pexels")
 SCENES = 200
+RECIPE = Recipe(copies=8, epochs=6)
+"""Of the model that is part of the package."""
+
 APART = 1_000_000
 """Between the numbers of the pictures of two sets, which tell them apart where they are joined."""
 
 
-def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float = 1.0) -> Examples:
-    """Read a share of one split, as amos/train; the seed is also that of its changed copies."""
+def list_set(photos: Path, name: str) -> tuple[list[str], list[int]]:
+    """List the pictures of one split, as amos/train, and their labels."""
     sources, labels = [], []
     for label, one in enumerate(CLASSES):
         paths = sorted(str(path) for path in (photos / name / one).iterdir())
-        if share < 1.0:
-            drawn = np.random.default_rng((seed, label)).permutation(len(paths))
-            paths = [paths[k] for k in np.sort(drawn[: round(share * len(paths))])]
         sources += paths
         labels += [label] * len(paths)
+    return sources, labels
+
+
+def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float = 1.0) -> Examples:
+    """Read a share of one split; the seed is also that of its changed copies."""
+    sources, labels = list_set(photos, name)
+    if share < 1.0:
+        kept: list[int] = []
+        for label in range(len(CLASSES)):
+            own = np.flatnonzero(np.equal(labels, label))
+            drawn = np.random.default_rng((seed, label)).permutation(own)
+            kept += np.sort(drawn[: round(share * len(own))]).tolist()
+        sources, labels = [sources[k] for k in kept], [labels[k] for k in kept]
     first = APART * (1 + SETS.index(name.split("/")[0]))
     places = range(first, first + len(sources))
     pieces = read_pieces(sources, labels, seed=seed, places=places) if copies else None
@@ -146,10 +159,10 @@ def main() -> None:
     parser.add_argument("what", choices=["leave-one-set-out", "ship"])
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
     parser.add_argument("--output", type=Path, default=SHIPPED_MODEL)
-    parser.add_argument("--copies", type=int, default=8)
-    parser.add_argument("--members", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--hidden", type=int, nargs="+", default=Recipe.hidden)
+    parser.add_argument("--copies", type=int, default=RECIPE.copies)
+    parser.add_argument("--members", type=int, default=RECIPE.members)
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
+    parser.add_argument("--hidden", type=int, nargs="+", default=RECIPE.hidden)
     parser.add_argument("--seeds", type=int, default=1, help="trainings with a set left out")
     parser.add_argument("--share", type=float, default=1.0, help="of each set's pictures")
     parser.add_argument("--no-scenes", action="store_true")
@@ -158,11 +171,11 @@ def main() -> None:
         parser.error(f"--share is {arguments.share}, expected more than 0 and at most 1.")
     if not arguments.photos.is_dir():
         parser.error(f"there is no folder {arguments.photos}; give --photos.")
-    hidden = tuple(arguments.hidden)
-    recipe = Recipe(
+    recipe = replace(
+        RECIPE,
         copies=arguments.copies,
         members=arguments.members,
-        hidden=hidden,
+        hidden=tuple(arguments.hidden),
         epochs=arguments.epochs,
     )
     begun = time.perf_counter()

@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import logit
 from torch import nn
 from torch.nn import functional as F
 
-from backlit.photos import Recipe
 from backlit.photos.examples import Examples, join_examples
 from backlit.photos.learning import learn
 from backlit.photos.reading import read_crops, reduce_picture
 from backlit.photos.scenes import render_scenes
-from benchmarks.day_night import CLASSES, SETS, read_scenes, read_set
+from benchmarks.day_night import CLASSES, RECIPE, SETS, list_set, read_scenes, read_set
 
 READ_AT = 96
 """Side of the pictures from which crops of SIDE are taken."""
 
-SIDE, SCENES, BATCH, COPIES = 64, 1000, 64, 8
+SIDE, SCENES, BATCH = 64, 1000, 64
 AVERAGED = 0.005
 """What the judged network, a moving average, takes of each step's."""
 
@@ -48,15 +48,11 @@ def read_pictures(photos: Path) -> dict[str, Pictures]:
     """Read every split, and render scenes."""
     found = {}
     for number, split in enumerate([f"{name}/train" for name in SETS] + ["amos/test"]):
-        pixels, labels = [], []
-        for label, one in enumerate(CLASSES):
-            for path in sorted((photos / split / one).iterdir()):
-                pixels.append(read_crops(path, READ_AT)[0])
-                labels.append(label)
-        found[split] = _pictures(pixels, labels, number)
-    scenes, labels = render_scenes(SCENES, seed=5)
+        paths, labels = list_set(photos, split)
+        found[split] = _pictures([read_crops(path, READ_AT)[0] for path in paths], labels, number)
+    scenes, of_scenes = render_scenes(SCENES, seed=5)
     pixels = [reduce_picture(scene, READ_AT)[0] for scene in scenes]
-    return {**found, "scenes": _pictures(pixels, labels.tolist(), len(found))}
+    return {**found, "scenes": _pictures(pixels, of_scenes.tolist(), len(found))}
 
 
 def _pictures(pixels: list[Any], labels: list[int], number: int) -> Pictures:
@@ -213,9 +209,8 @@ def judge(network: Network, pixels: torch.Tensor) -> Any:
 def backlits(train: list[Examples], test: Examples) -> Any:
     """Return the logits of backlit's recipe."""
     splits = {"train": join_examples(train), "test": test}
-    judged = learn(CLASSES, splits, Recipe(copies=COPIES, epochs=6)).judgements["test"]
-    night = np.clip(judged.probabilities[:, 1].astype(float), 1e-7, 1 - 1e-7)
-    return np.log(night / (1 - night))
+    judged = learn(CLASSES, splits, RECIPE).judgements["test"]
+    return logit(judged.probabilities[:, 1].astype(np.float64))
 
 
 def main() -> None:
@@ -230,9 +225,10 @@ def main() -> None:
         parser.error(f"there is no folder {photos}; give --photos.")
     print(f"{multiply_adds():,} multiply-adds a picture and network", flush=True)
     pictures = read_pictures(photos)
-    sets = {name: read_set(photos, f"{name}/train", COPIES) for name in SETS}
-    tests = {**sets, "amos": join_examples([sets["amos"], read_set(photos, "amos/test", COPIES)])}
-    scenes = read_scenes(COPIES)
+    copies = RECIPE.copies or 0
+    sets = {name: read_set(photos, f"{name}/train", copies) for name in SETS}
+    tests = {**sets, "amos": join_examples([sets["amos"], read_set(photos, "amos/test", copies)])}
+    scenes = read_scenes(copies)
     rows = []
     for held in SETS:
         begun = time.perf_counter()
