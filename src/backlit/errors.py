@@ -82,6 +82,10 @@ class ClusterError(BacklitError, RuntimeError):
     """A cluster cannot be reached, or was lost during the work; the message says what is kept."""
 
 
+class OutputError(BacklitError, OSError):
+    """Standard output cannot be written to; the message says why."""
+
+
 class BacklitWarning(UserWarning):
     """Base class of the warnings."""
 

@@ -228,3 +228,48 @@ def test_files_that_break_parsers(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(SettingError, match=name):
         load_target(str(tmp_path / name))
+
+
+EVIL = """
+def linear_forward(A_prev, W, b):
+    return W @ A_prev + b, (A_prev, W, b)
+def linear_backward(dZ, cache):
+    raise ValueError("\\x1b[31mred\\x9b2J\\x7f \\u202egpj \\udcff")
+"""
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_what_the_user_s_code_says_cannot_steer_a_terminal(tmp_path, form):
+    path = tmp_path / "evil\x1b[2J.py"
+    path.write_text(EVIL)
+    code, out, err = run(path, form)
+    assert code == 1
+    for text in (out, err):
+        assert all(character == "\n" or character.isprintable() for character in text)
+    if form == "json":
+        data = json.loads(out)
+        assert data["target"] == str(path)
+        assert "\x1b[31mred\x9b2J\x7f \u202egpj \udcff" in data["first"]["message"]
+    else:
+        assert r"\x1b[31mred\x9b2J\x7f" in out
+        assert r"\u202egpj" in out
+        assert r"\xff" in out
+    code, out, err = run(tmp_path / "gone\x1b[2J.py")
+    assert (code, out) == (2, "")
+    assert r"gone\x1b[2J.py" in err
+    assert "\x1b" not in err
+
+
+def test_a_report_is_printed_safely_by_any_console(tmp_path):
+    from rich.console import Console
+
+    from backlit.gradcheck.target import check_loaded
+
+    path = tmp_path / "evil.py"
+    path.write_text(EVIL)
+    report = check_loaded(load_target(str(path)))
+    assert "\x1b" not in str(report)
+    file = io.StringIO()
+    Console(file=file, width=100).print(report)
+    assert r"\x1b[31mred" in file.getvalue()
+    assert "\x1b" not in file.getvalue()

@@ -1,6 +1,5 @@
 """``backlit check``."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -24,8 +23,11 @@ def check(
     Of a notebook only functions, imports and constants are taken: no cell that trains, plots,
     downloads or installs is run. Exit code 0: every gradient is right; 1: some are wrong.
     """
+    from backlit import _terminal as terminal
     from backlit.gradcheck.target import run_check
 
-    code = run_check(target, format=form.value, stdout=sys.stdout, stderr=sys.stderr)
+    terminal.require_output()
+    stdout = terminal.data_output() if form is ReportFormat.json else terminal.output()
+    code = run_check(target, format=form.value, stdout=stdout, stderr=terminal.errors())
     if code:
         raise typer.Exit(code)

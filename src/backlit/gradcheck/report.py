@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType
+from backlit._terminal import as_text, has_colours, output
+from backlit._text import printable_lines
 from backlit.gradcheck.finding import Finding
 from backlit.gradcheck.markup import html_of
 from backlit.gradcheck.page import rich_lines
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 
 @dataclass(frozen=True)
@@ -92,22 +94,8 @@ class Report:
         return ""
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        width = Console().width if sys.stdout.isatty() else 100
-        console = Console(
-            width=max(60, min(width, 120)),
-            force_terminal=colour,
-            color_system="standard" if colour else None,
-            no_color=not colour,
-            highlight=False,
-            emoji=False,
-            markup=False,
-        )
-        with console.capture() as captured:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+        width = shutil.get_terminal_size().columns if output().isatty() else 100
+        return as_text(self, max(60, min(width, 120)), colour=has_colours())
 
     def _said_beside(self) -> list[str]:
         """Return the sentences that stand below the findings."""
@@ -116,7 +104,21 @@ class Report:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        yield from rich_lines(self.verdict(), self.findings, self._said_beside())
+        findings = [_printable(finding) for finding in self.findings]
+        yield from rich_lines(
+            printable_lines(self.verdict()),
+            findings,
+            list(map(printable_lines, self._said_beside())),
+        )
 
     def _repr_html_(self) -> str:
         return html_of(self.verdict(), self.findings, self._said_beside())
+
+
+def _printable(finding: Finding) -> Finding:
+    """Escape in names and in exceptions what would steer a terminal."""
+    values: dict[str, Any] = {one.name: getattr(finding, one.name) for one in fields(finding)}
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = printable_lines(value)
+    return replace(finding, **values)

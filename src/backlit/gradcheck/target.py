@@ -8,13 +8,14 @@ never run. The functions themselves are the user's own code, and run.
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from backlit import _terminal as terminal
+from backlit._text import json_text, printable_lines
 from backlit.errors import BacklitError, SettingError
 from backlit.gradcheck.loading.cells import Cell, notebook_cells
 from backlit.gradcheck.loading.extraction import extract
@@ -51,31 +52,17 @@ def run_check(target: str, *, format: str = "table", stdout: TextIO, stderr: Tex
             loaded = load_target(target)
             report = check_loaded(loaded)
     except BacklitError as error:
-        stderr.write(f"backlit check: {error}\n")
+        stderr.write(f"backlit check: {printable_lines(str(error))}\n")
         return USAGE
     for note in loaded.notes:
-        stderr.write(f"backlit check: {note}\n")
+        stderr.write(f"backlit check: {printable_lines(note)}\n")
     if format == "json":
         data = {"target": target, **report.as_dict()}
-        json.dump(data, stdout, indent=2, ensure_ascii=False, allow_nan=False)
-        stdout.write("\n")
+        encoding = getattr(stdout, "encoding", None) or "utf-8"
+        stdout.write(json_text(data, indent=2, encoding=encoding) + "\n")
     else:
-        _print(report, stdout)
+        terminal.console(file=stdout, emoji=False, markup=False).print(report)
     return RIGHT if report.ok else WRONG
-
-
-def _print(report: Report, stdout: TextIO) -> None:
-    """Print in colour where the file is a terminal."""
-    from rich.console import Console
-
-    encoding = getattr(stdout, "encoding", None) or "utf-8"
-    try:
-        report.verdict().encode(encoding)
-    except UnicodeEncodeError:  # a terminal without these characters
-        stdout.write(str(report).encode(encoding, "replace").decode(encoding) + "\n")
-        return
-    width = None if stdout.isatty() else 100
-    Console(file=stdout, width=width, highlight=False, emoji=False, markup=False).print(report)
 
 
 @dataclass
