@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -399,59 +398,6 @@ def test_train_with_a_trace(run, photos, tmp_path):
     assert any((tmp_path / "runs" / "network-1").glob("events.out.tfevents.*"))
     code, out, _ = run(*arguments)
     assert "while it trained" not in out
-
-
-# -------------------------------------------------------------------------------------- cluster
-
-
-@pytest.mark.parametrize(
-    ("options", "on_workers"),
-    [
-        ([], None),
-        (["--cluster-training"], True),
-        (["--client-training"], False),
-        (["--trace"], False),
-    ],
-)
-def test_where_networks_are_trained_is_said_to_the_cluster(
-    run, photos, tmp_path, monkeypatch, options, on_workers
-):
-    from backlit.photos.examples import read_examples
-
-    asked = []
-
-    @contextmanager
-    def connect(address, **tls):
-        yield address
-
-    def picture_reader(client, **settings):
-        asked.append((client, settings))
-        return read_examples
-
-    monkeypatch.setattr("backlit.cluster.connect", connect)
-    monkeypatch.setattr("backlit.cluster.picture_reader", picture_reader)
-    code, _, err = run(
-        "train", photos, "--model", tmp_path / "m", *QUICK, "--cluster", "local:2", *options
-    )
-    assert code == 0, err
-    assert asked == [("local:2", {"on_workers": on_workers})]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--cluster-training"], "--cluster-training and --client-training need --cluster"),
-        (["--client-training"], "--cluster-training and --client-training need --cluster"),
-        (
-            ["--cluster", "local", "--cluster-training", "--trace"],
-            "--trace and --tensorboard do not go with --cluster-training",
-        ),
-    ],
-)
-def test_what_a_cluster_cannot_train_is_said(run, photos, options, message):
-    code, _, err = run("train", photos, *options)
-    assert code == 2
-    assert message in " ".join(err.split())
 
 
 # ---------------------------------------------------------------------------------- checkpoints

@@ -28,7 +28,6 @@ COMMANDS = [
     ("app", "app --no-browser"),
     ("app", "app --host 0.0.0.0"),
     ("dask", "predict . --cluster local --output parts"),
-    ("dask", "train --cluster local"),
     ("parquet", "predict . --output labels.parquet"),
     ("report", "report ."),
     ("report", "train --report report.html"),

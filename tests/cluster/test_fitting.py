@@ -183,107 +183,6 @@ def test_accumulation_is_a_larger_batch(data):
     np.testing.assert_array_equal(small.vector, large.vector)
 
 
-def test_local_steps_on_one_lane_are_plain_steps(data, begin):
-    X, y, weights = data
-    settings = {
-        "hidden": (12,), "activation": "tanh", "optimizer": Adam(0.01), "batch_size": 256,
-        "epochs": 2, "l2": 0.5, "initial_parameters": begin, "lanes": 1,
-        "sample_weight": cut(weights),
-    }  # fmt: skip
-    plain = fit(cut(X), cut(y), **settings)
-    local = fit(cut(X), cut(y), local_steps=5, **settings)
-    np.testing.assert_allclose(local.vector, plain.vector, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(local.loss_curve, plain.loss_curve, rtol=1e-10)
-    assert local.n_steps == plain.n_steps
-
-
-def test_local_steps_average_the_lanes(data, begin, workers):
-    X, y, _ = data
-    dX, dy = dask_arrays(X, y)
-    settings = {
-        "hidden": (12,), "activation": "tanh", "optimizer": SGD(0.05, momentum=0),
-        "batch_size": 256, "epochs": 2, "l2": 0.5, "initial_parameters": begin,
-    }  # fmt: skip
-    # one plain step each and then the average is a step along the mean gradient
-    plain = fit(dX, dy, lanes=3, **settings)
-    local = fit(dX, dy, lanes=3, local_steps=3, **settings)
-    np.testing.assert_allclose(local.vector, plain.vector, atol=0.02)
-    assert np.abs(local.vector - plain.vector).max() > 1e-6
-    spread = fit(dX, dy, lanes=3, local_steps=3, client=workers(2), **settings)
-    np.testing.assert_array_equal(spread.vector, local.vector)
-
-
-def test_dropout_is_one_machines_with_the_same_masks(data, begin):
-    X, y, weights = data
-    shares, epochs = (0.4, 0.0), 2
-    # one machine: the whole batch at once, the lanes' masks side by side
-    generator = np.random.default_rng(3)
-    first = {
-        "W1": begin["W1"], "b1": begin["b1"],
-        "W2": generator.normal(size=(5, 12)), "b2": np.full((5, 1), 0.1),
-        "W3": generator.normal(size=(1, 5)), "b3": np.zeros((1, 1)),
-    }  # fmt: skip
-    settings = {
-        "hidden": (12, 5), "activation": "tanh", "optimizer": Adam(0.01), "batch_size": 1500,
-        "epochs": epochs, "l2": 0.5, "clip": 0.4, "initial_parameters": first, "lanes": 2,
-    }  # fmt: skip
-    found = fit(cut(X), cut(y), sample_weight=cut(weights), dropout=shares, **settings)
-    offsets = np.concatenate([[0], np.cumsum(SIZES)[:-1]])
-    plan = Plan(SIZES, 1500, 2, int(np.random.default_rng(0).integers(1 << 62)))
-    order, starts, random = [], [0], []
-    for epoch in range(epochs):
-        for batch in range(plan.n_batches):
-            masks = []
-            for lane in range(2):
-                masks.append(plan.mask_numbers(epoch, batch, lane, 17))
-                for p, low, high in plan.pieces(epoch, batch, lane):
-                    order.append(offsets[p] + plan.rows(epoch, p)[low:high])
-            starts.append(starts[-1] + plan.batch_rows(batch))
-            random.append(np.concatenate(masks).T.ravel())
-    vector = np.concatenate([value.ravel() for value in first.values()])
-    engine = Engine(
-        (8, 12, 5, 1), ("tanh", "tanh", "sigmoid"), "binary_cross_entropy", vector, 1500,
-        numbers=Adam(0.01).numbers()._replace(l2=0.5, clip=0.4), dropout=shares,
-    )  # fmt: skip
-    losses, penalties = engine.train(
-        Examples(X, y.astype(np.int32), None, weights), np.concatenate(order), np.array(starts),
-        np.full(len(starts) - 1, 0.01), np.concatenate(random),
-    )  # fmt: skip
-    np.testing.assert_allclose(found.vector, vector, rtol=1e-9, atol=1e-11)
-    assert losses[0] + penalties[0] > 0
-    plain = fit(cut(X), cut(y), sample_weight=cut(weights), **settings)
-    assert np.abs(found.vector - plain.vector).max() > 0.01
-
-
-@pytest.mark.parametrize("local_steps", [1, 2])
-def test_masks_do_not_follow_from_the_number_of_workers(data, workers, local_steps):
-    X, y, weights = (a.astype(np.float32) for a in data)
-    weights[:700] = 0  # a partition without weight
-    dX, dy, dw = dask_arrays(X, y, weights)
-    settings = {
-        "hidden": (16, 8), "batch_size": 1200, "epochs": 2, "dropout": (0.5, 0.2), "lanes": 5,
-        "sample_weight": dw, "local_steps": local_steps, "clip": 1.0,
-    }  # fmt: skip
-    here = fit(dX, dy, **settings)
-    for count in (1, 2, 3, 5):
-        np.testing.assert_array_equal(fit(dX, dy, client=workers(count), **settings).vector,
-                                      here.vector)  # fmt: skip
-    again = fit(dX, dy, **settings | {"seed": 1})
-    assert (again.vector != here.vector).all()
-
-
-def test_masks_are_new_in_each_batch_and_lane():
-    plan = Plan([40, 40, 40], 60, 3, seed=4)
-    places = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
-    drawn = [plan.mask_numbers(*place, 30) for place in places]
-    assert {one.shape for one in drawn} == {(20, 30)}
-    for k, one in enumerate(drawn):
-        np.testing.assert_array_equal(one, plan.mask_numbers(*places[k], 30))
-        assert all((one != other).mean() > 0.99 for other in drawn[:k])
-    share = np.mean([one < 0.3 * 65536 for one in drawn])
-    assert abs(share - 0.3) < 5 * np.sqrt(0.3 * 0.7 / 2400)
-
-
 class _Stops:
     def __init__(self, epoch, share):
         self.epoch, self.share = epoch, share
@@ -362,8 +261,6 @@ def test_divergence_is_said(data):
         ({"timeout": -1}, SettingError, "timeout is -1"),
         ({"resume": True}, SettingError, "resume is True, expected a checkpoint"),
         ({"optimizer": LBFGS(), "clip": 1.0}, SettingError, "neither dropout nor clip"),
-        ({"optimizer": LBFGS(), "local_steps": 2}, SettingError, "expected no local_steps"),
-        ({"dropout": 1.0}, SettingError, "dropout is 1.0, expected a share"),
         ({"optimizer": "adam"}, SettingError, "optimizer is 'adam'"),
         ({"sample_weight": [np.zeros(3), np.zeros(4)]}, SettingError, "0 everywhere"),
         ({"X": [np.zeros((3, 2)), np.zeros((4, 2), np.float32)]}, ShapeError, "give dtype"),

@@ -1,19 +1,17 @@
 """``backlit train``."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backlit.cli.options import Cluster, TlsCa, TlsCert, TlsKey, Workers
+from backlit.cli.options import Workers
 from backlit.cli.termination import Answering, Termination
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
-    from backlit.photos.pictures import Pictures
     from backlit.photos.trained import TrainedPhotos
     from backlit.tracing import TraceRecorder
 
@@ -78,24 +76,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one yet.")
     ] = False,
-    cluster: Cluster = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    cluster_training: Annotated[
-        bool | None,
-        typer.Option(
-            "--cluster-training/--client-training",
-            help="Train the networks on the workers, where the features then stay, or here.",
-            show_default="on the workers if a split's features exceed 2 GiB",
-            rich_help_panel="Cluster",
-        ),
-    ] = None,
 ) -> None:
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
-    With --cluster its workers read the pictures; they must see FOLDER under the same name.
     """
     from backlit.console import TrainingProgress, note, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
@@ -114,13 +98,7 @@ def train(
     _check_writable(model)
     if resume and checkpoint is None:
         raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
-    if cluster is not None and workers:
-        raise typer.BadParameter("--workers does not go with --cluster.")
-    if cluster is None and cluster_training is not None:
-        raise typer.BadParameter("--cluster-training and --client-training need --cluster.")
     traced = trace or tensorboard is not None
-    if cluster_training and traced:
-        raise typer.BadParameter("--trace and --tensorboard do not go with --cluster-training.")
     if report is not None:
         from backlit.cli.report import check_page
         from backlit.report.page import check_extra
@@ -129,12 +107,7 @@ def train(
         check_page(report, "--report")
     with Termination() as termination:
         try:
-            with (
-                TrainingProgress() as progress,
-                _reader(
-                    cluster, (tls_ca, tls_cert, tls_key), False if traced else cluster_training
-                ) as read,
-            ):
+            with TrainingProgress() as progress:
                 trained = fit_photos(
                     folder,
                     recipe,
@@ -144,7 +117,6 @@ def train(
                     recorders=_recorders(tensorboard) if traced else None,
                     checkpoint=checkpoint,
                     resume=resume,
-                    read=read,
                 )
             trained.classifier.save(model)
             if trace:
@@ -160,23 +132,6 @@ def train(
             raise typer.Exit(termination.code) from None
     if trained.interrupted:
         raise typer.Exit(termination.code)
-
-
-@contextmanager
-def _reader(
-    cluster: str | None, tls: tuple[Path | None, ...], on_workers: bool | None
-) -> "Iterator[Callable[..., Pictures]]":
-    """Yield what reads pictures: this process, or a cluster's workers."""
-    if cluster is None:
-        from backlit.photos.examples import read_examples
-
-        yield read_examples
-    else:
-        from backlit.cluster import connect, picture_reader
-
-        ca, cert, key = tls
-        with connect(cluster, tls_ca=ca, tls_cert=cert, tls_key=key) as client:
-            yield picture_reader(client, on_workers=on_workers)
 
 
 def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":

@@ -49,7 +49,6 @@ def fit(
     batch_size: int = 4096,
     epochs: int = 20,
     l2: float = 0.0,
-    dropout: float | Sequence[float] = 0.0,
     clip: float | None = None,
     validation: tuple[Any, Any] | None = None,
     patience: int | None = None,
@@ -60,7 +59,6 @@ def fit(
     dtype: DTypeLike | None = None,
     lanes: int | None = None,
     accumulate: int = 1,
-    local_steps: int = 1,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     resume: bool = False,
     timeout: float = 600.0,
@@ -89,8 +87,6 @@ def fit(
         As for `backlit.training.fit`. L-BFGS takes the gradient of all rows at each step.
     batch_size : int, default 4096
         Examples a batch.
-    dropout : float or sequence of float, default 0
-        As for `backlit.training.fit`. The masks follow from the seed, the batch and the row.
     epochs : int, default 20
         Epochs at most.
     l2, clip, patience, min_improvement, initial_parameters, dtype
@@ -106,9 +102,6 @@ def fit(
         most 64 and at most one a partition.
     accumulate : int, default 1
         Batches whose gradients are summed before a step.
-    local_steps : int, default 1
-        Steps that each lane takes on its own before parameters and moments are averaged over the
-        lanes, weighted by examples: less to wait for, another result.
     checkpoint, resume
         As for `backlit.training.fit`; the loss of the cluster leaves one too. The result has the
         same bits on any number of workers. Of the data, their partitions' sizes have to be those
@@ -145,7 +138,7 @@ def fit(
         loss_parameter=loss_parameter,
         hidden=hidden,
         activation=activation,
-        dropout=dropout,
+        dropout=0.0,
         optimizer=optimizer,
         schedule=schedule,
         l2=l2,
@@ -155,15 +148,12 @@ def fit(
         batch_size=batch_size,
         epochs=epochs,
         accumulate=accumulate,
-        local_steps=local_steps,
         **({} if lanes is None else {"lanes": lanes}),
     )
     output, optimizer = choices.output, choices.optimizer
     for name, seconds in (("timeout", timeout), ("step_timeout", step_timeout)):
         if not 0 < number_or_nan(seconds) < float("inf"):
             raise SettingError(f"{function}: {name} is {seconds!r}, expected seconds above 0.")
-    if isinstance(optimizer, LBFGS) and local_steps > 1:
-        raise SettingError(f"{function}: optimizer is LBFGS, expected no local_steps.")
     given = given_checkpoint(function, checkpoint, resume)
     generator = as_generator(function, seed)
     wanted = None if dtype is None else checked_dtype(function, dtype).name
@@ -216,7 +206,6 @@ def fit(
             choices.loss_parameter,
             kind,
             choices.numbers,
-            choices.dropout if choices.drops else (),
         )
         if keeper is not None:
             keeper.compare(
@@ -225,7 +214,6 @@ def fit(
                     "epochs": epochs,
                     "first parameters": digest(vector),
                     "layer_dims": list(network.layer_dims),
-                    "local_steps": local_steps,
                     "loss": network.loss,
                     "loss_parameter": network.loss_parameter,
                     "min_improvement": choices.min_improvement,
@@ -234,7 +222,6 @@ def fit(
                     "patience": patience,
                     "schedule": name_of(choices.schedule),
                     "total weight": total_weight,
-                    **({"dropout": list(network.dropout)} if network.dropout else {}),
                     **{f"{name} {what}": value for name, plan in plans.items()
                        for what, value in plan.description().items()},
                 }
@@ -252,7 +239,6 @@ def fit(
             began=began,
             keeper=keeper,
             first_state=first_state,
-            local_steps=local_steps,
         )
         if isinstance(optimizer, LBFGS):
             reason = training.run_lbfgs(total_weight, choices.l2, optimizer)

@@ -15,7 +15,6 @@ class Network(NamedTuple):
     loss_parameter: float
     dtype: str
     numbers: Numbers
-    dropout: tuple[float, ...] = ()
 
     @property
     def size(self) -> int:

@@ -121,15 +121,6 @@ class Plan:
                 break
         return found
 
-    def mask_numbers(self, epoch: int, batch: int, lane: int, units: int) -> NDArray[np.uint16]:
-        """Return dropout's random numbers for a lane's part of a batch, shape (rows, units).
-
-        They follow from the seed, the place of the step, the lane and the row's place in it.
-        """
-        rows = int(self._taken[batch + 1, lane] - self._taken[batch, lane])
-        generator = np.random.default_rng([self.seed, epoch, 2, lane, batch])
-        return generator.integers(0, 1 << 16, (rows, units), dtype=np.uint16)
-
 
 def _deal(sizes: tuple[int, ...], n_lanes: int) -> tuple[tuple[int, ...], ...]:
     """Deal partitions into lanes, the largest first, each to the lane with the fewest rows."""

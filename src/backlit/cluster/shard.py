@@ -1,4 +1,4 @@
-"""What a worker does: gradients, losses and local steps of some lanes, with the compiled engine."""
+"""What a worker does: gradients and losses of some lanes, with the compiled engine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.cluster.dropping import DroppingGradient
 from backlit.cluster.network import Network
 from backlit.cluster.partitions import Partition
 from backlit.cluster.plan import Plan
-from backlit.cluster.tree import Node, Sums, add, evaluate, nodes_of
+from backlit.cluster.tree import Node, Sums, evaluate, nodes_of
 from backlit.training.engine.engine import Engine, Examples
 from backlit.training.threads import choose_threads
 
@@ -52,7 +51,6 @@ class Shard:
             loss_parameter=network.loss_parameter,
             threads=threads,
         )
-        self._dropping = DroppingGradient(network, BLOCK, threads) if network.dropout else None
         self._orders: dict[tuple[str, int, int], NDArray[np.int64]] = {}
 
     def gradient(
@@ -64,26 +62,12 @@ class Shard:
 
         def leaf(lane: int) -> Sums | None:
             total: Sums | None = None
-            random = self._mask_numbers(plan, epoch, batch, lane)
             for partition, low, high in plan.pieces(epoch, batch, lane):
                 order = self._order("train", epoch, partition)[low:high]
-                examples = self._examples("train", partition)
-                if random is None or self._dropping is None:
-                    total = self._added(total, examples, order)
-                else:
-                    own, random = random[: len(order)], random[len(order) :]
-                    total = add(total, self._dropping.sums(vector, examples, order, own))
+                total = self._added(total, self._examples("train", partition), order)
             return total
 
         return self._nodes(begin, end, plan.n_lanes, leaf)
-
-    def _mask_numbers(
-        self, plan: Plan, epoch: int, batch: int, lane: int
-    ) -> NDArray[np.uint16] | None:
-        network = self._network
-        if not network.dropout:
-            return None
-        return plan.mask_numbers(epoch, batch, lane, sum(network.layer_dims[1:-1]))
 
     def whole_gradient(self, begin: int, end: int, vector: NDArray[Any]) -> dict[Node, Sums | None]:
         """Sum loss, weight and gradient of all rows over lanes `begin` to `end`."""
@@ -96,73 +80,6 @@ class Shard:
                 order = np.arange(plan.sizes[partition], dtype=np.int64)
                 total = self._added(total, self._examples("train", partition), order)
             return total
-
-        return self._nodes(begin, end, plan.n_lanes, leaf)
-
-    def local_steps(
-        self,
-        begin: int,
-        end: int,
-        state: NDArray[Any],
-        steps: int,
-        epoch: int,
-        batch: int,
-        rates: NDArray[np.float64],
-    ) -> dict[Node, Sums | None]:
-        """Let each lane take steps of its own; sum what they end with, weighted by examples.
-
-        Parameters
-        ----------
-        begin, end : int
-            Which lanes.
-        state : array, shape (1 + moments, size)
-            Where they begin: parameters and moments.
-        steps : int
-            Steps taken before.
-        epoch, batch : int
-            The first batch.
-        rates : float64 array
-            A learning rate for each batch.
-
-        Returns
-        -------
-        dict
-            For each node the loss and weight summed, and each lane's end state times its weight.
-        """
-        plan = self._plans["train"]
-
-        def leaf(lane: int) -> Sums | None:
-            engine = self._local_engine(plan, lane)
-            moments = (engine.state.first, engine.state.second)
-            engine.parameters[...] = state[0]
-            for moment, given in zip(moments, state[1:], strict=False):
-                moment[...] = given
-            engine.state.steps[0] = steps
-            loss = weight = 0.0
-            for k in range(len(rates)):
-                examples, order = self._gathered(plan, epoch, batch + k, lane)
-                if examples is None:
-                    continue
-                weights = examples.sample_weight
-                here = float(len(order) if weights is None else weights[order].sum())
-                if here == 0:
-                    continue
-                starts = np.array([0, len(order)], np.int64)
-                random = self._mask_numbers(plan, epoch, batch + k, lane)
-                losses, penalties = engine.train(
-                    examples,
-                    order,
-                    starts,
-                    rates[k : k + 1],
-                    None if random is None else np.ascontiguousarray(random.T).reshape(-1),
-                )
-                loss += float(losses[0] + penalties[0]) * here
-                weight += here
-            if weight == 0:
-                return None
-            vectors = [engine.parameters, *moments][: len(state)]
-            result = np.concatenate(vectors) * state.dtype.type(weight)
-            return Sums(np.array([loss, weight]), result)
 
         return self._nodes(begin, end, plan.n_lanes, leaf)
 
@@ -209,45 +126,6 @@ class Shard:
         if total is None:
             return Sums(numbers, summed.copy())
         return Sums(total.numbers + numbers, total.vector + summed)
-
-    def _local_engine(self, plan: Plan, lane: int) -> Engine:
-        """Return an engine whose penalty is this lane's share of the whole batch's."""
-        network = self._network
-        share = sum(plan.sizes[p] for p in plan.lanes[lane]) / plan.n_rows
-        numbers = network.numbers._replace(l2=network.numbers.l2 * share)
-        return Engine(
-            network.layer_dims,
-            network.activations,
-            network.loss,
-            np.zeros(len(self._vector), network.dtype),
-            plan.batch_size,
-            loss_parameter=network.loss_parameter,
-            numbers=numbers,
-            dropout=network.dropout,
-        )
-
-    def _gathered(
-        self, plan: Plan, epoch: int, batch: int, lane: int
-    ) -> tuple[Examples | None, NDArray[np.int64]]:
-        """Return a lane's part of a batch as one set of examples and its order."""
-        parts = [
-            (self._examples("train", piece.partition),
-             self._order("train", epoch, piece.partition)[piece.begin : piece.end])
-            for piece in plan.pieces(epoch, batch, lane)
-        ]  # fmt: skip
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            return None, np.empty(0, np.int64)
-        fields: list[Any] = []
-        for k in range(4):
-            if any(examples[k] is None for examples, _ in parts):
-                fields.append(None)
-            else:
-                chosen: list[Any] = [examples[k][order] for examples, order in parts]  # type: ignore[index]
-                fields.append(np.concatenate(chosen))
-        joined = Examples(*fields)
-        return joined, np.arange(sum(len(order) for _, order in parts), dtype=np.int64)
 
 
 def _judged(engine: Engine, examples: Examples, order: NDArray[np.int64], output: str) -> Sums:

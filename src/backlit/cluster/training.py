@@ -65,10 +65,9 @@ class Training:
         began: float,
         keeper: Keeper | None,
         first_state: dict[str, Any],
-        local_steps: int,
     ) -> None:
         self.executor, self.network, self.vector = executor, network, vector
-        self.plan, self.epochs, self.local_steps = plans["train"], epochs, local_steps
+        self.plan, self.epochs = plans["train"], epochs
         self.layout = Layout(network.layer_dims)
         self.parameters = vector
         self.batch_size = 1
@@ -113,24 +112,6 @@ class Training:
         self.loss_sum += loss + penalty * weight
         self.weight_sum += weight
         self.batch += 1
-
-    def local_round(self, rates: NDArray[np.float64]) -> None:
-        """Let each lane take steps of its own, then average."""
-        s = self.stepper
-        state = np.stack([self.vector, *(m for m in (s.first, s.second) if len(m))])
-        with whole(self.keeper):
-            sums = self.executor.total(
-                "local_steps", "train", state, s.steps, self.epoch, self.batch, rates
-            )
-        loss, weight = sums.numbers.tolist()
-        mean = (sums.vector / self.vector.dtype.type(weight)).reshape(state.shape)
-        self.vector[...] = mean[0]
-        for moment, value in zip((s.first, s.second), mean[1:], strict=False):
-            moment[...] = value
-        s.steps += len(rates)
-        self.loss_sum += loss
-        self.weight_sum += weight
-        self.batch += len(rates)
 
     def finish_epoch(self, loss: float) -> str | None:
         """Take note of an epoch; return why the training is to stop, or None."""
@@ -230,13 +211,8 @@ def _run(training: Training, learning_rate: float, schedule: Schedule) -> str:
     try:
         while training.epoch < training.epochs:
             while training.batch < plan.n_batches:
-                count = min(training.local_steps, plan.n_batches - training.batch)
-                steps = np.arange(stepper.steps, stepper.steps + count, dtype=np.int64)
-                rates = learning_rate * schedule.factors(steps, total)
-                if training.local_steps == 1:
-                    training.step(float(rates[0]))
-                else:
-                    training.local_round(np.ascontiguousarray(rates))
+                steps = np.array([stepper.steps], np.int64)
+                training.step(float((learning_rate * schedule.factors(steps, total))[0]))
                 if not np.isfinite(training.loss_sum):
                     break
                 training.tell()

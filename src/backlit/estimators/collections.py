@@ -119,7 +119,6 @@ def fit_collections(
             batch_size=AUTO_BATCH if estimator.batch_size == "auto" else estimator.batch_size,
             epochs=estimator.max_iter,
             l2=estimator.alpha,
-            dropout=dropout_shares(estimator.dropout, len(sizes)),
             clip=estimator.max_grad_norm,
             validation=None if held is None else (held, None),
             shuffle=estimator.shuffle,
@@ -154,7 +153,7 @@ def _refuse(estimator: Any, name: str, X: Any, y: Any, weights: Any, *held: Any)
         "threads": estimator.threads is not None,
         "sample_weight_val": weights_val is not None,
         "callbacks": hasattr(estimator, "_skl_callbacks"),
-        "dropout with solver='lbfgs'": lbfgs and any(
+        "dropout": any(
             dropout_shares(estimator.dropout, len(hidden_sizes(estimator.hidden_layer_sizes)))),
         "weight_decay with solver='sgd'": estimator.solver == "sgd" and estimator.weight_decay > 0,
         "early_stopping with solver='lbfgs'": lbfgs and estimator.early_stopping,

@@ -18,7 +18,6 @@ from backlit.photos.pictures import (
     Floats,
     Moments,
     Parameters,
-    Pictures,
     Places,
     deviations_to_scale,
     judged_rows,
@@ -84,7 +83,7 @@ class Examples:
         return brightness(self.signatures)
 
     def near_duplicates_of(self, others: Floats) -> NDArray[np.int64]:
-        """Return pairs of a place in `others` and one here; see `Pictures`."""
+        """Return pairs of a place in `others` and one here, shape (k, 2), sorted."""
         return near_duplicates(others, self.signatures)
 
     def moments(self) -> Moments:
@@ -110,12 +109,26 @@ class Examples:
     def fit(
         self,
         learnt: Chosen,
-        held: Pictures,
+        held: "Examples",
         held_chosen: Chosen,
         moments: Moments,
         **settings: Any,
     ) -> "FitResult":
-        """Train a network here; see `Pictures`."""
+        """Train a network on pictures and their copies, judged by those held out.
+
+        Parameters
+        ----------
+        learnt : ndarray of bool, shape (m, 1 + copies)
+            What it learns from: some of each picture and its copies.
+        held : Examples
+            Where the pictures are that each epoch is judged by: these ones, or another split.
+        held_chosen : ndarray of bool, shape (len(held),)
+            Which of them; their copies are left out.
+        moments : (mean, scale)
+            For `backlit.photos.classifier.standardise`.
+        **settings
+            For `backlit.training.fit`.
+        """
         from backlit.training import fit
 
         validation = held.plain_rows(held_chosen, moments) if held_chosen.any() else None

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backlit.errors import PhotoFolderError, PhotoWarning
-from backlit.photos.examples import Source, count_pieces, read_examples, read_pieces
+from backlit.photos.examples import Examples, Source, count_pieces, read_examples, read_pieces
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
-from backlit.photos.pictures import Pictures
 from backlit.photos.progress import Progress, Silent
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import TrainedPhotos
@@ -47,7 +46,6 @@ def train(
     recorders: "Callable[[int], TraceRecorder] | None" = None,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     resume: bool = False,
-    read: Callable[..., Pictures] = read_examples,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -73,9 +71,6 @@ def train(
     resume : bool, default False
         Whether to go on from it, to the bits of an uninterrupted training; from the start where
         there is nothing yet.
-    read : callable, optional
-        What reads pictures in place of :func:`backlit.photos.examples.read_examples`; the networks
-        are trained where the features that it returns lie.
 
     Returns
     -------
@@ -102,7 +97,7 @@ def train(
     def tell(done: int, total: int) -> None:
         progress.advance(done)
 
-    examples: dict[str, Pictures] = {}
+    examples: dict[str, Examples] = {}
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
         copies = recipe.copies_for(len(pictures)) if split == "train" else 0
@@ -112,9 +107,7 @@ def train(
             progress.stage("reading parts", count_pieces(labels))
             pieces = read_pieces(pictures, labels, seed=seed, workers=workers, tick=tell)
         progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
-        # what a reader of its own reads is read anew when a training goes on
-        keeps = kept is not None and read is read_examples
-        reader = partial(kept.read, split) if kept is not None and keeps else read
+        reader = partial(kept.read, split) if kept is not None else read_examples
         found = reader(
             pictures,
             labels,
@@ -178,7 +171,7 @@ def _rendered(recipe: Recipe, progress: Progress) -> _Source:
     )
 
 
-def _check_classes(source: _Source, pictures: Pictures) -> None:
+def _check_classes(source: _Source, pictures: Examples) -> None:
     counts = np.bincount(pictures.labels, minlength=len(source.classes))
     for name, count in zip(source.classes, counts, strict=True):
         if count == 0:

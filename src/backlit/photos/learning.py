@@ -23,9 +23,9 @@ from backlit.photos.advice import (
 from backlit.photos.calibration import fit_temperature, log_probabilities
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.ensemble import merge_members
+from backlit.photos.examples import Examples
 from backlit.photos.keeping import Kept
 from backlit.photos.members import MOST_COMPARED, Members
-from backlit.photos.pictures import Pictures
 from backlit.photos.progress import Progress, Silent
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Judgement, TrainedPhotos, curves_to_file
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def learn(
     classes: Sequence[str],
-    examples: Mapping[str, Pictures],
+    examples: Mapping[str, Examples],
     recipe: Recipe,
     *,
     origin: str = "",
@@ -50,7 +50,7 @@ def learn(
     ----------
     classes : sequence of str
         Names.
-    examples : mapping of str to Pictures
+    examples : mapping of str to Examples
         ``"train"``, and ``"validation"`` and ``"test"`` where there are such splits.
     recipe : Recipe
         Settings.
@@ -129,12 +129,12 @@ def learn(
     )
 
 
-def across_splits(examples: Mapping[str, Pictures]) -> list[tuple[str, str, str]]:
+def across_splits(examples: Mapping[str, Examples]) -> list[tuple[str, str, str]]:
     """Find pictures of the other splits that all but the training split has too.
 
     Parameters
     ----------
-    examples : mapping of str to Pictures
+    examples : mapping of str to Examples
         ``"train"`` among them.
 
     Returns
@@ -161,12 +161,12 @@ def across_splits(examples: Mapping[str, Pictures]) -> list[tuple[str, str, str]
     return twins
 
 
-def _judge(classifier: PhotoClassifier, pictures: Pictures) -> Judgement:
+def _judge(classifier: PhotoClassifier, pictures: Examples) -> Judgement:
     return Judgement(pictures.names, pictures.labels, pictures.probabilities(classifier))
 
 
 def _account(
-    classes: Sequence[str], origin: str, pictures: Pictures, recipe: Recipe, temperature: float
+    classes: Sequence[str], origin: str, pictures: Examples, recipe: Recipe, temperature: float
 ) -> dict[str, Any]:
     counts = np.bincount(pictures.labels, minlength=len(classes))
     return {

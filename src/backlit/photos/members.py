@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters
-from backlit.photos.examples import folds
+from backlit.photos.examples import Examples, folds
 from backlit.photos.keeping import Kept
-from backlit.photos.pictures import Chosen, Moments, Pictures
+from backlit.photos.pictures import Chosen, Moments
 from backlit.photos.progress import Progress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Curve
@@ -24,12 +24,12 @@ MOST_COMPARED = 20_000
 """Pictures that are compared with each other."""
 
 
-def folds_of(pictures: Pictures, recipe: Recipe) -> NDArray[np.int64]:
+def folds_of(pictures: Examples, recipe: Recipe) -> NDArray[np.int64]:
     """Deal pictures into folds: one a member, at least five, so that a single one has most.
 
     Parameters
     ----------
-    pictures : Pictures
+    pictures : Examples
         Near-duplicates among them stay together, where they are few enough to be compared.
     recipe : Recipe
         Number of members, and the seed.
@@ -49,7 +49,7 @@ def folds_of(pictures: Pictures, recipe: Recipe) -> NDArray[np.int64]:
 
 @dataclass
 class Members:
-    """Trains the member networks one after the other, wherever the features lie.
+    """Trains the member networks one after the other.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Members:
     _recorder: "TraceRecorder | None" = None
 
     def fit_all(
-        self, train_set: Pictures, validation: Pictures | None, moments: Moments
+        self, train_set: Examples, validation: Examples | None, moments: Moments
     ) -> NDArray[np.float64]:
         """Train all members; return each picture's logits by the one that did not see it.
 
@@ -106,9 +106,9 @@ class Members:
 
     def _fit(
         self,
-        train_set: Pictures,
+        train_set: Examples,
         chosen: Chosen,
-        held: Pictures,
+        held: Examples,
         held_chosen: Chosen,
         moments: Moments,
         member: int,

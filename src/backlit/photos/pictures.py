@@ -1,102 +1,13 @@
-"""What a training needs of the pictures of a split, wherever their features lie."""
-
-from typing import TYPE_CHECKING, Any, Protocol
+"""What member networks make of pictures that they have not learnt from; scales of features."""
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from backlit.photos.classifier import PhotoClassifier
-    from backlit.training.watch import FitResult
 
 Floats = NDArray[np.float32]
 Parameters = dict[str, Floats]
 Chosen = NDArray[np.bool_]
 Places = NDArray[np.int64]
 Moments = tuple[Floats, Floats]
-
-
-class Pictures(Protocol):
-    """The pictures of one split: who they are is here, their features may lie elsewhere.
-
-    Implemented by `backlit.photos.examples.Examples`, whose features are in this process, and by
-    `backlit.cluster.pictures.SpreadPictures`, whose features are on the workers of a cluster.
-    """
-
-    @property
-    def names(self) -> list[str]:
-        """Paths, or a number for a picture in memory; m of them."""
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Their classes, shape (m,)."""
-
-    @property
-    def broken(self) -> list[tuple[str, str]]:
-        """The pictures that could not be read and are not among them, with the reason."""
-
-    @property
-    def copies(self) -> int:
-        """Changed copies of each picture."""
-
-    @property
-    def brightness(self) -> NDArray[np.float64]:
-        """Mean logarithmic luminance of each, shape (m,)."""
-
-    @property
-    def signatures(self) -> Floats:
-        """What near-duplicates are recognised by, shape (m, 320); asked for where m is small."""
-
-    def __len__(self) -> int:
-        """Return m."""
-
-    def near_duplicates_of(self, others: Floats) -> NDArray[np.int64]:
-        """Return pairs, shape (k, 2), of a place in `others` and one here, sorted."""
-
-    def moments(self) -> Moments:
-        """Return mean and scale of each feature, changed copies included, shape (n_0,)."""
-
-    def learnable(self, chosen: Chosen) -> Chosen:
-        """Return what of each picture and its copies shows chosen ones alone, (m, 1 + copies)."""
-
-    def fit(
-        self,
-        learnt: Chosen,
-        held: "Pictures",
-        held_chosen: Chosen,
-        moments: Moments,
-        **settings: Any,
-    ) -> "FitResult":
-        """Train a network on pictures and their copies, judged by those held out.
-
-        Parameters
-        ----------
-        learnt : ndarray of bool, shape (m, 1 + copies)
-            What it learns from: some of each picture and its copies.
-        held : Pictures
-            Where the pictures are that each epoch is judged by: these ones, or another split.
-        held_chosen : ndarray of bool, shape (len(held),)
-            Which of them; their copies are left out.
-        moments : (mean, scale)
-            For `backlit.photos.classifier.standardise`.
-        **settings
-            For `backlit.training.fit`.
-        """
-
-    def judged(
-        self,
-        chosen: Chosen,
-        parameters: Parameters,
-        n_classes: int,
-        moments: Moments,
-    ) -> tuple[Floats, Floats]:
-        """Return the chosen pictures' logits and gradient norms; see `judged_rows`."""
-
-    def plain_rows(self, chosen: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
-        """Return the chosen pictures' standardised features, without copies, and their labels."""
-
-    def probabilities(self, classifier: "PhotoClassifier") -> Floats:
-        """Return what a classifier makes of each picture, shape (m, K)."""
 
 
 def judged_rows(
