@@ -55,6 +55,16 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def unaligned(array: np.ndarray) -> np.ndarray:
+    """Return a copy at an odd address, as `np.frombuffer` makes one behind a header."""
+    array = np.ascontiguousarray(array)
+    space = np.zeros(array.nbytes + 1, np.uint8)
+    copy = np.frombuffer(space, array.dtype, array.size, offset=1).reshape(array.shape)
+    copy[...] = array
+    assert not copy.flags.aligned
+    return copy
+
+
 def _explicit_zeros(array: np.ndarray) -> Any:
     matrix = scipy.sparse.csr_array(np.where(array == 0, 1, array))
     matrix.data[array.ravel() == 0] = 0
@@ -107,6 +117,8 @@ BAD: dict[str, Callable[[np.ndarray], tuple[Any, Any]]] = {
     "backwards": lambda A: (A[::-1, ::-1].copy()[::-1, ::-1], A),
     "byte-swapped": lambda A: (A.astype(A.dtype.newbyteorder()), A),
     "memory map": lambda A: (_memory_map(A), A),
+    "unaligned": lambda A: (unaligned(A), A),
+    "unaligned, NaN": lambda A: (unaligned(_put(A, np.nan)), None),
     "sparse": lambda A: (scipy.sparse.csr_array(_thin(A)), _thin(A)),
     "sparse, zeros in it": lambda A: (_explicit_zeros(_thin(A)), _thin(A)),
     "sparse with NaN": lambda A: (scipy.sparse.csr_array(_put(A, np.nan)), None),
@@ -265,6 +277,8 @@ BAD_LABELS: dict[str, tuple[Any, Any]] = {
     "every other": (np.repeat(Y, 2)[::2], Y),
     "byte-swapped": (Y.astype(Y.dtype.newbyteorder()), Y),
     "memory map": (_memory_map(Y), Y),
+    "unaligned": (unaligned(Y), Y),
+    "unaligned, NaN": (unaligned(_put(Y.astype(float), np.nan)), None),
     "sparse": (scipy.sparse.csr_array(Y[:, None]), None),
     "pandas": (pd.Series(Y, name="y"), Y),
     "pandas, missing": (pd.Series(_put(Y.astype(float), np.nan)), None),

@@ -1,7 +1,10 @@
 """`coefs_` and `intercepts_`: views into one vector that stay so."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -9,6 +12,10 @@ import pytest
 from sklearn.base import clone
 
 from backlit import MLPClassifier, MLPRegressor
+from bad_data import unaligned
+
+#: sums of at most 4 terms in two layers, weights below 1 and inputs below 4: eps (4 + 2) 4 * 4 * 2
+ROUNDING = 200 * np.finfo(float).eps
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -124,3 +131,39 @@ def test_a_network_made_by_hand_predicts():
     logits = np.array([[3.0, 1.0], [0.0, 2.0]])
     expected = 1 / (1 + np.exp([-2.0, 2.0]))
     np.testing.assert_allclose(model.predict_proba(logits)[:, 1], expected)
+
+
+def _sent(model):
+    """Return a model as it arrives from another process: its arrays at odd addresses."""
+    buffers = []
+    stream = pickle.dumps(model, protocol=5, buffer_callback=buffers.append)
+    raw = [unaligned(np.frombuffer(one.raw(), np.uint8).view(float)) for one in buffers]
+    return pickle.loads(stream, buffers=raw)
+
+
+def test_a_model_at_an_odd_address_predicts_and_learns():
+    X = np.random.RandomState(0).standard_normal((40, 3))
+    model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, random_state=0).fit(X, X[:, 0])
+    sent = _sent(model)
+    assert not sent._weights.vector.flags.aligned
+    np.testing.assert_allclose(sent.predict(X), model.predict(X), rtol=0, atol=ROUNDING)
+    sent.partial_fit(X, X[:, 0])
+    model.partial_fit(X, X[:, 0])
+    np.testing.assert_array_equal(sent._weights.vector, model._weights.vector)
+    assert _joined(sent)
+
+
+def test_prediction_hands_no_odd_address_to_blas():
+    """OpenBLAS's kernel for processors that it does not know ends the process at such a one."""
+    program = """
+import numpy as np
+from backlit import MLPRegressor
+X = np.random.RandomState(0).standard_normal((40, 3))
+model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=3, random_state=0).partial_fit(X, X[:, 0])
+for offset in range(1, 9):
+    odd = np.frombuffer(bytes(offset) + X.tobytes(), float, X.size, offset).reshape(X.shape)
+    np.testing.assert_allclose(model.predict(odd), model.predict(X), rtol=0, atol=@)
+""".replace("@", str(ROUNDING))
+    child = {**os.environ, "OPENBLAS_CORETYPE": "Prescott"}
+    ended = subprocess.run([sys.executable, "-c", program], env=child, check=False)
+    assert ended.returncode == 0

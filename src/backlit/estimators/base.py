@@ -304,6 +304,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
             and X.ndim == 2
             and X.shape[1] == weights.layer_dims[0]
             and X.shape[0] > 0
+            and X.flags.aligned  # vdot hands any address on to BLAS, some of whose kernels trap
             and "feature_names_in_" not in self.__dict__
         )
         if plain:

@@ -69,10 +69,11 @@ class OptimizerState:
         if self._moments is None:
             self._moments = (engine.state.first, engine.state.second, engine.state.steps)
             return
+        if not all(array.flags.carray for array in self._moments):
+            # read from a memory map, or out of a buffer where they are not aligned
+            first, second, steps = self._moments
+            self._moments = first.copy(), second.copy(), steps.copy()
         first, second, steps = self._moments
-        if not steps.flags.writeable:  # read from a memory map
-            first, second, steps = first.copy(), second.copy(), steps.copy()
-            self._moments = first, second, steps
         engine.state = engine.state._replace(first=first, second=second, steps=steps)
 
     def generator(self, random_state: np.random.RandomState) -> np.random.Generator:

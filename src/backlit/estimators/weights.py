@@ -46,8 +46,12 @@ class Weights:
         return self.layout.layer_dims
 
     def writable(self) -> "Weights":
-        """Return these weights, or a copy if they lie in memory that cannot be written."""
-        if self.vector.flags.writeable:
+        """Return these weights, or a copy if they lie where the engine cannot update them.
+
+        That is read-only memory (a memory map), or an address that is no multiple of a number's
+        size (unpickled out of a buffer).
+        """
+        if self.vector.flags.carray:
             return self
         return Weights(self.vector.copy(), self.layer_dims)
 

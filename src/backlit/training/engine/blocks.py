@@ -99,7 +99,8 @@ def write(
     block : int64 array
         Where they go, made by `empty`.
     records : tuple of named tuples
-        In the order of `fields`; arrays must be contiguous and of their kind, and live on.
+        In the order of `fields`; arrays must be contiguous, aligned and of their kind,
+        and live on.
     written : tuple of named tuples, or None
         What the block holds.
     fields : dict
@@ -124,7 +125,7 @@ def write(
             else:
                 expected = real if kind == "R" else np.dtype(_DTYPES[kind])
                 assert value.dtype == expected, (type(record), kind, value.dtype)
-                assert value.flags.c_contiguous, (type(record), kind)
+                assert value.flags.c_contiguous and value.flags.aligned, (type(record), kind)
                 block[place] = value.ctypes.data
             place += 1
 
