@@ -125,7 +125,8 @@ def write(
             else:
                 expected = real if kind == "R" else np.dtype(_DTYPES[kind])
                 assert value.dtype == expected, (type(record), kind, value.dtype)
-                assert value.flags.c_contiguous and value.flags.aligned, (type(record), kind)
+                assert value.flags.c_contiguous, (type(record), kind)
+                assert value.flags.aligned, (type(record), kind)
                 block[place] = value.ctypes.data
             place += 1
 
