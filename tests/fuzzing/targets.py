@@ -21,7 +21,7 @@ from backlit.cluster.listing import Entry
 from backlit.cluster.manifest import Manifest, Store
 from backlit.errors import BacklitError, ModelFileError, NonFiniteError, SettingError
 from backlit.formats.tensors import load_tensors, save_tensors
-from backlit.gradcheck.target import load_target
+from backlit.gradcheck.sources.target import load_target
 from backlit.photos import features, keeping
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.duplicates import SIGNATURE_SIZE

@@ -24,10 +24,10 @@ def check(
     downloads or installs is run. Exit code 0: every gradient is right; 1: some are wrong.
     """
     from backlit import _terminal as terminal
-    from backlit.gradcheck.target import run_check
+    from backlit.gradcheck.sources.target import check_target
 
     terminal.require_output()
     stdout = terminal.data_output() if form is ReportFormat.json else terminal.output()
-    code = run_check(target, format=form.value, stdout=stdout, stderr=terminal.errors())
+    code = check_target(target, format=form.value, stdout=stdout, stderr=terminal.errors())
     if code:
         raise typer.Exit(code)

@@ -5,11 +5,11 @@ says how they differ: a factor 1/m, a transpose, a missing sum. It imports nothi
 but its exceptions, so that a fault of the library cannot hide itself.
 """
 
-from backlit.gradcheck.adapters import from_jax, from_torch
 from backlit.gradcheck.check import assert_backward, check_backward
-from backlit.gradcheck.finding import RELATIONS, Finding
-from backlit.gradcheck.model import check_model
-from backlit.gradcheck.report import Report
+from backlit.gradcheck.probing.adapters import from_jax, from_torch
+from backlit.gradcheck.reporting.finding import RELATIONS, Finding
+from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources.course import check_model
 
 __all__ = [
     "RELATIONS",

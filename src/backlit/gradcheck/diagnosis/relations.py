@@ -1,0 +1,321 @@
+"""Relations between a wrong gradient and the truth that need nothing but the two.
+
+Each generator proposes what the gradient would be under one fault. A proposal counts where what is
+left after undoing it is at rounding level; whether it holds elsewhere too is decided in `diagnose`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.gradcheck.probing.calls import is_single
+from backlit.gradcheck.probing.numeric import SINGLE
+from backlit.gradcheck.probing.truth import Point
+
+Array = NDArray[Any]
+
+
+FactorOf = Callable[[Point, str], float]  # 1, or 1/m where the mean convention lays it on
+
+
+@dataclass(frozen=True)
+class Match:
+    """One relation that explains a gradient at one point.
+
+    `key` is the same wherever the same fault is seen; `factor` the constant beside it; `weak` says
+    that the constant was fitted to so few numbers that it counts only under a well-known name.
+    """
+
+    relations: tuple[str, ...]
+    key: tuple[Any, ...]
+    factor: float
+    residual: float
+    weak: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A wrong gradient: where, whose, and the truth under the convention in force."""
+
+    point: Point
+    name: str
+    given: Array
+    truth: Array
+    factor_of: FactorOf
+    examples_axis: tuple[str, int] | None = None  # label and output axis
+    match: float = 2e-9
+
+    def fit(self, given: Array, proposed: Array) -> tuple[float, float, bool] | None:
+        """Return (constant, residual, weak) where `given` is a constant times `proposed`."""
+        a, b = given.reshape(-1), proposed.reshape(-1)
+        size = float(np.max(np.abs(a), initial=0.0))
+        biggest = float(np.max(np.abs(b), initial=0.0))
+        if size == 0 or biggest == 0 or not np.isfinite(size) or not np.isfinite(biggest):
+            return None
+        scaled = b / biggest
+        constant = float(scaled @ a / (scaled @ scaled)) / biggest
+        off, proposed_size = np.abs(a - constant * b), np.abs(constant * b)
+        residual = float(np.max(off)) / size
+        loose = 1e-4 if self.match > 1e-7 else 1e-6
+        if constant == 0 or np.any(off > loose * proposed_size + self.match * size):
+            return None
+        telling = int(np.sum(np.abs(b) > 1e-6 * biggest))
+        return constant, residual, telling < 3
+
+
+def make_case(
+    point: Point, name: str, factor_of: FactorOf, axis: tuple[str, int] | None
+) -> Case | None:
+    """Gather a case; None where there is no gradient or it is not finite."""
+    given = point.gradients.get(name)
+    if given is None or not np.all(np.isfinite(given)) or given.size == 0:
+        return None
+    given = np.asarray(given)
+    if np.any(point.truth(name).lost):
+        return None
+    truth = point.truth(name).value * factor_of(point, name)
+    match = SINGLE.match if is_single(point.gradients[name]) else point.regime.match
+    return Case(point, name, given, truth, factor_of, axis, match)
+
+
+def example_groups(point: Point, axis: int) -> Array:
+    """Return the example of every output entry, by the examples axis of the output."""
+    parts = []
+    for out in point.done.outs:
+        index = np.arange(out.shape[axis])
+        shape = [1] * out.ndim
+        shape[axis] = -1
+        parts.append(np.broadcast_to(index.reshape(shape), out.shape).reshape(-1))
+    return np.concatenate(parts)
+
+
+def replace_match(case: Case, match: float) -> Case:
+    """Return the case with another limit on residuals."""
+    return replace(case, match=match)
+
+
+def simple_matches(case: Case) -> Iterator[Match]:
+    """Yield every relation that holds, the simplest kinds first."""
+    yield from _scale(case)
+    yield from _transpose(case)
+    yield from _shape(case)
+    yield from _unsummed(case)
+    yield from _swapped(case)
+    yield from _subset(case)
+    yield from _penalty(case)
+
+
+def _made(
+    case: Case, relation: str, key: tuple[Any, ...], given: Array, proposed: Array, note: str = ""
+) -> Iterator[Match]:
+    found = case.fit(given, proposed)
+    if found is not None:
+        constant, residual, weak = found
+        yield Match((relation,), key, constant, residual, weak, note)
+
+
+def _scale(case: Case) -> Iterator[Match]:
+    if case.given.shape == case.truth.shape:
+        yield from _made(case, "scale", ("scale",), case.given, case.truth)
+
+
+def _transpose(case: Case) -> Iterator[Match]:
+    if not 2 <= case.truth.ndim <= 4 or case.given.ndim != case.truth.ndim:
+        return
+    for order in permutations(range(case.truth.ndim)):
+        turned = case.truth.transpose(order)
+        if order != tuple(range(case.truth.ndim)) and turned.shape == case.given.shape:
+            yield from _made(case, "transpose", ("transpose", order), case.given, turned)
+
+
+def _shape(case: Case) -> Iterator[Match]:
+    if case.given.shape != case.truth.shape and case.given.size == case.truth.size:
+        yield from _made(case, "shape", ("shape",), case.given, case.truth)
+
+
+def _unsummed(case: Case) -> Iterator[Match]:
+    given, truth = case.given, case.truth
+    if given.ndim > 5 or given.shape == truth.shape or given.size <= truth.size:
+        return
+    for count in range(1, given.ndim + 1):
+        for axes in combinations(range(given.ndim), count):
+            if all(given.shape[axis] == 1 for axis in axes):
+                continue
+            summed = given.sum(axis=axes)
+            if summed.size != truth.size:
+                continue
+            note = ", ".join(str(axis) for axis in axes)
+            proposals = [("unsummed", summed)]
+            if truth.ndim == 2 and summed.shape == truth.T.shape != truth.shape:
+                proposals.append(("turned", summed.T))
+            for kind, proposal in proposals:
+                for match in _made(case, "unsummed", (kind, axes), proposal, truth, note):
+                    relations = match.relations + (("transpose",) if kind == "turned" else ())
+                    yield replace(match, relations=relations)
+
+
+def _swapped(case: Case) -> Iterator[Match]:
+    point = case.point
+    for other in point.subject.arity:
+        if other == case.name or not point.small(other):
+            continue
+        if point.inputs[other].size != case.given.size:
+            continue
+        truth = point.truth(other).value * case.factor_of(point, other)
+        relations: tuple[str, ...] = ("swapped",)
+        if truth.shape != case.given.shape:
+            relations = ("swapped", "shape")
+        for match in _made(case, "swapped", ("swapped", other), case.given, truth, other):
+            yield replace(match, relations=relations)
+        if truth.ndim == 2 and truth.T.shape == case.given.shape and min(truth.shape) > 1:
+            key = ("swapped", other, "T")
+            for match in _made(case, "swapped", key, case.given, truth.T, other):
+                yield replace(match, relations=("swapped", "transpose"))
+
+
+def _groupings(case: Case) -> Iterator[tuple[str, Array]]:
+    """Yield the ways to cut the output into examples, or finer."""
+    outs = case.point.done.outs
+    if case.examples_axis is not None:
+        yield "example", example_groups(case.point, case.examples_axis[1])
+    if len(outs) != 1:
+        return
+    out = outs[0]
+    if out.ndim == 3:  # (examples, places, features)
+        yield "position", np.repeat(np.arange(out.size // out.shape[-1]), out.shape[-1])
+    if out.ndim == 4:  # (examples, channels, height, width)
+        places = np.arange(out.size // out.shape[1]).reshape(out.shape[0], 1, *out.shape[2:])
+        yield "place", np.broadcast_to(places, out.shape).reshape(-1)
+
+
+def _subset(case: Case) -> Iterator[Match]:
+    if case.given.size != case.truth.size:
+        return
+    given = case.given.reshape(-1)
+    factor = case.factor_of(case.point, case.name)
+    seen = False
+    for label, groups in _groupings(case):
+        count = int(groups.max()) + 1
+        if count > 400 or seen:
+            continue
+        shares = case.point.contributions(case.name, groups) * factor
+        for match in _from_shares(case, given, shares, label):
+            seen = True
+            yield match
+    if not seen and case.given.shape == case.truth.shape:
+        yield from _blocks(case)
+
+
+def _from_shares(case: Case, given: Array, shares: Array, label: str) -> Iterator[Match]:
+    count = shares.shape[0]
+    sizes = np.max(np.abs(shares), axis=1)
+    alive = np.flatnonzero(sizes > 1e-9 * float(np.max(sizes, initial=0.0)))
+    if alive.size < 2:
+        return
+    for name, chosen in (*_selections(count), *_repeats(case, count)):
+        kept = np.intersect1d(chosen, alive)
+        if kept.size and kept.size < alive.size:
+            proposal = shares[kept].sum(axis=0)
+            for match in _made(case, "subset", ("subset", label, name), given, proposal, name):
+                yield _layout(case, match)
+                return
+    if given.size <= alive.size:
+        return
+    weights, _, rank, _ = np.linalg.lstsq(shares[alive].T, given, rcond=1e-9)
+    if rank < alive.size:
+        return
+    top = float(np.max(np.abs(weights)))
+    kept = alive[np.abs(weights) > 1e-4 * top]
+    values = weights[np.abs(weights) > 1e-4 * top]
+    if 0 < kept.size < alive.size and np.ptp(values) <= 1e-4 * top:
+        proposal = shares[kept].sum(axis=0)
+        note = f"{kept.size} of {alive.size}"
+        for match in _made(case, "subset", ("subset", label, "some"), given, proposal, note):
+            yield _layout(case, match)
+
+
+def _layout(case: Case, match: Match) -> Match:
+    if case.given.shape == case.truth.shape:
+        return match
+    return replace(match, relations=(*match.relations, "shape"), key=(*match.key, "shape"))
+
+
+def _selections(count: int) -> Iterator[tuple[str, Array]]:
+    everything = np.arange(count)
+    yield "the last", everything[-1:]
+    yield "the first", everything[:1]
+    if count > 2:
+        yield "all but the last", everything[:-1]
+        yield "all but the first", everything[1:]
+    if count > 3:
+        yield "the first half", everything[: count // 2]
+        yield "every second", everything[::2]
+
+
+def _repeats(case: Case, count: int) -> Iterator[tuple[str, Array]]:
+    """Yield the last, or the first, place of every index of an integer input."""
+    for name, value in case.point.inputs.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size == count:
+            flat = value.reshape(-1)
+            _, first = np.unique(flat, return_index=True)
+            _, last = np.unique(flat[::-1], return_index=True)
+            yield f"the last of each index in {name}", count - 1 - last
+            yield f"the first of each index in {name}", first
+
+
+def _blocks(case: Case) -> Iterator[Match]:
+    """Find columns or rows of an input's own gradient that are zero, the others being right."""
+    holders = case.point.memo.get("holders", {})
+    axis = holders.get(case.name)
+    if axis is None:
+        return
+    count = case.truth.shape[axis]
+    for name, chosen in _selections(count):
+        mask = np.zeros(count)
+        mask[chosen] = 1.0
+        shape = [1] * case.truth.ndim
+        shape[axis] = count
+        proposal = case.truth * mask.reshape(shape)
+        yield from _made(case, "subset", ("subset", "block", name), case.given, proposal, name)
+
+
+def _penalty(case: Case) -> Iterator[Match]:
+    if case.given.shape != case.truth.shape:
+        return
+    x = case.point.inputs[case.name]
+    size = float(np.max(np.abs(case.given), initial=0.0))
+    excess = case.given - case.truth
+    over = float(np.max(np.abs(excess), initial=0.0))
+    if over > 1e-5 * size:
+        match = replace_match(case, max(case.match, 1e-13 * size / over))
+        found = match.fit(excess, x)
+        if found is not None and np.sum(np.abs(x) > 1e-6 * np.max(np.abs(x))) >= 2:
+            constant, residual, _ = found
+            if case.point.done.scalar:  # d_output multiplies the penalty of a cost as well
+                constant /= float(case.point.d[0])
+            yield Match(("penalty",), ("penalty",), constant, residual)
+            return
+    if case.given.size < 5:
+        return
+    basis = np.stack([case.truth.reshape(-1), x.reshape(-1)], axis=1)
+    scale = np.max(np.abs(basis), axis=0)
+    if np.any(scale == 0):
+        return
+    weights, _, rank, _ = np.linalg.lstsq(basis / scale, case.given.reshape(-1), rcond=1e-9)
+    if rank < 2:
+        return
+    left = case.given.reshape(-1) - (basis / scale) @ weights
+    residual = float(np.max(np.abs(left))) / size if size else np.inf
+    a, c = weights / scale
+    if residual <= case.match and abs(c) > 1e-9 and abs(a) > 1e-9:
+        # `factor` is the scale here; the weight on the input goes into the note
+        yield Match(
+            ("penalty", "scale"), ("penalty", "scaled"), float(a), residual, note=f"{c:.6g}"
+        )

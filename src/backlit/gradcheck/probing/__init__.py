@@ -1,0 +1,1 @@
+"""Calls of the user's functions: copies, axes, and the numeric truth at a point."""

@@ -1,0 +1,1 @@
+"""Findings as data, in a terminal and on a page."""

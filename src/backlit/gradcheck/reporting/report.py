@@ -1,0 +1,245 @@
+"""What a check found in all, as data; printed, it is a page for people."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from backlit._terminal import as_text, has_colours, output
+from backlit._text import printable_lines
+from backlit.gradcheck.reporting.finding import Finding
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of `check_backward` or `check_model`.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+        One for each input, right or wrong, and further ones for the call as a whole.
+    mean_over : str or None
+        The examples axis of the output, "columns" or "rows"; None where there is none.
+    convention : str or None
+        "mean": parameters' gradients carry 1/m; "sum": they do not; None: nothing to tell.
+    notes : tuple of str
+        What else is worth knowing: entries on kinks, what was not judged.
+    """
+
+    findings: tuple[Finding, ...]
+    mean_over: str | None = None
+    convention: str | None = None
+    notes: tuple[str, ...] = ()
+    title: str = "backward pass"
+    seconds: float = field(default=0.0, compare=False)
+    accuracy: str = "float64"
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The findings that are not "correct"."""
+        return tuple(f for f in self.findings if not f.ok)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    @property
+    def first(self) -> Finding | None:
+        """The first wrong place, going backward; None where all is right."""
+        return self.problems[0] if self.problems else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "ok": self.ok,
+            "title": self.title,
+            "mean_over": self.mean_over,
+            "convention": self.convention,
+            "findings": [f.as_dict() for f in self.findings],
+            "problems": [f.as_dict() for f in self.problems],
+            "first": self.first.as_dict() if self.first else None,
+            "notes": list(self.notes),
+        }
+
+    def verdict(self) -> str:
+        """Return one line: right, or how much is wrong and where to begin."""
+        functions = len({f.function for f in self.findings if f.function})
+        scope = f"{functions} functions" if functions > 1 else self.title
+        if self.ok:
+            return f"✓ {scope}: every gradient is right."
+        count = len(self.problems)
+        text = f"✗ {scope}: {count} problem{'s' if count > 1 else ''}."
+        if functions > 1 and self.first is not None and self.first.function:
+            place = self.first.function
+            if self.first.gradient:
+                place += f", d{self.first.gradient}"
+            text += f" The first wrong place going backward: {place}."
+        return text
+
+    def convention_text(self) -> str:
+        """Return one sentence about where the mean lives."""
+        where = f" over the output's {self.mean_over}" if self.mean_over else ""
+        if self.convention == "mean":
+            return f"Convention found: the mean{where}; parameters' gradients carry 1/m, once."
+        if self.convention == "sum":
+            return f"Convention found: the sum{where}; no gradient carries 1/m."
+        return ""
+
+    def __str__(self) -> str:
+        width = shutil.get_terminal_size().columns if output().isatty() else 100
+        return as_text(self, max(60, min(width, 120)), colour=has_colours())
+
+    def _said_beside(self) -> list[str]:
+        """Return the sentences that stand below the findings."""
+        return [text for text in (self.convention_text(), *self.notes) if text]
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        findings = [_printable(finding) for finding in self.findings]
+        yield from rich_lines(
+            printable_lines(self.verdict()),
+            findings,
+            list(map(printable_lines, self._said_beside())),
+        )
+
+    def _repr_html_(self) -> str:
+        return html_of(self.verdict(), self.findings, self._said_beside())
+
+
+def _printable(finding: Finding) -> Finding:
+    """Escape in names and in exceptions what would steer a terminal."""
+    values: dict[str, Any] = {one.name: getattr(finding, one.name) for one in fields(finding)}
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = printable_lines(value)
+    return replace(finding, **values)
+
+
+def rich_lines(
+    verdict: str, findings: Sequence[Finding], notes: Sequence[str]
+) -> Iterator[RenderableType]:
+    """Yield what the console prints for a report."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    ok = all(finding.ok for finding in findings)
+    yield Text(verdict, style="bold green" if ok else "bold red")
+    several = len({f.function for f in findings if f.function}) > 1
+    yield from _of_functions(findings) if several else _of_gradients(findings)
+    for note in notes:
+        yield Padding(Text(note, style="dim"), (0, 0, 0, 1))
+
+
+def _of_gradients(findings: Sequence[Finding]) -> Iterator[RenderableType]:
+    """Yield one row for each finding."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+    table.add_column("", width=1)
+    table.add_column("gradient", no_wrap=True)
+    table.add_column("relation", no_wrap=True)
+    table.add_column("what it means", overflow="fold")
+    for finding in findings:
+        table.add_row(
+            _mark(finding.ok),
+            Text(_name(finding), style="bold"),
+            Text(finding.label, style="green" if finding.ok else "red"),
+            Text(finding.message, style="dim") if finding.ok else _meaning(finding),
+        )
+    yield table
+
+
+def _of_functions(findings: Sequence[Finding]) -> Iterator[RenderableType]:
+    """Yield one row for each function, then every problem in a frame of its own."""
+    from rich import box
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.ROUNDED, border_style="dim", header_style="bold")
+    table.add_column("", width=1)
+    table.add_column("function", no_wrap=True)
+    table.add_column("right")
+    table.add_column("wrong")
+    for function in dict.fromkeys(f.function for f in findings):
+        own = [f for f in findings if f.function == function]
+        wrong = list(dict.fromkeys(_name(f) for f in own if not f.ok))
+        table.add_row(
+            _mark(not wrong),
+            Text(function or "", style="bold"),
+            Text(", ".join(_name(f) for f in own if f.ok), style="green"),
+            Text(", ".join(wrong), style="red"),
+        )
+    yield table
+    for finding in [f for f in findings if not f.ok]:
+        title = Text(f"{finding.function}, {_name(finding)}: ", style="bold")
+        title.append(finding.label, style="red")
+        yield Panel(_meaning(finding), title=title, title_align="left", border_style="red")
+
+
+def _name(finding: Finding) -> str:
+    return f"d{finding.gradient}" if finding.gradient else "the call"
+
+
+def _mark(ok: bool) -> Text:
+    from rich.text import Text
+
+    return Text("✓", style="green") if ok else Text("✗", style="bold red")
+
+
+def _meaning(finding: Finding) -> Text:
+    from rich.text import Text
+
+    text = Text(finding.sentence)
+    if finding.source:
+        where = f"{finding.file}, " if finding.file and "cell" in finding.file else ""
+        text.append(f"\n{where}line {finding.line}: ", style="dim")
+        text.append(finding.source, style="cyan")
+    if finding.details:
+        text.append("\n" + finding.details, style="dim")
+    return text
+
+
+def html_of(verdict: str, findings: Sequence[Finding], notes: Sequence[str]) -> str:
+    """Return a report as a piece of HTML."""
+    rows = []
+    for f in findings:
+        colour = "#1a7f37" if f.ok else "#b42318"
+        name = f"{f.function}: " if f.function else ""
+        name += f"d{f.gradient}" if f.gradient else "the call"
+        where = f"<br><code>line {f.line}: {html.escape(f.source)}</code>" if f.source else ""
+        text = html.escape(f.sentence)
+        if not f.ok:
+            text += where
+        if f.details:
+            text += f"<pre style='margin:4px 0'>{html.escape(f.details)}</pre>"
+        rows.append(
+            "<tr>"
+            f"<td style='text-align:left;vertical-align:top;color:{colour}'>"
+            f"{'✓' if f.ok else '✗'}</td>"
+            f"<td style='text-align:left;vertical-align:top'><code>{html.escape(name)}</code>"
+            "</td>"
+            f"<td style='text-align:left;vertical-align:top;color:{colour};white-space:nowrap'>"
+            f"<b>{html.escape(f.label)}</b></td>"
+            f"<td style='text-align:left;vertical-align:top'>{text}</td></tr>"
+        )
+    return (
+        f"<div><p><b>{html.escape(verdict)}</b></p><table>"
+        "<thead><tr><th></th><th style='text-align:left'>gradient</th>"
+        "<th style='text-align:left'>relation</th>"
+        "<th style='text-align:left'>what it means</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+        + "".join(f"<p><small>{html.escape(n)}</small></p>" for n in notes)
+        + "</div>"
+    )

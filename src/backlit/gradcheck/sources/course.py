@@ -1,0 +1,336 @@
+"""`check_model`: every backward function of the course's notebook, then the whole network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import BacklitError, SettingError
+from backlit.gradcheck.check import make_subject
+from backlit.gradcheck.diagnosis.running import check_subject
+from backlit.gradcheck.probing.calls import quiet
+from backlit.gradcheck.reporting.finding import Finding
+from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources import reference
+from backlit.gradcheck.sources.course_parts import (
+    LAYERS,
+    ORDER,
+    CourseCheck,
+    Namespace,
+    add_findings,
+    backward_names,
+    check_activation,
+    check_linear,
+    check_linear_activation,
+    network_points,
+)
+
+
+def check_model(module_or_namespace: Any, *, seed: int = 0) -> Report:
+    """Check the notebook's functions one by one, then the whole backward pass.
+
+    Looks for `sigmoid_backward`, `relu_backward` (and any other pair `name`, `name_backward` that
+    takes Z), `linear_backward`, `linear_activation_backward` and `model_backward` (or
+    `L_model_backward`) with their forward partners, and builds the inputs itself: every dimension
+    different, five examples, points away from kinks, then on them, then where sigmoid saturates. A
+    part that is wrong is replaced by a right one before what is built on it is checked, so that one
+    fault is one problem.
+
+    Parameters
+    ----------
+    module_or_namespace : module, dict or object
+        Where the functions are.
+    seed : int
+        Makes the check repeatable.
+
+    Returns
+    -------
+    Report
+        `report.first` is the first wrong place going backward; each finding names its `function`.
+
+    Raises
+    ------
+    SettingError
+        Where none of the names is there.
+    """
+    begun = time.perf_counter()
+    space = Namespace(module_or_namespace)
+    names = backward_names(space)
+    if not names:
+        raise SettingError(
+            "check_model: there is none of the functions it knows: "
+            f"{', '.join(ORDER)}, or another pair such as tanh and tanh_backward."
+        )
+    found: list[Finding] = []
+    notes: list[str] = []
+    course = CourseCheck(space, seed, found, notes)
+    for name in names:
+        if name in ("model_backward", "L_model_backward"):
+            check_whole(course, name)
+        elif name == "linear_backward":
+            check_linear(course)
+        elif name == "linear_activation_backward":
+            check_linear_activation(course)
+        else:
+            check_activation(course, name)
+    return Report(
+        tuple(found),
+        mean_over="columns" if course.convention else None,
+        convention=course.convention,
+        notes=tuple(dict.fromkeys(notes)),
+        title="the model" if len(names) > 1 else names[0],
+        seconds=time.perf_counter() - begun,
+    )
+
+
+Array = NDArray[Any]
+
+
+def check_whole(course: CourseCheck, name: str) -> None:
+    """Check the backward pass of the whole network."""
+    if course.broken:
+        return
+    forward_name = name.replace("backward", "forward")
+    model_forward = (
+        course.space.get(forward_name)
+        or course.space.get("model_forward")
+        or course.space.get("L_model_forward")
+        or reference.model_forward
+    )
+    model_backward = course.space.mended(name)
+    if model_backward is None:
+        return
+    whole = _Whole(course, name, model_forward, model_backward)
+    points = network_points(course.seed)
+    if any(not f.ok for f in course.found):
+        points = points[:2]  # faults found already; the last word on saturation comes after them
+    mark = len(course.found)
+    add_findings(course, name, whole.reports(points))
+    keep_first_layer(course, mark)
+
+
+@dataclass
+class _Whole:
+    course: CourseCheck
+    name: str
+    model_forward: Callable[..., Any]
+    model_backward: Callable[..., Any]
+    own_cost: bool = False  # the cost is not the binary cross-entropy, and theirs is right
+
+    def reports(
+        self, points: list[tuple[str, dict[str, Array], Array, Array]]
+    ) -> Iterator[tuple[str, Report]]:
+        """Yield a report for each point, up to the first with a problem."""
+        for where, parameters, X, Y in points:
+            report = self.report(parameters, X, Y)
+            yield where, report
+            if not report.ok:
+                return
+
+    def report(self, parameters: dict[str, Array], X: Array, Y: Array) -> Report:
+        """Check the whole network at one point."""
+        AL, _ = reference.model_forward(X, parameters)
+        with quiet():
+            try:
+                given = np.asarray(self.model_forward(X.copy(), _copied(parameters))[0])
+            except Exception:
+                given = AL  # the check says what is raised
+        same = given.shape == AL.shape and np.allclose(given, AL, rtol=1e-9, atol=1e-12)
+        cost = self.course.space.get("compute_cost")
+        fits = same and not self.own_cost and self._cost_fits(cost, AL, Y)
+        if same and fits:
+            return self._with_reference(parameters, X, Y)
+        mine = self._with_own_cost(parameters, X, Y, cost)
+        if mine is not None and (mine.ok or not same or self.own_cost):
+            self.own_cost = True
+            return mine
+        report = self._with_reference(parameters, X, Y) if same else mine
+        if report is None:
+            text = "the network's forward pass is not the notebook's, and there is no compute_cost."
+            return Report((), notes=(text,))
+        if same and not fits and cost is not None:
+            self.course.notes.append(
+                "compute_cost is not the mean binary cross-entropy; the gradients were compared "
+                "with the latter's."
+            )
+        return report
+
+    def _cost_fits(self, cost: Callable[..., Any] | None, AL: Array, Y: Array) -> bool:
+        if cost is None or np.any((AL <= 0) | (AL >= 1)):
+            return True
+        right = float(np.mean(np.sum(-Y * np.log(AL) - (1 - Y) * np.log(1 - AL), axis=0)))
+        with quiet():
+            try:
+                given = float(np.squeeze(np.asarray(cost(AL.copy(), Y.copy()))))
+            except Exception:
+                return True
+        return bool(abs(given - right) <= 1e-6 * max(abs(right), 1e-3))
+
+    def _gradients(self, parameters: dict[str, Array], X: Array, Y: Array) -> dict[str, Any]:
+        AL, caches = self.model_forward(X, parameters)
+        grads: Mapping[str, Any] = self.model_backward(AL, Y, caches)
+        L = len(parameters) // 2
+        found = {key: grads.get(f"d{key}") for key in parameters}
+        shift = 0
+        if "dA0" not in grads and f"dA{L}" in grads:
+            wanted = np.shape(parameters[f"W{L}"])[1]
+            shift = int(np.shape(grads[f"dA{L}"])[:1] == (wanted,))
+        if shift:
+            self.course.notes.append(
+                "Its keys dA1.. hold the gradients of A0..: the older naming of the course."
+            )
+        for l in range(L):
+            found["X" if l == 0 else f"A{l}"] = grads.get(f"dA{l + shift}")
+        return found
+
+    def _with_reference(self, parameters: dict[str, Array], X: Array, Y: Array) -> Report:
+        """Compare with the reference network, which also gives every dA."""
+        L = len(parameters) // 2
+        names = list(parameters)
+        offsets = {f"A{l}": np.zeros((len(parameters[f"b{l}"]), X.shape[1])) for l in range(1, L)}
+
+        def forward(**inputs: Any) -> Any:
+            own = {name: inputs[name] for name in names}
+            costs = reference.costs_with_offsets(
+                inputs["X"], inputs["Y"], own, {name: inputs[name] for name in offsets}
+            )
+            return costs, (own, inputs["X"], inputs["Y"])
+
+        def backward(_: Any, cache: Any) -> dict[str, Any]:
+            own, x, y = cache
+            return self._gradients(own, x, y)
+
+        backward.__wrapped__ = self.course.space.get(self.name)  # type: ignore[attr-defined]
+        inputs = {**_backwards(parameters, offsets), "X": X, "Y": Y}
+        return self._run(forward, backward, inputs, parameters, X, Y)
+
+    def _with_own_cost(
+        self,
+        parameters: dict[str, Array],
+        X: Array,
+        Y: Array,
+        cost: Callable[..., Any] | None,
+    ) -> Report | None:
+        """Compare with the derivative of the user's own forward pass and cost."""
+        if cost is None:
+            return None
+        names = list(parameters)
+        m = X.shape[1]
+
+        def forward(**inputs: Any) -> Any:
+            own = {name: inputs[name] for name in names}
+            AL, _ = self.model_forward(inputs["X"], own)
+            value = np.asarray(cost(AL, inputs["Y"])).reshape(())
+            return value, (own, inputs["X"], inputs["Y"])
+
+        def backward(d: Any, cache: Any) -> dict[str, Any]:
+            own, x, y = cache
+            found = self._gradients(own, x, y)
+            made = {key: None if g is None else d * np.asarray(g) for key, g in found.items()}
+            if made.get("X") is not None:
+                made["X"] = made["X"] / m  # dA0 carries no 1/m, the cost's own derivative does
+            return made
+
+        backward.__wrapped__ = self.course.space.get(self.name)  # type: ignore[attr-defined]
+        inputs = {**_backwards(parameters, {}), "X": X, "Y": Y}
+        return self._run(forward, backward, inputs, parameters, X, Y)
+
+    def _run(
+        self,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+        inputs: dict[str, Any],
+        parameters: dict[str, Array],
+        X: Array,
+        Y: Array,
+    ) -> Report:
+        wanted = [name for name in inputs if name != "Y"]
+        with quiet():
+            try:
+                found = self._gradients(_copied(parameters), X.copy(), Y.copy())
+                wanted = [n for n in wanted if n in parameters or found.get(n) is not None]
+            except Exception:
+                wanted = [n for n in wanted if n in parameters]  # the check says what is raised
+        try:
+            subject = make_subject(forward, backward, inputs, wanted)
+        except BacklitError:
+            return Report(())
+        subject.fixed_d_output = True
+        with quiet():
+            report = check_subject(subject, "auto", self.course.seed)
+        return replace(report, findings=tuple(renamed(f) for f in report.findings))
+
+
+def _copied(parameters: dict[str, Array]) -> dict[str, Array]:
+    return {name: value.copy() for name, value in parameters.items()}
+
+
+def _backwards(parameters: dict[str, Array], offsets: dict[str, Array]) -> dict[str, Array]:
+    """Order the inputs as the backward pass meets them: WL, bL, A(L-1), ..., W1, b1."""
+    ordered: dict[str, Array] = {}
+    for l in range(len(parameters) // 2, 0, -1):
+        ordered[f"W{l}"] = parameters[f"W{l}"]
+        ordered[f"b{l}"] = parameters[f"b{l}"]
+        if f"A{l - 1}" in offsets:
+            ordered[f"A{l - 1}"] = offsets[f"A{l - 1}"]
+    return ordered
+
+
+def renamed(finding: Finding) -> Finding:
+    """Say dA0 for the gradient of X, and where a quotient at the output comes to 0/0."""
+    if finding.gradient == "X":
+        message = finding.message.replace("dX ", "dA0 ")
+        return replace(finding, gradient="A0", message=message)
+    if finding.relation == "nonfinite" and finding.gradient is not None:
+        text = (
+            f"d{finding.gradient} is NaN where the sigmoid reaches 0 or 1: dAL = -(Y/AL - "
+            "(1-Y)/(1-AL)) is 0/0 there; use dZ = AL - Y at the output."
+        )
+        return replace(finding, message=text)
+    return finding
+
+
+def _layer_of(finding: Finding) -> int:
+    name = finding.gradient or ""
+    digits = "".join(c for c in name if c.isdigit())
+    if not digits:
+        return 10_000
+    return int(digits) + (1 if name.startswith("A") else 0)
+
+
+def keep_first_layer(course: CourseCheck, mark: int) -> None:
+    """Keep the problems of the first wrong layer: those of earlier layers follow from it."""
+    own = course.found[mark:]
+    wrong = [f for f in own if not f.ok]
+    if not wrong:
+        return
+    last = len(LAYERS) - 1
+    first = max(_layer_of(f) for f in wrong)
+    kept = [f for f in wrong if _layer_of(f) in (first, 10_000)]
+    follow = sorted({f"d{f.gradient}" for f in wrong if f not in kept})
+    at_output = [f for f in kept if f.gradient in (f"W{last}", f"b{last}", f"A{last - 1}")]
+    kinds = {(f.relation, f.factor_name) for f in at_output}
+    if (
+        len(kinds) == 1
+        and len(at_output) >= 2
+        and kinds <= {("nonfinite", None)} | {k for k in kinds if k[0] == "scale"}
+    ):
+        # all that the last layer returns is wrong in the same way: so is what goes into it
+        kept = [f for f in kept if f not in at_output]
+        kept.insert(0, _of_output(at_output))
+        follow = sorted({*follow, *(f"d{f.gradient}" for f in at_output)})
+    if follow:
+        course.notes.append(f"Wrong as well, and likely from the same cause: {', '.join(follow)}.")
+    course.found[mark:] = kept + [f for f in own if f.ok]
+
+
+def _of_output(findings: list[Finding]) -> Finding:
+    """Turn one fault in all gradients of the last layer into one of dAL."""
+    finding = findings[0]
+    message = finding.sentence.replace(f"d{finding.gradient} ", "dAL ")
+    return replace(finding, gradient="AL", message=message, details="", line=None, source=None)

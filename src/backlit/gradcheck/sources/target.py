@@ -1,0 +1,182 @@
+"""`backlit check TARGET`: find the functions of a file, notebook or module, and check them.
+
+From a .py or .ipynb file only what the checked functions need is run: their definitions, the
+imports and the plain constants they refer to. Statements that train, plot, download or install are
+never run. The functions themselves are the user's own code, and run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from backlit import _terminal as terminal
+from backlit._text import json_text, printable_lines
+from backlit.errors import BacklitError, SettingError
+from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources.cells import Cell, notebook_cells
+from backlit.gradcheck.sources.course import check_model
+from backlit.gradcheck.sources.course_parts import ORDER, Namespace, backward_names
+from backlit.gradcheck.sources.extraction import extract
+
+RIGHT, WRONG, USAGE = 0, 1, 2
+
+
+def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: TextIO) -> int:
+    """Check a target and print the report.
+
+    Parameters
+    ----------
+    target : str
+        A .py file, an .ipynb notebook, either with ":function" behind it, or
+        "package.module:function" or "package.module".
+    format : {"table", "json"}
+        What is printed on `stdout`.
+    stdout, stderr : text files
+        The report; what went wrong, and what the user's functions print.
+
+    Returns
+    -------
+    int
+        0 all gradients are right; 1 some are wrong; 2 the target cannot be checked.
+    """
+    if format not in ("table", "json"):
+        stderr.write(f"backlit check: format is {format!r}, expected table or json.\n")
+        return USAGE
+    try:
+        with redirect_stdout(stderr):
+            loaded = load_target(target)
+            report = check_loaded(loaded)
+    except BacklitError as error:
+        stderr.write(f"backlit check: {printable_lines(str(error))}\n")
+        return USAGE
+    for note in loaded.notes:
+        stderr.write(f"backlit check: {printable_lines(note)}\n")
+    if format == "json":
+        data = {"target": target, **report.as_dict()}
+        encoding = getattr(stdout, "encoding", None) or "utf-8"
+        stdout.write(json_text(data, indent=2, encoding=encoding) + "\n")
+    else:
+        terminal.console(file=stdout, emoji=False, markup=False).print(report)
+    return RIGHT if report.ok else WRONG
+
+
+@dataclass
+class Loaded:
+    """The functions of a target, and which of them to check (all, if `only` is None)."""
+
+    names: dict[str, Any]
+    only: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def check_loaded(loaded: Loaded) -> Report:
+    """Check what was loaded.
+
+    Raises
+    ------
+    SettingError
+        Where nothing in it can be checked.
+    """
+    if loaded.only is None:
+        return check_model(loaded.names)
+    wanted = loaded.only
+    if wanted not in loaded.names:
+        raise SettingError(f"there is no function {wanted} in it.")
+    base = wanted.removesuffix("_backward").removesuffix("_forward")
+    backward = next(
+        (n for n in (f"{base}_backward", wanted) if n.endswith("_backward") and n in loaded.names),
+        None,
+    )
+    if backward is None:
+        raise SettingError(
+            f"{wanted} has no backward function beside it: {base}_backward is expected."
+        )
+    partners = {base, f"{base}_forward", "compute_cost"}
+    names = {n: v for n, v in loaded.names.items() if n in partners or n == backward}
+    if backward not in backward_names(Namespace(names)):
+        raise SettingError(
+            f"{backward} is none of the functions whose inputs are known ({', '.join(ORDER)}, or "
+            "pairs name, name_backward that take Z): call backlit.check_backward(forward, "
+            "backward, inputs) from Python."
+        )
+    return check_model(names)
+
+
+def load_target(target: str) -> Loaded:
+    """Load the functions of a target.
+
+    Raises
+    ------
+    SettingError
+        Where there is no such file or module, or it cannot be read.
+    """
+    path, _, only = target.partition(":")
+    if len(path) == 1 and only[:1] in ("\\", "/"):  # a drive letter
+        path, _, only = (target[2:]).partition(":")
+        path = target[:2] + path
+    if path.endswith((".py", ".ipynb")):
+        return _load_file(Path(path), only or None)
+    if Path(path).exists():
+        raise SettingError(f"{path} is neither a .py file nor an .ipynb notebook.")
+    return _load_module(path, only or None)
+
+
+def _load_module(name: str, only: str | None) -> Loaded:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise SettingError(
+            f"{name!r} is no file here and no module's name; expected a .py or .ipynb file or "
+            "package.module:function."
+        )
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise SettingError(f"there is no module {error.name!r}.") from error
+    except Exception as error:
+        raise SettingError(
+            f"the module {name} stops when it is imported: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+    if only is None:
+        return Loaded(_attributes(module))
+    if getattr(module, only, None) is None:
+        raise SettingError(f"the module {name} has no function {only}.")
+    return Loaded(_attributes(module), only)
+
+
+def _attributes(module: Any) -> dict[str, Any]:
+    """Return a module's names, also those that it loads when asked for."""
+    names = {*vars(module), *dir(module)}
+    wanted = [n for n in names if not n.startswith("_")]
+    return {n: getattr(module, n) for n in wanted if hasattr(module, n)}
+
+
+def _load_file(path: Path, only: str | None) -> Loaded:
+    if not path.is_file():
+        raise SettingError(f"there is no file {path}.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read: {error}") from error
+    cells = notebook_cells(text, path) if path.suffix == ".ipynb" else [Cell(str(path), text)]
+    loaded = Loaded({}, only)
+    try:
+        names = extract(cells, loaded.notes, path.parent, wanted=only)
+    except RecursionError as error:
+        raise SettingError(f"{path} cannot be read: its expressions are nested too deeply.") from (
+            error
+        )
+    loaded.names = names
+    if path.suffix == ".py" and not names and loaded.notes:
+        raise SettingError(loaded.notes[0])
+    return loaded
