@@ -261,8 +261,9 @@ def test_what_the_user_s_code_says_cannot_steer_a_terminal(tmp_path, form):
 
 
 def test_a_report_is_printed_safely_by_any_console(tmp_path):
-    from backlit.gradcheck.target import check_loaded
     from rich.console import Console
+
+    from backlit.gradcheck.sources.target import check_loaded
 
     path = tmp_path / "evil.py"
     path.write_text(EVIL)
