@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -297,12 +298,24 @@ def guarded_streams() -> Iterator[None]:
     number, and with it what C libraries write to it.
     """
     _take_closed_descriptors()
-    before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = output(), errors()
+    before = sys.stdout, sys.stderr, warnings.showwarning
+    sys.stdout, sys.stderr, warnings.showwarning = output(), errors(), _show_warning
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = before
+        sys.stdout, sys.stderr, warnings.showwarning = before
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    stream = errors() if file is None else file
+    stream.write(printable_lines(warnings.formatwarning(message, category, filename, lineno, line)))
 
 
 def _take_closed_descriptors() -> None:

@@ -4,14 +4,12 @@ Progress and warnings go to standard error, tables to standard output; neither w
 without a terminal neither draws bars or colours.
 """
 
-import sys
 import time
 from collections.abc import Callable
 from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,22 +23,22 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from backlit._terminal import console as make_console
 from backlit._text import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
     from backlit.photos.saliency.explaining import Explanation
     from backlit.photos.trained import TrainedPhotos
 
 _MOST_MISTAKES = 25
-_PIPED_WIDTH = 100
 
 
-def _console(stderr: bool) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PIPED_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+def _console(stderr: bool) -> "Console":
+    return make_console(stderr=stderr)
 
 
 _live: Progress | None = None
@@ -73,7 +71,11 @@ class _Bar:
     def __init__(self, *columns: Any, hidden: bool = False) -> None:
         console = _console(stderr=True)
         self.shown = console.is_terminal and not hidden
-        self._progress = Progress(*columns, console=console, transient=True, disable=not self.shown)
+        # the dots are Braille, which no other encoding has
+        spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
+        self._progress = Progress(
+            spinner, *columns, console=console, transient=True, disable=not self.shown
+        )
 
     def __enter__(self) -> Self:
         global _live
@@ -99,12 +101,11 @@ class TrainingProgress(_Bar):
 
     def __init__(self) -> None:
         super().__init__(
-            SpinnerColumn(),
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
         )
         self._task: Any = None
 
@@ -135,8 +136,7 @@ class CountingProgress(_Bar):
 
     def __init__(self, name: str, hidden: bool = False) -> None:
         super().__init__(
-            SpinnerColumn(),
-            TextColumn(name),
+            TextColumn(name, markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             _Rate(),
@@ -183,7 +183,7 @@ def _accuracy_rows(evaluations: "dict[str, Evaluation]") -> Table:
     for name, evaluation in evaluations.items():
         low, high = evaluation.interval
         table.add_row(
-            name,
+            printable(name),
             f"{evaluation.n:,}",
             f"{evaluation.n_right:,}",
             Text(_percent(evaluation.accuracy), style="bold"),
@@ -232,9 +232,9 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     model : str
         Where the model was saved.
     """
-    out = _console(stderr=False)
     if trained.interrupted:
         warn("interrupted: this is the best network so far.")
+    out = _console(stderr=False)
     out.print(_accuracy_rows(trained.evaluations))
     name = "test" if "test" in trained.evaluations else "validation"
     out.print(Text(f"Confusion, {name}", style="bold"))
@@ -300,10 +300,11 @@ def show_evaluation(found: "FolderEvaluation") -> None:
     out.print(_confusion(evaluation))
     if found.mistakes:
         out.print(Text(f"Wrong: {len(found.mistakes)}, the surest first", style="bold"))
-        width = max(len(name) for name in evaluation.classes)
+        width = max(len(printable(name)) for name in evaluation.classes)
         for mistake in found.mistakes[:_MOST_MISTAKES]:
+            label, predicted = printable(mistake.label), printable(mistake.predicted)
             out.print(
-                Text(f"  {mistake.label:<{width}} taken for {mistake.predicted:<{width}} ")
+                Text(f"  {label:<{width}} taken for {predicted:<{width}} ")
                 + Text(f"{mistake.confidence:6.1%}  ", style="red")
                 + Text(printable(mistake.path)),
                 soft_wrap=True,
@@ -339,10 +340,17 @@ def show_explanation(found: "Explanation") -> None:
     for one in found.reasons:
         style = "yellow" if one.push > 0 else "blue"
         length = round(10 * abs(one.push) / strongest)
-        table.add_row(one.group, f"{one.push:+.2f}", Text("█" * length, style), one.words)
+        table.add_row(
+            printable(one.group),
+            f"{one.push:+.2f}",
+            Text("█" * length, style),
+            printable(one.words),
+        )
     out.print(table)
     total = found.start + sum(one.push for one in found.reasons)
     out.print(
-        f"Log-odds of {label}: {found.start:+.2f} for an average training picture, "
-        f"{total:+.2f} with all pushes."
+        Text(
+            f"Log-odds of {label}: {found.start:+.2f} for an average training picture, "
+            f"{total:+.2f} with all pushes."
+        )
     )

@@ -21,5 +21,8 @@ def main() -> None:
             run()
         except BaseException as error:
             if not termination.ended_by(error):
-                raise
+                from backlit._terminal import print_traceback
+
+                print_traceback(error)
+                os._exit(1)
             os._exit(termination.code)

@@ -1,17 +1,17 @@
 """The commands together, and what an error of theirs looks like to whoever typed one."""
 
 import os
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from backlit import _terminal as terminal
 from backlit.cli.check import check
 from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
 from backlit.cli.pages import open_app
 from backlit.cli.predict import predict
-from backlit.cli.refusals import Command
+from backlit.cli.refusals import Command, is_usage_error, show_usage_error
 from backlit.cli.report import report
 from backlit.cli.termination import INTERRUPTED
 from backlit.cli.train import train
@@ -33,7 +33,8 @@ def _version(wanted: bool) -> None:
     if wanted:
         from backlit import __version__
 
-        typer.echo(f"backlit {__version__}")
+        terminal.require_output()
+        terminal.print_line(f"backlit {__version__}")
         raise typer.Exit
 
 
@@ -51,23 +52,50 @@ def _root(
 
 def main() -> None:
     """Run the command line; leaves with an exit code."""
+    with terminal.guarded_streams():
+        _leave(_flushed(_run()))
+
+
+def _run() -> int:
+    """Run a command, and say what went wrong; returns the exit code."""
     from backlit.errors import BacklitError, SettingError
 
     try:
-        app()
+        left: Any = app(standalone_mode=False)
+        return left if isinstance(left, int) else 0
     except SettingError as error:
         _complain(str(error))
-        code = 2
+        return 2
     except BacklitError as error:
         _complain(str(error))
-        code = 1
+        return 1
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        return INTERRUPTED
     except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BrokenPipeError:  # whoever read our output has gone
+        return 1
+    except Exception as error:
+        if not is_usage_error(error):
+            raise
+        return show_usage_error(error)
+
+
+def _flushed(code: int) -> int:
+    """Hand on what was printed; returns the exit code, another one where that cannot be done."""
+    from backlit.errors import OutputError
+
+    try:
+        terminal.flush()
+    except OutputError as error:
+        if code != 1:  # else it was said before
+            _complain(str(error))
+        return code or 1
     except BrokenPipeError:
-        code = 1
-    _leave(code)
+        return code or 1
+    except KeyboardInterrupt:  # who typed it will not wait
+        return INTERRUPTED
+    return code
 
 
 def _complain(text: str) -> None:
@@ -78,9 +106,4 @@ def _complain(text: str) -> None:
 
 def _leave(code: int) -> None:
     """Leave at once, without waiting for threads that are still decoding."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, KeyboardInterrupt):  # whoever read our output has gone, or will not wait
-        pass
     os._exit(code)

@@ -35,11 +35,13 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Judge a model by photographs whose classes are known."""
+    from backlit import _terminal as terminal
     from backlit.console import CountingProgress, show_evaluation, warn
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.judging import evaluate as judge
-    from backlit.photos.writing import evaluation_json
+    from backlit.photos.writing import evaluation_data
 
+    terminal.require_output()
     with CountingProgress("evaluating") as tick:
         found = judge(
             folder,
@@ -51,7 +53,7 @@ def evaluate(
     for path, reason in found.broken:
         warn(f"left out {path}: {reason}")
     if form is ReportFormat.json:
-        typer.echo(evaluation_json(found))
+        terminal.print_json(evaluation_data(found), indent=2)
     else:
         show_evaluation(found)
     if found.broken:

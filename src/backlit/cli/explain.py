@@ -33,13 +33,15 @@ def explain(
     The network's gradient is carried back through the features to the pixels.
     Groups of features push the log-odds of the label up or down; the pushes add up.
     """
+    from backlit import _terminal as terminal
     from backlit.console import note, show_explanation
     from backlit.errors import PhotoError, UnknownNameError
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.saliency.drawing import explanation_picture, picture_format
     from backlit.photos.saliency.explaining import explain as explain_photo
-    from backlit.photos.writing import explanation_json
+    from backlit.photos.writing import explanation_data
 
+    terminal.require_output()
     if output is not None:
         picture_format(output)  # says before the work that it cannot be written
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
@@ -48,7 +50,7 @@ def explain(
     except UnknownNameError as error:
         raise typer.BadParameter(str(error), param_hint="--label") from error
     if form is ReportFormat.json:
-        typer.echo(explanation_json(found))
+        terminal.print_json(explanation_data(found))
     else:
         show_explanation(found)
     if output is None:

@@ -1,6 +1,5 @@
 """``backlit predict``."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -88,6 +87,7 @@ def predict(
             (tls_ca, tls_cert, tls_key),
         )  # fmt: skip
         return
+    from backlit import _terminal as terminal
     from backlit.console import CountingProgress, note, warn
     from backlit.errors import PhotoError, SettingError
     from backlit.photos.classifier import PhotoClassifier
@@ -109,6 +109,8 @@ def predict(
         raise SettingError("--resume needs an --output in csv or jsonl.")
     if dry_run and not (copy_to or move_to):
         raise SettingError("--dry-run goes with --copy-to or --move-to.")
+    if output is None:
+        terminal.require_output()
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
     target = copy_to or move_to
     filer = Filer(target, move=move_to is not None, dry_run=dry_run) if target else None
@@ -119,7 +121,9 @@ def predict(
     filed = 0
     with (
         open_writer(chosen, output, classifier.classes, append=bool(done.paths)) as write,
-        CountingProgress("predicting", hidden=output is None and sys.stdout.isatty()) as tick,
+        CountingProgress(
+            "predicting", hidden=output is None and terminal.output().isatty()
+        ) as tick,
     ):
         tick.expect(lambda: count_photos(paths, skip=done.paths, leave_out=target))
         for prediction in classifier.predict(

@@ -1,4 +1,4 @@
-"""What is said of an option's value that typer refuses."""
+"""What is said of arguments that typer refuses."""
 
 from typing import Any
 
@@ -31,3 +31,33 @@ def _words(error: dict[str, Any]) -> str:
         return str(said)
     expected = said.removeprefix("Input should be ").split(", unable to")[0]
     return f"{came}, expected {expected}."
+
+
+def is_usage_error(error: Any) -> bool:
+    """Tell whether an exception is typer's word on arguments; its classes have no public name."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def show_usage_error(error: Any) -> int:
+    """Say what is wrong with the arguments, and how they go.
+
+    Parameters
+    ----------
+    error : exception
+        What typer has raised; nothing is said of the one after which it has shown the help.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    from backlit.console import complain, note
+
+    if type(error).__name__ != "NoArgsIsHelpError":
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            for line in context.get_usage().splitlines():
+                note(line)
+            note(f"Try '{context.command_path} {context.help_option_names[0]}' for help.")
+        complain(error.format_message())
+    return int(error.exit_code)

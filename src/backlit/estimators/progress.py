@@ -1,8 +1,10 @@
 """What `verbose` shows: scikit-learn's lines in a log, a live bar in a terminal or a notebook."""
 
-import sys
 from types import TracebackType
 from typing import Any, Self
+
+from backlit._terminal import console as make_console
+from backlit._terminal import print_line
 
 
 class Silent:
@@ -39,15 +41,15 @@ class Lines(Silent):
 
     def epoch(self, number: int, loss: float) -> None:
         """Print the epoch and its training loss."""
-        print(f"Iteration {number}, loss = {loss:.8f}")
+        print_line(f"Iteration {number}, loss = {loss:.8f}")
 
     def score(self, score: float) -> None:
         """Print the epoch's validation score."""
-        print(f"Validation score: {score:f}")
+        print_line(f"Validation score: {score:f}")
 
     def say(self, message: str) -> None:
         """Print a sentence."""
-        print(message)
+        print_line(message)
 
 
 class Bar(Silent):
@@ -113,18 +115,12 @@ def reporter(verbose: Any, epochs: int, *, live: bool = True) -> Silent:
     if not verbose:
         return Silent()
     if live:
-        from rich.console import Console
-
-        console = Console(file=None if _in_notebook() else sys.stdout)
+        console = make_console(notebook=True)
         if console.is_terminal or console.is_jupyter:
             return Bar(console, epochs)
     return Lines()
 
 
-def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
-
-
 def announce_compilation() -> None:
     """Say that the engine is being compiled, which happens once a machine and floating type."""
-    print("backlit: compiling the engine, once on this machine ...", file=sys.stderr, flush=True)
+    print_line("backlit: compiling the engine, once on this machine ...", stderr=True)

@@ -1,13 +1,13 @@
 """Predictions and evaluations as rows for programs (CSV, JSON lines) and for people."""
 
 import csv
-import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from backlit import _terminal as terminal
+from backlit._text import json_text, printable
 from backlit.errors import MissingExtraError, PhotoError, SettingError
 from backlit.photos.classifier import Prediction
 from backlit.photos.judging import FolderEvaluation
@@ -66,10 +66,9 @@ def open_writer(
     }
     if output is None:
         # Bytes of a name that are no UTF-8 come out as they are on the disk.
-        if hasattr(sys.stdout, "reconfigure"):
-            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-        yield makers[form](sys.stdout, classes)
-        sys.stdout.flush()
+        out = terminal.output() if form == "table" else terminal.data_output()
+        yield makers[form](out, classes)
+        out.flush()
         return
     try:
         mode: Literal["a", "w"] = "a" if append else "w"
@@ -102,20 +101,17 @@ def _jsonl_writer(stream: TextIO, classes: Sequence[str]) -> Write:
         if one.probabilities:
             pairs = zip(classes, one.probabilities, strict=True)
             row["probabilities"] = {name: round(value, 6) for name, value in pairs}
-        stream.write(dump_json(row) + "\n")
+        stream.write(json_text(row, encoding=stream.encoding) + "\n")
 
     return write
 
 
 def _table_writer(stream: TextIO, classes: Sequence[str]) -> Write:
     """Write fixed columns, the path last, so that rows can be written as they come."""
-    from rich.console import Console
     from rich.text import Text
 
-    from backlit._text import printable
-
-    console = Console(file=stream, highlight=False)
-    width = max(len("unsure"), *(len(name) for name in classes))
+    console = terminal.console(file=stream)
+    width = max(len("unsure"), *(len(printable(name)) for name in classes))
     head = f"P({printable(classes[1])})" if len(classes) == 2 else "probability"
     column = max(len(head), 6)
     console.print(Text(f"{'label':<{width}}  {head:>{column}}  path", "bold"), soft_wrap=True)
@@ -182,30 +178,8 @@ def _number(probability: float | None) -> str:
     return "" if probability is None else f"{probability:.6f}"
 
 
-def dump_json(value: Any, indent: int | None = None) -> str:
-    """JSON text; escapes non-ASCII only where a name is not valid Unicode.
-
-    Parameters
-    ----------
-    value : object
-        Anything that JSON can hold.
-    indent : int, optional
-        As for :func:`json.dumps`.
-
-    Returns
-    -------
-    str
-    """
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=indent)
-    return text
-
-
-def evaluation_json(found: FolderEvaluation) -> str:
-    """Write an evaluation as JSON.
+def evaluation_data(found: FolderEvaluation) -> dict[str, Any]:
+    """Return an evaluation as what JSON can hold.
 
     Parameters
     ----------
@@ -214,45 +188,42 @@ def evaluation_json(found: FolderEvaluation) -> str:
 
     Returns
     -------
-    str
-        An object with ``accuracy``, ``interval``, ``n``, ``classes``, ``confusion`` (rows: true,
+    dict
+        With ``accuracy``, ``interval``, ``n``, ``classes``, ``confusion`` (rows: true,
         columns: predicted), ``per_class``, ``wrong``, ``broken`` and ``split``.
     """
     evaluation = found.evaluation
-    return dump_json(
-        {
-            "accuracy": evaluation.accuracy,
-            "interval": list(evaluation.interval),
-            "n": evaluation.n,
-            "classes": list(evaluation.classes),
-            "confusion": evaluation.confusion.tolist(),
-            "per_class": {
-                row.name: {
-                    "n": row.n,
-                    "precision": row.precision,
-                    "recall": row.recall,
-                    "f1": row.f1,
-                }
-                for row in evaluation.per_class
-            },
-            "wrong": [
-                {
-                    "path": mistake.path,
-                    "label": mistake.label,
-                    "predicted": mistake.predicted,
-                    "confidence": mistake.confidence,
-                }
-                for mistake in found.mistakes
-            ],
-            "broken": [{"path": path, "error": reason} for path, reason in found.broken],
-            "split": found.split or None,
+    return {
+        "accuracy": evaluation.accuracy,
+        "interval": list(evaluation.interval),
+        "n": evaluation.n,
+        "classes": list(evaluation.classes),
+        "confusion": evaluation.confusion.tolist(),
+        "per_class": {
+            row.name: {
+                "n": row.n,
+                "precision": row.precision,
+                "recall": row.recall,
+                "f1": row.f1,
+            }
+            for row in evaluation.per_class
         },
-        indent=2,
-    )
+        "wrong": [
+            {
+                "path": mistake.path,
+                "label": mistake.label,
+                "predicted": mistake.predicted,
+                "confidence": mistake.confidence,
+            }
+            for mistake in found.mistakes
+        ],
+        "broken": [{"path": path, "error": reason} for path, reason in found.broken],
+        "split": found.split or None,
+    }
 
 
-def explanation_json(found: "Explanation") -> str:
-    """Write an explanation as JSON.
+def explanation_data(found: "Explanation") -> dict[str, Any]:
+    """Return an explanation as what JSON can hold.
 
     Parameters
     ----------
@@ -261,27 +232,25 @@ def explanation_json(found: "Explanation") -> str:
 
     Returns
     -------
-    str
-        An object with ``path``, ``label``, ``probabilities`` by class, ``log_odds`` of the label,
+    dict
+        With ``path``, ``label``, ``probabilities`` by class, ``log_odds`` of the label,
         ``start`` (those of an average training picture), ``reasons`` and ``evidence``: the map,
         rows from the top.
     """
-    return dump_json(
-        {
-            "path": found.path,
-            "label": found.label,
-            "probabilities": dict(zip(found.classes, found.probabilities, strict=True)),
-            "log_odds": found.log_odds,
-            "start": found.start,
-            "reasons": [
-                {
-                    "group": one.group,
-                    "push": one.push,
-                    "above_all": one.words,
-                    "deviations": one.deviations,
-                }
-                for one in found.reasons
-            ],
-            "evidence": found.saliency.evidence.round(5).tolist(),
-        }
-    )
+    return {
+        "path": found.path,
+        "label": found.label,
+        "probabilities": dict(zip(found.classes, found.probabilities, strict=True)),
+        "log_odds": found.log_odds,
+        "start": found.start,
+        "reasons": [
+            {
+                "group": one.group,
+                "push": one.push,
+                "above_all": one.words,
+                "deviations": one.deviations,
+            }
+            for one in found.reasons
+        ],
+        "evidence": found.saliency.evidence.round(5).tolist(),
+    }

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from backlit import _terminal as terminal
 from backlit._checks import Array, as_arrays, labels_like, loss_parameter, non_negative, weights_for
 from backlit.errors import SettingError
 from backlit.linear import LayerCache, _linear_gradients
@@ -127,9 +128,7 @@ class Trace(Mapping[str, Any]):
         console : rich.console.Console, optional
             Where to; by default standard output, in colours if it is a terminal.
         """
-        from rich.console import Console
-
-        (console or Console(highlight=False)).print(self)
+        (console or terminal.console(notebook=True)).print(self)
 
     def __repr__(self) -> str:
         dims = "-".join(map(str, self.layer_dims))

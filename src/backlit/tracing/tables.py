@@ -1,15 +1,14 @@
 """A trace for a terminal: one row a layer, then a sentence a line."""
 
-import io
 import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from backlit import _terminal as terminal
 from backlit.tracing.measures import ACTIVATIONS_THAT_DIE
 
 if TYPE_CHECKING:
@@ -101,8 +100,4 @@ def renderables(trace: "Trace", width: int = _WIDE) -> Iterator[Any]:
 
 def as_text(trace: "Trace") -> str:
     """Return the table as plain text, as wide as the terminal."""
-    file = io.StringIO()
-    width = shutil.get_terminal_size((100, 25)).columns
-    Console(file=file, width=width, highlight=False, color_system=None).print(trace)
-    text = file.getvalue()
-    return "\n".join(line.rstrip() for line in text.rstrip().splitlines())
+    return terminal.as_text(trace, shutil.get_terminal_size((100, 25)).columns)

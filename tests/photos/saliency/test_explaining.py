@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backlit._text import json_text
 from backlit.errors import PhotoError, SettingError, UnknownNameError
 from backlit.photos import PhotoClassifier, explain
 from backlit.photos.classifier import standardise, standardise_backward
@@ -20,7 +21,7 @@ from backlit.photos.saliency.drawing import (
 from backlit.photos.saliency.log_odds import log_odds_backward
 from backlit.photos.saliency.words import describe, group_of, patch_words, percent
 from backlit.photos.scenes import render_scenes
-from backlit.photos.writing import explanation_json
+from backlit.photos.writing import explanation_data
 
 
 def network(classes, seed=0, hidden=(6, 4)):
@@ -202,7 +203,7 @@ def test_percent():
 
 
 def test_json(scenes):
-    found = json.loads(explanation_json(explain(scenes[0])))
+    found = json.loads(json_text(explanation_data(explain(scenes[0]))))
     assert found["label"] in found["probabilities"]
     assert np.array(found["evidence"]).shape == (SIDE, SIDE)
 
