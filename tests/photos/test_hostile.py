@@ -58,12 +58,12 @@ def hostile(folder):
     files = {
         "00 plain.jpg": (good, ""),
         "01 zero bytes.jpg": (b"", "empty file"),
-        "02 truncated.jpg": (good[: len(good) // 2], "truncated"),
+        "02 truncated.jpg": (good[: len(good) // 2], "the JPEG file ends early"),
         "03 text.jpg": (b"<html>", "not a picture"),
         "04 wrong ending.png": (good, ""),
         "05 wrong ending.jpg": (encoded("PNG"), ""),
         "06 bomb.png": (png(60_000, 60_000, chunk(b"IDAT", zeros)), "60000 x 60000 pixels"),
-        "07 text bomb.png": (png(3, 1, text, one_row), "broken picture"),
+        "07 text bomb.png": (png(3, 1, text, one_row), "damaged PNG file"),
         "08 negative.bmp": (b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 54, 40, -5, 5, 1, 24,
                                                 0, 0, 0, 0, 0, 0), "pixels, more than"),
         "09 huge.bmp": (b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 54, 40, 2**30, 2**30, 1, 24,
@@ -80,13 +80,13 @@ def hostile(folder):
         "18 one pixel.png": (encoded("PNG", picture(size=(1, 1))), ""),
         "19 thin.png": (encoded("PNG", picture(size=(4000, 1))), ""),
         "20 phone.heic": (encoded("HEIF"), ""),
-        "21 truncated.heic": (encoded("HEIF")[:400], "broken picture"),
-        "22 zero size.png": (png(0, 7, one_row), "broken picture"),
+        "21 truncated.heic": (encoded("HEIF")[:400], "the HEIC file ends early"),
+        "22 zero size.png": (png(0, 7, one_row), "damaged PNG file"),
         "23 a\nb.jpg": (good, ""),
         "24 \udcff\udcfe.jpg": (good, ""),
         "25 grey.jpg": (encoded("JPEG", picture().convert("L")), ""),
         "26 floating.tif": (encoded("TIFF", picture().convert("F")), ""),
-        "27 truncated.avif": (encoded("AVIF")[:200], "broken picture"),
+        "27 truncated.avif": (encoded("AVIF")[:200], "the AVIF file ends early"),
     }  # fmt: skip
     for name, (data, _) in files.items():
         (folder / name).write_bytes(data)

@@ -1,7 +1,6 @@
 import io
 import os
 import struct
-import sys
 import zlib
 
 import numpy as np
@@ -93,7 +92,6 @@ def test_nonsense_orientation_is_ignored(tmp_path, picture):
     close(read_photo(tmp_path / "a.png"), picture)
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_is_ignored(tmp_path, picture):
     Image.fromarray(picture).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff\xff")
     assert read_photo(tmp_path / "a.jpg").shape == picture.shape
@@ -236,7 +234,7 @@ def test_reasons(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     for name, reason in {
         "empty.jpg": "empty file",
-        "text.jpg": "not a picture of a known format",
+        "text.jpg": "not a picture",
         "folder.jpg": "a folder",
         "pipe.jpg": "not a regular file",
         "missing.jpg": "no such file",
@@ -281,17 +279,6 @@ def test_large_jpegs_are_read_reduced_and_progressive_ones_are_not(tmp_path, mon
     Image.open(tmp_path / "a.jpg").save(tmp_path / "b.jpg", progressive=True)
     with pytest.raises(PhotoError, match="300 x 200 pixels"):
         read_crops(tmp_path / "b.jpg", 16)
-
-
-def test_heic_without_its_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    reading._openers.cache_clear()
-    try:
-        (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
-        with pytest.raises(PhotoError, match=r"pip install 'backlit\[heic\]'"):
-            read_photo(tmp_path / "a.heic")
-    finally:
-        reading._openers.cache_clear()
 
 
 def test_a_thousand_damaged_jpegs(tmp_path):

@@ -9,8 +9,11 @@ from backlit.errors import PhotoFolderError
 
 ENDINGS = frozenset(
     (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif"),
-        *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif"),
+        *(".bmp", ".dib", ".tif", ".tiff", ".avif", ".avifs", ".heic", ".heif", ".hif", ".heics"),
+        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+        *(".pam", ".psd", ".tga", ".dds", ".ico", ".pcx", ".dcx", ".sgi", ".ras", ".qoi"),
+        *(".xbm", ".xpm", ".pcd"),
     )
 )
 """Endings of the files that are taken for pictures, in lower case."""

@@ -7,15 +7,17 @@ what comes out is what a viewer shows, or a :class:`~backlit.errors.PhotoError` 
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backlit._checks import as_numpy
-from backlit.errors import DTypeError, MissingExtraError, PhotoError
+from backlit.errors import DTypeError, PhotoError
 from backlit.photos import quick_jpegs
+from backlit.photos.opening import check_size, open_picture
+from backlit.photos.quiet import quiet_decoders
+from backlit.photos.refusals import decoding_error, reason_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,9 +37,7 @@ MAX_REDUCED_PIXELS = 1_000_000_000
 _FIRST_READ = 256 << 10  # bytes
 _TILE = 1 << 18  # pixels of a large picture that are converted at a time
 _ORIENTATION_TAG = 0x0112
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-_PLUGINS = ("Jpeg", "Png", "WebP", "Bmp", "Gif", "Tiff", "Avif")
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
+_BITS_TAG = 0x0102
 
 
 def read_photo(path: str | os.PathLike[str], at_least: int | None = None) -> Pixels:
@@ -46,8 +46,10 @@ def read_photo(path: str | os.PathLike[str], at_least: int | None = None) -> Pix
     Parameters
     ----------
     path : path
-        JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, or, with the extra ``heic``, HEIC; told apart by
-        content, not by ending. Of an animation the first frame is taken.
+        JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PPM (with PGM, PBM, PFM and PAM), PSD (the
+        composite), Targa, DDS, ICO, PCX, DCX, SGI, Sun raster, QOI, XBM, XPM, Photo CD, and, with
+        the extra ``heic``, HEIC; told apart by content, not by ending. Of an animation the first
+        frame is taken.
     at_least : int, optional
         A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides keep at least
         so many pixels. By default it is decoded in full.
@@ -165,20 +167,7 @@ class _Reading:
             return
         if isinstance(error, PhotoError):
             raise PhotoError(error.reason, self.path) from error.__cause__
-        raise PhotoError(_reason(error), self.path) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
-    if isinstance(error, OSError) and error.errno is not None:
-        return (error.strerror or str(error)).lower()
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"broken picture ({text})"
+        raise PhotoError(reason_of(error), self.path) from error
 
 
 def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image | Pixels":
@@ -197,25 +186,28 @@ def _decode(path: str | os.PathLike[str], at_least: int | None) -> "Image | Pixe
         quickly = _decode_quickly(path, status.st_size, at_least)
         if quickly is not None:
             return quickly
-    with open(path, "rb") as file:
-        image = _open(file)
-        width, height = image.size
-        reducible = (
-            at_least is not None
-            and image.format in ("JPEG", "MPO")
-            and "progressive" not in image.info
-        )
-        limit = MAX_REDUCED_PIXELS if reducible else MAX_PIXELS
-        if width * height > limit:
-            raise PhotoError(
-                f"{width} x {height} pixels, more than the {limit // 1_000_000} million "
-                "that are decoded"
-            )
-        if at_least is not None:
-            image.draft("RGB", (at_least, at_least))
-        orientation = _orientation(image)
-        image.load()
-        return _upright(_to_rgb(image), orientation)
+    with quiet_decoders(), open(path, "rb") as file:
+        image = open_picture(file, os.fspath(path), MAX_PIXELS)
+        try:
+            return _load(image, at_least)
+        except PhotoError:
+            raise
+        except Exception as error:
+            raise decoding_error(error, image.format or "") from error
+
+
+def _load(image: "Image", at_least: int | None) -> "Image":
+    """Decode what has been opened; see `_decode`."""
+    # Other formats hold smaller pictures beside the whole one, which may be intact where it is not.
+    is_jpeg = image.format in ("JPEG", "MPO")
+    reducible = at_least is not None and is_jpeg and "progressive" not in image.info
+    check_size(*image.size, MAX_REDUCED_PIXELS if reducible else MAX_PIXELS)
+    if at_least is not None and is_jpeg:
+        image.draft("RGB", (at_least, at_least))
+    # Before anything is asked of it: what a PNG's head lacks Pillow looks for behind the pixels,
+    # and passes over their damage.
+    image.load()
+    return _upright(_to_rgb(image), _orientation(image))
 
 
 def _decode_quickly(
@@ -240,50 +232,9 @@ def _decode_quickly(
     return pixels if orientation == 1 else _upright(Image.fromarray(pixels), orientation)
 
 
-def _open(file: IO[bytes]) -> "Image":
-    """Open by content, with the plugins of the known formats only.
-
-    Pillow's own ``open`` judges sizes by a global limit and warns through the global filters,
-    neither of which belongs to a library that reads pictures in threads; hence its factories are
-    called here.
-    """
-    prefix = file.read(16)
-    file.seek(0)
-    for name, (factory, accept) in _openers().items():
-        accepted = accept is None or accept(prefix)
-        if not accepted or isinstance(accepted, str):
-            continue
-        if name == "HEIF" and prefix[8:12] not in _HEIC_BRANDS:
-            continue
-        image: Image = factory(file, "")
-        return image
-    if prefix[4:8] == b"ftyp" and prefix[8:12] in _HEIC_BRANDS:
-        raise PhotoError(str(MissingExtraError("HEIC", "heic")))
-    raise PhotoError("not a picture of a known format")
-
-
-@cache
-def _openers() -> dict[str, tuple[Any, Any]]:
-    from importlib import import_module
-
-    from PIL import Image
-
-    for plugin in _PLUGINS:
-        import_module(f"PIL.{plugin}ImagePlugin")
-    names: tuple[str, ...] = _FORMATS
-    try:
-        import pillow_heif
-    except ImportError:
-        pass
-    else:
-        pillow_heif.register_heif_opener()
-        names = (*names, "HEIF")
-    return {name: Image.OPEN[name] for name in names if name in Image.OPEN}
-
-
 def _orientation(image: "Image") -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or it is nonsense."""
-    if image.format == "HEIF":  # its decoder has turned it already
+    """EXIF orientation of a loaded picture, 1 to 8; 1 where there is none or it is nonsense."""
+    if image.format in ("HEIF", "TIFF"):  # loading has turned them already
         return 1
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
@@ -315,6 +266,8 @@ def _to_rgb(image: "Image") -> "Image":
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep(image)
+    if image.mode == "LAB":
+        return _from_lab(image)
     if image.has_transparency_data:
         return _over_white(image)
     return image.convert("RGB")
@@ -332,25 +285,41 @@ def _over_white(image: "Image") -> "Image":
     return result
 
 
-def _from_deep(image: "Image") -> "Image":
-    """Grey values of more than eight bits (16 or 32, or floating) to eight.
+def _from_lab(image: "Image") -> "Image":
+    from PIL import ImageCms
 
-    The full scale is the least of 1 (floating only), 255, 65,535 and 2^32 - 1 that holds them all,
-    but 16-bit files are always taken at 65,535.
-    """
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    assert converted is not None  # None is for conversions in place
+    return converted
+
+
+def _from_deep(image: "Image") -> "Image":
+    """Grey values of more than eight bits (up to 32, or floating) to eight."""
     from PIL import Image
 
-    if image.mode.startswith("I;16"):
-        full = 65_535.0
-    else:
-        scales = (1.0,) if image.mode == "F" else ()
-        peak = max(float(_finite(tile).max(initial=0.0)) for _, tile in _tiles(image))
-        full = next((s for s in (*scales, 255.0, 65_535.0) if peak <= s), max(peak, 2.0**32 - 1))
+    full = _full_scale(image)
     result = Image.new("RGB", image.size)
     for corner, tile in _tiles(image):
         eight = np.rint(np.clip(_finite(tile) / full, 0.0, 1.0) * 255.0).astype(np.uint8)
         result.paste(Image.fromarray(eight).convert("RGB"), corner)
     return result
+
+
+def _full_scale(image: "Image") -> float:
+    """Return the value of white.
+
+    Where the format says how many bits there are, of that many; else the least of 1 (floating
+    only), 255, 65,535 and 2^32 - 1 that holds all values.
+    """
+    if image.mode.startswith("I;16"):
+        bits = getattr(image, "tag_v2", {}).get(_BITS_TAG, (16,))[0]  # TIFF's, or 16
+        return 2.0**bits - 1 if 8 < bits <= 16 else 65_535.0
+    if image.mode == "I" and image.format == "PPM":  # whatever its own scale, Pillow's is this
+        return 65_535.0
+    scales = (1.0,) if image.mode == "F" else ()
+    peak = max(float(_finite(tile).max(initial=0.0)) for _, tile in _tiles(image))
+    return next((s for s in (*scales, 255.0, 65_535.0) if peak <= s), max(peak, 2.0**32 - 1))
 
 
 def _finite(tile: "Image") -> NDArray[np.float64]:
