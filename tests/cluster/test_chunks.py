@@ -8,9 +8,12 @@ import fsspec
 import pytest
 
 from backlit.cluster import chunks
-from backlit.cluster.chunks import Chunk, predict_chunk
+from backlit.cluster.chunks import predict_chunk
 from backlit.cluster.listing import Entry, list_archive
-from backlit.cluster.manifest import Manifest, Store
+from backlit.cluster.manifest import Manifest
+from backlit.cluster.parts import Chunk
+from backlit.cluster.run_model import save_model
+from backlit.cluster.store import Store
 from backlit.errors import ClusterError, SettingError
 from backlit.photos import PhotoClassifier, predict
 from sample_pictures import save_day_night
@@ -35,8 +38,9 @@ def remote(photos):
 
 def begun(output):
     """Begin a run; return its model's digest."""
-    manifest = Manifest.open(Store(output, {}), PhotoClassifier.load(), [], "csv", 0.0, 4, False)
-    manifest.keep_model(PhotoClassifier.load())
+    store, model = Store(output, {}), PhotoClassifier.load()
+    manifest = Manifest.open(store, model, [], "csv", 0.0, 4, False)
+    save_model(store, model)
     return manifest.model
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load as load_safetensors
 
-from backlit.cluster.chunks import PartResult, part_name
 from backlit.cluster.listing import Entry
-from backlit.cluster.manifest import Manifest, Store
+from backlit.cluster.manifest import Manifest
+from backlit.cluster.parts import PartResult, part_name
+from backlit.cluster.store import Store
 from backlit.errors import BacklitError, ModelFileError, NonFiniteError, SettingError
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.gradcheck.sources.target import load_target

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backlit.cluster.chunks import Chunk, PartResult, predict_chunk
+from backlit.cluster.chunks import predict_chunk
 from backlit.cluster.listing import list_archive
-from backlit.cluster.manifest import Manifest, Store
+from backlit.cluster.manifest import Manifest
+from backlit.cluster.parts import Chunk, PartResult
+from backlit.cluster.run_model import save_model
+from backlit.cluster.store import Store
 from backlit.cluster.tasks import run_tasks
 from backlit.errors import ClusterError, SettingError
 
@@ -122,7 +125,7 @@ def predict_archive(
     if not manifest.listed:
         manifest.keep_listing(list_archive(paths, options), chunk)
     store.remove_leftovers()
-    manifest.keep_model(classifier)
+    save_model(store, classifier)
     run = _Run(client, store, manifest, options, timeout, tick)
     before = len(manifest.parts)
     run.all_chunks()

@@ -6,12 +6,15 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from backlit.cluster.listing import Entry, is_url
+from backlit.cluster.parts import COMPILED, NUMPY, Chunk, PartResult, part_name
+from backlit.cluster.run_model import load_model
+from backlit.cluster.store import Store
 from backlit.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -20,43 +23,6 @@ if TYPE_CHECKING:
 
 #: pictures of a remote store that are fetched at once, and that may wait on the disk
 _FETCHERS, _WAITING = 8, 32
-
-
-class Chunk(NamedTuple):
-    """Pictures that are predicted in one task."""
-
-    number: int
-    entries: tuple[Entry, ...]
-
-
-NUMPY, COMPILED = "numpy", "compiled"
-"""What computes the features of a run's pictures: the same numbers but for rounding."""
-
-
-@dataclass(frozen=True)
-class PartResult:
-    """What a part is.
-
-    Attributes
-    ----------
-    name : str
-        Its file.
-    rows, failed : int
-        Pictures, and those of them that could not be read.
-    bytes : int
-        The file's size.
-    sha256 : str
-        Its digest.
-    features : {"numpy", "compiled"}
-        What computed the features: that of the run, or NumPy where the worker cannot compile.
-    """
-
-    name: str
-    rows: int
-    failed: int
-    bytes: int
-    sha256: str
-    features: str = NUMPY
 
 
 def predict_chunk(
@@ -75,8 +41,6 @@ def predict_chunk(
     ClusterError
         If the part cannot be written, or the run's model is not there.
     """
-    from backlit.cluster.manifest import Store
-
     classifier = _model(model, output, options)
     extract = _extractor(features)
     predictions = list(_predictions(classifier, chunk, unsure, extract, options))
@@ -94,19 +58,12 @@ def predict_chunk(
     )
 
 
-def part_name(number: int, form: str) -> str:
-    """Return where in the output a chunk's part is."""
-    return f"parts/part-{number:06d}.{form}"
-
-
 _loading = Lock()
 _models: dict[tuple[str, str], "PhotoClassifier"] = {}
 
 
 def _model(digest: str, output: str, options: dict[str, Any]) -> "PhotoClassifier":
     """Return a run's model, read once by each worker process."""
-    from backlit.cluster.manifest import Store, load_model
-
     with _loading:
         if (output, digest) not in _models:
             _models.clear()  # one run at a time, as a rule

@@ -1,23 +1,19 @@
 """The folder that a run over an archive leaves: its listing, its parts, and what they are."""
 
-import contextlib
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from backlit.cluster.chunks import COMPILED, NUMPY, Chunk, PartResult, part_name
 from backlit.cluster.listing import Entry
-from backlit.errors import ClusterError, ModelFileError, SettingError
+from backlit.cluster.parts import COMPILED, NUMPY, Chunk, PartResult, part_name
+from backlit.cluster.run_model import model_digest
+from backlit.cluster.store import Store
+from backlit.errors import ModelFileError, SettingError
 from backlit.formats.strict_json import parse_object, short, shortened
 
-_NAME, _LISTING, _MODEL = "manifest.json", "listing.jsonl", "model.safetensors"
-_TEMPORARY = ".tmp"
+_NAME, _LISTING = "manifest.json", "listing.jsonl"
 VERSION = 1
 
 COMPILED_FROM = 10_000
@@ -25,82 +21,6 @@ COMPILED_FROM = 10_000
 
 The whole run has the same ones, so that a chunk that is tried again leaves the same part.
 """
-
-
-class Store:
-    """A folder, local or of any store that fsspec knows, in which files appear whole.
-
-    Parameters
-    ----------
-    url : str
-        Where.
-    options : dict
-        For fsspec.
-    """
-
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
-        import fsspec
-        from fsspec.implementations.local import LocalFileSystem
-
-        self.url = url if "://" in url else os.path.abspath(url)
-        try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.url, **options)
-        except (ValueError, ImportError) as error:
-            raise SettingError(f"{url}: {error}") from error
-        self._local = isinstance(self.fs, LocalFileSystem)
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write a file, in place of what is there.
-
-        Raises
-        ------
-        ClusterError
-            If it cannot be written.
-        """
-        path = f"{self.root}/{name}"
-        try:
-            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            if not self._local:  # stores show an object when all of it is there
-                self.fs.pipe_file(path, data)
-                return
-            beside = f"{path}.{uuid4().hex[:8]}{_TEMPORARY}"
-            try:
-                with open(beside, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(beside, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(beside)
-                raise
-        except OSError as error:
-            raise ClusterError(f"{path} cannot be written ({error.strerror or error}).") from error
-
-    def read(self, name: str) -> bytes | None:
-        """Return a file, or None where there is none."""
-        try:
-            data: bytes = self.fs.cat_file(f"{self.root}/{name}")
-        except FileNotFoundError:
-            return None
-        return data
-
-    def lines(self, name: str) -> Iterator[bytes]:
-        """Yield a file's lines."""
-        with self.fs.open(f"{self.root}/{name}", "rb") as file:
-            yield from file
-
-    def holds_something(self) -> bool:
-        """Whether there is anything already."""
-        return bool(self.fs.exists(self.root)) and bool(self.fs.ls(self.root, detail=False))
-
-    def remove_leftovers(self) -> None:
-        """Remove what workers that were killed had begun."""
-        if self._local and os.path.isdir(folder := f"{self.root}/parts"):
-            for name in os.listdir(folder):
-                if name.endswith(_TEMPORARY):
-                    with contextlib.suppress(OSError):
-                        os.unlink(f"{folder}/{name}")
 
 
 class Manifest:
@@ -139,7 +59,7 @@ class Manifest:
             "unsure": unsure,
             "chunk": chunk,
             "classes": list(classifier.classes),
-            "model_sha256": _digest(classifier),
+            "model_sha256": model_digest(classifier),
             "paths": paths,
         }
         manifest = cls(store, settings)
@@ -217,13 +137,6 @@ class Manifest:
         """The digest of the model, by which workers know whether they have it."""
         return str(self._settings["model_sha256"])
 
-    def keep_model(self, classifier: Any) -> None:
-        """Write the model where the workers find it."""
-        with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
-            path = Path(folder) / _MODEL
-            classifier.save(path)
-            self._store.write(_MODEL, path.read_bytes())
-
     def chunks(self) -> Iterator[Chunk]:
         """Yield all chunks."""
         number = 0
@@ -266,28 +179,6 @@ class Manifest:
         self._store.write(_NAME, json.dumps(values, indent=1).encode())
 
 
-def load_model(store: Store, digest: str) -> Any:
-    """Read the model of a run.
-
-    Raises
-    ------
-    ClusterError
-        If it is not there, or another one.
-    """
-    from backlit.photos.classifier import PhotoClassifier
-
-    data = store.read(_MODEL)
-    if data is None:
-        raise ClusterError(f"{store.url}/{_MODEL} is not there: a worker does not see the output.")
-    with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
-        path = Path(folder) / _MODEL
-        path.write_bytes(data)
-        classifier = PhotoClassifier.load(path)
-    if _digest(classifier) != digest:
-        raise ClusterError(f"{store.url}/{_MODEL} is the model of another run.")
-    return classifier
-
-
 def _no_manifest(where: str, reason: object) -> SettingError:
     return SettingError(f"{where} is no manifest of this version ({shortened(str(reason), 200)}).")
 
@@ -305,13 +196,3 @@ def _part(number: int, values: dict[str, Any], form: str) -> PartResult:
     ):
         raise ValueError(f"part {number} is {short(values)}")
     return part
-
-
-def _digest(classifier: Any) -> str:
-    """Return a digest of what a classifier computes."""
-    digest = hashlib.sha256(json.dumps(classifier.classes).encode())
-    arrays = {**classifier.parameters, "mean": classifier.mean, "scale": classifier.scale}
-    for name in sorted(arrays):
-        digest.update(name.encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()

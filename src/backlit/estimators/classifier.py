@@ -19,8 +19,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from backlit.estimators.base import BaseMLP
 from backlit.estimators.labels import chosen, decode, encode, select
+from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS
-from backlit.estimators.protocols import CollectionsMixin, is_collection
+from backlit.estimators.protocols import is_collection
 from backlit.estimators.validation import Held, accuracy
 from backlit.training.data import Labels
 

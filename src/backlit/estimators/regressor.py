@@ -12,8 +12,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
 from backlit.estimators.base import BaseMLP
+from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, REGRESSION_LOSSES
-from backlit.estimators.protocols import CollectionsMixin, is_collection
+from backlit.estimators.protocols import is_collection
 from backlit.estimators.validation import Held, r_squared
 from backlit.training.data import Labels
 

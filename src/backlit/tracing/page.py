@@ -2,12 +2,8 @@
 
 from html import escape
 from math import isfinite, log10
-from typing import TYPE_CHECKING
 
-from backlit.tracing.tables import cells, columns, heading
-
-if TYPE_CHECKING:
-    from backlit.tracing.run import Trace
+from backlit.tracing.tables import Pass, cells, columns, heading
 
 _STYLE = """
 <style>
@@ -26,7 +22,7 @@ _STYLE = """
 """
 
 
-def as_html(trace: "Trace") -> str:
+def as_html(trace: Pass) -> str:
     """Return the table and the remarks as a piece of HTML.
 
     Parameters

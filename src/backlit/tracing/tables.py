@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -12,8 +12,10 @@ from backlit import _terminal as terminal
 from backlit.tracing.measures import ACTIVATIONS_THAT_DIE
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from backlit.tracing.measures import LayerMeasures
-    from backlit.tracing.run import Trace
+    from backlit.tracing.remarks import Remark
 
 #: characters that all columns need
 _WIDE = 96
@@ -33,7 +35,46 @@ COLUMNS = {
 }
 
 
-def columns(trace: "Trace", width: int = _WIDE) -> dict[str, str]:
+class Pass(Protocol):
+    """What a table says of a pass through a network: a `backlit.Trace`."""
+
+    @property
+    def m(self) -> int:
+        """The number of examples."""
+
+    @property
+    def loss(self) -> str:
+        """The loss's name."""
+
+    @property
+    def cost(self) -> float:
+        """The cost, without the penalty."""
+
+    @property
+    def penalty(self) -> float:
+        """The L2 penalty."""
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The rate that update ratios are for."""
+
+    @property
+    def measures(self) -> "list[LayerMeasures]":
+        """The numbers of the table, layer 1 first."""
+
+    @property
+    def remarks(self) -> "list[Remark]":
+        """What the numbers mean, a sentence each."""
+
+    @property
+    def alarms(self) -> "list[Remark]":
+        """The remarks that call for a change."""
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        """Draw it."""
+
+
+def columns(trace: Pass, width: int = _WIDE) -> dict[str, str]:
     """Return the columns of a trace's table that say something, and fit."""
     left = {"dW/W" if trace.learning_rate is not None else "update"}
     if all(one.saturated is None for one in trace.measures):
@@ -64,7 +105,7 @@ def cells(one: "LayerMeasures") -> dict[str, str]:
     }
 
 
-def heading(trace: "Trace") -> str:
+def heading(trace: Pass) -> str:
     """Return the line above the table."""
     text = f"{trace.m:,} examples, {trace.loss.replace('_', ' ')} {trace.cost:.4g}"
     if trace.penalty:
@@ -74,7 +115,7 @@ def heading(trace: "Trace") -> str:
     return text
 
 
-def renderables(trace: "Trace", width: int = _WIDE) -> Iterator[Any]:
+def renderables(trace: Pass, width: int = _WIDE) -> Iterator[Any]:
     """Yield what rich draws."""
     wanted = columns(trace, width)
     yield Text(heading(trace), style="bold")
@@ -98,6 +139,6 @@ def renderables(trace: "Trace", width: int = _WIDE) -> Iterator[Any]:
     yield lines
 
 
-def as_text(trace: "Trace") -> str:
+def as_text(trace: Pass) -> str:
     """Return the table as plain text, as wide as the terminal."""
     return terminal.as_text(trace, shutil.get_terminal_size((100, 25)).columns)

@@ -1,0 +1,52 @@
+"""The model of a run over an archive: written once by the client, read once by each worker."""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from backlit.cluster.store import Store
+from backlit.errors import ClusterError
+
+_MODEL = "model.safetensors"
+
+
+def save_model(store: Store, classifier: Any) -> None:
+    """Write the model where the workers find it."""
+    with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
+        path = Path(folder) / _MODEL
+        classifier.save(path)
+        store.write(_MODEL, path.read_bytes())
+
+
+def load_model(store: Store, digest: str) -> Any:
+    """Read the model of a run.
+
+    Raises
+    ------
+    ClusterError
+        If it is not there, or another one.
+    """
+    from backlit.photos.classifier import PhotoClassifier
+
+    data = store.read(_MODEL)
+    if data is None:
+        raise ClusterError(f"{store.url}/{_MODEL} is not there: a worker does not see the output.")
+    with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
+        path = Path(folder) / _MODEL
+        path.write_bytes(data)
+        classifier = PhotoClassifier.load(path)
+    if model_digest(classifier) != digest:
+        raise ClusterError(f"{store.url}/{_MODEL} is the model of another run.")
+    return classifier
+
+
+def model_digest(classifier: Any) -> str:
+    """Return a digest of what a classifier computes."""
+    digest = hashlib.sha256(json.dumps(classifier.classes).encode())
+    arrays = {**classifier.parameters, "mean": classifier.mean, "scale": classifier.scale}
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
