@@ -325,24 +325,26 @@ def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:
 
 
 def standardise_backward(
-    dA0: NDArray[np.floating], A0: Floats, scale: Floats
+    dA0: NDArray[np.floating], extracted: Floats, mean: Floats, scale: Floats
 ) -> NDArray[np.floating]:
     """Take a gradient with respect to standardised features back to the features.
 
     Parameters
     ----------
     dA0 : ndarray, shape (m, n_0)
-        Gradient with respect to ``A0 = standardise(features, mean, scale)``.
-    A0 : ndarray of float32, shape (m, n_0)
-    scale : ndarray of float32, shape (n_0,)
+        Gradient with respect to ``A0 = standardise(extracted, mean, scale)``.
+    extracted : ndarray of float32, shape (m, n_0)
+    mean, scale : ndarray of float32, shape (n_0,)
 
     Returns
     -------
     ndarray, shape (m, n_0)
     """
-    # forward was A0 = tanh((features - mean) / scale), so now
-    dfeatures: NDArray[np.floating] = dA0 * (1 - np.square(A0)) / scale
-    return dfeatures
+    # forward was A0 = tanh(z), z = (extracted - mean) / scale, so now dz = dA0 * tanh'(z), where
+    # tanh'(z) = 1 - tanh(z)^2 = 4 e / (1 + e)^2 with e = exp(-2 |z|), without the cancellation
+    e = np.exp(-2 * np.abs((extracted - mean) / scale))
+    dextracted: NDArray[np.floating] = dA0 * (4 * e / np.square(1 + e)) / scale
+    return dextracted
 
 
 def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:

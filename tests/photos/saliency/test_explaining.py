@@ -1,6 +1,7 @@
 import json
 from itertools import pairwise
 
+import mpmath
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +9,7 @@ from PIL import Image
 from backlit._text import json_text
 from backlit.errors import PhotoError, SettingError, UnknownNameError
 from backlit.photos import PhotoClassifier, explain
-from backlit.photos.classifier import standardise, standardise_backward
+from backlit.photos.classifier import standardise_backward
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.saliency import maps
 from backlit.photos.saliency.drawing import (
@@ -98,10 +99,26 @@ def test_standardise_backward():
     mean, scale = np.float32([1, 2, 3]), np.float32([2, 4, 0.1])
     features = np.float32([[2, 30, 3.2], [0, -30, 3]])
     dA0 = np.random.default_rng(0).normal(size=(2, 3))
-    found = standardise_backward(dA0, standardise(features, mean, scale), scale)
+    found = standardise_backward(dA0, features, mean, scale)
     h = 1e-20
     moved = np.tanh((features.astype(float) + 1j * h - mean) / scale)
     np.testing.assert_allclose(found, dA0 * moved.imag / h, rtol=1e-5, atol=1e-7)
+
+
+def test_the_slope_of_standardising_far_from_the_mean():
+    """1 - tanh(z)^2 cancels: in single precision nothing is left of it at 10 deviations."""
+    z = np.float32([0, 0.25, 1, 3, 8, 9, 10, 20, 40])
+    mean, scale = np.full(18, 0.375, np.float32), np.full(18, 0.5, np.float32)
+    features = np.concatenate([z, -z])[None] * scale + mean
+    found = standardise_backward(np.ones((1, 18)), features, mean, scale)
+    with mpmath.workdps(60):
+        exact = [
+            float((1 - mpmath.tanh((mpmath.mpf(float(x)) - 0.375) / 0.5) ** 2) / 0.5)
+            for x in features[0]
+        ]
+    # z is off by an eps of it, which e = exp(-2 z) feels doubled; and six roundings
+    bound = (2 * np.concatenate([z, z]) + 6) * np.finfo(np.float32).eps
+    assert (np.abs(found[0] - exact) <= bound * exact).all()
 
 
 @pytest.mark.parametrize("classes", [2, 3])

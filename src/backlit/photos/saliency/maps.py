@@ -105,9 +105,10 @@ def pixel_gradient(
     ndarray of float64, shape (m, SIDE, SIDE, 3)
         Per unit of red, green and blue in [0, 1].
     """
-    A0 = classifier.standardise(extract_features(squares)).T  # (n_0, m)
+    extracted = extract_features(squares)  # (m, n_0)
+    A0 = classifier.standardise(extracted).T  # (n_0, m)
     _, dA0 = log_odds_backward(classifier, A0, label)
-    dfeatures = standardise_backward(dA0.T, A0.T, classifier.scale)
+    dfeatures = standardise_backward(dA0.T, extracted, classifier.mean, classifier.scale)
     return extract_features_backward(dfeatures, squares)
 
 
