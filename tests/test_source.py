@@ -108,3 +108,68 @@ def test_that_test_sees_every_way_of_printing():
     assert prints("os.write(1, b'')") == {"os.write"}
     assert prints("f(out.stdout); console.print(x); terminal.print_json(x)") == set()
     assert prints((FOLDER / WRITER).read_text(encoding="utf-8"))
+
+
+#: private names of other libraries, where they offer no public ones, and what the language reserves
+FOREIGN = {
+    "cli/__init__.py": {"_exit"},
+    "cli/app.py": {"_exit"},
+    "cluster/executors.py": {"_run_on_scheduler"},
+    "estimators/base.py": {"_check_sample_weight", "_get_param_names"},
+    "estimators/callbacks.py": {"_init_callback_context"},
+    "estimators/classifier.py": {"_check_partial_fit_first_call", "_fit_context"},
+    "estimators/insight.py": {"_check_sample_weight"},
+    "estimators/lbfgs.py": {"_check_optimize_result"},
+    "estimators/regressor.py": {"_fit_context"},
+    "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},
+    "photos/quiet.py": {"_imaging"},
+    "training/engine/compiled.py": {"_CacheLocator"},
+    "training/minimisation.py": {"_lbfgsb"},
+}
+#: of any named tuple
+NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def private_names(text: str) -> tuple[set[str], set[str], set[str]]:
+    """Return private names that a module gives itself, that it uses of others, and imports."""
+    own, used, imported = set(NAMED_TUPLE), set(), set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            own.add(node.target.id)
+        elif isinstance(node, ast.Attribute):
+            (own if isinstance(node.ctx, ast.Store) else used).add(node.attr)
+        elif isinstance(node, ast.ImportFrom) and node.module != "backlit":
+            # (the private modules of `backlit` itself are the package's ground floor)
+            imported |= {alias.name for alias in node.names}
+    used, imported = ({n for n in names if _is_private(n)} for names in (used, imported))
+    return own, used - own, imported
+
+
+ROOMS = sorted({path.relative_to(FOLDER).parts[0] for path in SOURCES})
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_private_name_is_used_across_modules(room):
+    """None is imported; attributes are those of the classes of one package."""
+    modules = {
+        path.relative_to(FOLDER).as_posix(): private_names(path.read_text(encoding="utf-8"))
+        for path in SOURCES
+        if path.relative_to(FOLDER).parts[0] == room
+    }
+    own = set().union(*(names for names, _, _ in modules.values()))
+    for name, (_, used, imported) in modules.items():
+        assert (used - own) | imported <= FOREIGN.get(name, set()), name
+
+
+def test_those_tests_see_private_names():
+    assert private_names("from backlit.model import _walk_back")[2] == {"_walk_back"}
+    assert private_names("from backlit import _checks")[2] == set()
+    assert private_names("x = model._walk_back(1)")[1] == {"_walk_back"}
+    assert private_names("class A:\n    def _b(self): return self._b()")[1] == set()
+    assert private_names("self._c = 1\nprint(self._c, t._replace(a=1), m.__name__)")[1] == set()

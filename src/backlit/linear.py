@@ -39,12 +39,14 @@ class LayerCache(NamedTuple):
 
 
 # forward is Z = W @ A_prev + b ...
-def _linear_forward(A_prev: Array, W: Array, b: Array) -> Array:
+def linear_step(A_prev: Array, W: Array, b: Array) -> Array:
+    """Return Z of arrays that are checked."""
     return W @ A_prev + b  # (n_l, m)
 
 
 # ... so now dW = dZ @ A_prev.T / m, db = sum over examples of dZ / m, dA_prev = W.T @ dZ
-def _linear_gradients(dZ: Array, A_prev: Array) -> tuple[Array, Array]:
+def linear_gradients(dZ: Array, A_prev: Array) -> tuple[Array, Array]:
+    """Return dW and db of arrays that are checked."""
     xp = array_namespace(dZ)
     m = dZ.shape[1]
     dW = dZ @ xp.matrix_transpose(A_prev) / m  # (n_l, n_{l-1})
@@ -52,7 +54,8 @@ def _linear_gradients(dZ: Array, A_prev: Array) -> tuple[Array, Array]:
     return dW, db
 
 
-def _linear_input_gradient(dZ: Array, W: Array) -> Array:
+def linear_input_gradient(dZ: Array, W: Array) -> Array:
+    """Return dA_prev of arrays that are checked."""
     return array_namespace(W).matrix_transpose(W) @ dZ  # (n_{l-1}, m)
 
 
@@ -83,7 +86,7 @@ def linear_forward(A_prev: Any, W: Any, b: Any) -> tuple[Array, LinearCache]:
     A_prev, W, b = as_arrays("linear_forward", A_prev=A_prev, W=W, b=b)
     check_linear("linear_forward", A_prev, W, b)
     check_finite("linear_forward", A_prev=A_prev, W=W, b=b)
-    return _linear_forward(A_prev, W, b), LinearCache(A_prev, W, b)
+    return linear_step(A_prev, W, b), LinearCache(A_prev, W, b)
 
 
 def linear_activation_forward(
@@ -121,7 +124,7 @@ def linear_activation_forward(
     A_prev, W, b = as_arrays(function, A_prev=A_prev, W=W, b=b)
     check_linear(function, A_prev, W, b)
     check_finite(function, A_prev=A_prev, W=W, b=b)
-    Z = _linear_forward(A_prev, W, b)
+    Z = linear_step(A_prev, W, b)
     return FUNCTIONS[name].forward(Z), LayerCache(LinearCache(A_prev, W, b), Z)
 
 
@@ -159,8 +162,8 @@ def linear_backward(dZ: Any, cache: Any) -> tuple[Array, Array, Array]:
     check_linear(function, A_prev, W, b)
     check_shape(function, "dZ", dZ, (W.shape[0], A_prev.shape[1]), _fits(W, A_prev))
     check_finite(function, dZ=dZ, A_prev=A_prev, W=W)
-    dW, db = _linear_gradients(dZ, A_prev)
-    return _linear_input_gradient(dZ, W), dW, db
+    dW, db = linear_gradients(dZ, A_prev)
+    return linear_input_gradient(dZ, W), dW, db
 
 
 def linear_activation_backward(dA: Any, cache: Any, activation: str) -> tuple[Array, Array, Array]:
@@ -201,8 +204,8 @@ def linear_activation_backward(dA: Any, cache: Any, activation: str) -> tuple[Ar
     check_shape(function, "dA", dA, (W.shape[0], A_prev.shape[1]), _fits(W, A_prev))
     check_finite(function, dA=dA)
     dZ = FUNCTIONS[name].backward(dA, Z)
-    dW, db = _linear_gradients(dZ, A_prev)
-    return _linear_input_gradient(dZ, W), dW, db
+    dW, db = linear_gradients(dZ, A_prev)
+    return linear_input_gradient(dZ, W), dW, db
 
 
 def checked_layer_cache(function: str, cache: Any, name: str) -> LayerCache:

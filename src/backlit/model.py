@@ -35,10 +35,10 @@ from backlit.errors import CacheError, NonFiniteError, SettingError, ShapeError
 from backlit.linear import (
     LayerCache,
     LinearCache,
-    _linear_forward,
-    _linear_gradients,
-    _linear_input_gradient,
     checked_layer_cache,
+    linear_gradients,
+    linear_input_gradient,
+    linear_step,
 )
 from backlit.losses import FUNCTIONS_OF_LOGITS
 from backlit.names import layer_activations, output_and_loss
@@ -95,7 +95,7 @@ def model_forward(
         W, b = arrays[f"W{l}"], arrays[f"b{l}"]
         _check_layer(function, l, W, b, A)
         cache = LinearCache(A, W, b)
-        Z = _linear_forward(A, W, b)  # (n_l, m)
+        Z = linear_step(A, W, b)  # (n_l, m)
         check_finite(function, **{f"Z{l}": Z})
         A = FUNCTIONS[activations[l - 1]].forward(Z)  # (n_l, m)
         if l < n_layers and masks[l - 1] is not None:
@@ -166,7 +166,7 @@ def model_backward(
         without being the sigmoid of `Z` and denies `Y`, since the gradient is infinite there.
     """
     function = "model_backward"
-    layers, names, dZL, weight_sum = _output_step(
+    layers, names, dZL, weight_sum = begin_backward(
         function, AL, Y, caches, activations, loss, loss_parameter, sample_weight
     )
     return _backward(function, dZL, layers, names, l2, weight_sum, dropout_masks, input_gradient)
@@ -245,10 +245,10 @@ def _backward(
     penalty = non_negative(function, "l2", l2) / weight_sum
     no_penalty = isinstance(l2, (int, float)) and l2 == 0
     grads = {}
-    walk = _walk_back(function, dZL, layers, activations, dropout_masks, input_gradient)
+    walk = layers_backward(function, dZL, layers, activations, dropout_masks, input_gradient)
     for l, dZ, dA in walk:
         (A_prev, W, _), _ = layers[l - 1]
-        dW, db = _linear_gradients(dZ, A_prev)
+        dW, db = linear_gradients(dZ, A_prev)
         grads[f"dW{l}"] = dW if no_penalty else dW + penalty * W
         grads[f"db{l}"] = db
         if dA is not None:
@@ -256,7 +256,7 @@ def _backward(
     return grads
 
 
-def _walk_back(
+def layers_backward(
     function: str,
     dZ: Array,
     layers: list[LayerCache],
@@ -264,16 +264,17 @@ def _walk_back(
     dropout_masks: Sequence[Any] | None,
     input_gradient: bool,
 ) -> Iterator[tuple[int, Array, Array | None]]:
-    """Walk from the last layer to the first; yield ``l, dZ_l, dA_{l-1}``.
+    """Go from the last layer to the first; yield ``l, dZ_l, dA_{l-1}``.
 
-    `dZ` comes in as the output's; without `input_gradient`, dA_0 is None.
+    `dZ` comes in as the output's; without `input_gradient`, dA_0 is None. The masks are
+    checked here, the other arrays have been.
     """
     masks = _masks(function, dropout_masks, len(layers))
     for l in range(len(layers), 0, -1):
         if l == 1 and not input_gradient:
             yield l, dZ, None
             return
-        dA = _linear_input_gradient(dZ, layers[l - 1].linear_cache.W)  # (n_{l-1}, m)
+        dA = linear_input_gradient(dZ, layers[l - 1].linear_cache.W)  # (n_{l-1}, m)
         yield l, dZ, dA
         if l > 1:
             # forward was A = g(Z) * D, so now dZ = (dA * D) * g'(Z)
@@ -282,7 +283,7 @@ def _walk_back(
             dZ = FUNCTIONS[activations[l - 2]].backward(dA, layers[l - 2].activation_cache)
 
 
-def _output_step(
+def begin_backward(
     function: str,
     AL: Any,
     Y: Any,
@@ -292,7 +293,10 @@ def _output_step(
     loss_parameter: float | None,
     sample_weight: Any,
 ) -> tuple[list[LayerCache], tuple[str, ...], Array, Any]:
-    """Return the checked layers, their activations, dZ_L, and the sum of the weights."""
+    """Check the arguments of `model_backward` and take the output's step.
+
+    Returns the layers, their activations, dZ_L, and the sum of the weights.
+    """
     layers = _checked_caches(function, caches)
     names = layer_activations(function, activations, len(layers))
     ZL = layers[-1].activation_cache

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from backlit._checks import Array, array_namespace, as_numpy, check_finite, number_or_nan
 from backlit.errors import SettingError, ShapeError
-from backlit.linear import _linear_gradients
-from backlit.model import _output_step, _walk_back
+from backlit.linear import linear_gradients
+from backlit.model import begin_backward, layers_backward
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,16 @@ def per_example_gradient_norms(
     array([0.1686, 2.1958, 1.2457])
     """
     function = "per_example_gradient_norms"
-    layers, names, dZL, _ = _output_step(
+    layers, names, dZL, _ = begin_backward(
         function, AL, Y, caches, activations, loss, loss_parameter, sample_weight
     )
     xp = array_namespace(dZL)
     squares, grads = [], {}
-    for l, dZ, _ in _walk_back(function, dZL, layers, names, dropout_masks, False):
+    for l, dZ, _ in layers_backward(function, dZL, layers, names, dropout_masks, False):
         A_prev = layers[l - 1].linear_cache.A_prev
         squares.append(_squares(dZ, A_prev))
         if gradients:
-            grads[f"dW{l}"], grads[f"db{l}"] = _linear_gradients(dZ, A_prev)
+            grads[f"dW{l}"], grads[f"db{l}"] = linear_gradients(dZ, A_prev)
     stacked = xp.stack(squares[::-1])  # (L, m)
     return ExampleGradientNorms(xp.sqrt(xp.sum(stacked, axis=0)), xp.sqrt(stacked), grads)
 
@@ -152,13 +152,13 @@ def clipped_gradients(
     limit = number_or_nan(clip)
     if not limit > 0:
         raise SettingError(f"{function}: clip is {clip!r}, expected a number above 0.")
-    layers, names, dZL, _ = _output_step(
+    layers, names, dZL, _ = begin_backward(
         function, AL, Y, caches, activations, loss, loss_parameter, sample_weight
     )
     xp = array_namespace(dZL)
     walked = [
         (l, dZ, layers[l - 1].linear_cache.A_prev)
-        for l, dZ, _ in _walk_back(function, dZL, layers, names, dropout_masks, False)
+        for l, dZ, _ in layers_backward(function, dZL, layers, names, dropout_masks, False)
     ]
     norms = xp.sqrt(sum(_squares(dZ, A_prev) for _, dZ, A_prev in walked))
     # a norm of zero needs no clipping, and divides by one instead
@@ -167,7 +167,7 @@ def clipped_gradients(
         shares = xp.where(norms > limit, limit / xp.where(norms > limit, norms, shares), shares)
     grads = {}
     for l, dZ, A_prev in walked:
-        grads[f"dW{l}"], grads[f"db{l}"] = _linear_gradients(dZ * shares, A_prev)
+        grads[f"dW{l}"], grads[f"db{l}"] = linear_gradients(dZ * shares, A_prev)
     return grads, norms
 
 

@@ -197,7 +197,7 @@ class InsightMixin:
             settings["sample_weight"] = sample_weight
         return X.T, expected.T, settings
 
-    def _trace_arguments(
+    def __trace_arguments__(
         self: Any, X: Any, y: Any, sample_weight: Any, rows: int
     ) -> dict[str, Any]:
         """Return the arguments of `trace` for some of a fit's checked examples."""

@@ -33,9 +33,9 @@ VERSION = 3
 """Changes whenever the numbers do, so that a model is never used with other features."""
 
 _BATCH = 8  # pictures at a time: what is computed of them stays in the cache
-_BINS = 12
+BINS = 12
 # Reference, rank of it among the pixels, and the range of log luminance relative to it.
-_REFERENCES = (("median", 0.5, -3.0, 3.0), ("98 %", 0.98, -4.0, 0.5))
+REFERENCES = (("median", 0.5, -3.0, 3.0), ("98 %", 0.98, -4.0, 0.5))
 
 
 @cache
@@ -48,9 +48,9 @@ def feature_names() -> tuple[str, ...]:
     """
     relative = [
         f"log luminance to its {name}, {band}, bin {number}"
-        for name, *_ in _REFERENCES
+        for name, *_ in REFERENCES
         for band in ("whole", "top", "bottom")
-        for number in range(_BINS)
+        for number in range(BINS)
     ]
     return (*rank_statistics_names(), *relative, *hue_names(), *patch_names())
 
@@ -119,14 +119,14 @@ def _checked(pictures: NDArray[np.uint8] | Floats) -> NDArray[np.uint8] | Floats
 
 
 def _relative_luminance(pixels: Pixels) -> Floats:
-    """Histograms of log luminance relative to ranks of it: (m, 2 * 3 * _BINS)."""
+    """Histograms of log luminance relative to ranks of it: (m, 2 * 3 * BINS)."""
     values = pixels.log_luminance
     m = len(values)
     flat = values.reshape(m, -1)
-    places = [int(share * (flat.shape[1] - 1)) for _, share, _, _ in _REFERENCES]
+    places = [int(share * (flat.shape[1] - 1)) for _, share, _, _ in REFERENCES]
     ordered = np.partition(flat, places, axis=1)
     parts = []
-    for place, (_, _, low, high) in zip(places, _REFERENCES, strict=True):
+    for place, (_, _, low, high) in zip(places, REFERENCES, strict=True):
         relative = values - ordered[:, place, None, None] - np.float32(low)
-        parts.append(banded_histograms(relative * np.float32(1 / (high - low)), _BINS))
+        parts.append(banded_histograms(relative * np.float32(1 / (high - low)), BINS))
     return np.concatenate(parts, axis=1)

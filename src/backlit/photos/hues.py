@@ -12,8 +12,8 @@ HUES = ("red", "orange", "green", "spring", "cyan", "blue", "violet", "magenta")
 """Eight hues around the circle, 45 degrees apart, from red."""
 
 _BANDS = ("whole", "top", "bottom")
-_FLOOR = np.float32(1e-4)  # keeps the derivative of the root finite
-_LEAST = np.float32(0.01)  # amount below which means fade to 0
+FLOOR = np.float32(1e-4)  # keeps the derivative of the root finite
+LEAST = np.float32(0.01)  # amount below which means fade to 0
 
 
 def hue_names() -> list[str]:
@@ -74,5 +74,5 @@ def hues(pixels: Pixels) -> Floats:
     whole = (sums[0] + sums[1] + sums[2]) / np.float32(rows * columns)
     shares = np.stack([whole, sums[0] / counts[0], sums[2] / counts[2]], axis=1)  # (m, 3, 8, 3)
     amount = shares[..., :1]
-    means = shares[..., 1:] / (amount + _LEAST)
-    return np.concatenate([np.sqrt(amount + _FLOOR), means], axis=-1).reshape(m, -1)
+    means = shares[..., 1:] / (amount + LEAST)
+    return np.concatenate([np.sqrt(amount + FLOOR), means], axis=-1).reshape(m, -1)

@@ -10,7 +10,7 @@ Floats = NDArray[np.float32]
 DARK = np.float32(0.02)
 """Added before a logarithm: a black pixel's noise."""
 
-_RED, _GREEN, _BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)  # ITU-R BT.601
+RED, GREEN, BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def describe_pixels(pictures: NDArray[np.generic]) -> Pixels:
         planes *= np.float32(1 / 255)
     red, green, blue = planes
     # Added up by hand: a matrix product would round differently for another batch size.
-    luminance = red * _RED + green * _GREEN + blue * _BLUE
+    luminance = red * RED + green * GREEN + blue * BLUE
     brightest = np.maximum(np.maximum(red, green), blue)
     spread = brightest - np.minimum(np.minimum(red, green), blue)
     return Pixels(

@@ -33,8 +33,8 @@ MEANS = (
 )
 """Quantities of which means are taken; of the first eight also deviations."""
 
-_DEVIATIONS = 8
-_FLOOR = np.float32(1e-6)  # keeps the derivative of a root finite
+DEVIATIONS = 8
+FLOOR = np.float32(1e-6)  # keeps the derivative of a root finite
 
 
 def rank_statistics_names() -> list[str]:
@@ -43,7 +43,7 @@ def rank_statistics_names() -> list[str]:
     for low, high in pairwise(RANGES):
         where = f"ranks {100 * low:g} to {100 * high:g} %"
         names += [f"mean {name}, {where}" for name in MEANS]
-        names += [f"deviation of {name}, {where}" for name in MEANS[:_DEVIATIONS]]
+        names += [f"deviation of {name}, {where}" for name in MEANS[:DEVIATIONS]]
     return names
 
 
@@ -61,7 +61,7 @@ def rank_statistics(pixels: Pixels) -> Floats:
     """
     quantities = _quantities(pixels)
     m = len(quantities)
-    quantities = quantities.reshape(m, len(MEANS) + _DEVIATIONS, -1)  # (m, 19, p)
+    quantities = quantities.reshape(m, len(MEANS) + DEVIATIONS, -1)  # (m, 19, p)
     p = quantities.shape[2]
     # A stable order, so that ties fall the same way on every machine.
     order = np.argsort(pixels.brightest_codes.reshape(m, p), axis=1, kind="stable")
@@ -75,8 +75,8 @@ def rank_statistics(pixels: Pixels) -> Floats:
         np.multiply(of_pixel == ranges, weights, out=within)  # (9, p)
         np.matmul(within, own.T, out=out)
     squares = means[:, :, len(MEANS) :]
-    variance = squares - np.square(means[:, :, :_DEVIATIONS])
-    np.sqrt(np.maximum(variance, 0) + _FLOOR, out=squares)
+    variance = squares - np.square(means[:, :, :DEVIATIONS])
+    np.sqrt(np.maximum(variance, 0) + FLOOR, out=squares)
     return means.reshape(m, -1)
 
 
@@ -93,7 +93,7 @@ def _quantities(pixels: Pixels) -> Floats:
     """Stack the quantities of MEANS and squares of the first: (m, 11 + 8, rows, columns)."""
     y = pixels.luminance
     m, rows, columns = y.shape
-    stack = np.empty((m, len(MEANS) + _DEVIATIONS, rows, columns), dtype=np.float32)
+    stack = np.empty((m, len(MEANS) + DEVIATIONS, rows, columns), dtype=np.float32)
     stack[:, 0] = pixels.log_luminance
     stack[:, 1] = pixels.saturation
     red, green, blue = pixels.log_planes
@@ -115,7 +115,7 @@ def _quantities(pixels: Pixels) -> Floats:
     stack[:, 8] = height
     stack[:, 9] = np.abs(np.linspace(-1, 1, columns, dtype=np.float32))
     stack[:, 10] = height * height
-    np.square(stack[:, :_DEVIATIONS], out=stack[:, len(MEANS) :])
+    np.square(stack[:, :DEVIATIONS], out=stack[:, len(MEANS) :])
     return stack
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-_LEVELS = 1024  # steps of a value before it is binned
+LEVELS = 1024  # steps of a value before it is binned
 
 
 def banded_histograms(values: Floats, bins: int) -> Floats:
@@ -33,15 +33,15 @@ def banded_histograms(values: Floats, bins: int) -> Floats:
     ndarray of float32, shape (m, 3 * bins)
     """
     m, rows, columns = values.shape
-    steps = values * np.float32(_LEVELS - 1)
+    steps = values * np.float32(LEVELS - 1)
     steps += np.float32(0.5)
-    np.clip(steps, np.float32(0.5), np.float32(_LEVELS - 0.5), out=steps)
+    np.clip(steps, np.float32(0.5), np.float32(LEVELS - 0.5), out=steps)
     codes = steps.astype(np.intp)
     # Three bands a picture, each with counts of its own.
     thirds = band_of_rows(rows)
-    codes += (np.arange(m)[:, None] * 3 + thirds)[:, :, None] * _LEVELS
-    counts = np.bincount(codes.ravel(), minlength=m * 3 * _LEVELS)
-    shared = np.matmul(counts.reshape(m, 3, _LEVELS).astype(np.float32), _sharing(bins))
+    codes += (np.arange(m)[:, None] * 3 + thirds)[:, :, None] * LEVELS
+    counts = np.bincount(codes.ravel(), minlength=m * 3 * LEVELS)
+    shared = np.matmul(counts.reshape(m, 3, LEVELS).astype(np.float32), shares_of_levels(bins))
     top, middle, bottom = np.moveaxis(shared, 1, 0)  # each (m, bins)
     sizes = np.bincount(thirds) * columns
     whole = (top + middle + bottom) / np.float32(rows * columns)
@@ -57,9 +57,9 @@ def band_of_rows(rows: int) -> NDArray[np.intp]:
 
 
 @cache
-def _sharing(bins: int) -> Floats:
-    """Share of each level that each bin gets: (_LEVELS, bins), rows sum to 1."""
-    position = np.arange(_LEVELS) * ((bins - 1) / (_LEVELS - 1))
+def shares_of_levels(bins: int) -> Floats:
+    """Share of each level that each bin gets: (LEVELS, bins), rows sum to 1."""
+    position = np.arange(LEVELS) * ((bins - 1) / (LEVELS - 1))
     distance = np.abs(position[:, None] - np.arange(bins)[None, :])
     share: Floats = np.maximum(1 - distance, 0).astype(np.float32)
     return share

@@ -141,7 +141,7 @@ class TraceRecorder:
         """Take the sample; scikit-learn calls this when a fit or an epoch begins."""
         if not self._arguments:
             weights = (metadata or {}).get("sample_weight")
-            self._arguments = estimator._trace_arguments(X, y, weights, self.rows)
+            self._arguments = estimator.__trace_arguments__(X, y, weights, self.rows)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
         """Take a look, if it is time for one; scikit-learn calls this when an epoch has ended."""

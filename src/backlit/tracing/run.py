@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from backlit import _terminal as terminal
 from backlit._checks import Array, as_arrays, labels_like, loss_parameter, non_negative, weights_for
 from backlit.errors import SettingError
-from backlit.linear import LayerCache, _linear_gradients
+from backlit.linear import LayerCache, linear_gradients
 from backlit.losses import FUNCTIONS_OF_LOGITS, cost_from_logits
-from backlit.model import _output_step, _walk_back, model_forward
+from backlit.model import begin_backward, layers_backward, model_forward
 from backlit.names import layer_activations, output_and_loss
 from backlit.tracing.layers import InputTrace, LayerTrace
 from backlit.tracing.measures import LayerMeasures, as_numbers, measure
@@ -213,7 +213,7 @@ def trace(
     _, loss = output_and_loss(function, names[-1], loss)
     parameter = _loss_parameter(function, loss, loss_parameter)
     rate = None if learning_rate is None else _rate(learning_rate)
-    layers, names, dZL, weight_sum = _output_step(
+    layers, names, dZL, weight_sum = begin_backward(
         function, AL, Y, caches, names, loss, loss_parameter, sample_weight
     )
     ZL = layers[-1].activation_cache
@@ -225,7 +225,7 @@ def trace(
     penalty = non_negative(function, "l2", l2) / weight_sum
     traced: list[Any] = []
     A, above = AL, None
-    for l, dZ, dA_prev in _walk_back(function, dZL, layers, names, dropout_masks, True):
+    for l, dZ, dA_prev in layers_backward(function, dZL, layers, names, dropout_masks, True):
         layer = _layer(l, names[l - 1], layers[l - 1], A, dA, dZ, penalty, above, rate)
         traced.append(layer)
         above = layer.measures.gradient
@@ -271,7 +271,7 @@ def _layer(
     rate: float | None,
 ) -> LayerTrace:
     (A_prev, W, b), Z = cache
-    dW, db = _linear_gradients(dZ, A_prev)
+    dW, db = linear_gradients(dZ, A_prev)
     if not (isinstance(penalty, float) and penalty == 0):
         dW = dW + penalty * W
     arrays = {"W": W, "b": b, "Z": Z, "A": A, "dZ": dZ, "dW": dW, "db": db}

@@ -35,7 +35,7 @@ from backlit.photos.compiled.places import (
     TO_8,
     Y,
 )
-from backlit.photos.pixels import _BLUE, _GREEN, _RED, DARK
+from backlit.photos.pixels import BLUE, DARK, GREEN, RED
 from backlit.training.engine.simd import kernel
 
 ZERO, HALF, ONE, TWO, FOUR = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 4.0))
@@ -104,7 +104,7 @@ def describe(codes, W):
         red = np.float32(codes[3 * i]) * _UNIT
         green = np.float32(codes[3 * i + 1]) * _UNIT
         blue = np.float32(codes[3 * i + 2]) * _UNIT
-        W[Y + i] = red * _RED + green * _GREEN + blue * _BLUE
+        W[Y + i] = red * RED + green * GREEN + blue * BLUE
         high = red if red > green else green
         high = high if high > blue else blue
         low = red if red < green else green

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.photos import patches
-from backlit.photos.features import _BINS, _REFERENCES
+from backlit.photos.features import BINS as BINS
+from backlit.photos.features import REFERENCES
 from backlit.photos.features import SIDE as SIDE
 from backlit.photos.patches import COEFFICIENTS as COEFFICIENTS
 from backlit.photos.patches import ENTRIES as ENTRIES
 from backlit.photos.patches import Dictionary, colours, cosines
-from backlit.photos.rank_statistics import _DEVIATIONS, MEANS, RANGES
-from backlit.photos.soft_histograms import _LEVELS, _sharing, band_of_rows
+from backlit.photos.rank_statistics import DEVIATIONS as DEVIATIONS
+from backlit.photos.rank_statistics import MEANS, RANGES
+from backlit.photos.soft_histograms import LEVELS as LEVELS
+from backlit.photos.soft_histograms import band_of_rows, shares_of_levels
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +60,7 @@ ORDER = 0
 CODES = ORDER + PIXELS
 STARTS = CODES + PIXELS  # of the 256 brightnesses
 COUNTS = STARTS + 256  # of the histograms' levels, in three bands, twice
-BUCKETS = COUNTS + 2 * 3 * _LEVELS
+BUCKETS = COUNTS + 2 * 3 * LEVELS
 BUCKET_SHIFT = 18  # leaves the exponent and five bits
 N_BUCKETS = (0x3F800000 >> BUCKET_SHIFT) + 2  # to a little above 1
 WHOLE_NUMBERS = BUCKETS + N_BUCKETS
@@ -71,7 +74,7 @@ WAVE = OFFSET + 64  # which frequency across, of which colour, a coefficient is 
 ENTRIES_AT = WAVE + 64  # (COEFFICIENTS + 1, ENTRIES)
 LENGTHS = ENTRIES_AT + (COEFFICIENTS + 1) * ENTRIES
 SHARING = LENGTHS + ENTRIES  # of each level, what the upper of its two bins gets
-TABLES = SHARING + _LEVELS
+TABLES = SHARING + LEVELS
 
 # Rows at which the top, the middle and the bottom third begin, and the end.
 _thirds = np.searchsorted(band_of_rows(SIDE), np.arange(4))
@@ -80,10 +83,10 @@ TOP, MIDDLE, BOTTOM, END = (int(row) for row in _thirds)
 #: ranks at which the ranges begin, and the end
 RANKS = (0, *(int(end) for end in np.rint(np.array(RANGES[1:-1]) * PIXELS)), PIXELS)
 #: rank, lowest value and scale of each reference of the relative histograms
-REFERENCE_RANKS = tuple(int(share * (PIXELS - 1)) for _, share, _, _ in _REFERENCES)
-LOWS = tuple(np.float32(low) for *_, low, _ in _REFERENCES)
-SCALES = tuple(np.float32(1 / (high - low)) for *_, low, high in _REFERENCES)
-BINS, LEVELS, DEVIATIONS, N_MEANS = _BINS, _LEVELS, _DEVIATIONS, len(MEANS)
+REFERENCE_RANKS = tuple(int(share * (PIXELS - 1)) for _, share, _, _ in REFERENCES)
+LOWS = tuple(np.float32(low) for *_, low, _ in REFERENCES)
+SCALES = tuple(np.float32(1 / (high - low)) for *_, low, high in REFERENCES)
+N_MEANS = len(MEANS)
 #: levels at which the bins' centres lie or that follow them, and the end
 EDGES = (*(-(-k * (LEVELS - 1) // (BINS - 1)) for k in range(BINS - 1)), LEVELS)
 
@@ -129,7 +132,7 @@ def make_tables(dictionary: Dictionary) -> Floats:
     tables[LENGTHS:SHARING] = np.einsum("kd,kd->k", dictionary.entries, dictionary.entries)
     for k in range(BINS - 1):
         levels = slice(EDGES[k], EDGES[k + 1])
-        tables[SHARING:][levels] = _sharing(BINS)[levels, k + 1]
+        tables[SHARING:][levels] = shares_of_levels(BINS)[levels, k + 1]
     return tables
 
 

@@ -37,9 +37,9 @@ from backlit.photos.compiled.places import (
     TOP,
     Y,
 )
-from backlit.photos.hues import _FLOOR as HUE_FLOOR
-from backlit.photos.hues import _LEAST, HUES
-from backlit.photos.rank_statistics import _FLOOR as VARIANCE_FLOOR
+from backlit.photos.hues import FLOOR as HUE_FLOOR
+from backlit.photos.hues import HUES, LEAST
+from backlit.photos.rank_statistics import FLOOR as VARIANCE_FLOOR
 from backlit.training.engine.simd import kernel
 
 N_RANGES, N_HUES = len(RANKS) - 1, len(HUES)
@@ -221,8 +221,8 @@ def _hue(W, centre, first, last):
 def _write_hue(out, to, amount, light, strength, share):
     amount *= share
     out[to] = math.sqrt(amount + HUE_FLOOR)
-    out[to + 1] = light * share / (amount + _LEAST)
-    out[to + 2] = strength * share / (amount + _LEAST)
+    out[to + 1] = light * share / (amount + LEAST)
+    out[to + 2] = strength * share / (amount + LEAST)
 
 
 @kernel()
