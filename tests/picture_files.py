@@ -149,26 +149,36 @@ def plainly(path, at_least=None):
 
     JPEGs of at least so many pixels, reduced while they are decoded, if that is given.
     """
+    return quietly(lambda: _plainly(path, at_least))
+
+
+def quietly(function):
+    """Call it without warnings; None where it raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path) as image:
-                if at_least is not None and image.format in ("JPEG", "MPO"):
-                    image.draft("RGB", (at_least, at_least))
-                image.load()
-                kind, upright = image.format, ImageOps.exif_transpose(image)
+            return function()
         except Exception:
             return None
-        if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-            values = np.nan_to_num(np.asarray(upright).astype(float), posinf=0, neginf=0)
-            scales = [1.0] * (upright.mode == "F") + [255.0] * (upright.mode in "IF")
-            if kind == "PPM" and upright.mode == "I":
-                scales = []
-            full = next((s for s in [*scales, 65535.0] if values.max() <= s), 2.0**32 - 1)
-            grey = np.rint(np.clip(values / max(full, values.max()), 0, 1) * 255).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        has_alpha = upright.has_transparency_data
-        return np.asarray(over_white(upright) if has_alpha else upright.convert("RGB"))
+
+
+def _plainly(path, at_least):
+    with Image.open(path) as image:
+        if at_least is not None and image.format in ("JPEG", "MPO"):
+            image.draft("RGB", (at_least, at_least))
+        image.load()
+        # a broken EXIF block does not break the picture
+        kind, upright = image.format, quietly(lambda: ImageOps.exif_transpose(image)) or image
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        values = np.nan_to_num(np.asarray(upright).astype(float), posinf=0, neginf=0)
+        scales = [1.0] * (upright.mode == "F") + [255.0] * (upright.mode in "IF")
+        if kind == "PPM" and upright.mode == "I":
+            scales = []
+        full = next((s for s in [*scales, 65535.0] if values.max() <= s), 2.0**32 - 1)
+        grey = np.rint(np.clip(values / max(full, values.max()), 0, 1) * 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    has_alpha = upright.has_transparency_data
+    return np.asarray(over_white(upright) if has_alpha else upright.convert("RGB"))
 
 
 def raw_profile(exif):
