@@ -11,6 +11,7 @@ from backlit.errors import ModelFileError, SettingError
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.photos import PhotoClassifier, predict
 from backlit.photos.classifier import SHIPPED_MODEL
+from backlit.photos.extracting import Extractor
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.reading import read_crops
 from sample_pictures import day_picture, night_picture, save_day_night
@@ -44,6 +45,38 @@ def test_predictions_in_order(folder):
         assert sum(one.probabilities) == pytest.approx(1, abs=1e-6)
         assert one.probability == one.probabilities[1]
         assert (one.probability > 0.5) == (one.label == "night")
+
+
+def test_one_run_computes_all_its_features_by_the_same_code(folder, monkeypatch):
+    """What is used depends on how many pictures there are, not on what happens to be ready."""
+    for number in range(40):  # of a flat colour, where the two differ most
+        Image.new("RGB", (64, 64), (number, 3 * number, 200)).save(folder / f"{number:03d}.png")
+    monkeypatch.setattr("backlit.photos.classifier.COMPILE_FROM", 81)
+    plain = [one.probabilities for one in PhotoClassifier.load().predict(folder, workers=1)]
+    monkeypatch.setattr("backlit.photos.classifier.COMPILE_FROM", 80)
+    runs = [
+        [one.probabilities for one in PhotoClassifier.load().predict(folder, workers=workers)]
+        for workers in (1, 2, 3, 1)
+    ]
+    assert len(plain) == 80
+    assert runs == [runs[0]] * 4
+    features = {
+        one.path: one.probabilities
+        for one in PhotoClassifier.load().predict(folder, extract=Extractor(compiled=True))
+    }
+    assert runs[0] == list(features.values())
+    assert all(one != other for one, other in zip(plain[:40], runs[0][:40], strict=True))
+    np.testing.assert_allclose(plain, runs[0], atol=1e-3)
+
+
+def test_the_pictures_of_an_earlier_run_count_too(folder, monkeypatch):
+    """A run that goes on uses the code that the whole one would have used."""
+    monkeypatch.setattr("backlit.photos.classifier.COMPILE_FROM", 40)
+    classifier = PhotoClassifier.load()
+    whole = {one.path: one.probabilities for one in classifier.predict(folder)}
+    done = sorted(whole)[:32]  # whole chunks: the network's products are the same then
+    rest = {one.path: one.probabilities for one in classifier.predict(folder, skip=done)}
+    assert rest == {path: whole[path] for path in sorted(whole)[32:]}
 
 
 def test_predictions_are_those_of_the_open_functions(folder):

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from backlit.errors import PhotoFolderError
-from backlit.photos.listing import count_photos, is_photo_name, scan_folder, walk_photos
+from backlit.photos.listing import is_photo_name, scan_folder, walk_photos
 
 
 def make(folder, *names):
@@ -148,14 +148,6 @@ def test_no_such_folder(tmp_path):
     make(tmp_path, "file")
     with pytest.raises(PhotoFolderError, match="is not a folder"):
         scan_folder(tmp_path / "file")
-
-
-def test_count(tmp_path):
-    make(tmp_path, "a/1.jpg", "b/2.jpg", "c/3.jpg", "b/no.txt")
-    gone = tmp_path / "gone.jpg"
-    assert count_photos([tmp_path, gone]) == 4
-    skip = {str(tmp_path / "a" / "1.jpg"), "elsewhere.jpg"}
-    assert count_photos([tmp_path], skip=skip, leave_out=tmp_path / "c") == 1
 
 
 def test_a_link_to_another_class_does_not_mix_them(tmp_path):

@@ -92,7 +92,7 @@ def predict(
     from backlit.errors import PhotoError, SettingError
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.filing import Filer
-    from backlit.photos.listing import count_photos
+    from backlit.photos.listed import Listing
     from backlit.photos.resuming import Done
     from backlit.photos.resuming import resume as find_done
     from backlit.photos.writing import open_writer
@@ -120,17 +120,16 @@ def predict(
     failed = done.failed
     filed = 0
     with (
+        Listing(pictures, skip=done.paths, leave_out=target) as listing,
         open_writer(chosen, output, classifier.classes, append=bool(done.paths)) as write,
         CountingProgress(
             "predicting", hidden=output is None and terminal.output().isatty()
         ) as tick,
     ):
-        tick.expect(lambda: count_photos(paths, skip=done.paths, leave_out=target))
+        tick.expect(listing.total)
         for prediction in classifier.predict(
-            pictures,
+            listing,
             unsure=unsure,
-            skip=done.paths,
-            leave_out=target,
             workers=workers,
             on_compile=lambda: note("Compiling for archives, once on this machine."),
         ):

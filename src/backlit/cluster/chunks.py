@@ -80,7 +80,7 @@ def _extractor(features: str) -> "Extractor":
 
     with _loading:
         if features not in _extractors:
-            _extractors[features] = Extractor.settled(features == COMPILED)
+            _extractors[features] = Extractor(features == COMPILED)
         return _extractors[features]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from backlit._checks import as_numpy, check_finite, in_dtype_of
 from backlit.errors import PhotoError, SettingError, ShapeError
 from backlit.formats.models import Fields, NetworkFile, load_network, save_network
 from backlit.photos import features
-from backlit.photos.extracting import Extractor
+from backlit.photos.extracting import COMPILE_FROM, Extractor
+from backlit.photos.listed import Listing
 from backlit.photos.listing import Found, walk_photos
 from backlit.photos.pool import ordered_map
 
@@ -136,7 +137,7 @@ class PhotoClassifier:
 
     def predict(
         self,
-        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | Listing,
         *,
         unsure: float = 0.0,
         skip: Container[str] = (),
@@ -149,8 +150,10 @@ class PhotoClassifier:
 
         Parameters
         ----------
-        paths : path or iterable of paths
-            Pictures, and folders of pictures, which are looked into recursively.
+        paths : path, iterable of paths, or Listing
+            Pictures, and folders of pictures, which are looked into recursively. An iterator is
+            gone through as the pictures are read; a Listing is as it was made, and `skip` and
+            `leave_out` are its own.
         unsure : float, optional
             The label is ``"unsure"`` where the highest probability is below this.
         skip : container of str, optional
@@ -160,9 +163,9 @@ class PhotoClassifier:
         workers : int, optional
             Number of threads that decode; by default one a core.
         on_compile : callable, optional
-            After a thousand pictures, or sooner if two thousand are to come, the features are
-            computed by compiled code, which gives the same numbers but for rounding. Called, from
-            another thread, when that must be compiled first, once a machine, beside the rest.
+            The features of two thousand pictures and more are computed by compiled code, which
+            gives the same numbers but for rounding; of fewer, and of an iterator's, by NumPy.
+            Called when the code must be compiled first, once a machine.
         extract : Extractor, optional
             What computes the features instead, where several runs share one.
 
@@ -180,22 +183,33 @@ class PhotoClassifier:
             raise SettingError(f"predict: unsure is {unsure}, expected a probability, 0 to 1.")
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
-        found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
-        if extract is None:
-            ahead = None
-            if isinstance(paths, Sequence):  # anything else can be gone through only once
-                ahead = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
-            extract = Extractor(on_compile, ahead=ahead)
-        return self._predict(found, unsure, workers, extract)
+        return self._predict(paths, unsure, skip, leave_out, workers, on_compile, extract)
 
     def _predict(
-        self, found: Iterable[Found], unsure: float, workers: int | None, extract: Extractor
+        self,
+        paths: Iterable[str | os.PathLike[str]] | Listing,
+        unsure: float,
+        skip: Container[str],
+        leave_out: str | os.PathLike[str] | None,
+        workers: int | None,
+        on_compile: Callable[[], None] | None,
+        extract: Extractor | None,
     ) -> Iterator[Prediction]:
-        def classify(chunk: Sequence[Found]) -> list[Prediction]:
-            return self._classify(chunk, extract, unsure)
+        found: Listing | Iterable[Found]
+        if isinstance(paths, Sequence):  # anything else can be gone through only once
+            found = Listing(paths, skip=skip, leave_out=leave_out)
+        elif isinstance(paths, Listing):
+            found = paths
+        else:
+            found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
 
-        with closing(extract.counting(_chunks(found))) as chunks:
-            for predictions in ordered_map(classify, chunks, workers):
+        def classify(chunk: Sequence[Found]) -> list[Prediction]:
+            return self._classify(chunk, extracting, unsure)
+
+        with found if isinstance(found, Listing) else nullcontext():
+            many = isinstance(found, Listing) and found.reaches(COMPILE_FROM)
+            extracting = Extractor(many, on_compile) if extract is None else extract
+            for predictions in ordered_map(classify, _chunks(found), workers):
                 yield from predictions
 
     def _classify(

@@ -1,17 +1,14 @@
-"""An archive's pictures into features: with NumPy and Pillow to begin with, then compiled.
+"""An archive's pictures into features: by compiled code where they are many, else by NumPy.
 
-The compiled features take a fifth of the time, but a tenth of a second to load and, once a
-machine, some seconds to be compiled. So a look ahead fetches them where enough pictures are to
-come, more of them where the cache has no code yet; without one, the first thousand go by. A thread
-gets them ready while NumPy goes on, and a process of its own compiles them. If anything fails
-there, NumPy's features are as right.
+The compiled features take a fifth of the time, but a tenth of a second to load and, once a machine,
+some seconds to be compiled. Their numbers are those of NumPy but for rounding; which of the two a
+run uses depends on how many pictures it is of and on nothing else, so that it can be repeated.
 """
 
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,67 +19,32 @@ from backlit.photos.reading import read_crops, read_square
 if TYPE_CHECKING:
     from backlit.photos.compiled.kernel import Compiled
 
-Item = TypeVar("Item")
 Floats = NDArray[np.float32]
 
-BEGIN = 1000
-"""Pictures of a run after which the compiled features are fetched."""
-
-SOME = 300
-"""Pictures that are to come, if a look ahead finds so many, for which they are fetched at once from
-the cache."""
-
-MANY = 2000
-"""The same, if they have to be compiled first."""
-
-_POLL = 0.05  # seconds after which the thread looks whether it is still wanted
+COMPILE_FROM = 2000
+"""Pictures of a run from which on its features are compiled."""
 
 
 class Extractor:
-    """Computes features, with what is quickest at the time.
+    """Computes features, all of them by the same code.
 
     Parameters
     ----------
+    compiled : bool, optional
+        Whether by compiled code, which is fetched now; where that fails, by NumPy all the same.
     on_compile : callable, optional
-        Called, from another thread, when the features are about to be compiled for this machine.
-    begin : int, optional
-        Pictures after which the compiled features are fetched.
-    ahead : iterable, optional
-        One thing a picture that is to come, in another thread looked through up to `MANY`.
+        Called when the code is about to be compiled for this machine.
     """
 
     def __init__(
-        self,
-        on_compile: Callable[[], None] | None = None,
-        begin: int = BEGIN,
-        ahead: Iterable[object] | None = None,
+        self, compiled: bool = False, on_compile: Callable[[], None] | None = None
     ) -> None:
-        self._code: Compiled | None = None
-        self._on_compile = on_compile
-        self._begin = begin
-        self._ahead = ahead
-        self._first = threading.Lock()  # held for good by whoever fetches
-        self._left = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._code = _fetch(on_compile) if compiled else None
 
     @property
     def compiled(self) -> bool:
         """Whether the compiled code is in use."""
         return self._code is not None
-
-    @classmethod
-    def settled(cls, compiled: bool) -> "Extractor":
-        """Return one that does not change on the way, for a run that is done in parts.
-
-        Parameters
-        ----------
-        compiled : bool
-            Whether the compiled features are fetched, now; where that fails, NumPy's are used.
-        """
-        found = cls(begin=sys.maxsize)
-        if compiled:
-            found._fetch()
-        return found
 
     def __call__(self, pictures: NDArray[np.uint8]) -> Floats:
         """Compute features: as :func:`~backlit.photos.features.extract_features`."""
@@ -100,89 +62,43 @@ class Extractor:
         code = self._code
         return read_crops(path, SIDE)[0] if code is None else read_square(path, SIDE, code.square)
 
-    def counting(self, chunks: Iterable[list[Item]]) -> Generator[list[Item], None, None]:
-        """Pass chunks of pictures on; fetch the compiled features when enough have gone by.
 
-        Yields
-        ------
-        list
-            The chunks as they are. When they end, what is still being fetched is left.
-        """
-        seen = 0
-        if self._ahead is not None:
-            threading.Thread(
-                target=self._look_ahead, name="backlit-looking-ahead", daemon=True
-            ).start()
+def _fetch(on_compile: Callable[[], None] | None) -> "Compiled | None":
+    """Load the compiled code, or compile it first; None where that fails."""
+    try:
+        from backlit.photos.compiled.kernel import is_cached, load
+
+        if not is_cached():
+            if on_compile is not None:
+                on_compile()
+            if not compile_elsewhere():
+                return None
+        return load()
+    except Exception:  # no compiler, no place to write: NumPy's features are as right
+        return None
+
+
+def compile_elsewhere() -> bool:
+    """Compile in a second process, into the cache; False where that fails.
+
+    Here LLVM would not answer Ctrl-C for seconds.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
+        return False
+    program = (
+        f"import sys; sys.path[:] = {sys.path!r}; "
+        "from backlit.photos.compiled.kernel import load; load()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    ) as process:
         try:
-            for chunk in chunks:
-                seen += len(chunk)
-                if seen > self._begin:
-                    self._begin_to_fetch()
-                yield chunk
+            process.wait()
         finally:
-            self._left.set()
-
-    def _look_ahead(self) -> None:
-        try:
-            for count, _ in enumerate(self._ahead or (), 1):
-                if self._left.is_set() or count == MANY or (count == SOME and self._is_cached()):
-                    break
-            else:
-                return
-        except Exception:  # the run itself meets it too, and has its own way of telling
-            return
-        if not self._left.is_set():
-            self._begin_to_fetch()
-
-    @staticmethod
-    def _is_cached() -> bool:
-        from backlit.photos.compiled.kernel import is_cached
-
-        return is_cached()
-
-    def _begin_to_fetch(self) -> None:
-        if self._first.acquire(blocking=False):
-            # Not a daemon: the process must not end amid what LLVM does.
-            self._thread = threading.Thread(target=self._fetch, name="backlit-compiling")
-            self._thread.start()
-
-    def _fetch(self) -> None:
-        try:
-            from backlit.photos.compiled.kernel import is_cached, load
-
-            if not is_cached():
-                if self._on_compile is not None:
-                    self._on_compile()
-                if not self._compile_elsewhere():
-                    return
-            if not self._left.is_set():
-                self._code = load()
-        except Exception:  # no compiler, no place to write: NumPy goes on
-            return
-
-    def _compile_elsewhere(self) -> bool:
-        """Compile in a second process; False where that is no longer wanted, or fails.
-
-        Numba holds Python's lock, and reading pictures would wait for it.
-        """
-        if not sys.executable or getattr(sys, "frozen", False):
-            return False
-        program = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
-            "from backlit.photos.compiled.kernel import load; load()"
-        )
-        with subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        ) as process:
-            try:
-                while process.poll() is None:
-                    if self._left.wait(_POLL) or not threading.main_thread().is_alive():
-                        return False
-            finally:
-                if process.poll() is None:
-                    process.terminate()
-        return process.returncode == 0
+            if process.poll() is None:
+                process.terminate()
+    return process.returncode == 0

@@ -1,7 +1,7 @@
 """Which pictures lie where: walking folders, and the classes and splits of a training folder."""
 
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,28 +139,6 @@ def walk_photos(
             yield Found(text)
         else:
             yield Found(text, "no such file or folder")
-
-
-def count_photos(
-    paths: Iterable[str | os.PathLike[str]],
-    *,
-    skip: Container[str] = (),
-    leave_out: str | os.PathLike[str] | None = None,
-) -> int:
-    """Count what :func:`walk_photos` yields.
-
-    Parameters
-    ----------
-    paths, leave_out
-        As for :func:`walk_photos`.
-    skip : container of str, optional
-        Paths that do not count.
-
-    Returns
-    -------
-    int
-    """
-    return sum(one.path not in skip for one in walk_photos(paths, leave_out))
 
 
 def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
