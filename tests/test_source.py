@@ -124,6 +124,8 @@ FOREIGN = {
     "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},
     "photos/quiet.py": {"_imaging"},
     "training/engine/compiled.py": {"_CacheLocator"},
+    "training/engine/simd.py": {"_finalize_dynamic_globals"},
+    "_warning.py": {"_getframe"},
     "training/minimisation.py": {"_lbfgsb"},
 }
 #: of any named tuple

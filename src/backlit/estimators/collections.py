@@ -3,7 +3,6 @@
 Nothing here imports Dask; `backlit.cluster` is loaded where there is a collection.
 """
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from backlit._warning import warn_user
 from backlit.errors import SettingError, ShapeError
 from backlit.estimators.labels import decode
 from backlit.estimators.optimizer import OptimizerState
@@ -290,16 +290,12 @@ class _Watch:
             del estimator._best
         estimator._weights = Weights(vector, result.layer_dims)
         if result.stopped == "interrupted":
-            warnings.warn(
-                f"Training interrupted by user. It had finished {estimator.n_iter_} epochs.",
-                stacklevel=6,
-            )
+            warn_user(f"Training interrupted by user. It had finished {estimator.n_iter_} epochs.")
         elif result.stopped == "epochs" and not self._ended:
-            warnings.warn(
+            warn_user(
                 f"Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
 
 

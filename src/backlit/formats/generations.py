@@ -8,13 +8,13 @@ training out of the folder.
 
 import contextlib
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._warning import warn_user
 from backlit.errors import CheckpointError, CheckpointWarning, ModelFileError
 from backlit.formats.tensors import load_tensors, save_tensors
 
@@ -142,9 +142,7 @@ class Generations:
                 "folder to start anew."
             )
         for text in broken:
-            warnings.warn(
-                f"{text} Going on from the other checkpoint.", CheckpointWarning, stacklevel=6
-            )
+            warn_user(f"{text} Going on from the other checkpoint.", CheckpointWarning)
         if found:
             self._number, self.latest = max(found, key=lambda one: one[0])
 

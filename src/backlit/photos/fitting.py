@@ -1,7 +1,6 @@
 """A folder of pictures, or rendered scenes, into a classifier."""
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backlit._warning import warn_user
 from backlit.errors import PhotoFolderError, PhotoWarning
 from backlit.photos.examples import Examples, Source, count_pieces, read_examples, read_pieces
 from backlit.photos.keeping import Kept
@@ -135,7 +135,7 @@ def train(
 
 
 def _issue(text: str) -> None:
-    warnings.warn(text, PhotoWarning, stacklevel=3)
+    warn_user(text, PhotoWarning)
 
 
 def _from_folder(folder: str | os.PathLike[str], warn: Callable[[str], None]) -> _Source:

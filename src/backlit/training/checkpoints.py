@@ -1,7 +1,6 @@
 """Checkpoints: when a training's state is saved, and how one is gone on from."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
@@ -9,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from backlit._warning import warn_user
 from backlit.errors import CheckpointError, CheckpointWarning
 from backlit.formats.generations import Generations, State, plain, unplain
 from backlit.training.fingerprints import differences
@@ -146,10 +146,9 @@ class Keeper:
         except CheckpointError as error:
             if str(error) != self._told:
                 self._told = str(error)
-                warnings.warn(
+                warn_user(
                     f"{error} Training goes on; the checkpoint before this one is kept.",
                     CheckpointWarning,
-                    stacklevel=4,
                 )
         self._last = time.monotonic()
         self._cost = self._last - began
