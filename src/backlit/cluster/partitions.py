@@ -6,7 +6,7 @@ import numpy as np
 
 from backlit.errors import ShapeError
 from backlit.training.data import prepare_inputs, prepare_labels, prepare_weights
-from backlit.training.engine.engine import Examples
+from backlit.training.engine.engine import Examples, Rows
 from backlit.training.sparse import is_sparse, prepare_sparse_inputs
 
 
@@ -26,6 +26,21 @@ class Partition(NamedTuple):
 
     examples: Examples | None
     summary: Summary
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Align the arrays where they arrive: Dask reads them in place, behind others."""
+        return _arrived, tuple(self)
+
+
+def _arrived(*fields: Any) -> Partition:
+    return Partition(*map(_aligned, fields))
+
+
+def _aligned(value: Any) -> Any:
+    """Return a record with its arrays at addresses that the engine takes."""
+    if isinstance(value, (Examples, Rows)):
+        return type(value)(*map(_aligned, value))
+    return np.require(value, requirements="A") if isinstance(value, np.ndarray) else value
 
 
 def prepare(X: Any, y: Any, weights: Any, output: str, dtype: str | None, name: str) -> Partition:
