@@ -86,7 +86,7 @@ class Writer:
         return self._stream is not None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._open(), name)
+        return getattr(self._stream, name)
 
     def _open(self) -> TextIO:
         if self._stream is None:

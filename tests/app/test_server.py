@@ -1,5 +1,8 @@
 import io
+import time
+from functools import partial
 
+import anyio
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +10,7 @@ from starlette.testclient import TestClient
 
 import backlit
 from app.documents import document
-from backlit.app import server
+from backlit.app import bodies, server
 from backlit.app.guard import HEADERS, is_loopback
 from backlit.app.server import create_app
 from backlit.photos.features import SIDE, extract_features
@@ -99,6 +102,114 @@ def test_what_is_too_large_is_not_read(shipped, monkeypatch, path, limit):
     chunks = (bytes(100) for _ in range(11))  # nothing says beforehand how long it is
     assert client.post(path, content=chunks, headers=BYTES).status_code == 413
     assert client.post(path, content=bytes(1000), headers=BYTES).status_code == 422
+
+
+def test_a_fault_of_the_server_has_the_headers_and_no_traceback(shipped, monkeypatch):
+    monkeypatch.setattr(server, "dataset", lambda *_: 1 / 0)
+    app = create_app(shipped)
+    client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    asked = {"name": "xor", "count": 10, "noise": 0.0, "seed": 0}
+    answer = client.post("/api/dataset", json=asked)
+    assert answer.status_code == 500
+    assert answer.json()["error"]
+    assert "Zero" not in answer.text
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+
+
+class Uploads:
+    """Requests whose bodies come piece by piece, straight to the application."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def send(self, pieces, path="/api/photo", pause=0.0):
+        """Send pieces, and no end; returns status, headers and text."""
+        kind = [(b"host", b"127.0.0.1"), (b"content-type", b"application/octet-stream")]
+        scope = {
+            "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+            "query_string": b"", "headers": kind, "http_version": "1.1", "scheme": "http",
+            "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        left, answer = list(pieces), {"text": b""}
+
+        async def receive():
+            if not left:
+                await anyio.sleep_forever()
+            await anyio.sleep(pause)
+            return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                answer["status"], answer["headers"] = message["status"], dict(message["headers"])
+            else:
+                answer["text"] += message.get("body", b"")
+
+        await self.app(scope, receive, send)
+        return answer
+
+
+def test_open_uploads_are_bounded_in_sum(shipped, monkeypatch):
+    monkeypatch.setattr(bodies, "MAX_OPEN", 5_000)
+    monkeypatch.setattr(bodies, "PAUSE", 0.4)
+    app = create_app(shipped)
+    answers = []
+
+    async def upload():
+        answers.append(await Uploads(app).send([bytes(1000)]))
+
+    async def many():
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(upload)
+
+    anyio.run(many)
+    statuses = [answer["status"] for answer in answers]
+    assert statuses.count(503) == 7  # at once; the five that fit wait for more
+    assert statuses.count(408) == 5
+    for answer in answers:
+        assert answer["headers"][b"connection"] == b"close"
+        assert answer["headers"][b"x-content-type-options"] == b"nosniff"
+        assert b"error" in answer["text"]
+    client = TestClient(app, base_url="http://127.0.0.1")  # what was held is free again
+    assert client.post("/api/photo", content=bytes(4_900), headers=BYTES).status_code == 422
+
+
+def test_an_upload_of_small_pieces_ends_too(shipped, monkeypatch):
+    monkeypatch.setattr(bodies, "WHOLE", 0.3)
+    app = create_app(shipped)
+    began = time.monotonic()
+    answer = anyio.run(partial(Uploads(app).send, [b"x"] * 10_000, pause=0.02))
+    assert answer["status"] == 408
+    assert time.monotonic() - began < 10
+
+
+def test_an_upload_that_is_whole_is_not_hurried(client):
+    assert client.post("/api/photo", content=png(), headers=BYTES).status_code == 200
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "softplus", "elu"])
+@pytest.mark.parametrize("size", [1e154, 1e300, 1e308, -1e308])
+def test_huge_weights_have_a_finite_answer_or_a_sentence(client, activation, size):
+    points = client.post(
+        "/api/dataset", json={"name": "moons", "count": 12, "noise": 0.1, "seed": 0}
+    ).json()
+    drawn = client.post(
+        "/api/network", json={"hidden": [4, 3], "activation": activation, "seed": 1}
+    ).json()["parameters"]
+    for name in drawn:
+        changed = {**drawn, name: np.full_like(np.array(drawn[name]), size).tolist()}
+        asked = {
+            **points, "parameters": changed, "activation": activation, "learning_rate": 0.3,
+            "scaling": {"mean": [0, 0], "scale": [1, 1]}, "classes": ["a", "b"],
+            "field": True, "steps": 1,
+        }  # fmt: skip
+        for path in ("/api/pass", "/api/train", "/api/code", "/api/safetensors"):
+            answer = client.post(path, json=asked)
+            assert answer.status_code in (200, 422), (name, path)
+            assert "NaN" not in answer.text
+            if answer.status_code == 422:
+                assert "double precision" in answer.json()["error"]
 
 
 def test_files_beside_the_static_ones_are_not_served(client):

@@ -320,3 +320,40 @@ def test_a_line_leads_to_its_weight(visit):
     title = page.locator("#diagram .edge title").nth(9).text_content()
     W2 = Truth().parameters["W2"]
     assert title == f"W2, unit 1 from 2: {W2[0, 1]:#.4g}".replace("-", "−")
+
+
+@pytest.mark.parametrize(("button", "until"), [("next", "back"), ("back", "next")])
+def test_the_keyboard_s_focus_stays_where_a_walk_ends(visit, button, until):
+    page = ready(visit("/steps"))
+    page.locator("[name=size][value=model]").check(force=True)
+    last = page.locator("#steps button").count() - 1
+    if button == "back":
+        page.locator("#steps button").nth(last).click()
+    page.focus(f"#{button}")
+    for _ in range(last + 2):  # and further: nothing happens then
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == button
+    assert page.locator(f"#{button}").get_attribute("aria-disabled") == "true"
+    assert page.locator(f"#{until}").get_attribute("aria-disabled") == "false"
+    at = last + 1 if button == "next" else 1
+    assert f"step {at} of {last + 1}" in page.text_content("#step")
+    assert page.locator("#error").is_hidden()
+    assert page.text_content("#taken") == "0"
+
+
+def test_the_keyboard_s_focus_stays_on_the_pages_of_points_and_on_undo(visit):
+    page = ready(visit("/steps"))
+    for button in ("later", "earlier"):
+        page.focus(f"#{button}")
+        for _ in range(60):
+            if page.locator(f"#{button}").get_attribute("aria-disabled") == "true":
+                break
+            page.keyboard.press("Enter")
+        assert page.locator(f"#{button}").get_attribute("aria-disabled") == "true"
+        assert page.evaluate("document.activeElement.id") == button
+    for button in ("clear", "undo"):
+        page.focus(f"#{button}")
+        page.keyboard.press("Enter")
+        settled(page)
+        assert page.locator(f"#{button}").get_attribute("aria-disabled") == "true"
+        assert page.evaluate("document.activeElement.id") == button

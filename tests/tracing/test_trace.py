@@ -209,3 +209,12 @@ def test_jax_arrays_stay_jax_s():
     assert isinstance(there["dZ1"], jnp.ndarray)
     np.testing.assert_allclose(there["dW1"], t["dW1"], rtol=1e-12)
     assert there.measures[0].dW_norm == pytest.approx(t.measures[0].dW_norm, rel=1e-12)
+
+
+def test_weights_whose_squares_no_double_holds_have_a_trace():
+    parameters = backlit.initialize_parameters((2, 3, 1), 0, activations=("tanh", "sigmoid"))
+    parameters["W1"] = np.full((3, 2), 1e200)
+    X, Y = np.array([[0.5, -1.0], [0.25, 2.0]]), np.array([[0.0, 1.0]])
+    found = trace(X, Y, parameters, activations=("tanh", "sigmoid"))
+    assert np.isfinite(found.cost)
+    assert found.penalty == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
+from backlit.app.bodies import OpenBodies
 from backlit.app.guard import Guard
 from backlit.app.photo import PhotoDesk, rendered_scene
 from backlit.app.plane.datasets import DATASETS, dataset
@@ -25,7 +28,7 @@ from backlit.app.plane.passes import run_pass
 from backlit.app.plane.table import read_table
 from backlit.app.plane.training import train
 from backlit.app.plane.values import Values
-from backlit.errors import BacklitError, PhotoError
+from backlit.errors import BacklitError, NonFiniteError, PhotoError
 from backlit.photos.classifier import PhotoClassifier
 
 MAX_PHOTO = 100_000_000
@@ -34,12 +37,15 @@ MAX_PHOTO = 100_000_000
 MAX_REQUEST = 4_000_000
 """Largest other request, in bytes."""
 
+OUTGROWN = "The numbers of this pass outgrow double precision: choose smaller weights."
+"""What is said where a result is not finite."""
+
 STATIC = Path(__file__).with_name("static")
 
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> Starlette:
+def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> ASGIApp:
     """Build the application.
 
     Parameters
@@ -51,7 +57,7 @@ def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> Starlett
 
     Returns
     -------
-    Starlette
+    ASGI application
     """
     desk = PhotoDesk(classifier)
     one_photo = anyio.CapacityLimiter(1)  # a large picture takes hundreds of megabytes
@@ -81,11 +87,9 @@ def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> Starlett
         _json_route("/api/safetensors", _safetensors),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    return Starlette(
-        routes=routes,
-        middleware=[Middleware(Guard, host=host)],
-        exception_handlers={BacklitError: _refused, HTTPException: _failed},
-    )
+    handlers = {BacklitError: _refused, HTTPException: _failed, Exception: _broken}
+    app = Starlette(routes=routes, middleware=[Middleware(OpenBodies)], exception_handlers=handlers)
+    return Guard(app, host=host)  # outermost, so that every answer has its headers
 
 
 def _limit(size: int) -> list[Middleware]:
@@ -107,10 +111,24 @@ def _json_route(path: str, function: Callable[[Values], Any]) -> Route:
             given = json.loads(await request.body())
         except (ValueError, RecursionError):
             raise HTTPException(400, "This is no valid JSON.") from None
-        found = await run_in_threadpool(function, Values(given))
-        return found if isinstance(found, Response) else JSONResponse(found)
+        return await run_in_threadpool(_finite, function, Values(given))
 
     return Route(path, answer, methods=["POST"], middleware=_limit(MAX_REQUEST))
+
+
+def _finite(function: Callable[[Values], Any], values: Values) -> Response:
+    """Answer with a function's result; where its numbers are not finite, with a sentence."""
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            found = function(values)
+    except (NonFiniteError, OverflowError) as error:
+        raise NonFiniteError(OUTGROWN) from error
+    if isinstance(found, Response):
+        return found
+    try:
+        return JSONResponse(found)
+    except ValueError as error:  # NaN and infinity are no JSON
+        raise NonFiniteError(OUTGROWN) from error
 
 
 async def _scene(request: Request) -> Response:
@@ -169,4 +187,9 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _failed(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, status_code=error.status_code)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _broken(_: Request, error: Exception) -> Response:
+    """Answer after a fault of the program; the server's log has it."""
+    return JSONResponse({"error": "The server failed: this is a fault of backlit."}, 500)

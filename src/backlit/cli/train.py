@@ -81,6 +81,7 @@ def train(
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
     """
+    from backlit import _terminal as terminal
     from backlit.console import TrainingProgress, note, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
 
@@ -95,6 +96,7 @@ def train(
         copies=copies,
         seed=seed,
     )
+    terminal.require_output()
     _check_writable(model)
     if resume and checkpoint is None:
         raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
@@ -119,11 +121,11 @@ def train(
                     resume=resume,
                 )
             trained.classifier.save(model)
+            if report is not None:  # files first: whoever reads the output may have gone
+                _write_report(report, trained, folder, recipe)
             if trace:
                 show_traces(trained)
             show_training(trained, str(model))
-            if report is not None:
-                _write_report(report, trained, folder, recipe)
         except BaseException as error:
             if not termination.ended_by(error):
                 raise

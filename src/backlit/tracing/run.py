@@ -234,7 +234,9 @@ def trace(
     traced.reverse()
     cost = cost_from_logits(ZL, labels, loss, parameter=loss_parameter, sample_weight=sample_weight)
     losses = FUNCTIONS_OF_LOGITS[loss].value(ZL, labels, parameter).sum(axis=0)
-    squares = sum(layer.measures.weight_norm**2 for layer in traced[1:])
+    norms = [layer.measures.weight_norm for layer in traced[1:]]
+    # times itself: as a power, what is above 1e308 would raise OverflowError
+    squares = sum(norm * norm for norm in norms) if penalty else 0.0
     remarks = all_remarks(
         as_numbers(A),
         as_numbers(labels),

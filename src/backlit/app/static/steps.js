@@ -217,8 +217,8 @@ function drawNumbers(step) {
   const { start, end, m } = pointWindow(state);
   state.start = start;
   find("window").textContent = m === 1 ? "the only point" : `points ${start + 1}–${end} of ${m}`;
-  find("earlier").disabled = start === 0;
-  find("later").disabled = end === m;
+  disable("earlier", start === 0);
+  disable("later", end === m);
   drawMatrices(find("matrices"), step, state);
   drawNetwork(state.result.arrays);
 }
@@ -232,15 +232,20 @@ function shortName(step) {
   return step.phase === "forward" ? `layer ${l}` : step.shows.length > 1 ? `back ${l}` : step.shows[0];
 }
 
+/** Switch a button off or on; one that is off keeps the keyboard's focus, which `disabled` would drop. */
+function disable(id, off) {
+  find(id).setAttribute("aria-disabled", String(off));
+}
+
 function buttons() {
   const list = steps();
-  find("back").disabled = state.at === 0 || !list.length;
-  find("next").disabled = state.at >= list.length - 1;
+  disable("back", state.at === 0 || !list.length);
+  disable("next", state.at >= list.length - 1);
   find("take").hidden = list[state.at]?.phase !== "update";
   find("run").textContent = state.running ? "Pause" : "Run";
   find("run").setAttribute("aria-pressed", String(state.running));
-  find("undo").disabled = !state.undo.length;
-  find("clear").disabled = !state.X[0].length;
+  disable("undo", !state.undo.length);
+  disable("clear", !state.X[0].length);
 }
 
 function go(k) {
@@ -377,7 +382,9 @@ function drawWidths() {
     }, Array.from({ length: 8 }, (_, n) => make("option", { text: n + 1, selected: n + 1 === units }))))));
 }
 
-const on = (id, event, work) => find(id).addEventListener(event, work);
+const on = (id, event, work) => find(id).addEventListener(event, (given) => {
+  if (find(id).getAttribute("aria-disabled") !== "true") work(given);
+});
 on("depth", "change", (event) => {
   const depth = Number(event.target.value);
   state.hidden = Array.from({ length: depth }, (_, k) => state.hidden[k] ?? 4);
