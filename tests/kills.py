@@ -26,7 +26,6 @@ import scipy.sparse
 
 from backlit import MLPClassifier, MLPRegressor
 from backlit.errors import CheckpointError, CheckpointWarning
-from backlit.formats import tensors
 from backlit.training import LBFGS, SGD, Adam, Checkpoint, fit, loop
 
 RNG = np.random.default_rng(0)
@@ -133,8 +132,7 @@ def _break_writer(way, number):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return mkstemp(**arguments)
 
-    tensors.os.fsync, tensors.os.replace = fsync_or_die, replace_or_die
-    tensors.tempfile.mkstemp = mkstemp_or_refuse
+    os.fsync, os.replace, tempfile.mkstemp = fsync_or_die, replace_or_die, mkstemp_or_refuse
 
 
 def _attempt(case, folder, out, way, number, seconds):

@@ -351,6 +351,9 @@ def test_resume(run, photos, model, tmp_path):
     whole, part = tmp_path / "whole.csv", tmp_path / "part.csv"
     assert run("predict", photos, "-m", model, "-o", whole)[0] == 3
     part.write_bytes(whole.read_bytes()[:700])
+    (tmp_path / "part.csv.settings.json").write_bytes(
+        (tmp_path / "whole.csv.settings.json").read_bytes()
+    )
     code, _, err = run("predict", photos, "-m", model, "-o", part, "--resume")
     assert code == 3
     assert "are done already" in err

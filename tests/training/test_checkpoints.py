@@ -312,7 +312,7 @@ def test_a_disk_that_fails_is_warned_of_and_training_goes_on(code, tmp_path, kil
 
     kill(0)
     with monkeypatch.context() as broken:
-        broken.setattr(tensors.tempfile, "mkstemp", fail)
+        broken.setattr("tempfile.mkstemp", fail)
         with pytest.warns(CheckpointWarning, match="Training goes on") as told:
             found = fit(X, Y, checkpoint=Checkpoint(tmp_path, 0), resume=True, **BASE)
     assert len([one for one in told if one.category is CheckpointWarning]) <= 2

@@ -2,11 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backlit import _terminal as terminal
 from backlit.cli.options import SOME_FAILED, Cluster, Model, TlsCa, TlsCert, TlsKey, Workers
+
+if TYPE_CHECKING:
+    from backlit.photos.runs import Run
 
 
 class TableFormat(StrEnum):
@@ -87,74 +91,70 @@ def predict(
             (tls_ca, tls_cert, tls_key),
         )  # fmt: skip
         return
-    from backlit import _terminal as terminal
-    from backlit.console import CountingProgress, note, warn
-    from backlit.errors import PhotoError, SettingError
-    from backlit.photos.classifier import PhotoClassifier
-    from backlit.photos.filing import Filer
-    from backlit.photos.listed import Listing
-    from backlit.photos.resuming import Done
-    from backlit.photos.resuming import resume as find_done
-    from backlit.photos.writing import open_writer
+    from backlit.errors import SettingError
 
     url = next((path for path in paths if "://" in path), None)
     if url is not None:
         raise typer.BadParameter(f"{url} is a URL; it needs --cluster (local will do).")
-    pictures = [Path(path) for path in paths]
-    output = Path(output_name) if output_name else None
-    chosen = (form or _format_of(output)).value
+    chosen = (form or _format_of(output_name)).value
     if copy_to and move_to:
         raise SettingError("--copy-to and --move-to exclude each other.")
-    if resume and (output is None or chosen not in ("csv", "jsonl")):
+    if resume and (output_name is None or chosen not in ("csv", "jsonl")):
         raise SettingError("--resume needs an --output in csv or jsonl.")
     if dry_run and not (copy_to or move_to):
         raise SettingError("--dry-run goes with --copy-to or --move-to.")
-    if output is None:
+    pictures = [str(Path(path)) for path in paths]
+    _predict_here(
+        pictures, model, workers,
+        form=chosen, output=output_name, resume=resume, unsure=unsure, folder=copy_to or move_to,
+        move=move_to is not None, dry_run=dry_run, given=tuple(pictures),
+    )  # fmt: skip
+
+
+def _predict_here(paths: list[str], model: Path | None, workers: int | None, **plan: Any) -> None:
+    """Predict in this process, and file pictures where that is wanted."""
+    from backlit.console import CountingProgress, note, warn
+    from backlit.photos.classifier import PhotoClassifier
+    from backlit.photos.listed import Listing
+    from backlit.photos.runs import Plan, open_run
+
+    planned = Plan(**plan)
+    if planned.output is None:
         terminal.require_output()
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
-    target = copy_to or move_to
-    filer = Filer(target, move=move_to is not None, dry_run=dry_run) if target else None
-    done = find_done(output, chosen) if resume and output else Done(frozenset(), 0)
-    if done.paths:
-        note(f"{len(done.paths):,} pictures are done already.")
-    failed = done.failed
-    filed = 0
-    with (
-        Listing(pictures, skip=done.paths, leave_out=target) as listing,
-        open_writer(chosen, output, classifier.classes, append=bool(done.paths)) as write,
-        CountingProgress(
-            "predicting", hidden=output is None and terminal.output().isatty()
-        ) as tick,
-    ):
-        tick.expect(listing.total)
-        for prediction in classifier.predict(
-            listing,
-            unsure=unsure,
-            workers=workers,
-            on_compile=lambda: note("Compiling for archives, once on this machine."),
-        ):
-            write(prediction)
-            failed += bool(prediction.error)
-            tick()
-            if filer is None:
-                continue
-            try:
-                place = filer.file(prediction)
-            except PhotoError as error:
-                warn(str(error))
-                failed += 1
-                continue
-            filed += place is not None
-            if dry_run and place is not None:
-                note(f"would {'move' if move_to else 'copy'} {prediction.path} to {place}")
-    if filer is not None and not dry_run:
-        note(f"{filed:,} pictures {'moved' if move_to else 'copied'} to {target}.")
-    if failed:
+    folder, to_terminal = planned.folder, planned.output is None and terminal.output().isatty()
+    run: Run | None = None
+    try:
+        with open_run(classifier, planned, warn=warn, note=note) as run:
+            done = run.done.paths
+            if done:
+                note(f"{len(done):,} pictures are done already.")
+            with (
+                Listing(paths, skip=done, leave_out=folder) as listing,
+                CountingProgress("predicting", hidden=to_terminal) as tick,
+            ):
+                tick.expect(listing.total)
+                for prediction in classifier.predict(
+                    listing,
+                    unsure=planned.unsure,
+                    workers=workers,
+                    on_compile=lambda: note("Compiling for archives, once on this machine."),
+                ):
+                    run.take(prediction)
+                    tick()
+    except KeyboardInterrupt:
+        if run is not None and run.waiting:
+            note(f"stopped; {run.waiting:,} pictures are not yet where their rows say.")
+        raise
+    if run.filer is not None and not run.filer.dry_run:
+        verb = "moved" if run.filer.move else "copied"
+        note(f"{run.filer.filed:,} pictures {verb} to {folder}.")
+    if run.failed:
         raise typer.Exit(SOME_FAILED)
 
 
-def _format_of(output: Path | None) -> TableFormat:
-    ending = output.suffix.lower() if output else ""
+def _format_of(output: str | None) -> TableFormat:
+    ending = Path(output).suffix.lower() if output else ""
     endings = {
         ".csv": TableFormat.csv,
         ".jsonl": TableFormat.jsonl,

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 from backlit.cluster.listing import Entry
 from backlit.cluster.parts import COMPILED, NUMPY, Chunk, PartResult, part_name
-from backlit.cluster.run_model import model_digest
 from backlit.cluster.store import Store
 from backlit.errors import ModelFileError, SettingError
 from backlit.formats.strict_json import parse_object, short, shortened
@@ -59,7 +58,7 @@ class Manifest:
             "unsure": unsure,
             "chunk": chunk,
             "classes": list(classifier.classes),
-            "model_sha256": model_digest(classifier),
+            "model_sha256": classifier.digest,
             "paths": paths,
         }
         manifest = cls(store, settings)

@@ -1,7 +1,5 @@
 """The model of a run over an archive: written once by the client, read once by each worker."""
 
-import hashlib
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,16 +35,6 @@ def load_model(store: Store, digest: str) -> Any:
         path = Path(folder) / _MODEL
         path.write_bytes(data)
         classifier = PhotoClassifier.load(path)
-    if model_digest(classifier) != digest:
+    if classifier.digest != digest:
         raise ClusterError(f"{store.url}/{_MODEL} is the model of another run.")
     return classifier
-
-
-def model_digest(classifier: Any) -> str:
-    """Return a digest of what a classifier computes."""
-    digest = hashlib.sha256(json.dumps(classifier.classes).encode())
-    arrays = {**classifier.parameters, "mean": classifier.mean, "scale": classifier.scale}
-    for name in sorted(arrays):
-        digest.update(name.encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()

@@ -5,20 +5,19 @@ with each tensor's type, shape and place, the bytes. The description stands as J
 ``__metadata__`` under ``backlit``, and under ``sha256`` a checksum over it and all tensors.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import math
 import os
 import stat
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._files import write_whole
 from backlit._text import printable
 from backlit.errors import ModelFileError
 from backlit.formats.strict_json import parse_object, short
@@ -77,7 +76,7 @@ def save_tensors(
     text = json.dumps(description, ensure_ascii=True, allow_nan=False, sort_keys=True)
     metadata = {"backlit": text, "sha256": _checksum(text, tensors)}
     try:
-        _replace(path, _serialise(tensors, metadata))
+        write_whole(path, _serialise(tensors, metadata))
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be written ({error.strerror}).") from error
 
@@ -272,39 +271,6 @@ def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
         digest.update(f"\0{name}\0{little.dtype.str}\0{tensor.shape}\0".encode())
         digest.update(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _replace(path: str, data: bytes) -> None:
-    folder = os.path.dirname(path) or "."
-    with _temporary(folder, os.path.basename(path)) as (file, name):
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _temporary(folder: str, base: str) -> Iterator[tuple[BinaryIO, str]]:
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{base}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file, name
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _field(name: str) -> str:

@@ -1,11 +1,13 @@
 """A trained network together with what turns pictures into its input and its output into labels."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from backlit._checks import as_numpy, check_finite, in_dtype_of
 from backlit.errors import PhotoError, SettingError, ShapeError
 from backlit.formats.models import Fields, NetworkFile, load_network, save_network
 from backlit.photos import features
+from backlit.photos.class_names import UNSURE
 from backlit.photos.extracting import COMPILE_FROM, Extractor
 from backlit.photos.listed import Listing
 from backlit.photos.listing import Found, walk_photos
@@ -25,10 +28,19 @@ KIND = "photo-classifier"
 SHIPPED_MODEL = Path(__file__).with_name("day_night.safetensors")
 """The model that is part of the package: day and night, on any camera."""
 
-UNSURE = "unsure"
-"""Label of a picture whose probability is below the wanted one."""
-
 _CHUNK = 16  # pictures that are classified together
+
+
+class Stamp(NamedTuple):
+    """By what a change of a file is noticed: its size in bytes, and when it was modified, in ns."""
+
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Stamp":
+        """Return that of a file, of which the system says so much."""
+        return cls(status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class Prediction:
         Of every class; empty where there is an error.
     error : str
         Why the picture could not be read; empty where it could.
+    stamp : Stamp or None
+        Size and time of the file just before it was read.
     """
 
     path: str
@@ -54,6 +68,7 @@ class Prediction:
     probability: float | None
     probabilities: tuple[float, ...] = ()
     error: str = ""
+    stamp: Stamp | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,16 @@ class PhotoClassifier:
         """Names of the activations: relu, then sigmoid for two classes and softmax for more."""
         hidden = len(self.parameters) // 2 - 1
         return ("relu",) * hidden + ("sigmoid" if len(self.classes) == 2 else "softmax",)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the classes and of all numbers: of what it computes, not of its training."""
+        found = hashlib.sha256(json.dumps(self.classes).encode())
+        arrays = {**self.parameters, "mean": self.mean, "scale": self.scale}
+        for name in sorted(arrays):
+            found.update(name.encode())
+            found.update(arrays[name].tobytes())
+        return found.hexdigest()
 
     def standardise(self, extracted: Floats) -> Floats:
         """Turn features (m, n_0) into the network's input, of the same shape.
@@ -177,10 +202,15 @@ class PhotoClassifier:
         Raises
         ------
         SettingError
-            Where ``unsure`` is no probability.
+            Where ``unsure`` is no probability, or above 0 while a class is called so.
         """
         if not 0.0 <= unsure <= 1.0:
             raise SettingError(f"predict: unsure is {unsure}, expected a probability, 0 to 1.")
+        if unsure and UNSURE in self.classes:
+            raise SettingError(
+                f"predict: unsure is {unsure}, expected 0, because a class of this model is called "
+                f"{UNSURE!r}, too; the two could not be told apart."
+            )
         if isinstance(paths, str | os.PathLike):
             paths = [paths]
         return self._predict(paths, unsure, skip, leave_out, workers, on_compile, extract)
@@ -220,25 +250,29 @@ class PhotoClassifier:
         squares = np.empty((len(chunk), side, side, 3), dtype=np.uint8)
         good: list[int] = []
         predictions = []
+        stamps = []
         for place, one in enumerate(chunk):
             error = one.error
             if not error:
                 try:
+                    stamp = _stamp(one.path)
                     squares[len(good)] = extract.read(one.path)
                     good.append(place)
+                    stamps.append(stamp)
                 except PhotoError as reading:
                     error = reading.reason
             predictions.append(Prediction(one.path, "", None, error=error))
         # Plain lists: a look at single numbers of an array takes longer than the network.
         rows = self.probabilities_of_features(extract(squares[: len(good)]))
         sure = (rows.max(axis=1, initial=0.0) >= unsure).tolist()
-        for place, row, is_sure in zip(good, rows.tolist(), sure, strict=True):
+        for place, stamp, row, is_sure in zip(good, stamps, rows.tolist(), sure, strict=True):
             best = row.index(max(row))
             predictions[place] = Prediction(
                 chunk[place].path,
                 self.classes[best] if is_sure else UNSURE,
                 row[1] if len(row) == 2 else row[best],
                 tuple(row),
+                stamp=stamp,
             )
         return predictions
 
@@ -359,6 +393,13 @@ def standardise_backward(
     e = np.exp(-2 * np.abs((extracted - mean) / scale))
     dextracted: NDArray[np.floating] = dA0 * (4 * e / np.square(1 + e)) / scale
     return dextracted
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        return Stamp.of(os.stat(path))
+    except (OSError, ValueError):  # reading says why
+        return None
 
 
 def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:

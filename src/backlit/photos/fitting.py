@@ -10,6 +10,7 @@ import numpy as np
 
 from backlit._warning import warn_user
 from backlit.errors import PhotoFolderError, PhotoWarning
+from backlit.photos.class_names import check_class_names
 from backlit.photos.examples import Examples, Source, count_pieces, read_examples, read_pieces
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
@@ -82,7 +83,8 @@ def train(
         Where the checkpoint cannot be written, or gone on from; see
         :func:`backlit.training.fit`.
     PhotoFolderError
-        Where the folder cannot be learnt from; see :func:`backlit.photos.listing.scan_folder`.
+        Where the folder cannot be learnt from; see :func:`backlit.photos.listing.scan_folder` and
+        :func:`backlit.photos.class_names.check_class_names`.
     """
     recipe = recipe or Recipe()
     progress = progress or Silent()
@@ -140,6 +142,7 @@ def _issue(text: str) -> None:
 
 def _from_folder(folder: str | os.PathLike[str], warn: Callable[[str], None]) -> _Source:
     found: PhotoFolder = scan_folder(folder)
+    check_class_names(found.classes)
     for problem in found.problems:
         warn(f"left out {problem.path}: {problem.error}")
 

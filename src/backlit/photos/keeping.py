@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from backlit._comparing import differences
+from backlit._files import write_whole
 from backlit._version import __version__
 from backlit.errors import CheckpointError, ModelFileError
 from backlit.formats.strict_json import parse_object
@@ -24,7 +26,6 @@ from backlit.photos.examples import Examples, Pieces, Source, join_examples, rea
 from backlit.photos.features import VERSION as FEATURES_VERSION
 from backlit.photos.features import feature_names
 from backlit.photos.recipe import Recipe
-from backlit.training.fingerprints import differences
 from backlit.training.settings import Checkpoint
 
 #: pictures whose features are written together
@@ -92,13 +93,8 @@ class Kept:
         path = os.path.join(self.folder, _SETTINGS)
         if os.path.exists(path):
             return
-        temporary = path + ".tmp"
         try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(settings, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            write_whole(path, json.dumps(settings, indent=1).encode())
         except OSError as error:
             if not self.resume:
                 raise CheckpointError(

@@ -21,6 +21,7 @@ from backlit.photos.advice import (
     threshold_accuracy,
 )
 from backlit.photos.calibration import fit_temperature, log_probabilities
+from backlit.photos.class_names import check_class_names
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.ensemble import merge_members
 from backlit.photos.examples import Examples
@@ -69,11 +70,14 @@ def learn(
 
     Raises
     ------
+    PhotoFolderError
+        Where a class has a name that cannot be learnt.
     KeyboardInterrupt
         On Ctrl-C, where the states are saved; without, it ends with what it has.
     """
     train_set = examples["train"]
     classes = tuple(classes)
+    check_class_names(classes)
     moments = train_set.moments()
     trained = Members(recipe, progress or Silent(), len(classes), recorders, kept)
     unseen = trained.fit_all(train_set, examples.get("validation"), moments)

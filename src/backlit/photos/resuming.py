@@ -5,13 +5,13 @@ import io
 import json
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from backlit._text import printable
 from backlit.errors import PhotoError, SettingError
-from backlit.photos.writing import CSV_COLUMNS
-
-#: how a file of predictions begins
-_BEGINNINGS = {"csv": ",".join(CSV_COLUMNS).encode() + b"\n", "jsonl": b'{"path": "'}
+from backlit.photos.classifier import Stamp
+from backlit.photos.filing import Promise
+from backlit.photos.writing import CSV_COLUMNS, FILING_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,16 @@ class Done:
         Pictures that have a row.
     failed : int
         Rows with an error.
+    promises : tuple of Promise
+        Where rows say that their pictures go.
     """
 
-    paths: frozenset[str]
-    failed: int
+    paths: frozenset[str] = frozenset()
+    failed: int = 0
+    promises: tuple[Promise, ...] = ()
 
 
-def resume(path: str | os.PathLike[str], form: str) -> Done:
+def resume(path: str | os.PathLike[str], form: str, *, filing: bool = False) -> Done:
     """Read a file of predictions and cut off a last row that is incomplete.
 
     Parameters
@@ -39,6 +42,8 @@ def resume(path: str | os.PathLike[str], form: str) -> Done:
         The file; it may be missing.
     form : {"csv", "jsonl"}
         Its format.
+    filing : bool, optional
+        Whether its rows say where their pictures go.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def resume(path: str | os.PathLike[str], form: str) -> Done:
         Where it cannot be read.
     """
     if not os.path.lexists(path):
-        return Done(frozenset(), 0)
+        return Done()
     if not os.path.isfile(path):  # the open of a named pipe would wait for a writer
         raise PhotoError("not a regular file", os.fspath(path))
     try:
@@ -62,11 +67,13 @@ def resume(path: str | os.PathLike[str], form: str) -> Done:
         raise PhotoError(f"cannot be read ({error.strerror})", os.fspath(path)) from error
     whole = data[: _complete(data, quotes=form == "csv")]
     text = whole.decode("utf-8", errors="surrogateescape")
-    beginning = _BEGINNINGS[form]
+    columns = CSV_COLUMNS + FILING_COLUMNS * filing
+    beginning = b'{"path": "' if form == "jsonl" else ",".join(columns).encode() + b"\n"
     try:
         if not whole and data[: len(beginning)] != beginning[: len(data)]:
             raise ValueError("it has no whole row")
-        rows = _csv_rows(text) if form == "csv" else _jsonl_rows(text)
+        rows = _csv_rows(text, columns) if form == "csv" else _jsonl_rows(text)
+        promises = tuple(_promise(row) for row in rows if row.get("target")) if filing else ()
     except (ValueError, LookupError, TypeError, RecursionError, csv.Error) as error:
         raise SettingError(
             f"{os.fspath(path)} holds no predictions in {form} to go on from "
@@ -75,7 +82,8 @@ def resume(path: str | os.PathLike[str], form: str) -> Done:
         ) from error
     if len(whole) < len(data):
         os.truncate(path, len(whole))
-    return Done(frozenset(path for path, _ in rows), sum(bool(error) for _, error in rows))
+    paths = frozenset(row["path"] for row in rows)
+    return Done(paths, sum(bool(row["error"]) for row in rows), promises)
 
 
 def _complete(data: bytes, quotes: bool) -> int:
@@ -90,19 +98,27 @@ def _complete(data: bytes, quotes: bool) -> int:
         end = begin - 1
 
 
-def _csv_rows(text: str) -> list[tuple[str, str]]:
+def _csv_rows(text: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     rows = list(csv.reader(io.StringIO(text, newline="")))
-    if rows and tuple(rows[0]) != CSV_COLUMNS:
+    if rows and tuple(rows[0]) != columns:
         raise ValueError(f"its columns are {','.join(rows[0])[:60]}")
     for number, row in enumerate(rows, 1):
-        if len(row) != len(CSV_COLUMNS):
-            raise ValueError(f"row {number} has {len(row)} columns, expected {len(CSV_COLUMNS)}")
-    return [(row[0], row[3]) for row in rows[1:]]
+        if len(row) != len(columns):
+            raise ValueError(f"row {number} has {len(row)} columns, expected {len(columns)}")
+    return [dict(zip(columns, row, strict=True)) for row in rows[1:]]
 
 
-def _jsonl_rows(text: str) -> list[tuple[str, str]]:
+def _jsonl_rows(text: str) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in text.split("\n")[:-1]]
     for number, row in enumerate(rows, 1):
         if not isinstance(row["path"], str) or not isinstance(row["error"], str | None):
             raise ValueError(f"row {number} has no text as path and error")
-    return [(row["path"], row["error"] or "") for row in rows]
+    return rows
+
+
+def _promise(row: dict[str, Any]) -> Promise:
+    """Return where a row's picture goes, or raise a ValueError, KeyError or TypeError."""
+    size, modified_ns = int(row["bytes"]), int(row["modified_ns"])
+    if not isinstance(row["target"], str) or size < 0 or "\0" in row["target"] + row["path"]:
+        raise ValueError("a row's target, bytes and modified_ns are none")
+    return Promise(row["path"], row["target"], Stamp(size, modified_ns))

@@ -2,50 +2,122 @@
 
 import csv
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from backlit import _terminal as terminal
+from backlit._files import whole_file
 from backlit._text import json_text, printable
 from backlit.errors import MissingExtraError, PhotoError, SettingError
 from backlit.photos.classifier import Prediction
+from backlit.photos.filing import Promise
 from backlit.photos.judging import FolderEvaluation
+from backlit.photos.row_file import RowFile
 
 if TYPE_CHECKING:
     from backlit.photos.saliency.explaining import Explanation
 
-Write = Callable[[Prediction], None]
+Write = Callable[[Prediction, Promise | None], None]
 
 _PARQUET_ROWS = 10_000
 
 CSV_COLUMNS = ("path", "label", "probability", "error")
+FILING_COLUMNS = ("target", "bytes", "modified_ns")
+"""Further columns where pictures are copied or moved: where to, and by what each is recognised."""
+
+_BATCH = 32  # rows that are flushed to the disk together, before their pictures are filed
+
+
+class Rows:
+    """Predictions, a row each, on their way into a file or to standard output.
+
+    Parameters
+    ----------
+    write : callable
+        Writes one.
+    stream : RowFile or None
+        What it writes to; None for standard output.
+    batch : int
+        After how many rows it is time for `sync`; 0 where rows are on the disk at the end only.
+    """
+
+    def __init__(self, write: Write, stream: RowFile | None = None, batch: int = 0) -> None:
+        self._write, self._stream, self.batch = write, stream, batch
+
+    def __call__(self, prediction: Prediction, promise: Promise | None = None) -> None:
+        """Write one, and where its picture goes."""
+        self._write(prediction, promise)
+        if self._stream is not None:
+            self._stream.flush()
+
+    def sync(self) -> None:
+        """Have what was written so far outlast this process, and this machine's power.
+
+        Raises
+        ------
+        PhotoError
+            Where the disk is full or fails.
+        """
+        if self._stream is not None:
+            self._stream.sync()
+
+
+class _Printed(Rows):
+    """The same, on standard output."""
+
+    def __init__(self, write: Write, out: TextIO) -> None:
+        self._is_file = _is_regular(_STDOUT)
+        super().__init__(write, batch=_BATCH if self._is_file else 1)
+        self._out = out
+
+    def sync(self) -> None:
+        self._out.flush()
+        if self._is_file:
+            try:
+                os.fsync(_STDOUT)
+            except OSError as error:
+                raise PhotoError(f"cannot be written ({error.strerror})", "-") from error
+
+
+_STDOUT = 1
+
+
+def _is_regular(descriptor: int) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
 
 
 @contextmanager
 def open_writer(
     form: str,
-    output: str | os.PathLike[str] | None,
+    output: str | os.PathLike[str] | RowFile | None,
     classes: Sequence[str],
     *,
     append: bool = False,
-) -> Iterator[Write]:
+    filing: bool = False,
+) -> Iterator[Rows]:
     """Open a file, or standard output, to write predictions as they come.
 
     Parameters
     ----------
     form : {"table", "csv", "jsonl", "parquet"}
         The format; Parquet needs a file, and pyarrow.
-    output : path or None
-        The file; None for standard output.
+    output : path, RowFile or None
+        The file; None for standard output. A file that is open already is left open.
     classes : sequence of str
         The classes, for the table's head.
     append : bool, optional
         Whether to go on in a file that has rows already.
+    filing : bool, optional
+        Whether rows say where their pictures go.
 
     Yields
     ------
-    callable
+    Rows
         Writes one prediction.
 
     Raises
@@ -56,42 +128,52 @@ def open_writer(
         Where Parquet is asked for without a file, or pyarrow is missing.
     """
     if form == "parquet":
-        with _parquet_writer(output) as write:
-            yield write
+        if isinstance(output, RowFile):
+            raise SettingError("Parquet cannot be written row by row.")
+        with _parquet_writer(output, filing) as write:
+            yield Rows(write)
         return
-    makers: dict[str, Callable[[TextIO, Sequence[str]], Write]] = {
-        "table": _table_writer,
-        "csv": _csv_writer,
-        "jsonl": _jsonl_writer,
-    }
+    make = {"table": _table_writer, "csv": _csv_writer, "jsonl": _jsonl_writer}[form]
     if output is None:
         # Bytes of a name that are no UTF-8 come out as they are on the disk.
         out = terminal.output() if form == "table" else terminal.data_output()
-        yield makers[form](out, classes)
+        yield _Printed(make(out, classes, filing, True), out)
         out.flush()
-        return
-    try:
-        mode: Literal["a", "w"] = "a" if append else "w"
-        stream = open(output, mode, encoding="utf-8", errors="surrogateescape", newline="")  # noqa: SIM115
-    except OSError as error:
-        raise PhotoError(f"cannot be written ({error.strerror})", os.fspath(output)) from error
-    with stream:
-        yield makers[form](stream, classes)
+    elif isinstance(output, RowFile):
+        if not append:
+            output.begin()
+        write = make(cast(TextIO, output), classes, filing, not append)
+        yield Rows(write, output, _BATCH if output.regular else 1)
+        output.sync()
+    else:
+        with (
+            RowFile(output) as file,
+            open_writer(form, file, classes, append=append, filing=filing) as rows,
+        ):
+            yield rows
 
 
-def _csv_writer(stream: TextIO, classes: Sequence[str]) -> Write:
+def _csv_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bool) -> Write:
     writer = csv.writer(stream, lineterminator="\n")
-    if not (stream.seekable() and stream.tell()):
-        writer.writerow(CSV_COLUMNS)
+    if head:
+        writer.writerow(CSV_COLUMNS + FILING_COLUMNS * filing)
 
-    def write(one: Prediction) -> None:
-        writer.writerow((one.path, one.label, _number(one.probability), one.error))
+    def write(one: Prediction, promise: Promise | None) -> None:
+        row = (one.path, one.label, _number(one.probability), one.error)
+        writer.writerow(row + _filed(promise, "") * filing)
 
     return write
 
 
-def _jsonl_writer(stream: TextIO, classes: Sequence[str]) -> Write:
-    def write(one: Prediction) -> None:
+def _filed(promise: Promise | None, nothing: Any) -> tuple[Any, ...]:
+    """Return the values of `FILING_COLUMNS`."""
+    if promise is None:
+        return (nothing,) * len(FILING_COLUMNS)
+    return promise.target, promise.stamp.size, promise.stamp.modified_ns
+
+
+def _jsonl_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bool) -> Write:
+    def write(one: Prediction, promise: Promise | None) -> None:
         row: dict[str, Any] = {
             "path": one.path,
             "label": one.label or None,
@@ -101,38 +183,44 @@ def _jsonl_writer(stream: TextIO, classes: Sequence[str]) -> Write:
         if one.probabilities:
             pairs = zip(classes, one.probabilities, strict=True)
             row["probabilities"] = {name: round(value, 6) for name, value in pairs}
+        if filing:
+            row |= zip(FILING_COLUMNS, _filed(promise, None), strict=True)
         stream.write(json_text(row, encoding=stream.encoding) + "\n")
 
     return write
 
 
-def _table_writer(stream: TextIO, classes: Sequence[str]) -> Write:
-    """Write fixed columns, the path last, so that rows can be written as they come."""
+def _table_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bool) -> Write:
+    """Write fixed columns, the paths last, so that rows can be written as they come."""
     from rich.text import Text
 
     console = terminal.console(file=stream)
     width = max(len("unsure"), *(len(printable(name)) for name in classes))
-    head = f"P({printable(classes[1])})" if len(classes) == 2 else "probability"
-    column = max(len(head), 6)
-    console.print(Text(f"{'label':<{width}}  {head:>{column}}  path", "bold"), soft_wrap=True)
+    title = f"P({printable(classes[1])})" if len(classes) == 2 else "probability"
+    column = max(len(title), 6)
+    if head:
+        line = f"{'label':<{width}}  {title:>{column}}  path{'  ->  target' * filing}"
+        console.print(Text(line, "bold"), soft_wrap=True)
     colours = ("yellow", "blue", "green", "magenta", "cyan")
     styles = {name: colours[k % len(colours)] for k, name in enumerate(classes)}
 
-    def write(one: Prediction) -> None:
+    def write(one: Prediction, promise: Promise | None) -> None:
         if one.error:
             line = Text(f"{'error':<{width}}  {'':>{column}}  ", "red")
             line += Text(f"{printable(one.path)}: {printable(one.error)}", "")
         else:
             line = Text(f"{printable(one.label):<{width}}", styles.get(one.label, "dim"))
             line += Text(f"  {one.probability:>{column}.3f}  {printable(one.path)}", "")
+        if promise is not None:
+            line += Text(f"  ->  {printable(promise.target)}", "dim")
         console.print(line, soft_wrap=True)
 
     return write
 
 
 @contextmanager
-def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
-    """Write columns path, label, probability and error, some ten thousand rows at a time."""
+def _parquet_writer(output: str | os.PathLike[str] | None, filing: bool) -> Iterator[Write]:
+    """Write columns as in CSV, some ten thousand rows at a time; the file appears whole."""
     if output is None:
         raise SettingError("Parquet cannot be written to standard output; give --output.")
     try:
@@ -140,8 +228,10 @@ def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("Parquet", "parquet") from error
-    text = pyarrow.string()
+    text, number = pyarrow.string(), pyarrow.int64()
     columns = [("path", text), ("label", text), ("probability", pyarrow.float64()), ("error", text)]
+    if filing:
+        columns += zip(FILING_COLUMNS, (text, number, number), strict=True)
     schema = pyarrow.schema(columns)
     rows: list[dict[str, Any]] = []
 
@@ -150,28 +240,38 @@ def _parquet_writer(output: str | os.PathLike[str] | None) -> Iterator[Write]:
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
             rows.clear()
 
-    def write(one: Prediction) -> None:
-        rows.append(
-            {
-                # Parquet's strings are UTF-8: a stray byte is escaped.
-                "path": one.path.encode(errors="surrogateescape").decode(errors="backslashreplace"),
-                "label": one.label or None,
-                "probability": one.probability,
-                "error": one.error or None,
-            }
-        )
+    def write(one: Prediction, promise: Promise | None) -> None:
+        values = (one.label or None, one.probability, one.error or None)
+        target, *stamp = _filed(promise, None)
+        filed = (target and _utf8(target), *stamp) if filing else ()
+        rows.append(dict(zip(schema.names, (_utf8(one.path), *values, *filed), strict=True)))
         if len(rows) >= _PARQUET_ROWS:
             flush()
 
+    path = os.fspath(output)
+    is_device = os.path.lexists(path) and not os.path.isfile(path)
+    stopped: BaseException | None = None
     try:
-        writer = pyarrow.parquet.ParquetWriter(os.fspath(output), schema)
-    except OSError as error:
-        raise PhotoError(f"cannot be written ({error.strerror})", os.fspath(output)) from error
-    with writer:
-        try:
-            yield write
-        finally:  # also after Ctrl-C: what is done stays readable
+        with (
+            nullcontext(path) if is_device else whole_file(path) as beside,
+            pyarrow.parquet.ParquetWriter(beside, schema) as writer,
+        ):
+            try:
+                yield write
+            except KeyboardInterrupt as error:  # what is done stays readable
+                stopped = error
             flush()
+    except PhotoError:
+        raise
+    except OSError as error:
+        raise PhotoError(f"cannot be written ({error.strerror or error})", path) from error
+    if stopped is not None:
+        raise stopped
+
+
+def _utf8(text: str) -> str:
+    """Escape bytes that are not UTF-8, as Parquet's strings are."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _number(probability: float | None) -> str:

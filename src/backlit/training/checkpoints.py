@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from backlit._comparing import differences
 from backlit._warning import warn_user
 from backlit.errors import CheckpointError, CheckpointWarning
 from backlit.formats.generations import Generations, State, plain, unplain
-from backlit.training.fingerprints import differences
 from backlit.training.settings import Checkpoint, as_checkpoint
 from backlit.training.signals import Caught, Signals
 

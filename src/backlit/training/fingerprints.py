@@ -46,18 +46,3 @@ def name_of(value: Any) -> Any:
         return np.dtype(value).name if issubclass(value, np.generic) else value.__qualname__
     kind = value if callable(value) and hasattr(value, "__qualname__") else type(value)
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return what differs between two trainings, in words."""
-    found = []
-    for name in sorted({*before, *now}):
-        old, new = before.get(name), now.get(name)
-        if old != new:
-            found.append(f"{name} was {_short(old)}, is {_short(new)}")
-    return found
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,290 @@
+"""One run of `predict`: the rows it writes, those it goes on from, and the pictures it files."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from backlit._comparing import differences
+from backlit._files import beside, write_whole
+from backlit.errors import ModelFileError, PhotoError, SettingError
+from backlit.formats.strict_json import parse_object
+from backlit.photos.classifier import PhotoClassifier, Prediction
+from backlit.photos.filing import Filer, Promise
+from backlit.photos.resuming import Done, resume
+from backlit.photos.row_file import RowFile
+from backlit.photos.writing import CSV_COLUMNS, FILING_COLUMNS, Rows, open_writer
+
+RESUMABLE = ("csv", "jsonl")
+"""Formats that a run can go on in."""
+
+SETTINGS_ENDING = ".settings.json"
+"""What the name of an output's settings, which lie beside it, ends with."""
+
+_MOST_SETTINGS = 1 << 22  # bytes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a run writes its rows and its pictures.
+
+    Attributes
+    ----------
+    form : {"table", "csv", "jsonl", "parquet"}
+        The rows' format.
+    output : str or None
+        Their file; None for standard output.
+    resume : bool
+        Whether to go on with the rows that are there.
+    unsure : float
+        The label is ``"unsure"`` where the highest probability is below this.
+    folder : path or None
+        Where pictures are filed by label; None where they stay.
+    move, dry_run : bool
+        As for `Filer`.
+    given : tuple of str
+        Pictures and folders as they were named.
+    """
+
+    form: str = "table"
+    output: str | os.PathLike[str] | None = None
+    resume: bool = False
+    unsure: float = 0.0
+    folder: str | os.PathLike[str] | None = None
+    move: bool = False
+    dry_run: bool = False
+    given: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> bool:
+        """Whether pictures are copied or moved."""
+        return self.folder is not None and not self.dry_run
+
+
+class Run:
+    """Takes predictions: writes a row for each, and files pictures whose rows are on the disk.
+
+    Parameters
+    ----------
+    rows : Rows
+        What writes them.
+    filer : Filer or None
+        What files pictures.
+    done : Done
+        What is there already.
+    warn, note : callable
+        Called with what is to be said of a picture.
+
+    Attributes
+    ----------
+    failed : int
+        Pictures that cannot be read or filed, those of the rows before included.
+    waiting : int
+        Pictures whose rows say where they go, and which are not there yet.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        filer: Filer | None,
+        done: Done,
+        warn: Callable[[str], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self.done, self.filer, self.failed = done, filer, done.failed
+        self._rows, self._warn, self._note = rows, warn, note
+        self._waiting: list[Promise] = []
+
+    @property
+    def waiting(self) -> int:
+        """See the class."""
+        return len(self._waiting)
+
+    def take(self, prediction: Prediction) -> None:
+        """Write a prediction, and where its picture goes; have it filed when it is time.
+
+        Raises
+        ------
+        PhotoError
+            Where rows cannot be written, or the pictures' disk is full or fails.
+        """
+        promise = None
+        if self.filer is not None:
+            prediction, promise = self.filer.promise(prediction)
+            if promise is not None and self.filer.dry_run:
+                verb = "move" if self.filer.move else "copy"
+                self._note(f"would {verb} {promise.source} to {promise.target}")
+                promise = None
+        self._rows(prediction, promise)
+        self.failed += bool(prediction.error)
+        if promise is not None:
+            self._waiting.append(promise)
+            if self._rows.batch and len(self._waiting) >= self._rows.batch:
+                self.file()
+
+    def go_on(self) -> None:
+        """File what the rows before say, and is not there yet.
+
+        Raises
+        ------
+        PhotoError
+            As `take`.
+        """
+        if self.filer is not None:
+            self._tell(self.filer.go_on(self.done.promises))
+
+    def file(self) -> None:
+        """File what waits for it.
+
+        Raises
+        ------
+        PhotoError
+            As `take`.
+        """
+        if self.filer is None or not self._waiting:
+            return
+        self._rows.sync()
+        failures = self.filer.place(self._waiting)
+        self._waiting.clear()
+        self._tell(failures)
+
+    def _tell(self, failures: Iterable[tuple[Promise, str]]) -> None:
+        for promise, reason in failures:
+            self._warn(f"{promise.source}: {reason}")
+            self.failed += 1
+
+
+@contextmanager
+def open_run(
+    classifier: PhotoClassifier,
+    plan: Plan,
+    *,
+    warn: Callable[[str], None],
+    note: Callable[[str], None],
+) -> Iterator[Run]:
+    """Open the output, go on from what it holds if that is wanted, and file what it promises.
+
+    Parameters
+    ----------
+    classifier : PhotoClassifier
+        Whose predictions they are.
+    plan : Plan
+        Where to.
+    warn, note : callable
+        Called with what is to be said of a picture.
+
+    Yields
+    ------
+    Run
+
+    Raises
+    ------
+    SettingError
+        Where rows cannot be gone on with: they are no predictions, or of another model, threshold,
+        format or folder.
+    PhotoError
+        Where a file or folder cannot be written, or another run writes to the output.
+    """
+    filing = plan.files
+    with _open_rows(classifier, plan, filing) as (rows, done, name):
+        filer = None
+        if plan.folder is not None:
+            filer = Filer(
+                plan.folder,
+                classifier.classes,
+                move=plan.move,
+                dry_run=plan.dry_run,
+                run=name,
+                given=[path for path in plan.given if not os.path.isdir(path)],
+            )
+        run = Run(rows, filer, done, warn, note)
+        run.go_on()
+        yield run
+        if rows.batch:
+            run.file()
+    run.file()  # Parquet's rows are on the disk only now
+
+
+@contextmanager
+def _open_rows(
+    classifier: PhotoClassifier, plan: Plan, filing: bool
+) -> Iterator[tuple[Rows, Done, str]]:
+    """Yield what writes rows, those that are there already, and the run's name."""
+    classes = classifier.classes
+    if plan.output is None or plan.form not in RESUMABLE:
+        with open_writer(plan.form, plan.output, classes, filing=filing) as rows:
+            yield rows, Done(), ""
+        return
+    with RowFile(plan.output) as file:
+        done, name = Done(), ""
+        if file.regular:
+            done, name = _begin(file, plan, _settings(classifier, plan, filing), filing)
+        append = bool(done.paths)
+        with open_writer(plan.form, file, classes, append=append, filing=filing) as rows:
+            yield rows, done, name
+
+
+def _settings(classifier: PhotoClassifier, plan: Plan, filing: bool) -> dict[str, Any]:
+    """Return what all rows of an output have in common."""
+    folder = os.path.abspath(plan.folder) if filing and plan.folder is not None else None
+    return {
+        "model": classifier.digest,
+        "classes": list(classifier.classes),
+        "unsure": plan.unsure,
+        "format": plan.form,
+        "columns": ",".join(CSV_COLUMNS + FILING_COLUMNS * filing),
+        "copy_to": None if plan.move else folder,
+        "move_to": folder if plan.move else None,
+    }
+
+
+def _begin(file: RowFile, plan: Plan, settings: dict[str, Any], filing: bool) -> tuple[Done, str]:
+    """Return what is done and the run's name; begin anew where nothing is."""
+    path = beside(file.path, SETTINGS_ENDING)
+    if plan.resume and os.path.getsize(file.path):
+        before = _read_settings(path)
+        if before is not None:
+            name = str(before.pop("run", ""))
+            _compare(file.path, before, settings)
+        done = resume(file.path, plan.form, filing=filing)
+        if done.paths:
+            if before is None:
+                raise SettingError(
+                    f"{file.path}: {path} is missing, which says by which model and with which "
+                    "settings its rows were made; give another --output, or leave --resume out."
+                )
+            return done, name
+    name = os.urandom(8).hex()
+    file.begin()
+    try:
+        write_whole(path, _as_json({**settings, "run": name}))
+    except OSError as error:
+        raise PhotoError(f"cannot be written ({error.strerror or error})", path) from error
+    return Done(), name
+
+
+def _as_json(settings: dict[str, Any]) -> bytes:
+    return json.dumps(settings, indent=1).encode() + b"\n"
+
+
+def _read_settings(path: str) -> dict[str, Any] | None:
+    try:
+        with open(path, "rb") as file:
+            return parse_object(path, "settings", file.read(_MOST_SETTINGS))
+    except FileNotFoundError:
+        return None
+    except ModelFileError as error:
+        raise SettingError(f"{error} Give another --output, or leave --resume out.") from error
+    except OSError as error:
+        raise PhotoError(f"cannot be read ({error.strerror or error})", path) from error
+
+
+def _compare(output: str, before: dict[str, Any], settings: dict[str, Any]) -> None:
+    differing = differences(before, settings)
+    if differing:
+        raise SettingError(
+            f"predict: the rows in {output} are of another run: {'; '.join(differing)}. Give the "
+            "same settings, or another --output."
+        )

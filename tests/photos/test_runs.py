@@ -1,0 +1,297 @@
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backlit.errors import PhotoError, SettingError
+from backlit.photos import PhotoClassifier
+from backlit.photos.features import feature_names
+from backlit.photos.row_file import RowFile
+from backlit.photos.runs import Plan, open_run
+from sample_pictures import save_day_night
+
+TESTS = Path(__file__).parents[1]
+
+
+def by_luminance(classes=("day", "night"), factor=-2 / 9):
+    names = feature_names()
+    counts = np.float32([name.startswith("mean log luminance, ranks") for name in names])
+    parameters = {"W1": counts[None] * np.float32(factor), "b1": np.zeros((1, 1), np.float32)}
+    return PhotoClassifier(classes, parameters, -counts, np.ones_like(counts))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return save_day_night(tmp_path / "photos", 6)
+
+
+def run(photos, classifier=None, stop=None, **plan):
+    """Run; return what was said and how many failed."""
+    classifier = classifier or by_luminance()
+    said = []
+    plan = Plan(given=(str(photos),), **plan)
+    with open_run(classifier, plan, warn=said.append, note=said.append) as found:
+        predictions = classifier.predict(
+            photos, unsure=plan.unsure, skip=found.done.paths, leave_out=plan.folder
+        )
+        for number, one in enumerate(predictions):
+            if number == stop:
+                raise KeyboardInterrupt
+            found.take(one)
+    return said, found
+
+
+def rows(path):
+    return list(csv.DictReader(io.StringIO(path.read_text(), newline="")))
+
+
+# ------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_rows_of_another_run_are_not_gone_on_with(photos, tmp_path, form):
+    settings = {"form": form, "output": tmp_path / "rows"}
+    run(photos, **settings)
+    whole = (tmp_path / "rows").read_bytes()
+    kept = (tmp_path / "rows.settings.json").read_bytes()
+    folder = tmp_path / "sorted"
+    for message, other in {
+        "model was .*, is ": {"classifier": by_luminance(factor=-0.2)},
+        "classes was .*'day'.* is .*'dusk'": {"classifier": by_luminance(("dusk", "night"))},
+        "unsure was 0.0, is 0.9": {"unsure": 0.9},
+        "copy_to was None, is .*sorted": {"folder": folder},
+        "columns was path,label,probability,error, is .*,target": {"folder": folder},
+        "move_to was None, is .*sorted": {"folder": folder, "move": True},
+        "format was": {"form": "csv" if form == "jsonl" else "jsonl"},
+    }.items():
+        with pytest.raises(SettingError, match=f"rows are of another|{message}") as caught:
+            run(photos, resume=True, **(settings | other))
+        assert "Give the same settings, or another --output" in str(caught.value)
+        assert (tmp_path / "rows").read_bytes() == whole
+        assert (tmp_path / "rows.settings.json").read_bytes() == kept
+    assert not folder.exists()
+    run(photos, resume=True, **settings)
+    assert (tmp_path / "rows").read_bytes() == whole
+
+
+def test_settings_that_are_missing_or_damaged_are_told(photos, tmp_path):
+    settings = {"form": "csv", "output": tmp_path / "rows.csv"}
+    run(photos, **settings)
+    whole = (tmp_path / "rows.csv").read_bytes()
+    beside = tmp_path / "rows.csv.settings.json"
+    for text in ("{", "[]", '{"model": 1e999}'):
+        beside.write_text(text)
+        with pytest.raises(SettingError, match="settings: found"):
+            run(photos, resume=True, **settings)
+    beside.unlink()
+    with pytest.raises(SettingError, match="is missing"):
+        run(photos, resume=True, **settings)
+    assert (tmp_path / "rows.csv").read_bytes() == whole
+    run(photos, **settings)  # anew
+    run(photos, resume=True, **settings)
+    assert (tmp_path / "rows.csv").read_bytes() == whole
+
+
+def test_where_no_row_is_there_yet_any_run_may_begin(photos, tmp_path):
+    settings = {"form": "csv", "output": tmp_path / "rows.csv"}
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, stop=0, **settings)
+    assert rows(tmp_path / "rows.csv") == []
+    (tmp_path / "rows.csv").write_text("")
+    run(photos, resume=True, classifier=by_luminance(factor=-0.2), **settings)
+    assert len(rows(tmp_path / "rows.csv")) == 12
+
+
+def test_two_runs_do_not_write_to_one_output(photos, tmp_path):
+    pytest.importorskip("fcntl")
+    path = tmp_path / "rows.csv"
+    run(photos, form="csv", output=path)
+    whole = path.read_bytes()
+    with RowFile(path):
+        for resume in (True, False):
+            with pytest.raises(PhotoError, match="another run writes there"):
+                run(photos, form="csv", output=path, resume=resume)
+    assert path.read_bytes() == whole
+
+
+def test_an_output_with_the_longest_name(photos, tmp_path):
+    name = "ä" * 125 + "x.csv"
+    assert len(name.encode()) == 255
+    for resume in (False, True):
+        run(photos, form="csv", output=tmp_path / name, resume=resume)
+    assert len(rows(tmp_path / name)) == 12
+    (beside,) = (one.name for one in tmp_path.iterdir() if one.name.endswith(".settings.json"))
+    assert len(beside.encode()) <= 255
+
+
+def test_a_model_that_is_replaced_during_a_run(photos, tmp_path):
+    """It is read once: no row is of the new one, and going on with the new one is refused."""
+    path, output = tmp_path / "model.safetensors", tmp_path / "rows.csv"
+    by_luminance().save(path)
+    run(photos, form="csv", output=tmp_path / "whole.csv")
+    found = PhotoClassifier.load(path)
+    with open_run(
+        found, Plan("csv", output, given=(str(photos),)), warn=print, note=print
+    ) as going:
+        for one in found.predict(photos):
+            going.take(one)
+            by_luminance(factor=2 / 9).save(path)
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    with pytest.raises(SettingError, match="model was"):
+        run(photos, PhotoClassifier.load(path), form="csv", output=output, resume=True)
+
+
+# --------------------------------------------------------------------------------------- filing
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("move", [False, True])
+def test_interrupted_runs_are_gone_on_with(photos, tmp_path, form, move):
+    settings = {"form": form, "output": tmp_path / "rows", "folder": tmp_path / "to", "move": move}
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, stop=7, **settings)
+    assert list((tmp_path / "to").rglob("*.jpg")) == []  # rows wait for more of them
+    assert len((tmp_path / "rows").read_text().splitlines()) == 7 + (form == "csv")
+    _, found = run(photos, resume=True, **settings)
+    assert found.filer.filed == 12
+    assert len(list((tmp_path / "to").rglob("*.jpg"))) == 12
+    assert len(list(photos.rglob("*.jpg"))) == 12 * (not move)
+    said, found = run(photos, resume=True, **settings)
+    assert (said, found.filer.filed) == ([], 0)
+
+
+@pytest.mark.parametrize("move", [False, True])
+def test_rows_say_where_pictures_go(photos, tmp_path, move):
+    before = {one.name + one.parent.name: one.read_bytes() for one in photos.rglob("*.jpg")}
+    run(photos, form="csv", output=tmp_path / "r.csv", folder=tmp_path / "to", move=move)
+    for row in rows(tmp_path / "r.csv"):
+        path, target = Path(row["path"]), Path(row["target"])
+        assert target.parent.name == row["label"]
+        assert target.read_bytes() == before[path.name + path.parent.name]
+        assert len(before[path.name + path.parent.name]) == int(row["bytes"])
+        assert target.stat().st_mtime_ns == int(row["modified_ns"])
+
+
+def test_parquet_is_whole_before_a_picture_moves(photos, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "r.parquet"
+    settings = {"form": "parquet", "output": path, "folder": tmp_path / "to", "move": True}
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, stop=3, **settings)
+    assert len(parquet.read_table(path)) == 3  # as much as was done
+    assert len(list(photos.rglob("*.jpg"))) == 12
+    run(photos, **settings)
+    found = parquet.read_table(path).to_pylist()
+    assert [os.path.exists(row["target"]) for row in found] == [True] * 12
+    assert sorted(os.listdir(tmp_path)) == ["photos", "r.parquet", "to"]
+
+
+def test_a_folder_within_the_pictures_that_is_made_on_the_way(photos, tmp_path):
+    """What was copied there is no picture of the archive."""
+    target = photos / "night" / "z"
+    run(photos, form="csv", output=tmp_path / "r.csv", folder=target)
+    assert len(rows(tmp_path / "r.csv")) == len(list(target.rglob("*.jpg"))) == 12
+
+
+def test_clocks_that_are_set_back_change_nothing(photos, tmp_path):
+    """Pictures of tomorrow and of 1970, and an output that is older than they are."""
+    for number, one in enumerate(sorted(photos.rglob("*.jpg"))):
+        os.utime(one, ns=((number % 3) * 2 * 10**18, (number % 3) * 2 * 10**18))
+    settings = {
+        "form": "csv",
+        "output": tmp_path / "r.csv",
+        "folder": tmp_path / "to",
+        "move": True,
+    }
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, stop=7, **settings)
+    for name in ("r.csv", "r.csv.settings.json"):
+        os.utime(tmp_path / name, (0, 0))
+    said, _ = run(photos, resume=True, **settings)
+    assert said == []
+    assert len(rows(tmp_path / "r.csv")) == len(list((tmp_path / "to").rglob("*.jpg"))) == 12
+    assert not list(photos.rglob("*.jpg"))
+
+
+def test_pictures_that_change_or_vanish_on_the_way(photos, tmp_path):
+    classifier = by_luminance()
+    gone, changed = photos / "day" / "001.jpg", photos / "night" / "002.jpg"
+    plan = Plan("csv", tmp_path / "r.csv", folder=tmp_path / "to", move=True)
+    said = []
+    with open_run(classifier, plan, warn=said.append, note=said.append) as found:
+        for one in list(classifier.predict(photos)):
+            if one.path == str(gone):
+                gone.unlink()
+            if one.path == str(changed):
+                changed.write_bytes(b"half a picture")
+            found.take(one)
+    errors = {row["path"]: row["error"] for row in rows(tmp_path / "r.csv") if row["error"]}
+    assert set(errors) == {str(gone), str(changed)}
+    assert "changed after it was read" in errors[str(changed)]
+    assert found.failed == 2
+    assert changed.read_bytes() == b"half a picture"
+    assert len(list((tmp_path / "to").rglob("*.jpg"))) == 10
+
+
+# ------------------------------------------------------------------------------------ full disks
+
+
+def limited(size, *arguments):
+    """Run the command where no file may grow beyond a size."""
+    code = (
+        "import resource, sys; from backlit.cli import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, "predict", *map(str, arguments)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limits there")
+@pytest.mark.parametrize("what", ["pictures", "rows"])
+def test_where_the_disk_ends_pictures_stay_whole(photos, tmp_path, what):
+    before = {path: path.read_bytes() for path in photos.rglob("*.jpg")}
+    smallest = min(map(len, before.values()))
+    target, output = tmp_path / "to", tmp_path / "rows.csv"
+    if what == "pictures":
+        done = limited(smallest - 1, photos, "--copy-to", target, "-f", "csv")
+    else:
+        done = limited(700, photos, "--move-to", target, "-o", output)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("error: ") == done.stderr.count("\n") == 1, done.stderr
+    assert os.strerror(27) in done.stderr  # EFBIG
+    assert {path: path.read_bytes() for path in photos.rglob("*.jpg")} == before
+    assert [one for one in target.rglob("*") if not one.is_dir()] == []
+    if what == "rows":
+        assert output.read_text() in ("", output.read_text().rpartition("\n")[0] + "\n")
+        done = limited(10**6, photos, "--move-to", target, "-o", output, "--resume")
+        assert done.returncode == 0, done.stderr
+        assert len(rows(output)) == len(list(target.rglob("*.jpg"))) == 12
+
+
+# ---------------------------------------------------------------------------------------- kills
+
+
+def test_killed_by_the_system():
+    """Real SIGKILLs around every call that changes the disk; benchmarks.kill is the whole of it."""
+    done = subprocess.run(
+        [sys.executable, TESTS / "kills_of_predict.py", "--kills", "10", "--seed", "3",
+         "--pictures", "4", "--cases", "copy", "move", "move to another disk"],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing lost, nothing twice, nothing torn" in done.stdout
+
+
+def test_settings_are_json(photos, tmp_path):
+    run(photos, form="csv", output=tmp_path / "r.csv", unsure=0.25)
+    settings = json.loads((tmp_path / "r.csv.settings.json").read_text())
+    assert settings["model"] == by_luminance().digest
+    assert (settings["unsure"], settings["classes"]) == (0.25, ["day", "night"])
