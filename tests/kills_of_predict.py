@@ -28,7 +28,7 @@ import numpy as np
 
 import backlit.photos.runs  # noqa: F401  # loaded once, before the attempts
 from backlit.cli import app
-from backlit.photos import PhotoClassifier, filing
+from backlit.photos import PhotoClassifier, filing, row_file
 from backlit.photos.features import feature_names
 from backlit.photos.reading import read_photo
 from sample_pictures import day_picture, night_picture, save_class
@@ -44,7 +44,7 @@ CASES = {
     "move to another disk": (".csv", "--move-to", True),
 }
 WAYS = ("clock", "before a call", "after a call", "within a write", "full disk")
-CALLS = ("write", "fsync", "link", "replace", "rename", "unlink", "ftruncate")
+CALLS = ("fsync", "link", "replace", "rename", "unlink", "ftruncate")
 
 
 def make_pictures(folder, count):
@@ -125,19 +125,6 @@ class Place:
             assert targets[target] == self.before[name], f"{name} is not where its row says"
 
 
-class _Torn(io.FileIO):
-    """A file whose n-th write is half a write."""
-
-    left = 0
-
-    def write(self, data):
-        type(self).left -= 1
-        if type(self).left == 0:
-            super().write(memoryview(data)[: len(data) // 2])
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().write(data)
-
-
 def _full(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -162,7 +149,7 @@ def _break(way, number):
                 _full()
             if count == number and way == "before a call":
                 os.kill(os.getpid(), signal.SIGKILL)
-            if count == number and way == "within a write" and name == "write":
+            if count >= number and way == "within a write" and name == "write":
                 call(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
                 os.kill(os.getpid(), signal.SIGKILL)
             found = call(*arguments, **settings)
@@ -172,13 +159,19 @@ def _break(way, number):
 
         return made
 
+    class Written(io.FileIO):
+        write = wrapped("write", io.FileIO.write)
+
+    def open_counting(path, mode, **settings):
+        if "r" in mode:
+            return open(path, mode, **settings)
+        return Written(path, mode.replace("b", ""))
+
     for name in CALLS:
         setattr(os, name, wrapped(name, getattr(os, name)))
+    filing.open = row_file.open = open_counting
     if way == "count":
         os._exit = leave_with_count
-    if way == "within a write":
-        _Torn.left = 1 + number // 8
-        filing.open = lambda path, mode, **_: _Torn(path, mode.replace("b", ""))
 
 
 def attempt(place, resume, way, number, seconds):

@@ -40,17 +40,17 @@ class RowFile(io.TextIOBase):
         self._size = 0
         self._drained = time.monotonic()
         self._broken = self._named = False
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         try:
-            self._descriptor = os.open(self.path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise self._refused(error) from error
+        self._descriptor = self._file.fileno()
         self.regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         if self.regular and fcntl is not None:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                os.close(self._descriptor)
+                self._file.close()
                 raise PhotoError("another run writes there", self.path) from None
             except OSError:  # a file system without locks
                 pass
@@ -80,7 +80,7 @@ class RowFile(io.TextIOBase):
         before = os.fstat(self._descriptor).st_size
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                data = data[self._file.write(data) :]
         except OSError as error:
             self._broken = True
             if self.regular:
@@ -118,7 +118,7 @@ class RowFile(io.TextIOBase):
         try:
             self.sync()
         finally:
-            os.close(self._descriptor)
+            self._file.close()
             super().close()
 
     def _refused(self, error: OSError) -> PhotoError:
