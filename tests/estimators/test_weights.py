@@ -12,6 +12,7 @@ import pytest
 from sklearn.base import clone
 
 from backlit import MLPClassifier, MLPRegressor
+from backlit.estimators.weights import Weights
 from bad_data import unaligned
 
 #: sums of at most 4 terms in two layers, weights below 1 and inputs below 4: eps (4 + 2) 4 * 4 * 2
@@ -42,6 +43,63 @@ def test_they_are_views_of_the_right_shapes(fitted):
     assert sum(array.size for array in model.coefs_ + model.intercepts_) == len(
         model._weights.vector
     )
+
+
+def test_pruning_through_ravel_and_reshape_is_part_of_the_network(fitted):
+    model, X = fitted
+    before = model.predict(X)
+    for W in model.coefs_:
+        assert W.flags.c_contiguous
+        smallest = np.argsort(np.abs(W).ravel())[: W.size // 2]
+        W.ravel()[smallest] = 0
+        assert (W == 0).sum() == W.size // 2
+    assert np.abs(model.predict(X) - before).max() > 0
+    model.coefs_[-1].reshape(-1)[:] = 0
+    np.testing.assert_array_equal(model.predict(X), np.full(len(X), model.intercepts_[-1][0]))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_further_fit_goes_on_from_what_was_written_and_shows_what_it_found(solver):
+    X = np.random.RandomState(0).standard_normal((40, 3))
+    arguments = {"solver": solver, "max_iter": 3, "random_state": 0, "warm_start": True}
+    one, other = (
+        MLPRegressor(hidden_layer_sizes=(4, 2), **arguments).fit(X, X[:, 0]) for _ in range(2)
+    )
+    held = one.coefs_[1]
+    held.ravel()[::2] = 0.5
+    other.coefs_ = [one.coefs_[0].copy(), held.copy(), one.coefs_[2].copy()]
+    one.fit(X, X[:, 1])
+    other.fit(X, X[:, 1])
+    np.testing.assert_array_equal(one.coefs_[1], other.coefs_[1])
+    np.testing.assert_array_equal(held, one.coefs_[1])  # the same memory
+    assert np.abs(held.ravel()[::2] - 0.5).max() > 0
+
+
+def test_layers_can_be_added_and_removed_in_the_lists(fitted):
+    model, _ = fitted
+    model.coefs_.insert(2, np.eye(2))
+    model.intercepts_.insert(2, np.zeros(2))
+    assert [W.shape for W in model.coefs_] == [(3, 4), (4, 2), (2, 2), (2, 1)]
+    assert _joined(model)
+    model.coefs_.pop(1)
+    del model.coefs_[1]
+    assert model.coefs_[0].shape == (3, 4)
+    model.coefs_ = [np.ones((3, 2)), np.ones((2, 1))]
+    model.intercepts_ = [np.zeros(2), np.zeros(1)]
+    model.coefs_ += [np.ones((1, 1))]
+    model.intercepts_.append(np.zeros(1))
+    assert _joined(model)
+    assert len(model.coefs_) == 3
+
+
+def test_files_from_before_hold_the_engine_s_order():
+    """They call Weights with the vector in the engine's order: W of shape (n_out, n_in)."""
+    vector = np.arange(11.0)  # W1 (2, 3), b1 (2,), W2 (1, 2), b2 (1,)
+    weights = Weights(vector, (3, 2, 1))
+    np.testing.assert_array_equal(weights.layers[0][0], vector[:6].reshape(2, 3).T)
+    np.testing.assert_array_equal(weights.layers[0][1], [6, 7])
+    np.testing.assert_array_equal(weights.for_engine().vector, vector)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(weights)).vector, weights.vector)
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from backlit.errors import SettingError
+from backlit.estimators.backpropagation import BackpropagationMixin, columns_of
 from backlit.estimators.callbacks import CallbackSupportMixin, EpochCallbacks
 from backlit.estimators.forward import forward
 from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
+from backlit.estimators.overrides import check_overrides, overridden_pass, overrides
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
 from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
 from backlit.estimators.weights import Weights, WeightsMixin
-from backlit.parameters import Layout, aligned_zeros
 from backlit.training.data import Labels
 
 if TYPE_CHECKING:  # load the compiler
@@ -32,7 +33,19 @@ if TYPE_CHECKING:  # load the compiler
 STOCHASTIC = ("sgd", "adam")
 
 
-class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseEstimator):
+def given_only(**arguments: Any) -> dict[str, Any]:
+    """Return the arguments that are not None: a subclass's `_fit` may be scikit-learn's."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+class BaseMLP(
+    WeightsMixin,
+    BackpropagationMixin,
+    InsightMixin,
+    HtmlMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+):
     """Base of `MLPClassifier` and `MLPRegressor`; not for direct use."""
 
     hidden_layer_sizes: Any
@@ -47,17 +60,34 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
     warm_start: bool
     random_state: Any
     early_stopping: bool
-    dtype: Any
-    threads: int | None
-    dp: Any
-    checkpoint: Any
-    resume: bool
     loss: str
 
+    # what scikit-learn's do not have, for a subclass whose constructor does not set it
+    dropout: Any = 0.0
+    weight_decay: float = 0.0
+    max_grad_norm: float | None = None
+    scoring: Any = None
+    dtype: Any = None
+    threads: int | None = None
+    dp: Any = None
+    checkpoint: Any = None
+    resume: bool = False
+
     def _keep(self, arguments: dict[str, Any]) -> None:
-        """Keep a constructor's arguments as they came, which is all that it may do."""
-        for name in self._get_param_names():
-            setattr(self, name, arguments[name])
+        """Keep a constructor's arguments as they came, which is all that it may do.
+
+        They are those of `MLPClassifier` or `MLPRegressor`, whatever a subclass's constructor has.
+        """
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
+
+    def _settings(self) -> dict[str, Any]:
+        """Return all settings, those too that a subclass's constructor does not have."""
+        return {
+            **{name: getattr(self, name) for name in self._parameter_constraints},
+            **self.get_params(deep=False),
+        }
 
     # ------------------------------------------------------------- what the two kinds differ in
 
@@ -105,11 +135,11 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
         self,
         X: Any,
         y: Any,
-        sample_weight: Any,
-        incremental: bool,
-        X_val: Any,
-        y_val: Any,
-        sample_weight_val: Any,
+        sample_weight: Any = None,
+        incremental: bool = False,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
     ) -> Self:
         if any_collection(X, y, sample_weight, X_val, y_val):
             from backlit.estimators.collections import fit_collections
@@ -137,6 +167,7 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
             refuse_what_is_lost(self, name, array)
         if is_classifier(self):
             refuse_what_is_lost(self, "y", y, dates=False)
+        check_overrides(self)
         sizes = hidden_sizes(self.hidden_layer_sizes)
         first_pass = not self._join() or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
@@ -158,14 +189,16 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
                 first_state = self._first_random_state(keeper)
             self.n_outputs_ = labels.n_outputs
             if first_pass:
-                hidden = hidden_activations(self.activation, len(sizes))
-                self._initialize([X.shape[1], *sizes, labels.n_outputs], hidden, dtype)
+                self._begin(labels, [X.shape[1], *sizes, labels.n_outputs], dtype)
             self._weights = self._weights.writable()
+            trained = self._weights.for_engine()
             loss, parameter, scale = self._engine_loss(dtype)
+            if overridden_pass(self) is not None:
+                scale = 1.0  # its losses are as they are reported
             job = Job(
                 X.tocsr() if scipy.sparse.issparse(X) else X,
                 Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
-                self._weights,
+                trained,
                 self._activations(),
                 loss,
                 parameter,
@@ -178,12 +211,20 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
             if keeper is not None:
                 keeper.compare(fingerprint(self, job, held=X_val is not None, first=first_pass))
             callbacks = EpochCallbacks(
-                self, X, y, {"sample_weight": sample_weight}, 1 if incremental else self.max_iter
+                self,
+                X,
+                y,
+                {"sample_weight": sample_weight},
+                1 if incremental else self.max_iter,
+                lambda: self._weights.take(trained.vector),
             )
-            if self.solver in STOCHASTIC:
-                fit_stochastic(self, job, callbacks, incremental, keeper)
-            else:
-                fit_lbfgs(self, job, callbacks, keeper)
+            try:
+                if self.solver in STOCHASTIC:
+                    fit_stochastic(self, job, callbacks, incremental, keeper)
+                else:
+                    fit_lbfgs(self, job, callbacks, keeper)
+            finally:
+                self._weights.take(trained.vector)
         callbacks.fit_ends(dict)
         return self
 
@@ -250,23 +291,32 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
     def _validate_held(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:
         """Return a checked validation set."""
 
-    def _initialize(self, units: list[int], hidden: list[str], dtype: np.dtype[Any]) -> None:
+    def _begin(self, labels: Labels, layer_units: list[int], dtype: np.dtype[Any]) -> None:
+        """Call `_initialize` as scikit-learn does."""
+        if type(self)._initialize is not BaseMLP._initialize:
+            y = columns_of(labels.classes, labels.targets, labels.n_outputs, is_classifier(self))
+        else:  # of which the number of columns is all that is read
+            y = np.empty((0, labels.n_outputs), dtype)
+        self._initialize(y, layer_units, dtype)
+
+    def _initialize(self, y: NDArray[Any], layer_units: list[int], dtype: Any) -> None:
         """Draw the first weights, and set what a fit begins with.
 
-        Weights and biases are uniform in +-sqrt(6 / (n_{l-1} + n_l)) (Glorot and Bengio 2010), with
-        2 in place of 6 for the logistic function; the output layer goes by the last hidden one.
+        Parameters
+        ----------
+        y : array, shape (m, n_L)
+            Targets; for classes columns of 0 and 1.
+        layer_units : list of int
+            ``n_0, ..., n_L``.
+        dtype : dtype
+            float32 or float64.
         """
         self.n_iter_ = self.t_ = 0
-        self.n_layers_ = len(units)
+        self.n_outputs_ = y.shape[1]
+        self.n_layers_ = len(layer_units)
         self.out_activation_ = self._output()
-        last = hidden[-1] if hidden else self.activation
-        weights = Weights(aligned_zeros(Layout(units).size, dtype), units)
-        for (W, b), name in zip(weights.layers, [*hidden, last], strict=True):
-            gain = 2.0 if name in ("logistic", "sigmoid") else 6.0
-            bound = np.sqrt(gain / sum(W.shape))
-            W[...] = self._random_state.uniform(-bound, bound, W.shape)
-            b[...] = self._random_state.uniform(-bound, bound, b.shape)
-        self._weights = weights
+        self._weights = self._first_weights(layer_units, dtype)
+        self.__dict__.pop("_loose", None)
         self.__dict__.pop("_best", None)
         self.__dict__.pop("validation_loss_curve_", None)
         self.__dict__.pop("privacy_", None)
@@ -276,6 +326,28 @@ class BaseMLP(WeightsMixin, InsightMixin, HtmlMixin, CallbackSupportMixin, BaseE
             self.validation_scores_: list[float] | None = [] if self.early_stopping else None
             self.best_validation_score_ = -np.inf if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _first_weights(self, layer_units: list[int], dtype: Any) -> Weights:
+        """Draw each layer's first weights by `_init_coef`.
+
+        Where the hidden layers' activations differ, each layer goes by its own, and the output
+        layer by the last hidden one's.
+        """
+        hidden = hidden_activations(self.activation, len(layer_units) - 2)
+        weights = Weights.zeros(layer_units, dtype)
+        names = [*hidden, *hidden[-1:]] if not isinstance(self.activation, str) else []
+        for l, (W, b) in enumerate(weights.layers):
+            n_in, n_out = W.shape
+            own = {"activation": names[l]} if names and not overrides(self, "_init_coef") else {}
+            coefs, intercepts = self._init_coef(n_in, n_out, dtype, **own)
+            for name, array, given in (("coefs", W, coefs), ("intercepts", b, intercepts)):
+                if np.shape(given) != array.shape:
+                    raise ValueError(
+                        f"_init_coef returned {name} of shape {np.shape(given)}, expected "
+                        f"{array.shape} for {n_in} inputs and {n_out} outputs."
+                    )
+                array[...] = given
+        return weights
 
     def _activations(self) -> list[str]:
         """Return each layer's activation by the engine's or scikit-learn's name."""

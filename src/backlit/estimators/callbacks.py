@@ -26,9 +26,20 @@ class EpochCallbacks:
         What else `fit` was given.
     most : int
         Epochs at most.
+    refresh : callable
+        Brings the estimator's own weights up to date.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, metadata: dict[str, Any], most: int) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        metadata: dict[str, Any],
+        most: int,
+        refresh: Callable[[], None],
+    ) -> None:
+        self._refresh = refresh
         self._estimator, self._data = estimator, {"X": X, "y": y, "metadata": metadata}
         self._root: Any = None
         self._epoch: Any = None
@@ -49,6 +60,7 @@ class EpochCallbacks:
         """
         if self._epoch is None:
             return False
+        self._refresh()
         return bool(
             self._epoch.call_on_fit_task_end(
                 estimator=self._estimator, reconstruction_attributes=fitted, **self._data

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from backlit.estimators.base import BaseMLP
+from backlit.estimators.base import BaseMLP, given_only
 from backlit.estimators.labels import chosen, decode, encode, select
 from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS
@@ -163,6 +163,7 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
     """
 
     loss = "log_loss"
+    class_weight: Any = None  # for a subclass whose constructor does not set it
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **COMMON_CONSTRAINTS,
@@ -245,7 +246,8 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         ValueError
             If an argument has no meaning, the arrays do not fit, or the weights stop being finite.
         """
-        return self._fit(X, y, sample_weight, False, X_val, y_val, sample_weight_val)
+        held = given_only(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        return self._fit(X, y, sample_weight=sample_weight, incremental=False, **held)
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -289,7 +291,8 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
             with np.errstate(invalid="ignore"):  # it casts NaN and refuses it later
                 multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
-        return self._fit(X, y, sample_weight, True, X_val, y_val, sample_weight_val)
+        held = given_only(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        return self._fit(X, y, sample_weight=sample_weight, incremental=True, **held)
 
     def predict(self, X: Any) -> Any:
         """Return the likeliest class of each example, or all labels that are likelier than not.

@@ -19,6 +19,7 @@ from backlit._warning import warn_user
 from backlit.errors import SettingError, ShapeError
 from backlit.estimators.labels import decode
 from backlit.estimators.optimizer import OptimizerState
+from backlit.estimators.overrides import overridden_pass
 from backlit.estimators.parameters import (
     STEP_SCHEDULES,
     dropout_shares,
@@ -94,7 +95,8 @@ def fit_collections(
     sizes = hidden_sizes(estimator.hidden_layer_sizes)
     activation = hidden_activations(estimator.activation, len(sizes))
     if not again:
-        estimator._initialize([n_features, *sizes, estimator.n_outputs_], activation, dtype)
+        no_rows = np.empty((0, estimator.n_outputs_), dtype)
+        estimator._initialize(no_rows, [n_features, *sizes, estimator.n_outputs_], dtype)
     seed = int(random_state.randint(np.iinfo(np.int32).max))
     blocks, rows, held = numbered(blocks, classes, of_class), sum(found.rows), None
     if X_val is not None:
@@ -123,7 +125,7 @@ def fit_collections(
             validation=None if held is None else (held, None),
             shuffle=estimator.shuffle,
             seed=seed,
-            initial_parameters=estimator._weights.layout.views(estimator._weights.vector),
+            initial_parameters=estimator._weights.as_mapping(),
             dtype=dtype,
             timeout=_TIMEOUT,
             callback=watch,
@@ -152,6 +154,7 @@ def _refuse(estimator: Any, name: str, X: Any, y: Any, weights: Any, *held: Any)
         "scoring": estimator.scoring is not None,
         "threads": estimator.threads is not None,
         "sample_weight_val": weights_val is not None,
+        f"an overridden {overridden_pass(estimator)}": overridden_pass(estimator) is not None,
         "callbacks": hasattr(estimator, "_skl_callbacks"),
         "dropout": any(
             dropout_shares(estimator.dropout, len(hidden_sizes(estimator.hidden_layer_sizes)))),
@@ -246,7 +249,7 @@ class _Watch:
     def __init__(self, estimator: Any, rows: int, judged: bool) -> None:
         self._estimator, self._rows, self._judged = estimator, rows, judged
         self._stochastic = estimator.solver != "lbfgs"
-        self._last = estimator._weights.vector.copy()
+        self._last = estimator._weights.for_engine().vector
         self._ended = False
         self.show = reporter(estimator.verbose, estimator.max_iter)
         estimator.n_iter_ = 0
@@ -330,7 +333,7 @@ def _frozen(estimator: Any) -> Any:
     found.__dict__.update(estimator.__dict__)
     for name in ("_random_state", "_optimizer", "_best"):
         found.__dict__.pop(name, None)
-    found._weights = Weights(estimator._weights.vector.copy(), estimator._weights.layer_dims)
+    found._weights = estimator._weights.copy()
     return found
 
 

@@ -111,7 +111,7 @@ class InsightMixin:
             Row i belongs to example i alone: it carries no 1/m.
         """
         X, Y, settings = self._open_arguments(X, y)
-        parameters = self._weights.layout.views(self._weights.vector)
+        parameters = self._weights.as_mapping()
         activations = settings["activations"]
         AL, caches = model_forward(X, parameters, activations=activations)
         gradients = model_backward(AL, Y, caches, **settings)
@@ -152,7 +152,7 @@ class InsightMixin:
         return trace(
             X,
             Y,
-            self._weights.layout.views(self._weights.vector),
+            self._weights.as_mapping(),
             l2=float(self.alpha),
             learning_rate=float(self.learning_rate_init) if self.solver == "sgd" else None,
             **settings,
@@ -208,5 +208,5 @@ class InsightMixin:
             X, y = X[chosen], y[chosen]
             weights = None if weights is None else weights[chosen]
         X, Y, settings = self._in_columns(X, y, weights)
-        parameters = self._weights.layout.views(self._weights.vector)
+        parameters = self._weights.as_mapping()
         return {"X": X, "Y": Y, "parameters": parameters, "l2": float(self.alpha), **settings}

@@ -6,9 +6,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from backlit.estimators.overrides import MethodEngine, overridden_pass
 from backlit.estimators.progress import announce_compilation
 from backlit.estimators.validation import Held
-from backlit.estimators.weights import Weights
+from backlit.estimators.weights import Parameters
 from backlit.training.engine.engine import Engine, Examples, Rows
 from backlit.training.fingerprints import digest, name_of
 from backlit.training.optimizers import Numbers
@@ -28,7 +29,7 @@ class Job(NamedTuple):
         The data as scikit-learn checked them.
     examples : Examples
         The data, as the engine reads them.
-    weights : Weights
+    weights : Parameters
         The network, trained where it is.
     activations : list of str
         One a layer.
@@ -50,7 +51,7 @@ class Job(NamedTuple):
 
     inputs: Any
     examples: Examples
-    weights: Weights
+    weights: Parameters
     activations: list[str]
     loss: str
     loss_parameter: float
@@ -73,8 +74,14 @@ class Job(NamedTuple):
         largest: int,
         numbers: Numbers | None = None,
         dropout: list[float] | None = None,
-    ) -> Engine:
-        """Return an engine for batches of `batch_size` and blocks of at most `largest` rows."""
+    ) -> Any:
+        """Return an engine for batches of `batch_size` and blocks of at most `largest` rows.
+
+        It is an `Engine`, or where a subclass overrides a pass a `MethodEngine`.
+        """
+        if overridden_pass(estimator) is not None:
+            largest = max(batch_size, largest)
+            return MethodEngine(estimator, self.weights.vector, largest, numbers)
         dims = self.weights.layer_dims
         threads = None if estimator.threads is None else int(estimator.threads)
         return Engine(
@@ -125,7 +132,7 @@ def fingerprint(estimator: Any, job: Job, *, held: bool, first: bool) -> dict[st
     """
     found = {
         name: name_of(value)
-        for name, value in estimator.get_params(deep=False).items()
+        for name, value in estimator._settings().items()
         if name not in _NO_MATTER
     }
     found["weights to begin from"] = None if first else digest(job.weights.vector)

@@ -10,6 +10,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from backlit.estimators.callbacks import EpochCallbacks
 from backlit.estimators.job import BLOCK, Job
+from backlit.estimators.overrides import overridden_pass
 from backlit.estimators.progress import reporter
 from backlit.estimators.stochastic import NON_FINITE
 from backlit.estimators.weights import Weights
@@ -59,7 +60,7 @@ def fit_lbfgs(
             job.engine(estimator, min(m, BLOCK), 0),
             job.examples,
             np.arange(m, dtype=np.int64),
-            l2=estimator.alpha,
+            l2=0.0 if overridden_pass(estimator) else estimator.alpha,
             max_iterations=estimator.max_iter,
             max_evaluations=estimator.max_fun,
             tolerance=estimator.tol,

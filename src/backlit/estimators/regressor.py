@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
 
-from backlit.estimators.base import BaseMLP
+from backlit.estimators.base import BaseMLP, given_only
 from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, REGRESSION_LOSSES
 from backlit.estimators.protocols import is_collection
@@ -163,6 +163,9 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
         "quantile": [Interval(Real, 0, 1, closed="neither")],
     }
 
+    delta: float = 1.0  # for a subclass whose constructor does not set it
+    quantile: float = 0.5
+
     def __init__(
         self,
         loss: str = "squared_error",
@@ -241,7 +244,8 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
         ValueError
             If an argument has no meaning, the arrays do not fit, or the weights stop being finite.
         """
-        return self._fit(X, y, sample_weight, False, X_val, y_val, sample_weight_val)
+        held = given_only(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        return self._fit(X, y, sample_weight=sample_weight, incremental=False, **held)
 
     @available_if(lambda estimator: estimator._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -273,7 +277,8 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
         ValueError
             As `fit` does.
         """
-        return self._fit(X, y, sample_weight, True, X_val, y_val, sample_weight_val)
+        held = given_only(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        return self._fit(X, y, sample_weight=sample_weight, incremental=True, **held)
 
     def predict(self, X: Any) -> Any:
         """Return the predicted numbers.

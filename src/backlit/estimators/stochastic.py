@@ -107,7 +107,7 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> "Loop | Pri
                 stacklevel=6,
             )
         batch_size = int(np.clip(estimator.batch_size, 1, n_rows))
-    n_hidden = len(job.weights.layers) - 1
+    n_hidden = len(job.weights.layer_dims) - 2
     shares = dropout_shares(estimator.dropout, n_hidden)
     drops = any(shares)
     engine = job.engine(

@@ -71,7 +71,12 @@ class Judge:
         X, y = self._held.inputs[self._held.rows], self._held.labels()
         judged = copy.copy(estimator)  # shares the weights; plain arrays have no feature names
         judged.__dict__.pop("feature_names_in_", None)
-        return lambda _: float(scorer(judged, X, y, **keywords))
+
+        def score(_: NDArray[Any]) -> float:
+            estimator._weights.take(self._engine.parameters)  # which `judged` shares
+            return float(scorer(judged, X, y, **keywords))
+
+        return score
 
     def measure(self) -> tuple[float, float]:
         """Return the mean loss and the score; NaN if the outputs are not finite."""
