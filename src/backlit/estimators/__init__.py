@@ -4,14 +4,20 @@ The one place that imports scikit-learn.
 """
 
 try:
-    import sklearn  # noqa: F401 (for the message: what follows needs it)
+    import sklearn
 except ModuleNotFoundError as error:
     from backlit.errors import MissingExtraError
 
     raise MissingExtraError("MLPClassifier or MLPRegressor", "sklearn") from error
 
+import sklearn.neural_network
+
 from backlit.estimators.classifier import MLPClassifier
 from backlit.estimators.privacy import DPSGD, PrivacySpent
 from backlit.estimators.regressor import MLPRegressor
+
+# so that code that asks by isinstance whether it has scikit-learn's takes ours as well
+sklearn.neural_network.MLPClassifier.register(MLPClassifier)
+sklearn.neural_network.MLPRegressor.register(MLPRegressor)
 
 __all__ = ["DPSGD", "MLPClassifier", "MLPRegressor", "PrivacySpent"]

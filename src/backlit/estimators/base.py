@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from backlit.errors import SettingError
 from backlit.estimators.backpropagation import BackpropagationMixin, columns_of
 from backlit.estimators.callbacks import CallbackSupportMixin, EpochCallbacks
+from backlit.estimators.callers import warn_if_untransformed
 from backlit.estimators.forward import forward
 from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
@@ -22,6 +23,7 @@ from backlit.estimators.overrides import check_overrides, overridden_pass, overr
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
 from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
+from backlit.estimators.validation import check_has_weight
 from backlit.estimators.weights import Weights, WeightsMixin
 from backlit.training.data import Labels
 
@@ -168,6 +170,8 @@ class BaseMLP(
         if is_classifier(self):
             refuse_what_is_lost(self, "y", y, dates=False)
         check_overrides(self)
+        if X_val is not None:
+            warn_if_untransformed(X_val)
         sizes = hidden_sizes(self.hidden_layer_sizes)
         first_pass = not self._join() or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
@@ -277,7 +281,11 @@ class BaseMLP(
             raise ValueError("X_val and y_val go together: got only one of them.")
         X_val, y_val = self._validate_held(X_val, y_val)
         if weights is not None:
-            weights = _check_sample_weight(weights, X_val, dtype=np.float64)
+            try:
+                weights = _check_sample_weight(weights, X_val, dtype=np.float64)
+            except ValueError as error:  # whose words are for sample_weight
+                raise ValueError(f"sample_weight_val: {error}") from None
+            check_has_weight("sample_weight_val", weights)
         labels = self._encode(y_val, dtype)
         if labels.n_outputs != self.n_outputs_:
             raise ValueError(

@@ -20,9 +20,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from backlit.estimators.base import BaseMLP, given_only
 from backlit.estimators.labels import chosen, decode, encode, select
 from backlit.estimators.on_collections import CollectionsMixin
-from backlit.estimators.parameters import COMMON_CONSTRAINTS
+from backlit.estimators.parameters import COMMON_CONSTRAINTS, check_class_weight
 from backlit.estimators.protocols import is_collection
-from backlit.estimators.validation import Held, accuracy
+from backlit.estimators.validation import Held, accuracy, check_has_weight
 from backlit.training.data import Labels
 
 if TYPE_CHECKING:  # loads the compiler
@@ -401,6 +401,7 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
     def _example_weights(self, y: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight
+        check_class_weight(self.class_weight)
         if y.ndim == 2:
             weights = compute_sample_weight(self.class_weight, y)
         else:
@@ -409,7 +410,13 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
                 self.class_weight, classes=classes, y=y, sample_weight=sample_weight
             )
             weights = of_class[np.searchsorted(classes, y)]
-        return weights if sample_weight is None else weights * sample_weight
+        weights = weights if sample_weight is None else weights * sample_weight
+        if weights.sum() == 0:
+            raise ValueError(
+                f"class_weight is {self.class_weight!r}, expected a weight above 0 for some of the "
+                "examples."
+            )
+        return weights
 
     def _encode(self, y: Any, dtype: np.dtype[Any]) -> Labels:
         return encode(self._label_binarizer, y, dtype)
@@ -432,6 +439,7 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         labels = Labels(examples.classes, examples.targets, self.n_outputs_)
         expected = select(labels, rows)
         weights = None if examples.sample_weight is None else examples.sample_weight[rows]
+        check_has_weight("sample_weight", weights)
         binarizer = self._label_binarizer
 
         def score(outputs: NDArray[Any]) -> float:

@@ -22,6 +22,7 @@ from backlit.estimators.optimizer import OptimizerState
 from backlit.estimators.overrides import overridden_pass
 from backlit.estimators.parameters import (
     STEP_SCHEDULES,
+    check_class_weight,
     dropout_shares,
     hidden_activations,
     hidden_sizes,
@@ -223,6 +224,7 @@ def _take_classes(estimator: Any, classes: NDArray[Any] | None, columns: int, ag
 def _class_weights(estimator: Any, counts: NDArray[np.int64]) -> NDArray[np.float64] | None:
     if estimator.class_weight is None:
         return None
+    check_class_weight(estimator.class_weight)
     if isinstance(estimator.class_weight, str):  # "balanced"
         balanced: NDArray[np.float64] = counts.sum() / (len(counts) * counts)
         return balanced

@@ -1,6 +1,5 @@
 """L-BFGS with scikit-learn's objective, limits and warnings."""
 
-import warnings
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import scipy.optimize
 from sklearn.utils.optimize import _check_optimize_result
 
 from backlit.estimators.callbacks import EpochCallbacks
+from backlit.estimators.callers import answer_interrupt
 from backlit.estimators.job import BLOCK, Job
 from backlit.estimators.overrides import overridden_pass
 from backlit.estimators.progress import reporter
@@ -73,7 +73,7 @@ def fit_lbfgs(
             keeper.save(stopped="over")
     estimator.loss_, estimator.n_iter_ = result.loss, result.n_iterations
     if result.status == INTERRUPTED:
-        warnings.warn(
+        answer_interrupt(
             "Training interrupted by user. The weights are those of iteration "
             f"{result.n_iterations}, the best so far.",
             stacklevel=5,

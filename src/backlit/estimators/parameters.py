@@ -108,6 +108,24 @@ def hidden_activations(activation: str | Sequence[str], n_hidden: int) -> list[s
     return list(activation)
 
 
+def check_class_weight(class_weight: Any) -> None:
+    """Raise where a class has a weight that is no finite number of at least 0.
+
+    Raises
+    ------
+    ValueError
+        If so; a class of weight 0 is left out.
+    """
+    tables = class_weight if isinstance(class_weight, list) else [class_weight]
+    for table in tables:
+        for label, weight in table.items() if isinstance(table, dict) else ():
+            if not isinstance(weight, Real) or not 0 <= float(weight) < float("inf"):
+                raise ValueError(
+                    f"class_weight gives class {label!r} the weight {weight!r}, expected a finite "
+                    "number of at least 0."
+                )
+
+
 def dropout_shares(dropout: float | Sequence[float], n_hidden: int) -> list[float]:
     """Return the share of units that is dropped in each hidden layer.
 

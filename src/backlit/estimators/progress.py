@@ -1,5 +1,7 @@
 """What `verbose` shows: scikit-learn's lines in a log, a live bar in a terminal or a notebook."""
 
+import functools
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
@@ -116,11 +118,13 @@ def reporter(verbose: Any, epochs: int, *, live: bool = True) -> Silent:
         return Silent()
     if live:
         console = make_console(notebook=True)
-        if console.is_terminal or console.is_jupyter:
+        # in a notebook Rich draws by ipywidgets alone
+        if console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None):
             return Bar(console, epochs)
     return Lines()
 
 
+@functools.cache
 def announce_compilation() -> None:
-    """Say that the engine is being compiled, which happens once a machine and floating type."""
+    """Say that the engine is being compiled; at most once a process, whatever else is compiled."""
     print_line("backlit: compiling the engine, once on this machine ...", stderr=True)

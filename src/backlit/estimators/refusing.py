@@ -32,9 +32,24 @@ def refuse_what_is_lost(estimator: object, name: str, array: Any, *, dates: bool
             f"{who}: {name} is a masked array, expected a plain one, because the mask would be "
             "lost; fill it or leave the examples out."
         )
-    kind = getattr(getattr(array, "dtype", None), "kind", "")
-    if dates and kind in ("m", "M"):
-        raise DTypeError(
-            f"{who}: {name} has dtype {array.dtype}, expected numbers; turn dates into numbers "
-            "that mean something, such as the hour of the day."
-        )
+    if not dates:
+        return
+    advice = "turn dates into numbers that mean something, such as the hour of the day."
+    if _is_time(getattr(array, "dtype", None)):
+        raise DTypeError(f"{who}: {name} has dtype {array.dtype}, expected numbers; {advice}")
+    columns, types = getattr(array, "columns", None), getattr(array, "dtypes", None)
+    if columns is None or types is None:
+        return
+    for column, dtype in zip(columns, types, strict=False):  # a frame's
+        if _is_time(dtype):
+            raise DTypeError(
+                f"{who}: {name} has dtype {dtype} in column {column!r}, expected numbers; {advice}"
+            )
+
+
+def _is_time(dtype: Any) -> bool:
+    """Whether a type of NumPy, pandas or polars is one of dates, times or spans of time."""
+    if getattr(dtype, "kind", "") in ("m", "M"):
+        return True
+    is_temporal = getattr(dtype, "is_temporal", None)  # polars
+    return bool(is_temporal()) if is_temporal else str(dtype).startswith("period[")

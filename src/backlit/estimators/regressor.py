@@ -15,7 +15,7 @@ from backlit.estimators.base import BaseMLP, given_only
 from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, REGRESSION_LOSSES
 from backlit.estimators.protocols import is_collection
-from backlit.estimators.validation import Held, r_squared
+from backlit.estimators.validation import Held, check_has_weight, r_squared
 from backlit.training.data import Labels
 
 if TYPE_CHECKING:  # loads the compiler
@@ -330,6 +330,7 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
         assert examples.targets is not None
         expected = examples.targets[rows]
         weights = None if examples.sample_weight is None else examples.sample_weight[rows]
+        check_has_weight("sample_weight", weights)
 
         def score(outputs: NDArray[Any]) -> float:
             return r_squared(expected, outputs, weights)

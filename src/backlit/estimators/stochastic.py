@@ -1,13 +1,16 @@
 """Epochs of SGD or Adam, with scikit-learn's batches, reports and reasons to stop."""
 
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from backlit.estimators.callbacks import EpochCallbacks
+from backlit.estimators.callers import answer_interrupt
 from backlit.estimators.epochs import Epochs
 from backlit.estimators.job import BLOCK, Job, all_finite
 from backlit.estimators.optimizer import OptimizerState
@@ -126,7 +129,7 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> "Loop | Pri
         job.examples,
         rows,
         batch_size,
-        shuffle=job.random_state.shuffle if estimator.shuffle else None,
+        shuffle=_order(estimator, job, batch_size, rows),
         learning_rate=optimizer.learning_rate,
         schedule=step_schedule(estimator.learning_rate),
         total_steps=estimator.max_iter * steps,
@@ -135,6 +138,37 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> "Loop | Pri
         loss_scale=job.loss_scale,
         weigh_batches=False,
     )
+
+
+def _order(
+    estimator: Any, job: Job, batch_size: int, rows: Any
+) -> Callable[[NDArray[np.int64]], None] | None:
+    """Return what shuffles the rows, and checks that each batch has weight.
+
+    The loss of a batch is a mean over its weights, which is none if they sum to 0.
+    """
+    shuffle = job.random_state.shuffle if estimator.shuffle else None
+    weights = job.examples.sample_weight
+    if weights is None:
+        return shuffle
+
+    def check(rows: NDArray[np.int64]) -> None:
+        totals = np.add.reduceat(weights[rows], np.arange(0, len(rows), batch_size))
+        if (totals == 0).any():
+            raise ValueError(
+                f"sample_weight sums to 0 in a batch of {batch_size} examples, expected another "
+                "sum in each, because the loss is the mean over the weights; leave out examples "
+                "without weight, or raise batch_size."
+            )
+
+    def shuffle_and_check(rows: NDArray[np.int64]) -> None:
+        job.random_state.shuffle(rows)
+        check(rows)
+
+    if shuffle is None:
+        check(rows)
+        return None
+    return shuffle_and_check
 
 
 def _private_loop(
@@ -249,7 +283,7 @@ def _run(
     except (KeyboardInterrupt, Caught):
         restore = early
         which = "the best by its validation score" if early else "as they were then"
-        warnings.warn(
+        answer_interrupt(
             f"Training interrupted by user. It had finished {estimator.n_iter_} epochs; the "
             f"weights are {which}.",
             stacklevel=6,

@@ -89,6 +89,24 @@ class Judge:
             return loss, self._score(outputs)
 
 
+def check_has_weight(name: str, weights: NDArray[np.float64] | None) -> None:
+    """Raise `ValueError` where a score would be a mean of nothing.
+
+    Parameters
+    ----------
+    name : str
+        The argument that the weights come from.
+    weights : array, shape (m,), or None
+        Weights of the rows that are validated on.
+    """
+    if weights is not None and weights.sum() == 0:
+        raise ValueError(
+            f"{name} sums to 0 over the {len(weights)} rows that are validated on, expected "
+            "another sum, because a score is the mean over the weights; give rows with weight as "
+            "X_val and y_val, or raise validation_fraction."
+        )
+
+
 def accuracy(right: NDArray[Any], weights: NDArray[np.float64] | None) -> float:
     """Return the (weighted) share of examples that are right."""
     return float(np.average(right, weights=weights))

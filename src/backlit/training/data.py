@@ -117,6 +117,12 @@ def prepare_labels(
         raise SettingError(
             f"{function}: {name} goes down to {array.min()}, expected counts of at least 0."
         )
+    if output == "sigmoid" and not (array.min() >= 0 and array.max() <= 1):
+        raise SettingError(
+            f"{function}: {name} goes from {array.min()} to {array.max()}, expected 0 and 1, or "
+            "shares between them, because the output is sigmoid; "
+            f"labels such as -1 and 1 become 0 and 1 by {name} > 0."
+        )
     if output == "softmax" and array.size == m:
         array = array.reshape(m)
         with np.errstate(invalid="ignore"):

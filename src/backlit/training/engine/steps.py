@@ -650,7 +650,7 @@ def _batch_weight(block, example, begin, m):
     total = 0.0
     for j in range(m):
         total += data.sample_weight[batches.order[begin + j]]
-    return total if total > 0.0 else 1.0
+    return total if total != 0.0 else 1.0
 
 
 @kernel()
