@@ -115,7 +115,7 @@ FOREIGN = {
     "cli/__init__.py": {"_exit"},
     "cli/app.py": {"_exit"},
     "cluster/executors.py": {"_run_on_scheduler"},
-    "estimators/base.py": {"_check_sample_weight", "_get_param_names"},
+    "estimators/base.py": {"_check_sample_weight"},
     "estimators/callbacks.py": {"_init_callback_context"},
     "estimators/classifier.py": {"_check_partial_fit_first_call", "_fit_context"},
     "estimators/insight.py": {"_check_sample_weight"},

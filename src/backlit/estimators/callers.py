@@ -1,6 +1,6 @@
 """Who called `fit`, where that matters: a pipeline, or a search that has more fits to come."""
 
-import sys
+import inspect
 import warnings
 from collections.abc import Iterator
 from types import FrameType
@@ -13,7 +13,7 @@ _BETWEEN = ("sklearn.base", "sklearn.pipeline", "sklearn.utils")
 
 
 def _callers() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(2)
+    frame = inspect.currentframe()
     while frame is not None:
         yield frame
         frame = frame.f_back

@@ -30,7 +30,6 @@ from backlit.estimators.parameters import (
 )
 from backlit.estimators.progress import reporter
 from backlit.estimators.protocols import is_collection
-from backlit.estimators.stochastic import judge_epoch, standstill
 from backlit.estimators.validation import merged_r_squared, r_squared_parts
 from backlit.estimators.weights import Weights
 from backlit.training.optimizers import LBFGS, SGD, Adam, Optimizer
@@ -265,6 +264,8 @@ class _Watch:
 
     def __call__(self, progress: Any) -> bool:
         """Take note of an epoch that is over; return whether it was the last."""
+        from backlit.estimators.stochastic import judge_epoch, standstill  # loads the compiler
+
         estimator = self._estimator
         if progress.epoch == estimator.n_iter_:
             if self.show.live:
