@@ -6,7 +6,9 @@ import numpy as np  # noqa: F401 (brings a BLAS)
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from backlit._cores import one_blas_thread
+from backlit._cores import one_blas_thread, startable_threads
+from backlit.photos.pool import ordered_map
+from backlit.training.threads import choose_threads
 
 
 def limits():
@@ -57,3 +59,37 @@ def test_the_last_thread_lifts_it_whoever_set_it(last):
             assert limits() == {1}
         for worker in workers:
             worker.end()
+
+
+@pytest.fixture
+def limited(monkeypatch):
+    """Let so many threads begin, as `ulimit -u` does."""
+
+    def limit(count):
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if sum(one.is_alive() for one in begun) >= count:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+            begun.append(thread)
+
+        begun = []
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+    return limit
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_fewer_threads_where_the_system_allows_no_more(limited, count):
+    limited(count)
+    assert startable_threads(8) == count
+    assert choose_threads("fit", 8, (3, 2), 10) == 1 + count
+    assert list(ordered_map(lambda number: number**2, range(40), workers=8)) == [
+        number**2 for number in range(40)
+    ]
+
+
+def test_all_threads_where_nothing_limits_them():
+    assert startable_threads(5) == 5
+    assert startable_threads(0) == 0

@@ -23,6 +23,37 @@ def available_cores() -> int:
     return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
 
 
+def startable_threads(wanted: int) -> int:
+    """Return how many threads of so many the system lets this process begin.
+
+    Fewer where a limit on processes (``ulimit -u``, a container's) is reached.
+
+    Parameters
+    ----------
+    wanted : int
+        How many are asked for.
+
+    Returns
+    -------
+    int
+        From 0 to `wanted`.
+    """
+    gate = threading.Event()
+    begun: list[threading.Thread] = []
+    try:
+        for _ in range(wanted):
+            thread = threading.Thread(target=gate.wait, daemon=True)
+            thread.start()
+            begun.append(thread)
+    except RuntimeError:  # "can't start new thread"
+        pass
+    finally:
+        gate.set()
+    for thread in begun:
+        thread.join()
+    return len(begun)
+
+
 _lock = threading.Lock()
 _users = 0
 _limit: Any = None

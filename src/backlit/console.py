@@ -6,6 +6,7 @@ without a terminal neither draws bars or colours.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -162,7 +163,8 @@ class CountingProgress(_Bar):
         def find_out() -> None:
             self.total = count()
 
-        Thread(target=find_out, name="backlit-count", daemon=True).start()
+        with suppress(RuntimeError):  # no thread to be had: then nobody knows how many
+            Thread(target=find_out, name="backlit-count", daemon=True).start()
 
     def __call__(self, total: int | None = None) -> None:
         """Count one more."""

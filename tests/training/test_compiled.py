@@ -167,6 +167,18 @@ def test_where_nothing_can_be_written_it_works_uncached(place, one_part, tmp_pat
     assert blocked.is_dir() or blocked.read_text() == "in the way"
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs modes")
+def test_a_folder_that_others_may_write_to_is_neither_read_nor_written(one_part, tmp_path):
+    assert [one_part(), one_part()] == [1, 0]
+    folder = tmp_path / "cache" / "float32"
+    folder.chmod(0o777)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert [one_part(), one_part()] == [1, 1]
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    folder.chmod(0o700)
+    assert one_part() == 0
+
+
 def test_two_processes_fill_it_at_once(cache, warm):
     _remove(cache, "squared_norm", ".update")
     both = [_start(cache), _start(cache)]

@@ -201,3 +201,50 @@ def test_the_folder_s_name_is_one_that_would_be_found(tmp_path):
     make(tmp_path, name, 40)
     keep_tidy(tmp_path / PRESENT)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs owners and modes")
+@pytest.mark.parametrize(
+    ("mode", "owner", "expected"),
+    [
+        (0o700, None, True),
+        (0o755, None, True),
+        (0o775, None, False),
+        (0o757, None, False),
+        (0o1777, None, False),
+        (0o700, 12345, False),
+        (0o700, 0, True),
+    ],
+)
+def test_only_a_folder_of_one_s_own_is_private(mode, owner, expected, tmp_path, monkeypatch):
+    folder = tmp_path / "float32"
+    folder.mkdir()
+    folder.chmod(mode)
+    if owner is not None:
+        status, lstat = folder.stat(), os.lstat
+        fields = [*status[:4], owner, *status[5:]]
+        monkeypatch.setattr(
+            stale_code.os,
+            "lstat",
+            lambda path: os.stat_result(fields) if path == folder else lstat(path),
+        )
+        monkeypatch.setattr(stale_code.os, "geteuid", lambda: 1000)
+    assert stale_code.is_private(folder) == expected
+    if expected:
+        stale_code.make_private(folder)
+    else:
+        with pytest.raises(PermissionError, match="others may write there"):
+            stale_code.make_private(folder)
+
+
+def test_a_link_or_nothing_is_not_private_and_a_new_folder_is(tmp_path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert not stale_code.is_private(tmp_path / "link")
+    assert not stale_code.is_private(tmp_path / "gone")
+    before = os.umask(0)  # everybody may write to what is made
+    try:
+        stale_code.make_private(tmp_path / "version" / "float32")
+    finally:
+        os.umask(before)
+    assert stale_code.is_private(tmp_path / "version" / "float32")

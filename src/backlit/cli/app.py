@@ -76,6 +76,9 @@ def _run() -> int:
     except BrokenPipeError:  # whoever read our output has gone
         return 1
     except Exception as error:
+        if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+            _complain("the system lets this process begin no further thread (see ulimit -u).")
+            return 1
         if not is_usage_error(error):
             raise
         return show_usage_error(error)

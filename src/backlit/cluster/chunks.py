@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from backlit._cores import startable_threads
 from backlit.cluster.listing import Entry, is_url
 from backlit.cluster.parts import COMPILED, NUMPY, Chunk, PartResult, part_name
 from backlit.cluster.run_model import load_model
@@ -147,7 +148,11 @@ def _fetched(
             return Entry(entry.name, f"cannot be fetched ({str(error)[:200]})"), target
         return entry, target
 
-    with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="backlit-fetch") as pool:
+    fetchers = startable_threads(_FETCHERS)
+    if not fetchers:
+        yield from (fetch(number, entry) for number, entry in enumerate(entries))
+        return
+    with ThreadPoolExecutor(fetchers, thread_name_prefix="backlit-fetch") as pool:
         waiting: deque[Future[tuple[Entry, str]]] = deque()
         for number, entry in enumerate(entries):
             waiting.append(pool.submit(fetch, number, entry))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from backlit._cores import available_cores, one_blas_thread
+from backlit._cores import available_cores, one_blas_thread, startable_threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,17 +31,21 @@ def ordered_map(
     items : iterable
         May be endless; taken as needed.
     workers : int, optional
-        Number of threads; by default one a core.
+        Number of threads; by default one a core. Fewer, or the calling one alone, where a limit on
+        processes is reached.
 
     Yields
     ------
     result
         Of each item.
     """
-    workers = workers or available_cores()
+    workers = startable_threads(workers or available_cores())
     _keep_freed_memory()
     source = iter(items)
     with one_blas_thread():  # our own threads would only be in the way of its
+        if not workers:
+            yield from map(function, source)
+            return
         executor = ThreadPoolExecutor(workers, thread_name_prefix="backlit-photos")
         try:
             waiting: deque[Future[Result]] = deque(

@@ -7,8 +7,10 @@ others whose marks are old.
 This is no part of the engine: a change here does not compile it anew.
 """
 
+import errno
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -38,6 +40,53 @@ def cache_root() -> Path:
 
         root = user_cache_dir("backlit", appauthor=False)
     return Path(root)
+
+
+def is_private(folder: Path) -> bool:
+    """Tell whether nobody but this user, and the superuser, can have put code into a folder.
+
+    What lies there is loaded and run, so that a folder of another user, one that others may write
+    to, or a link, is not used.
+
+    Parameters
+    ----------
+    folder : Path
+        Where files of code lie.
+
+    Returns
+    -------
+    bool
+        False, too, where there is no such folder.
+    """
+    try:
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    if not hasattr(os, "geteuid"):  # Windows: the user's own folder has the user's own rights
+        return True
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only this user can write to.
+
+    Parameters
+    ----------
+    folder : Path
+        May exist.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be made, or others may write to the one that exists.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if not is_private(folder):
+        raise PermissionError(errno.EACCES, "others may write there", os.fspath(folder))
 
 
 def keep_tidy(folder: Path) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from backlit._cores import available_cores
+from backlit._cores import available_cores, startable_threads
 from backlit.errors import SettingError
 
 #: below this many multiply-adds a step, what a second thread saves is less than meeting it costs
@@ -31,7 +31,7 @@ def choose_threads(
     Returns
     -------
     int
-        At least 1.
+        At least 1; no more than the system lets begin.
 
     Raises
     ------
@@ -42,7 +42,12 @@ def choose_threads(
         whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
         if not whole or threads < 1:
             raise SettingError(f"{function}: threads is {threads!r}, expected an integer above 0.")
-        return int(threads)
+        return _as_far_as_allowed(int(threads))
     weights = sum(a * b for a, b in pairwise(layer_dims))
     work = 3 * weights * batch_size
-    return max(1, min(available_cores(), work // WORTH_SHARING))
+    return _as_far_as_allowed(max(1, min(available_cores(), work // WORTH_SHARING)))
+
+
+def _as_far_as_allowed(threads: int) -> int:
+    """Return fewer where a limit on processes is reached; the calling thread is one of them."""
+    return threads if threads == 1 else 1 + startable_threads(threads - 1)

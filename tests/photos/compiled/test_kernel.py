@@ -179,6 +179,18 @@ def test_damaged_machine_code_is_as_good_as_none(elsewhere):
         assert machine_code.read() is None
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs modes")
+def test_machine_code_of_others_is_neither_read_nor_replaced(elsewhere):
+    code = {"one": ("name", b"code")}
+    machine_code.write(code)
+    (file,) = (path for path in elsewhere.rglob("*") if path.is_file())
+    file.parent.chmod(0o777)
+    assert machine_code.read() is None
+    machine_code.write({"one": ("name", b"other")})
+    file.parent.chmod(0o700)
+    assert machine_code.read() == code
+
+
 def test_machine_code_goes_without_a_place_to_write(elsewhere, monkeypatch):
     (elsewhere / "file").write_text("")
     monkeypatch.setenv("BACKLIT_CACHE_DIR", str(elsewhere / "file"))

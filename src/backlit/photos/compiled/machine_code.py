@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from backlit._version import __version__
-from backlit.training.stale_code import cache_root, keep_tidy
+from backlit.training.stale_code import cache_root, is_private, keep_tidy, make_private
 
 _FILE = "features.nbc"  # an ending that `stale_code` knows
 _DIGEST = 32  # bytes at the file's start
@@ -52,12 +52,14 @@ def _folder() -> Path:
 
 
 def read() -> Code | None:
-    """Return the functions in the cache; None where there are none, or damaged ones.
+    """Return the functions in the cache; None where there are none, damaged or foreign ones.
 
     Returns
     -------
     Code or None
     """
+    if not is_private(_folder()):
+        return None
     try:
         content = (_folder() / _FILE).read_bytes()
     except OSError:
@@ -85,7 +87,7 @@ def write(found: Code) -> None:
     body = head.encode() + b"\n" + b"".join(code for _, code in found.values())
     aside = folder / f"{_FILE}.tmp.{uuid4().hex}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         aside.write_bytes(hashlib.sha256(body).digest() + body)
         os.replace(aside, folder / _FILE)
     except OSError:  # this process keeps what it has compiled

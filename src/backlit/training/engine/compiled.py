@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from backlit._cores import available_cores
 from backlit._version import __version__
 from backlit.training.engine import functions, products, steps, units, updates
 from backlit.training.engine.simd import FAST
-from backlit.training.stale_code import cache_root, keep_tidy
+from backlit.training.stale_code import cache_root, is_private, keep_tidy, make_private
 
 _lock = threading.Lock()
 
@@ -57,6 +58,10 @@ class _Locator(_CacheLocator):
 
     def get_cache_path(self) -> str:
         return str(cache_folder() / self._label)
+
+    def ensure_cache_path(self) -> None:
+        make_private(Path(self.get_cache_path()))
+        super().ensure_cache_path()
 
     def get_source_stamp(self) -> str:
         return _digest()
@@ -94,10 +99,11 @@ class _EngineCache(FunctionCache):
         return str(signature), codegen.magic_tuple(), _digest()
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        try:
-            found = super().load_overload(signature, target_context)
-        except Exception:  # a damaged or foreign file is as good as none
-            found = None
+        found = None
+        # a folder that others may write to could hold anybody's code
+        if is_private(Path(self.cache_path)):
+            with suppress(Exception):  # a damaged or foreign file is as good as none
+                found = super().load_overload(signature, target_context)
         if found is None:
             self._on_compile()
         return found
@@ -218,7 +224,7 @@ def _start_helper(label: str) -> subprocess.Popen[bytes] | None:
         f"from backlit.training.engine.compiled import compile_run; compile_run({label!r})"
     )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         return subprocess.Popen(
             [sys.executable, "-c", program],
             stdin=subprocess.DEVNULL,
