@@ -174,6 +174,8 @@ def _plainly(path, at_least):
         scales = [1.0] * (upright.mode == "F") + [255.0] * (upright.mode in "IF")
         if kind == "PPM" and upright.mode == "I":
             scales = []
+        if kind == "TIFF" and upright.mode.startswith("I;16"):
+            scales = [2.0 ** image.tag_v2.get(258, (16,))[0] - 1]  # white of its own depth
         full = next((s for s in [*scales, 65535.0] if values.max() <= s), 2.0**32 - 1)
         grey = np.rint(np.clip(values / max(full, values.max()), 0, 1) * 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)

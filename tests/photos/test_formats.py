@@ -308,6 +308,11 @@ def test_filters_and_handlers_are_those_of_before(tmp_path, capfd):
     ("name", "data", "reason"),
     [
         ("notes.txt", b"no picture at all", "not a picture"),
+        ("a.pdf", b"%PDF-1.7 and so on", "a PDF, which is not read"),
+        ("a.jxl", bytes.fromhex("ff0a") + bytes(30), "a JPEG XL, which is not read"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\1", "a camera's raw file (CR3), which is not read"),
+        ("a.mov", b"\0\0\0\x14ftypqt  \0\0\0\0", "a film, which is not read"),
+        ("large.psd", b"8BPS\0\2" + bytes(40), "a large Photoshop file (PSB), which is not read"),
         ("cut.png", picture_file("colour.png")[:2000], "the PNG file ends early"),
         ("cut.jpg", picture_file("baseline.jpg")[:-300], "the JPEG file ends early"),
         ("cut.gif", picture_file("a.gif")[:-300], "the GIF file ends early"),

@@ -172,3 +172,46 @@ def test_a_link_to_another_class_does_not_mix_them(tmp_path):
     assert found.splits["train"].labels == [0, 0, 1]
     assert len(found.splits["test"]) == 2
     assert found.problems == []
+
+
+def test_folders_without_pictures_are_passed_over(tmp_path):
+    make(tmp_path, "day/1.jpg", "night/1.jpg", "notes/readme.txt", "new/.hidden.jpg")
+    folder = scan_folder(tmp_path)
+    assert folder.classes == ("day", "night")
+    assert folder.empty == [str(tmp_path / "new"), str(tmp_path / "notes")]
+    splits = tmp_path / "splits"
+    make(splits, "train/day/1.jpg", "train/night/1.jpg", "train/new/a.txt", "test/night/1.jpg")
+    make(splits, "test/day/b.txt", "val/day/c.txt")
+    folder = scan_folder(splits)
+    assert folder.classes == ("day", "night")
+    assert {name: split.labels for name, split in folder.splits.items()} == {
+        "train": [0, 1], "test": [1],
+    }  # fmt: skip
+    assert len(folder.empty) == 3
+
+
+def test_a_class_that_cannot_be_looked_into_is_not_passed_over(tmp_path, monkeypatch):
+    make(tmp_path, "day/1.jpg", "dusk/1.jpg", "night/1.jpg")
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("dusk"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PhotoFolderError, match="dusk holds no picture that can be read: no perm"):
+        scan_folder(tmp_path)
+
+
+@pytest.mark.parametrize("target", [".", "..", "../.."])
+def test_links_to_the_folder_itself_and_above_are_no_class(tmp_path, target):
+    root = tmp_path / "all" / "photos"
+    make(root, "day/1.jpg", "night/1.jpg")
+    make(tmp_path, "elsewhere/dusk/1.jpg")
+    (root / "again").symlink_to((root / target).resolve())
+    (root / "dusk").symlink_to(tmp_path / "elsewhere" / "dusk")  # that is one
+    folder = scan_folder(root)
+    assert folder.classes == ("day", "dusk", "night")
+    assert folder.empty == []
+    assert folder.splits["train"].labels == [0, 1, 2]

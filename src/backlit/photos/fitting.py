@@ -145,6 +145,8 @@ def _from_folder(folder: str | os.PathLike[str], warn: Callable[[str], None]) ->
     check_class_names(found.classes)
     for problem in found.problems:
         warn(f"left out {problem.path}: {problem.error}")
+    for path in found.empty:
+        warn(f"{path} holds no picture; passed over")
 
     def pair(split: Split) -> tuple[Sequence[Source], Sequence[int]]:
         return split.paths, split.labels

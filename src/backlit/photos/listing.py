@@ -1,7 +1,7 @@
 """Which pictures lie where: walking folders, and the classes and splits of a training folder."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +66,8 @@ class PhotoFolder:
         Whether the folder has a layout with splits.
     problems : list of Found
         Folders that could not be read.
+    empty : list of str
+        Folders that would be classes and hold no picture; they are passed over.
     """
 
     root: str
@@ -73,6 +75,7 @@ class PhotoFolder:
     splits: dict[str, Split]
     has_splits: bool
     problems: list[Found]
+    empty: list[str] = field(default_factory=list)
 
 
 def is_hidden(name: str) -> bool:
@@ -191,7 +194,8 @@ def scan_folder(root: str | os.PathLike[str], minimum_classes: int = 2) -> Photo
 
     Two layouts are known: ``ROOT/<class>/**``, and ``ROOT/{train,training}/<class>/**`` with
     optional ``val``, ``valid`` or ``validation`` and ``test`` or ``testing`` beside it. Symbolic
-    links are followed, but not out of a class into another one's folder.
+    links are followed, but not out of a class into another one's folder; one that leads back to the
+    folder, or to one that holds it, is no class, and neither is a folder without pictures.
 
     Parameters
     ----------
@@ -208,51 +212,45 @@ def scan_folder(root: str | os.PathLike[str], minimum_classes: int = 2) -> Photo
     Raises
     ------
     PhotoFolderError
-        Where there is no such folder, too few classes, an empty class, no picture at all, a class
-        in one split that the training split lacks, or two folders for one split.
+        Where there is no such folder, too few classes with pictures, a class of which nothing can
+        be read, a class in one split that the training split lacks, or two folders for one split.
     """
     root = os.fspath(root)
     if not os.path.isdir(root):
         what = "is not a folder" if os.path.lexists(root) else "does not exist"
         raise PhotoFolderError(f"{root} {what}; expected a folder with one subfolder a class.")
     problems: list[Found] = []
+    empty: list[str] = []
     folders = _split_folders(root)
     bases = folders if "train" in folders else {"train": root}
-    own = {_identity(path) for base in bases.values() for path in _subfolders(base)}
+    if "train" not in folders and folders and set(_subfolders(root)) == set(folders.values()):
+        found = ", ".join(os.path.basename(path) for path in folders.values())
+        raise PhotoFolderError(f"{root} has {found} but no folder train or training to learn from.")
+    class_folders = {split: _class_folders(base) for split, base in bases.items()}
     # a link back to one of these would put pictures of other classes into the class it lies in
-    barred = own | {_identity(path) for path in (root, *bases.values())}
-    if "train" in folders:
-        named = {split: _classes(path, problems, barred) for split, path in folders.items()}
-    else:
-        if folders and set(_subfolders(root)) == set(folders.values()):
-            found = ", ".join(os.path.basename(path) for path in folders.values())
-            raise PhotoFolderError(
-                f"{root} has {found} but no folder train or training to learn from."
-            )
-        named = {"train": _classes(root, problems, barred)}
+    barred = {_identity(path) for paths in class_folders.values() for path in paths}
+    barred |= {_identity(path) for path in (root, *bases.values())}
+    named = {
+        split: _classes(paths, problems, empty, barred) for split, paths in class_folders.items()
+    }
     classes = tuple(sorted(named["train"]))
-    if len(classes) < minimum_classes or not any(named["train"].values()):
-        raise PhotoFolderError(_too_few(root, folders.get("train", root), named["train"]))
+    if len(classes) < minimum_classes:
+        raise PhotoFolderError(_too_few(root, bases["train"], classes, empty))
     splits = {}
     for split, pictures in named.items():
-        base = folders.get(split, root)
+        if not pictures:  # a validation or test folder of empty ones
+            continue
         unknown = sorted(set(pictures) - set(classes))
         if unknown:
             raise PhotoFolderError(
-                f"{base} has a class {unknown[0]!r} that the training folder lacks; its classes "
-                f"are {', '.join(classes)}."
-            )
-        empty = [name for name in pictures if not pictures[name]]
-        if empty:
-            raise PhotoFolderError(
-                f"{os.path.join(base, empty[0])} holds no picture; each class needs some "
-                f"(endings: {_endings()})."
+                f"{bases[split]} has a class {unknown[0]!r} that the training folder lacks; its "
+                f"classes are {', '.join(classes)}."
             )
         splits[split] = Split(
             [path for name in classes for path in pictures.get(name, [])],
             [label for label, name in enumerate(classes) for _ in pictures.get(name, [])],
         )
-    return PhotoFolder(root, classes, splits, "train" in folders, problems)
+    return PhotoFolder(root, classes, splits, "train" in folders, problems, empty)
 
 
 def _split_folders(root: str) -> dict[str, str]:
@@ -285,27 +283,46 @@ def _subfolders(root: str) -> list[str]:
         raise PhotoFolderError(f"{root} cannot be read: {_why(error)}.") from error
 
 
+def _class_folders(folder: str) -> list[str]:
+    """Return the subfolders, but for links to the folder itself and to those that hold it."""
+    above = Path(folder).resolve()
+    holding = {_identity(os.fspath(path)) for path in (above, *above.parents)}
+    return [path for path in _subfolders(folder) if _identity(path) not in holding]
+
+
 def _classes(
-    folder: str, problems: list[Found], barred: set[tuple[int, int]]
+    folders: list[str], problems: list[Found], empty: list[str], barred: set[tuple[int, int]]
 ) -> dict[str, list[str]]:
     """Pictures of each class folder, sorted by path, without going into what is barred."""
     classes: dict[str, list[str]] = {}
-    for path in _subfolders(folder):
+    for path in folders:
         found = list(_walk(path, barred - {_identity(path)}))
-        problems.extend(one for one in found if one.error)
-        classes[os.path.basename(path)] = [one.path for one in found if not one.error]
+        failed = [one for one in found if one.error]
+        pictures = [one.path for one in found if not one.error]
+        problems.extend(failed)
+        if pictures:
+            classes[os.path.basename(path)] = pictures
+        elif failed:
+            raise PhotoFolderError(f"{path} holds no picture that can be read: {failed[0].error}.")
+        else:
+            empty.append(path)
     return classes
 
 
-def _too_few(root: str, folder: str, classes: dict[str, list[str]]) -> str:
-    if not classes:
+def _too_few(root: str, folder: str, classes: Sequence[str], empty: Sequence[str]) -> str:
+    if not classes and not empty:
         loose = next(walk_photos([root]), None)
         found = "pictures but no subfolders" if loose else "neither pictures nor subfolders"
         return f"{folder} has {found}; expected one subfolder a class, as {_example(folder)}."
-    if not any(classes.values()):
+    if not classes:
         return f"{folder} holds no picture at all (endings: {_endings()})."
+    if empty:
+        return (
+            f"{empty[0]} holds no picture (endings: {_endings()}), which leaves {folder} a single "
+            f"class, {classes[0]!r}; expected at least two."
+        )
     return (
-        f"{folder} has a single class, {next(iter(classes))!r}; expected at least two subfolders, "
+        f"{folder} has a single class, {classes[0]!r}; expected at least two subfolders, "
         f"as {_example(folder)}."
     )
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 from backlit.errors import MissingExtraError, PhotoError
-from backlit.photos.refusals import decoding_error
+from backlit.photos.refusals import decoding_error, other_format
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -103,7 +103,10 @@ def open_picture(file: IO[bytes], name: str, max_pixels: int) -> "Image":
                 raise decoding_error(error, kind) from error
     if _is_heic(file) and not _reads_heic():
         raise PhotoError(str(MissingExtraError("HEIC", "heic")))
-    raise refused or PhotoError("not a picture")
+    other = other_format(prefix)
+    if refused is not None and not other:
+        raise refused
+    raise PhotoError(f"{other}, which is not read" if other else "not a picture")
 
 
 @cache
