@@ -258,7 +258,7 @@ def moments(options):
         def start(run):
             command = [
                 sys.executable, "-m", "backlit", "train", str(photos), "-m", f"{root}/model",
-                "--checkpoint", f"{root}/{run}", "--epochs", "3", "--members", "2",
+                "--force", "--checkpoint", f"{root}/{run}", "--epochs", "3", "--members", "2",
             ]  # fmt: skip
             return subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -399,8 +400,88 @@ def test_train_with_a_trace(run, photos, tmp_path):
     for words in ("1 relu", "‖dZ‖", "while it trained", "records, steps", "Model saved"):
         assert words in out
     assert any((tmp_path / "runs" / "network-1").glob("events.out.tfevents.*"))
-    code, out, _ = run(*arguments)
+    code, out, _ = run(*arguments, "--force")
+    assert code == 0
     assert "while it trained" not in out
+
+
+# ---------------------------------------------------------------------------------- models kept
+
+
+def last_line(err):
+    return err.rstrip("\n").rpartition("\n")[2]
+
+
+def test_train_keeps_the_model_that_was_there(run, photos, tmp_path, monkeypatch):
+    """README's lines, without a name, twice in a row, and then with other settings."""
+    monkeypatch.chdir(tmp_path)
+    models = []
+    for seed in (0, 0, 1, 2, 1):
+        code, out, err = run("train", photos, *QUICK, "--seed", seed)
+        assert code == 0, err
+        assert out.rstrip().endswith("Model saved: model.safetensors")
+        models.append(((tmp_path / "model.safetensors").read_bytes(), last_line(err)))
+    said = [line for _, line in models]
+    assert [line.startswith("Use it") for line in said] == [True, True, False, False, False]
+    for number, line in enumerate(said[2:], 1):
+        assert line == f"The model that was there before is kept: model-{number}.safetensors"
+    kept = [(tmp_path / f"model-{number}.safetensors").read_bytes() for number in (1, 2, 3)]
+    assert kept == [models[0][0], models[2][0], models[3][0]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model-1.safetensors", "model-2.safetensors", "model-3.safetensors", "model.safetensors",
+        "photos",
+    ]  # fmt: skip
+
+
+def test_train_replaces_no_model_that_was_named(run, photos, tmp_path):
+    named = tmp_path / "m.safetensors"
+    named.write_bytes(b"another model")
+    code, out, err = run("train", photos, "-m", named, *QUICK)
+    assert (code, out) == (2, "")
+    assert "is there already; give another name" in " ".join(err.replace("│", " ").split())
+    assert run("train", photos, "-m", named, *QUICK, "--force")[0] == 0
+    model = named.read_bytes()
+    assert model != b"another model"
+
+    # one that came while it trained, or that a training which goes on finds
+    resumed = ("train", photos, "-m", named, *QUICK, "--seed", 3)
+    resumed = (*resumed, "--checkpoint", tmp_path / "c", "--resume")
+    code, out, err = run(*resumed)
+    assert code == 0, err
+    assert named.read_bytes() == model
+    assert "m.safetensors has another model, which stays" in last_line(err)
+    assert (tmp_path / "m-1.safetensors").read_bytes() != model
+    assert "m-1.safetensors" in out
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert run(*resumed)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("name", [None, "m" * 243 + ".safetensors", "link"])
+def test_models_are_kept_under_any_name_and_without_links(tmp_path, monkeypatch, links, name):
+    from backlit.cli.saving import save_model
+
+    def no_link(*_, **__):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.chdir(tmp_path)
+    if not links:
+        monkeypatch.setattr(os, "link", no_link)
+    if name == "link":
+        (tmp_path / "link").symlink_to("nowhere")
+    one = PhotoClassifier.load()
+    for number in range(3):
+        classes = ("a", f"b{number}")
+        other = PhotoClassifier(classes, one.parameters, one.mean, one.scale)
+        save_model(other, name and Path(name), force=False)
+    paths = [path for path in tmp_path.iterdir() if path.exists()]
+    assert sorted(PhotoClassifier.load(path).classes[1] for path in paths) == ["b0", "b1", "b2"]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    if name is None:
+        assert PhotoClassifier.load("model.safetensors").classes[1] == "b2"
+    if name == "link":
+        assert os.readlink("link") == "nowhere"
 
 
 # ---------------------------------------------------------------------------------- checkpoints

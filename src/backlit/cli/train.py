@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backlit.cli.options import Workers
+from backlit.cli.saving import check_model, save_model
 from backlit.cli.termination import Answering, Termination
 from backlit.photos.recipe import Recipe
 
@@ -26,9 +27,15 @@ def train(
             show_default="scenes that backlit renders itself",
         ),
     ] = None,
-    model: Annotated[Path, typer.Option("--model", "-m", help="Where the model is saved.")] = Path(
-        "model.safetensors"
-    ),
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", "-m", help="Where the model is saved.", show_default="model.safetensors"
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the model that is there.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = Recipe.seed,
     epochs: Annotated[
         int, typer.Option(min=1, help="Most passes over the pictures.")
@@ -80,6 +87,9 @@ def train(
     """Learn classes from a folder of photographs.
 
     Without FOLDER: day and night, from scenes that backlit renders itself.
+
+    No model is lost: one of another training that is there is kept as model-1.safetensors, ...;
+    a name that --model gives has to be free.
     """
     from backlit import _terminal as terminal
     from backlit.console import TrainingProgress, note, show_traces, show_training, warn
@@ -97,7 +107,7 @@ def train(
         seed=seed,
     )
     terminal.require_output()
-    _check_writable(model)
+    check_model(model, force=force, resume=resume)
     if resume and checkpoint is None:
         raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
     traced = trace or tensorboard is not None
@@ -120,12 +130,14 @@ def train(
                     checkpoint=checkpoint,
                     resume=resume,
                 )
-            trained.classifier.save(model)
+            saved = save_model(trained.classifier, model, force=force)
             if report is not None:  # files first: whoever reads the output may have gone
                 _write_report(report, trained, folder, recipe)
             if trace:
                 show_traces(trained)
-            show_training(trained, str(model))
+            show_training(trained, saved.path)
+            if saved.remark:
+                note(saved.remark)
         except BaseException as error:
             if not termination.ended_by(error):
                 raise
@@ -180,14 +192,3 @@ def _sizes(text: str) -> tuple[int, ...]:
     if any(size < 1 for size in sizes):
         raise typer.BadParameter(f"{text!r} is not a list of sizes such as 20,7,5.")
     return sizes
-
-
-def _check_writable(model: Path) -> None:
-    """Say before the work, not after it, that the model cannot be saved."""
-    folder = model.parent
-    if model.is_dir():
-        raise typer.BadParameter(f"{model} is a folder; give a file name.", param_hint="--model")
-    if not folder.is_dir():
-        raise typer.BadParameter(f"there is no folder {folder}.", param_hint="--model")
-    if not os.access(folder, os.W_OK):
-        raise typer.BadParameter(f"{folder} cannot be written to.", param_hint="--model")
