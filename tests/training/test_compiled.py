@@ -132,11 +132,13 @@ def one_part(tmp_path, monkeypatch):
     ],
     ids=["empty", "cut", "foreign", "zeros", "hole"],
 )
-def test_damaged_files_are_compiled_anew(damage, kind, one_part, tmp_path):
+def test_damaged_files_are_compiled_anew(damage, kind, one_part, tmp_path, caplog):
     assert [one_part(), one_part()] == [1, 0]
+    assert not caplog.records
     (file,) = (tmp_path / "cache" / "float32").glob(f"*.{kind}")
     file.write_bytes(damage(file.read_bytes()))
     assert one_part() == 1
+    assert "compiled squared_norm (float32)" in caplog.text
     assert one_part() == 0, "the damage was not repaired"
 
 

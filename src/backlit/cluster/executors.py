@@ -3,12 +3,12 @@
 Both run the same code on the same lanes and add along the same tree, and so give the same bits.
 """
 
-import contextlib
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 from uuid import uuid4
 
+from backlit._log import logger
 from backlit.cluster.collections import Blocks
 from backlit.cluster.connecting import ANSWER, check_alive, workers_of
 from backlit.cluster.network import Network
@@ -17,6 +17,8 @@ from backlit.cluster.plan import Plan
 from backlit.cluster.shard import Shard
 from backlit.cluster.tree import Node, Sums, join, runs
 from backlit.errors import ClusterError
+
+_log = logger(__name__)
 
 #: seconds between two looks at who is there
 _LOOK = 2.0
@@ -321,10 +323,13 @@ class DaskExecutor:
     def _give_up(self, member: _Member) -> None:
         """Take a worker that does not answer from the scheduler, so that nothing waits for it."""
         self._banned.add(member.address)
-        with contextlib.suppress(OSError, TimeoutError):
+        _log.warning("%s does not answer; its lanes go to others", member.address)
+        try:
             # `run_on_scheduler`, but with an end
             run = self.client._run_on_scheduler
             self.client.sync(run, _remove, member.address, callback_timeout=ANSWER)
+        except (OSError, TimeoutError) as error:
+            _log.warning("the scheduler could not be told of it: %s", error)
 
     def _drop(self, member: _Member) -> None:
         self._members.pop(member.address, None)

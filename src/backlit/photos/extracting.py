@@ -5,20 +5,21 @@ some seconds to be compiled. Their numbers are those of NumPy but for rounding; 
 run uses depends on how many pictures it is of and on nothing else, so that it can be repeated.
 """
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._log import logger
+from backlit._second_process import SecondProcess
 from backlit.photos.features import SIDE, extract_features
 from backlit.photos.reading import read_crops, read_square
 
 if TYPE_CHECKING:
     from backlit.photos.compiled.kernel import Compiled
 
+_log = logger(__name__)
 Floats = NDArray[np.float32]
 
 COMPILE_FROM = 2000
@@ -74,7 +75,9 @@ def _fetch(on_compile: Callable[[], None] | None) -> "Compiled | None":
             if not compile_elsewhere():
                 return None
         return load()
-    except Exception:  # no compiler, no place to write: NumPy's features are as right
+    # no Numba or another one, no process, no place to write, machine code that cannot be linked
+    except (ImportError, OSError, RuntimeError) as error:
+        _log.warning("no compiled features, NumPy computes them: %s", error, exc_info=True)
         return None
 
 
@@ -83,26 +86,9 @@ def compile_elsewhere() -> bool:
 
     Here LLVM would not answer Ctrl-C for seconds.
     """
-    if not sys.executable or getattr(sys, "frozen", False):
-        return False
-    program = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        "from backlit.photos.compiled.kernel import load; load()"
-    )
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-    except OSError:  # no process to be had
+        process = SecondProcess("from backlit.photos.compiled.kernel import load; load()")
+    except OSError as error:
+        _log.warning("no process to compile features in: %s", error)
         return False
-    with process:
-        try:
-            process.wait()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-    return process.returncode == 0
+    return process.wait()

@@ -6,13 +6,22 @@ plain (progressive, CMYK, grey, several pictures in a file, orientation told by 
 (a warning is enough) is left to Pillow, and so is what to say of it.
 """
 
+import struct
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._log import logger
+
+_log = logger(__name__)
 Pixels = NDArray[np.uint8]
+
+BROKEN_EXIF = (
+    LookupError, OSError, OverflowError, SyntaxError, TypeError, ValueError, Warning, struct.error,
+)  # fmt: skip
+"""What Pillow raises of an EXIF block that is none, its warnings where those are errors."""
 
 MAX_BYTES = 32 << 20
 """Largest file that is read into memory whole."""
@@ -80,7 +89,8 @@ def decode(data: bytes, at_least: int, max_pixels: int) -> tuple[Pixels, int] | 
             min_height=rows,
             min_width=columns,
         )
-    except (ValueError, MemoryError):
+    except (ValueError, MemoryError) as error:
+        _log.info("simplejpeg refuses a picture, Pillow has a look: %s", error)
         return None
     return (pixels, orientation) if pixels.shape == (rows, columns, 3) else None
 
@@ -142,6 +152,7 @@ def _orientation(block: bytes) -> int:
     try:
         exif.load(block)
         value = exif.get(0x0112, 1)
-    except Exception:  # Pillow knows what it makes of a broken block
+    except BROKEN_EXIF as error:
+        _log.info("a JPEG's EXIF block is broken, Pillow has a look at the picture: %r", error)
         return 0
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

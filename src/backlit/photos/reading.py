@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit._checks import as_numpy
+from backlit._log import logger
 from backlit.errors import DTypeError, PhotoError
 from backlit.photos import quick_jpegs
 from backlit.photos.opening import check_size, open_picture
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = NDArray[np.uint8]
+_log = logger(__name__)
 Box = tuple[float, float, float, float]
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -238,7 +240,8 @@ def _orientation(image: "Image") -> int:
         return 1
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # a broken EXIF block does not break the picture
+    except quick_jpegs.BROKEN_EXIF as error:  # which does not break the picture
+        _log.info("a picture's EXIF block is broken, it is taken as upright: %r", error)
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from backlit._log import logger
 from backlit._version import __version__
 from backlit.training.stale_code import cache_root, is_private, keep_tidy, make_private
+
+_log = logger(__name__)
 
 _FILE = "features.nbc"  # an ending that `stale_code` knows
 _DIGEST = 32  # bytes at the file's start
@@ -59,6 +62,8 @@ def read() -> Code | None:
     Code or None
     """
     if not is_private(_folder()):
+        if _folder().exists():
+            _log.warning("nothing is taken from %s: others may write there", _folder())
         return None
     try:
         content = (_folder() / _FILE).read_bytes()
@@ -66,6 +71,7 @@ def read() -> Code | None:
         return None
     digest, body = content[:_DIGEST], content[_DIGEST:]
     if hashlib.sha256(body).digest() != digest:
+        _log.warning("%s is damaged; it is compiled anew", _folder() / _FILE)
         return None
     head, _, code = body.partition(b"\n")
     found: Code = {}
@@ -90,7 +96,8 @@ def write(found: Code) -> None:
         make_private(folder)
         aside.write_bytes(hashlib.sha256(body).digest() + body)
         os.replace(aside, folder / _FILE)
-    except OSError:  # this process keeps what it has compiled
+    except OSError as error:
+        _log.warning("no compiled features can be kept, other processes compile anew: %s", error)
         with suppress(OSError):
             aside.unlink()
 

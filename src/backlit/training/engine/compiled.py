@@ -11,11 +11,8 @@ import ctypes
 import functools
 import hashlib
 import pickle
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +25,21 @@ from numba.core.ccallback import CFunc
 from numba.core.serialize import dumps
 
 from backlit._cores import available_cores
+from backlit._log import logger
+from backlit._second_process import SecondProcess
 from backlit._version import __version__
 from backlit.training.engine import functions, products, steps, units, updates
 from backlit.training.engine.simd import FAST
 from backlit.training.stale_code import cache_root, is_private, keep_tidy, make_private
 
 _lock = threading.Lock()
+_log = logger(__name__)
+
+#: what a damaged or foreign file can raise: reading it, `pickle` on any bytes, Numba and LLVM
+_UNREADABLE = (
+    OSError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, LookupError,
+    MemoryError, OverflowError, RuntimeError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
 
 
 @functools.cache
@@ -92,8 +98,12 @@ class _EngineCache(FunctionCache):
             _locator_classes = (type("Locator", (), {"from_function": lambda *_: _Locator(label)}),)
 
         self._impl_class = Impl
+        self._label = f"{py_func.__name__} ({label})"
         self._on_compile = on_compile
         super().__init__(py_func)
+
+    def __str__(self) -> str:
+        return f"compiled {self._label}"
 
     def _index_key(self, signature: Any, codegen: Any) -> Any:
         return str(signature), codegen.magic_tuple(), _digest()
@@ -102,8 +112,12 @@ class _EngineCache(FunctionCache):
         found = None
         # a folder that others may write to could hold anybody's code
         if is_private(Path(self.cache_path)):
-            with suppress(Exception):  # a damaged or foreign file is as good as none
+            try:
                 found = super().load_overload(signature, target_context)
+            except _UNREADABLE as error:  # a damaged or foreign file is as good as none
+                _log.warning("%s in the cache cannot be read, it is compiled anew: %r", self, error)
+        elif Path(self.cache_path).exists():
+            _log.warning("%s is not taken from %s: others may write there", self, self.cache_path)
         if found is None:
             self._on_compile()
         return found
@@ -114,10 +128,12 @@ class _EngineCache(FunctionCache):
                 super().save_overload(signature, data)
             except OSError:
                 raise
-            except Exception:  # a damaged index
+            except _UNREADABLE as error:  # a damaged index
+                _log.warning("%s's index cannot be read, it is written anew: %r", self, error)
                 self.flush()
                 super().save_overload(signature, data)
-        except OSError:  # nowhere to write: this process keeps what it has compiled
+        except OSError as error:  # nowhere to write: this process keeps what it has compiled
+            _log.warning("%s cannot be kept for other processes: %s", self, error)
             self.disable()
 
 
@@ -209,30 +225,22 @@ def compile_run(dtype: str) -> None:
     Compiled(np.dtype(dtype))._compile_run(lambda: None)
 
 
-def _start_helper(label: str) -> subprocess.Popen[bytes] | None:
+def _start_helper(label: str) -> SecondProcess | None:
     """Let a second process compile the loop, if there is a core for it and no cached one.
 
     Numba compiles one function at a time in a process. Whatever goes wrong there, this process
     then compiles the loop itself.
     """
     folder = cache_folder() / label
-    alone = available_cores() < 2 or not sys.executable or getattr(sys, "frozen", False)
-    if alone or any(folder.glob("steps.run-*.nbi")):
+    if available_cores() < 2 or any(folder.glob("steps.run-*.nbi")):
         return None
-    program = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        f"from backlit.training.engine.compiled import compile_run; compile_run({label!r})"
-    )
     try:
         make_private(folder)
-        return subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        return SecondProcess(
+            f"from backlit.training.engine.compiled import compile_run; compile_run({label!r})"
         )
-    except OSError:  # nowhere to write, or no process to be had
+    except OSError as error:  # nowhere to write, or no process to be had
+        _log.warning("no second process compiles the engine, this one does: %s", error)
         return None
 
 
