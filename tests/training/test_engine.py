@@ -536,6 +536,31 @@ def test_denormals_count_as_zero_within_the_engine_and_nowhere_else(dtype, threa
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "selu"])
+def test_a_denormal_at_a_kink_has_the_slope_of_zero(activation, dtype):
+    """The open functions go by the sign of the number; a normal number has that slope here, too."""
+    network = Network((1, 1, 1), (activation,), "squared", 1, dtype, spare=0)
+    network.vector[:] = network.layout.pack(
+        {name: np.full((1, 1), name[0] == "W") for name in ("W1", "b1", "W2", "b2")}, dtype
+    )
+    network.targets[:] = -1  # the output is 0, or as good as that: db1 is the slope
+    engine, slopes = network.engine(), {}
+    for name, share in (("zero", 0), ("denormal", 1 / 8), ("normal", 8)):
+        network.X[:] = share * float(np.finfo(dtype).tiny)
+        assert (network.X != 0).all() == (name != "zero")
+        _, found = engine.gradient(network.examples, network.order, np.array([0, 1]), 1.0)
+        slopes[name] = network.layout.views(found)["b1"].item()
+        own = network.layout.views(network.open(network.order, dtype=dtype)[2])["b1"].item()
+        slopes[f"open, {name}"] = own
+    eps = 4 * float(np.finfo(dtype).eps)  # three products and the square
+    assert slopes["denormal"] == slopes["zero"]
+    assert slopes["zero"] == pytest.approx(slopes["open, zero"], rel=eps)
+    assert slopes["normal"] == pytest.approx(slopes["open, normal"], rel=eps)
+    assert slopes["open, denormal"] == slopes["open, normal"]
+    assert abs(slopes["normal"] - slopes["zero"]) > 0.5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_not_a_number_is_not_hidden(dtype):
     network = Network((3, 4, 2), ("tanh",), "squared", 8, dtype)
     network.vector[network.layout.weight_offsets[1]] = np.nan

@@ -19,11 +19,9 @@ from backlit.photos.rank_statistics import MEANS
 from backlit.photos.reading import reduce_picture
 from backlit.photos.scenes import render_scene
 from backlit.training.stale_code import MAX_AGE, keep_tidy
+from photos.compiled.rounding import bounds_of
 
 NAMES = feature_names()
-DEVIATIONS = np.array([name.startswith("deviation of") for name in NAMES])
-HISTOGRAMS = np.array([", bin " in name for name in NAMES])
-SUMS = ~DEVIATIONS & ~HISTOGRAMS
 
 
 @pytest.fixture(scope="module")
@@ -77,25 +75,36 @@ PICTURES = {
 
 @pytest.mark.parametrize("kind", PICTURES)
 def test_the_same_numbers_but_for_rounding(extract, kind):
+    """Both are in float32, and each may be off by its bound."""
     pictures = PICTURES[kind]()
     expected, found = extract_features(pictures), extract(pictures)
     assert found.dtype == np.float32
     assert found.shape == expected.shape
-    # sums of a few thousand terms of size 1, and distances to patches
-    tolerance = 2e-5 if kind == "single colours" else 4e-6
-    np.testing.assert_allclose(found[:, SUMS], expected[:, SUMS], rtol=4e-6, atol=tolerance)
-    # Logarithms that differ by a rounding may fall on either side of one of 1024 steps: that is a
-    # step of a bin's eleventh for a pixel, and there are few of them.
-    shares = [np.square(one[:, HISTOGRAMS].astype(float)) for one in (found, expected)]
-    np.testing.assert_allclose(*shares, rtol=2e-6, atol=3 * 11 / 1023 / (21 * SIDE))
-    # A deviation is the root of a difference of squares: those are what is rounded.
-    squares = np.square(expected[:, DEVIATIONS].astype(float))
-    means = np.array([expected[:, NAMES.index(NAMES[i].replace("deviation of", "mean"))]
-                      for i in np.flatnonzero(DEVIATIONS)]).T  # fmt: skip
-    error = np.abs(np.square(found[:, DEVIATIONS].astype(float)) - squares)
-    # NumPy's sums of equal terms round to the same side time and again, on some processors more.
-    rounding = 6e-6 if kind == "single colours" else 3e-6
-    assert (error <= rounding * (squares + np.square(means)) + 1e-9).all()
+    for picture, one, other in zip(pictures, found, expected, strict=True):
+        errors, squared = bounds_of(picture)
+        apart = _apart(one, other, squared)
+        wrong = np.flatnonzero(apart > 2 * errors)
+        assert not wrong.size, [(NAMES[i], apart[i], errors[i]) for i in wrong]
+
+
+def _apart(one, other, squared):
+    one, other = one.astype(float), other.astype(float)
+    return np.abs(np.where(squared, one**2 - other**2, one - other))
+
+
+def test_the_bounds_see_a_wrong_feature(extract):
+    """A hundredth of a feature that is not small is out of bounds, and so is one pixel's place."""
+    picture = PICTURES["noisy scenes"]()[0]
+    found = extract(picture[None])[0]
+    errors, squared = bounds_of(picture)
+    large = np.abs(found) > 0.1
+    assert large.sum() > 300
+    assert (_apart(found * 1.01, found, squared)[large] > 2 * errors[large]).mean() > 0.99
+    other = picture.copy()
+    other[10, 20] = 255 - other[10, 20]
+    apart = _apart(extract(other[None])[0], found, squared)
+    for part in (slice(0, 171), slice(171, 243), slice(243, 315), slice(315, None)):
+        assert (apart[part] > 2 * errors[part]).any()
 
 
 def test_ties_are_ranked_by_their_place(extract):

@@ -17,20 +17,46 @@ import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import njit
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
+#: a sum of vectors of 64 bytes, which LLVM writes for whatever vectors a processor has
+_WIDE_SUM = """
+define void @sum(ptr %place) {
+  %value = load <16 x float>, ptr %place, align 4
+  %sum = fadd <16 x float> %value, %value
+  store <16 x float> %sum, ptr %place, align 4
+  ret void
+}
+"""
+
+
+def _named_features() -> dict[str, bool]:
+    """Return what vectors the processor has that ``NUMBA_CPU_FEATURES`` and ``_NAME`` describe."""
+    llvmlite.binding.initialize_native_target()
+    llvmlite.binding.initialize_native_asmprinter()
+    machine = llvmlite.binding.Target.from_default_triple().create_target_machine(
+        cpu=config.CPU_NAME or llvmlite.binding.get_host_cpu_name(), features=config.CPU_FEATURES
+    )
+    code = machine.emit_assembly(llvmlite.binding.parse_assembly(_WIDE_SUM))
+    wide = "%zmm" in code
+    return {"avx512f": wide, "avx": wide or "%ymm" in code, "neon": "fadd\tv" in code}
+
 
 def _host_vector() -> tuple[int, int, int]:
-    """Return bytes a vector, rows a tile and vectors a tile that this processor likes."""
-    features = llvmlite.binding.get_host_cpu_features()
+    """Return bytes a vector, rows a tile and vectors a tile that suit the processor.
+
+    It is the one that Numba compiles for: this one, unless its settings describe another.
+    """
+    named = config.CPU_FEATURES is not None
+    features = _named_features() if named else llvmlite.binding.get_host_cpu_features()
     if features.get("avx512f"):
         return 64, 8, 3  # 24 accumulators and 3 operands of 32 registers
     if features.get("avx"):
         return 32, 4, 3  # 12 accumulators and 3 operands of 16 registers
-    if "neon" in features or "asimd" in features:
+    if features.get("neon") or features.get("asimd"):
         return 16, 8, 3
     return 16, 4, 2
 
