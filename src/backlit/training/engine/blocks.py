@@ -13,6 +13,8 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from backlit.training.engine.boundary import check_array
+
 _KINDS = {
     "I": types.CPointer(types.int64),
     "i": types.CPointer(types.int32),
@@ -22,7 +24,12 @@ _KINDS = {
     "d": types.float64,
 }
 
-_DTYPES = {"I": np.int64, "i": np.int32, "D": np.float64, "h": np.uint16}
+_DTYPES = {
+    "I": np.dtype(np.int64),
+    "i": np.dtype(np.int32),
+    "D": np.dtype(np.float64),
+    "h": np.dtype(np.uint16),
+}
 
 
 def _reader(cls: Any, kinds: str, first: int) -> Any:
@@ -99,14 +106,18 @@ def write(
     block : int64 array
         Where they go, made by `empty`.
     records : tuple of named tuples
-        In the order of `fields`; arrays must be contiguous, aligned and of their kind,
-        and live on.
+        In the order of `fields`; arrays must live on.
     written : tuple of named tuples, or None
         What the block holds.
     fields : dict
         Named tuples and the kinds of their fields.
     real : dtype
         What kind R stands for.
+
+    Raises
+    ------
+    DTypeError
+        If an array is of another kind, not C-contiguous or not aligned.
     """
     doubles = block.view(np.float64)
     place = 0
@@ -115,7 +126,7 @@ def write(
         if record is before:
             place += len(kinds)
             continue
-        for value, kind in zip(record, kinds, strict=True):
+        for name, value, kind in zip(record._fields, record, kinds, strict=True):
             if kind == "n":
                 block[place] = value
             elif kind == "d":
@@ -123,10 +134,7 @@ def write(
             elif value is None or not value.size:
                 block[place] = 0
             else:
-                expected = real if kind == "R" else np.dtype(_DTYPES[kind])
-                assert value.dtype == expected, (type(record), kind, value.dtype)
-                assert value.flags.c_contiguous, (type(record), kind)
-                assert value.flags.aligned, (type(record), kind)
+                check_array(name, value, real if kind == "R" else _DTYPES[kind], None)
                 block[place] = value.ctypes.data
             place += 1
 

@@ -1,7 +1,8 @@
 """The engine: a network, its flat vectors and its buffers, and calls that run batches through it.
 
-Arrays are prepared and checked by the caller; nothing here draws a random number. Buffers are
-planned once, for the largest batch.
+Arrays are prepared by the caller; whenever a record of them changes, `boundary` checks that
+compiled code may read and write them. Nothing here draws a random number. Buffers are planned once,
+for the largest batch.
 """
 
 import threading
@@ -12,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout, aligned_zeros
-from backlit.training.engine import blocks, compiled, steps, units
+from backlit.training.engine import blocks, boundary, compiled, steps, units
 from backlit.training.engine.functions import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -129,6 +131,12 @@ class Engine:
         How many threads share each batch.
     on_compile : callable, optional
         Called before a compilation.
+
+    Raises
+    ------
+    SettingError, ShapeError, DTypeError
+        If the parts are not as many as the layers, or `parameters` is another vector than the
+        layout's. Each call raises them for arrays that do not fit: see `boundary`.
     """
 
     def __init__(
@@ -148,6 +156,9 @@ class Engine:
         self.layout = Layout(layer_dims)
         self.parameters = parameters
         self.dtype = parameters.dtype
+        boundary.check_network(
+            self.layout.layer_dims, tuple(activations), loss, tuple(dropout), batch_size, threads
+        )
         self.threads = threads
         self._on_compile = _once(on_compile)
         needed = _units_of(activations, loss, numbers)
@@ -165,6 +176,7 @@ class Engine:
             float(loss_parameter),
         )
         self._dropout = np.array(dropout if any(dropout) else (), np.float64)
+        self._learns = numbers is not None
         self._settings = self._settings_of(numbers or Numbers())
         empty = np.empty(0, self.dtype)
         size = self.layout.size
@@ -181,6 +193,8 @@ class Engine:
         self._empty = empty
         self._examples: Examples | None = None
         self._data: Any = None
+        self._n_rows = 0
+        self._checked_state: steps.State | None = None
         self._block = blocks.empty(steps.FIELDS)
         self._written: tuple[Any, ...] | None = None  # what the block holds
         self._places = tuple(
@@ -367,26 +381,71 @@ class Engine:
         results: steps.Results,
     ) -> None:
         if examples is not self._examples:
-            X, self._examples = examples.X, examples
-            n0, n1 = self.layout.layer_dims[:2]
-            needed = _units_for(examples, n0, n1, self._net.loss)
-            compiled.engine_for(self.dtype, needed, self._on_compile)
-            if isinstance(X, Rows):
-                self._data = steps.Data(X.values, X.starts, X.columns, *examples[1:])
-            else:
-                self._data = steps.Data(X, None, None, *examples[1:])
+            self._take(examples)
+        if mode != steps.FORWARD:
+            self._check_that_it_can_learn(mode)
         batches = steps.Batches(mode, len(starts) - 1, order, starts, rates, random, total_weight)
+        self._check(batches, results)
         self._work.sync[:] = 0
         records = (
             self._net, self._data, batches, self._settings, self.state, self._work, results,
         )  # fmt: skip
-        blocks.write(self._block, records, self._written, steps.FIELDS, self.dtype)
+        # an interrupt in between must not leave the block with arrays that nobody keeps
+        written, self._written = self._written, None
+        blocks.write(self._block, records, written, steps.FIELDS, self.dtype)
         self._written = records
         arguments = self._places
         if self.threads == 1:
             self._run(0, 1, *arguments)
         else:
             self._run_threads(arguments)
+
+    def _take(self, examples: Examples) -> None:
+        """Check examples, and have what they need compiled."""
+        X, dims = examples.X, self.layout.layer_dims
+        self._n_rows = boundary.check_examples(
+            examples, isinstance(X, Rows), dims, self._net.loss, self.dtype
+        )
+        needed = _units_for(examples, dims[0], dims[1], self._net.loss)
+        compiled.engine_for(self.dtype, needed, self._on_compile)
+        if isinstance(X, Rows):
+            self._data = steps.Data(X.values, X.starts, X.columns, *examples[1:])
+        else:
+            self._data = steps.Data(X, None, None, *examples[1:])
+        self._examples = examples
+
+    def _check_that_it_can_learn(self, mode: int) -> None:
+        if self._data.classes is None and self._data.targets is None:
+            raise SettingError("engine: the examples have no labels, expected classes or targets.")
+        if mode == steps.TRAIN and not self._learns:
+            raise SettingError(
+                "engine: there is no optimizer, expected the `numbers` of one to train with."
+            )
+
+    def _check(self, batches: steps.Batches, results: steps.Results) -> None:
+        """Check the arrays of this call, and the state if it is another one."""
+        if self.state is not self._checked_state:
+            boundary.check_state(self.state, self._settings.optimizer, self.layout.size, self.dtype)
+            self._checked_state = self.state
+        n_ordered = boundary.check_batches(batches, self._n_rows, self.batch_size)
+        n = batches.count
+        boundary.check_array("losses", results.losses, np.float64, n, "(batches)", written=True)
+        if batches.mode == steps.TRAIN:
+            boundary.check_array("rates", batches.rates, np.float64, n, "as there are batches")
+            boundary.check_array(
+                "penalties", results.penalties, np.float64, n, "(batches)", written=True
+            )
+            if self._dropout.size:
+                hidden = sum(self.layout.layer_dims[1:-1])
+                boundary.check_array(
+                    "random", batches.random, np.uint16, n_ordered * hidden,
+                    f"for {n_ordered} rows and {hidden} hidden units",
+                )  # fmt: skip
+        if results.outputs.size:
+            boundary.check_array(
+                "outputs", results.outputs, self.dtype, n_ordered * self.layout.layer_dims[-1],
+                "(rows and outputs)", written=True,
+            )  # fmt: skip
 
     def _run_threads(self, arguments: tuple[Any, ...]) -> None:
         """Run the loop in all threads; the calling one is number 0.
