@@ -23,9 +23,14 @@ from backlit.estimators.overrides import check_overrides, overridden_pass, overr
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
 from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
+from backlit.estimators.shapes import (
+    check_features,
+    check_goes_on,
+    complete_what_epochs_keep,
+)
 from backlit.estimators.validation import check_has_weight
 from backlit.estimators.weights import Weights, WeightsMixin
-from backlit.training.data import Labels
+from backlit.training.data import Labels, check_sparse
 
 if TYPE_CHECKING:  # load the compiler
     from backlit.estimators.validation import Held
@@ -167,6 +172,8 @@ class BaseMLP(
             "sample_weight_val": sample_weight_val,
         }.items():
             refuse_what_is_lost(self, name, array)
+            if scipy.sparse.issparse(array):
+                check_sparse(name, array)
         if is_classifier(self):
             refuse_what_is_lost(self, "y", y, dates=False)
         check_overrides(self)
@@ -184,6 +191,8 @@ class BaseMLP(
         weights = self._example_weights(y, sample_weight)
         dtype = X.dtype if first_pass else self._weights.vector.dtype
         labels = self._encode(y, dtype)
+        if not first_pass:
+            check_goes_on(self, X.shape[1], labels.n_outputs, sizes, self._weights)
         keeper = self._keeper(incremental)
         random_state = self._source_of_randomness(keeper)
         self._random_state = random_state
@@ -224,6 +233,7 @@ class BaseMLP(
             )
             try:
                 if self.solver in STOCHASTIC:
+                    complete_what_epochs_keep(self)
                     fit_stochastic(self, job, callbacks, incremental, keeper)
                 else:
                     fit_lbfgs(self, job, callbacks, keeper)
@@ -404,8 +414,11 @@ class BaseMLP(
         """Return examples to predict, checked by scikit-learn, sparse ones by rows."""
         check_is_fitted(self)
         refuse_what_is_lost(self, "X", X)
+        if scipy.sparse.issparse(X):
+            check_sparse("X", X)
         dtype = "numeric" if self.dtype is None else np.dtype(self.dtype)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=dtype)
+        check_features(self, X.shape[1], self._weights)
         return X.tocsr() if scipy.sparse.issparse(X) else X
 
     def _check_solver(self) -> bool:

@@ -30,6 +30,7 @@ from backlit.estimators.parameters import (
 )
 from backlit.estimators.progress import reporter
 from backlit.estimators.protocols import is_collection
+from backlit.estimators.shapes import check_goes_on
 from backlit.estimators.validation import merged_r_squared, r_squared_parts
 from backlit.estimators.weights import Weights
 from backlit.training.optimizers import LBFGS, SGD, Adam, Optimizer
@@ -82,17 +83,19 @@ def fit_collections(
         _take_classes(estimator, found.classes if by_class else None, columns, again)
         if by_class:
             classes, of_class = estimator.classes_, _class_weights(estimator, found.counts)
-    estimator.n_outputs_ = columns if classes is None or len(classes) < 3 else len(classes)
+    n_outputs = columns if classes is None or len(classes) < 3 else len(classes)
     if again and estimator.n_features_in_ != n_features:
         raise ShapeError(
             f"X has {n_features} features, but {name} is expecting {estimator.n_features_in_} "
             "features as input."
         )
-    estimator.n_features_in_ = n_features
+    sizes = hidden_sizes(estimator.hidden_layer_sizes)
+    if again:
+        check_goes_on(estimator, n_features, n_outputs, sizes, estimator._weights)
+    estimator.n_outputs_, estimator.n_features_in_ = n_outputs, n_features
     estimator.__dict__.pop("feature_names_in_", None)
     if names is not None:
         estimator.feature_names_in_ = names
-    sizes = hidden_sizes(estimator.hidden_layer_sizes)
     activation = hidden_activations(estimator.activation, len(sizes))
     if not again:
         no_rows = np.empty((0, estimator.n_outputs_), dtype)

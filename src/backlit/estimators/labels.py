@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target
 
+from backlit.errors import SettingError, ShapeError
 from backlit.training.data import Labels
 
 
@@ -19,7 +20,7 @@ def encode(binarizer: LabelBinarizer, y: Any, dtype: np.dtype[Any]) -> Labels:
         Fitted; it holds the classes. Its own columns are only made for multilabel targets: one
         number an example is all that the engine reads otherwise.
     y : array-like, shape (m,) or (m, n_L)
-        Labels that are all among the classes.
+        Labels.
     dtype : dtype
         The network's type.
 
@@ -27,6 +28,11 @@ def encode(binarizer: LabelBinarizer, y: Any, dtype: np.dtype[Any]) -> Labels:
     -------
     Labels
         The labels.
+
+    Raises
+    ------
+    SettingError
+        If one is not among the classes.
     """
     multilabel = binarizer.y_type_.startswith("multilabel")
     if multilabel or type_of_target(y).startswith("multilabel"):
@@ -35,9 +41,17 @@ def encode(binarizer: LabelBinarizer, y: Any, dtype: np.dtype[Any]) -> Labels:
     classes = binarizer.classes_
     numbered = classes.dtype.kind in "iu" and (classes == np.arange(len(classes))).all()
     if numbered and y.dtype.kind in "iu":
+        known = y.min() >= 0 and y.max() < len(classes)
         numbers = y.astype(np.int32)
     else:
         numbers = np.searchsorted(classes, y).astype(np.int32)
+        np.minimum(numbers, len(classes) - 1, out=numbers)
+        known = (classes[numbers] == y).all()
+    if not known:
+        raise SettingError(
+            f"`y` has classes not in `self.classes_`. `self.classes_` has {classes}. 'y' has "
+            f"{np.unique(y)}."
+        )
     return Labels(numbers, None, len(classes) if len(classes) > 2 else 1)
 
 
@@ -55,8 +69,20 @@ def decode(binarizer: LabelBinarizer, outputs: NDArray[Any]) -> Any:
     -------
     array, shape (m,) or (m, n_L)
         Labels; sparse if they were when the estimator was fitted.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many outputs as the labels need.
     """
-    if binarizer.y_type_.startswith("multilabel"):
+    multilabel, n_classes = binarizer.y_type_.startswith("multilabel"), len(binarizer.classes_)
+    expected = n_classes if multilabel or n_classes > 2 else 1
+    if outputs.shape[1] != expected:
+        raise ShapeError(
+            f"coefs_[-1] has {outputs.shape[1]} columns, expected {expected} because the labels "
+            f"are {binarizer.classes_}."
+        )
+    if multilabel:
         return binarizer.inverse_transform(outputs)
     return binarizer.classes_[chosen(binarizer, outputs)]
 

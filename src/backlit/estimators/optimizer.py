@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.errors import ShapeError
 from backlit.training.optimizers import ADAM_CODE, MOMENTUM_CODE, NESTEROV_CODE, SGD_CODE, Numbers
 
 if TYPE_CHECKING:  # loads the compiler
@@ -30,6 +31,9 @@ class OptimizerState:
     learning_rate : float
         The rate of the next epoch, before the factors of a schedule by steps.
     """
+
+    #: the layers that the moments are for
+    _layer_dims: tuple[int, ...] | None = None
 
     def __init__(self, estimator: Any) -> None:
         self.adaptive = self.inverse_scaling = False
@@ -65,15 +69,34 @@ class OptimizerState:
         )
 
     def enter(self, engine: "Engine") -> None:
-        """Hand an engine the moments and the number of steps, or take its fresh ones."""
+        """Hand an engine the moments and the number of steps, or take its fresh ones.
+
+        Raises
+        ------
+        ShapeError
+            If they are those of a network with other layers.
+        """
         if self._moments is None:
             self._moments = (engine.state.first, engine.state.second, engine.state.steps)
+            self._layer_dims = engine.layout.layer_dims
             return
         if not all(array.flags.carray for array in self._moments):
             # read from a memory map, or out of a buffer where they are not aligned
             first, second, steps = self._moments
             self._moments = first.copy(), second.copy(), steps.copy()
         first, second, steps = self._moments
+        dims = engine.layout.layer_dims
+        if self._layer_dims not in (None, dims) or max(first.size, second.size) not in (
+            0,
+            engine.layout.size,
+        ):
+            raise ShapeError(
+                f"coefs_ and intercepts_ have layers of {list(dims)} units, but the optimizer's "
+                f"moments are those of {self._layer_dims and list(self._layer_dims)}: partial_fit "
+                "goes on with arrays of the same shapes; call fit to begin anew."
+            )
+        first, second = (moment.astype(engine.dtype, copy=False) for moment in (first, second))
+        self._moments = first, second, steps
         engine.state = engine.state._replace(first=first, second=second, steps=steps)
 
     def generator(self, random_state: np.random.RandomState) -> np.random.Generator:

@@ -40,21 +40,27 @@ class Weights:
         The parameters in scikit-learn's order.
     layers : list of (array, array)
         Each layer's weights of shape (n_{l-1}, n_l) and biases of shape (n_l,).
+    assigned : bool
+        Whether a caller's arrays, not `hidden_layer_sizes`, decided on the layers.
     """
 
     vector: NDArray[Any]
     layout: Layout
     layers: list[tuple[NDArray[Any], NDArray[Any]]]
+    assigned: bool = False
 
     def __init__(self, vector: NDArray[Any], layer_dims: Sequence[int]) -> None:
         self._hold(aligned_zeros(len(vector), vector.dtype), layer_dims)
         self.take(vector)
 
     @classmethod
-    def holding(cls, vector: NDArray[Any], layer_dims: Sequence[int]) -> Self:
+    def holding(
+        cls, vector: NDArray[Any], layer_dims: Sequence[int], assigned: bool = False
+    ) -> Self:
         """Return the weights that lie in a vector in scikit-learn's order, without a copy."""
         weights = cls.__new__(cls)
         weights._hold(vector, layer_dims)
+        weights.assigned = assigned
         return weights
 
     @classmethod
@@ -72,8 +78,8 @@ class Weights:
             W = vector[biases - n_in * n_out : biases].reshape(n_in, n_out)
             self.layers.append((W, vector[biases : biases + n_out]))
 
-    def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], tuple[int, ...]]]:
-        return type(self).holding, (self.vector, self.layout.layer_dims)
+    def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], tuple[int, ...], bool]]:
+        return type(self).holding, (self.vector, self.layout.layer_dims, self.assigned)
 
     @property
     def layer_dims(self) -> tuple[int, ...]:
@@ -105,7 +111,7 @@ class Weights:
 
     def copy(self) -> "Weights":
         """Return a copy."""
-        return Weights.holding(self.vector.copy(), self.layer_dims)
+        return Weights.holding(self.vector.copy(), self.layer_dims, self.assigned)
 
     def writable(self) -> "Weights":
         """Return these weights, or a copy if they lie where a fit cannot write them.
@@ -216,6 +222,7 @@ def joined(coefs: Iterable[Any], intercepts: Iterable[Any]) -> Weights | None:
         return None
     single = all(array.dtype == np.float32 for array in (*W, *b))
     weights = Weights.zeros(dims, np.float32 if single else np.float64)
+    weights.assigned = True
     weights.arrays(0)[:] = W
     weights.arrays(1)[:] = b
     return weights

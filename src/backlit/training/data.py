@@ -76,6 +76,72 @@ def _check_finite_in_blocks(function: str, name: str, array: NDArray[Any]) -> No
             )
 
 
+def check_sparse(name: str, X: Any) -> None:
+    """Raise `ShapeError` if the indices of a sparse matrix point outside it.
+
+    SciPy's conversions and products take them as they are, and would read and write foreign memory.
+
+    Parameters
+    ----------
+    name : str
+        The matrix's name.
+    X : sparse matrix or array, shape (m, n)
+        Of any format; those that hold Python's lists are checked once they are converted.
+    """
+    n_rows, n_columns = X.shape
+    if X.format in ("csr", "csc"):
+        if X.format == "csc":
+            n_rows, n_columns = n_columns, n_rows
+        if X.indptr.shape != (n_rows + 1,):
+            raise ShapeError(
+                f"{name}: a damaged sparse matrix: indptr has shape {X.indptr.shape}, expected "
+                f"({n_rows + 1},)."
+            )
+        check_compressed(name, X.indptr, X.indices, X.data.size, n_columns)
+    elif X.format == "coo":
+        for indices, end in ((X.row, n_rows), (X.col, n_columns)):
+            if indices.shape != X.data.shape:
+                raise ShapeError(f"{name}: a damaged sparse matrix: not an index for each value.")
+            _check_indices(name, indices, end)
+
+
+def check_compressed(
+    name: str, starts: NDArray[Any], indices: NDArray[Any], n_values: int, n_columns: int
+) -> None:
+    """Raise `ShapeError` unless compressed rows (or columns) lie inside their arrays.
+
+    Parameters
+    ----------
+    name : str
+        The matrix's name.
+    starts, indices : integer array
+        ``indptr`` and ``indices``, as SciPy calls them.
+    n_values : int
+        How many values there are.
+    n_columns : int
+        What the indices have to be below.
+    """
+    if starts.size < 1 or starts[0] != 0 or (starts[1:] < starts[:-1]).any():
+        raise ShapeError(
+            f"{name}: a damaged sparse matrix: indptr does not begin with 0, or goes down."
+        )
+    used = int(starts[-1])
+    if used > n_values or used > indices.size:
+        raise ShapeError(
+            f"{name}: a damaged sparse matrix: indptr ends with {used}, but there are {n_values} "
+            f"values and {indices.size} indices."
+        )
+    _check_indices(name, indices[:used], n_columns)
+
+
+def _check_indices(name: str, indices: NDArray[Any], end: int) -> None:
+    if indices.size and (indices.min() < 0 or indices.max() >= end):
+        wrong = indices[(indices < 0) | (indices >= end)][0]
+        raise ShapeError(
+            f"{name}: a damaged sparse matrix: an index is {wrong}, expected 0 to {end - 1}."
+        )
+
+
 def prepare_labels(
     function: str, y: Any, m: int, output: str, dtype: np.dtype[Any], name: str = "y"
 ) -> Labels:

@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from backlit.errors import DTypeError, NonFiniteError, ShapeError
 from backlit.parameters import checked_dtype
+from backlit.training.data import check_sparse
 from backlit.training.engine.engine import Rows
 
 
@@ -48,6 +49,7 @@ def prepare_sparse_inputs(function: str, X: Any, dtype: DTypeLike | None, name: 
             f"{function}: {name} has shape {X.shape}, expected (m, n_features), examples in rows, "
             "neither number zero."
         )
+    check_sparse(f"{function}: {name}", X)
     if dtype is None:
         dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float32
     rows = csr_rows(X, checked_dtype(function, dtype))
@@ -62,6 +64,7 @@ def prepare_sparse_inputs(function: str, X: Any, dtype: DTypeLike | None, name: 
 def csr_rows(X: Any, dtype: np.dtype[Any]) -> Rows:
     """Return a sparse matrix that has been checked as CSR rows, without a copy where it is so."""
     csr = X.tocsr()
+    check_sparse("X", csr)  # before indices of 64 bits are cut down to 32
     return Rows(
         np.require(csr.data, dtype, ["C", "A"]),
         np.require(csr.indptr, np.int64, ["C", "A"]),

@@ -9,10 +9,10 @@ and why.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backlit.errors import DTypeError, SettingError, ShapeError
 from backlit.names import ACTIVATIONS, LOSSES
+from backlit.training.data import check_compressed
 from backlit.training.engine import updates
 from backlit.training.engine.functions import CROSS_ENTROPY
 
@@ -147,43 +147,7 @@ def check_rows(
     check_array(f"values of {name}", values, dtype, None)
     check_array(f"row starts of {name}", starts, np.int64, None)
     check_array(f"columns of {name}", columns, np.int32, None)
-    check_sparse_structure(starts, columns, values.size, n_columns, name)
-
-
-def check_sparse_structure(
-    starts: NDArray[Any], indices: NDArray[Any], n_values: int, n_columns: int, name: str = "X"
-) -> None:
-    """Raise `ShapeError` unless compressed rows (or columns) lie inside their arrays.
-
-    Parameters
-    ----------
-    starts, indices : integer array
-        ``indptr`` and ``indices``, as SciPy calls them.
-    n_values : int
-        How many values there are.
-    n_columns : int
-        What the indices have to be below.
-    name : str
-        The matrix's name.
-    """
-    if starts.size < 1 or starts[0] != 0 or (np.diff(starts) < 0).any():
-        raise ShapeError(
-            f"{name}: a damaged sparse matrix: indptr does not begin with 0 or goes down."
-        )
-    used = int(starts[-1])
-    if used > n_values or used > indices.size:
-        raise ShapeError(
-            f"{name}: a damaged sparse matrix: indptr ends with {used}, but there are {n_values} "
-            f"values and {indices.size} indices."
-        )
-    if used:
-        inside = indices[:used]
-        lowest, highest = int(inside.min()), int(inside.max())
-        if lowest < 0 or highest >= n_columns:
-            raise ShapeError(
-                f"{name}: a damaged sparse matrix: an index is "
-                f"{lowest if lowest < 0 else highest}, expected 0 to {n_columns - 1}."
-            )
+    check_compressed(name, starts, columns, values.size, n_columns)
 
 
 def check_examples(

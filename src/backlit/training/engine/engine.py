@@ -289,7 +289,7 @@ class Engine:
         losses, penalties : float64 array, shape (n_batches,)
             Each batch's mean loss, and the L2 penalty, both before its step.
         """
-        n = len(starts) - 1
+        n = max(len(starts) - 1, 0)
         results = steps.Results(np.zeros(n), np.zeros(n), self._empty)
         if random is None:
             random = np.empty(0, np.uint16)
