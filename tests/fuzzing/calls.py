@@ -13,6 +13,7 @@ import linecache
 import mmap
 import pickle
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -273,7 +274,7 @@ class Sequence:
         n_in, n_out = self.pick((self.n_features, *FEATURES)), self.pick(OUTPUTS)
         dims = [n_in, *self.pick(([4], [5], [], [4, 4])), n_out]
         dtype = self.pick(("f8", "f4", "f2", "i8"))
-        W = [np.ones(s, dtype) / 8 for s in zip(dims[:-1], dims[1:], strict=True)]
+        W = [np.ones(s, dtype) / 8 for s in pairwise(dims)]
         b = [np.zeros(n, dtype) for n in dims[1:]]
         self.log.append(f"assign {name} (dims {dims} {dtype})")
         if name == "item":
