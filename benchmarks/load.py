@@ -1,8 +1,7 @@
 """backlit under load: ``python -m benchmarks.load`` runs every command in full.
 
 ``python -m benchmarks.load COMMAND [OPTIONS]`` runs one: soak (an hour), threads, processes,
-pictures, determinism, signals, moments (tests/support/loads.py); the test suite runs them scaled
-down.
+pictures, determinism, signals, moments; the test suite runs them scaled down (tests/loads.py).
 Memory with 1e7 rows from a memory map is `benchmarks.memory`. Exit code 1 if anything is wrong.
 """
 
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import _harness
 
-SCRIPT = Path(__file__).parents[1] / "tests" / "support" / "loads.py"
+SCRIPT = Path(__file__).parents[1] / "tests" / "loads.py"
 COMMANDS = ("determinism", "threads", "processes", "pictures", "signals", "moments", "soak")
 
 

@@ -296,6 +296,24 @@ def test_other_errors(run, photos, tmp_path, model):
         assert message in err
 
 
+def test_no_name_is_a_spreadsheet_s_formula(run, photos, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(photos / "day")
+    names = ["=1+1.jpg", "+1.jpg", "-1.jpg", "@SUM(1).jpg", "plain.jpg"]
+    for number, name in enumerate(names):
+        os.rename(f"00{number}.jpg", name)
+    for option, mark in ((), ""), (("--spreadsheet",), "'"):
+        code, out, err = run("predict", "-m", model, "-f", "csv", *option, "--", *names)
+        assert code == 0, err
+        found = [row["path"] for row in csv.DictReader(io.StringIO(out))]
+        assert found == [mark + name for name in names[:4]] + ["plain.jpg"]
+    output = tmp_path / "rows.csv"
+    assert run("predict", "-m", model, "-o", output, "--spreadsheet", "--", *names)[0] == 0
+    assert output.read_text().count("\n'") == 4
+    assert run("predict", "-m", model, "-o", output, "--resume", "--", *names)[0] == 2
+    for other in (("-f", "jsonl"), ("-o", output, "--resume"), ("--cluster", "local:1")):
+        assert run("predict", "plain.jpg", "-m", model, "--spreadsheet", *other)[0] == 2
+
+
 def test_closed_pipe(photos, model):
     command = f"{sys.executable} -m backlit predict {photos} -m {model} -f csv | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, check=False, timeout=60)

@@ -52,17 +52,31 @@ def _root(
 
 def main() -> None:
     """Run the command line; leaves with an exit code."""
+    from backlit.errors import OutputError
+
     with terminal.guarded_streams():
-        _leave(_flushed(_run()))
+        try:
+            code = _run()
+            terminal.flush()
+        except OutputError as error:
+            _complain(str(error))
+            code = 1
+        except BrokenPipeError:  # whoever read our output has gone
+            code = 1
+        except KeyboardInterrupt:  # who typed it does not wait for a slow reader
+            code = INTERRUPTED
+        _leave(code)
 
 
 def _run() -> int:
     """Run a command, and say what went wrong; returns the exit code."""
-    from backlit.errors import BacklitError, SettingError
+    from backlit.errors import BacklitError, OutputError, SettingError
 
     try:
         left: Any = app(standalone_mode=False)
         return left if isinstance(left, int) else 0
+    except OutputError:
+        raise
     except SettingError as error:
         _complain(str(error))
         return 2
@@ -73,8 +87,8 @@ def _run() -> int:
         return INTERRUPTED
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except BrokenPipeError:  # whoever read our output has gone
-        return 1
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
             _complain("the system lets this process begin no further thread (see ulimit -u).")
@@ -82,23 +96,6 @@ def _run() -> int:
         if not is_usage_error(error):
             raise
         return show_usage_error(error)
-
-
-def _flushed(code: int) -> int:
-    """Hand on what was printed; returns the exit code, another one where that cannot be done."""
-    from backlit.errors import OutputError
-
-    try:
-        terminal.flush()
-    except OutputError as error:
-        if code != 1:  # else it was said before
-            _complain(str(error))
-        return code or 1
-    except BrokenPipeError:
-        return code or 1
-    except KeyboardInterrupt:  # who typed it will not wait
-        return INTERRUPTED
-    return code
 
 
 def _complain(text: str) -> None:

@@ -50,6 +50,13 @@ def predict(
             min=0.0, max=1.0, help="Below this highest probability the label is 'unsure'."
         ),
     ] = 0.0,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet",
+            help="In CSV, put an apostrophe before names that begin as formulas do (= + - @).",
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run to the same --output stopped.")
     ] = False,
@@ -82,9 +89,10 @@ def predict(
     if cluster is not None:
         from backlit.cli.archive import predict_on_cluster
 
-        if copy_to or move_to or dry_run or workers:
+        if copy_to or move_to or dry_run or workers or spreadsheet:
             raise typer.BadParameter(
-                "--copy-to, --move-to, --dry-run and --workers do not go with --cluster."
+                "--copy-to, --move-to, --dry-run, --spreadsheet and --workers do not go with "
+                "--cluster."
             )
         predict_on_cluster(
             paths, cluster, model, form.value if form else None, output_name, unsure, resume, chunk,
@@ -101,13 +109,15 @@ def predict(
         raise SettingError("--copy-to and --move-to exclude each other.")
     if resume and (output_name is None or chosen not in ("csv", "jsonl")):
         raise SettingError("--resume needs an --output in csv or jsonl.")
+    if spreadsheet and (resume or chosen != "csv"):
+        raise SettingError("--spreadsheet goes with CSV, and without --resume.")
     if dry_run and not (copy_to or move_to):
         raise SettingError("--dry-run goes with --copy-to or --move-to.")
     pictures = [str(Path(path)) for path in paths]
     _predict_here(
         pictures, model, workers,
         form=chosen, output=output_name, resume=resume, unsure=unsure, folder=copy_to or move_to,
-        move=move_to is not None, dry_run=dry_run, given=tuple(pictures),
+        move=move_to is not None, dry_run=dry_run, given=tuple(pictures), spreadsheet=spreadsheet,
     )  # fmt: skip
 
 

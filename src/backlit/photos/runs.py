@@ -46,6 +46,8 @@ class Plan:
         As for `Filer`.
     given : tuple of str
         Pictures and folders as they were named.
+    spreadsheet : bool
+        As for `open_writer`.
     """
 
     form: str = "table"
@@ -56,6 +58,7 @@ class Plan:
     move: bool = False
     dry_run: bool = False
     given: tuple[str, ...] = ()
+    spreadsheet: bool = False
 
     @property
     def files(self) -> bool:
@@ -214,7 +217,9 @@ def _open_rows(
     """Yield what writes rows, those that are there already, and the run's name."""
     classes = classifier.classes
     if plan.output is None or plan.form not in RESUMABLE:
-        with open_writer(plan.form, plan.output, classes, filing=filing) as rows:
+        with open_writer(
+            plan.form, plan.output, classes, filing=filing, spreadsheet=plan.spreadsheet
+        ) as rows:
             yield rows, Done(), ""
         return
     with RowFile(plan.output) as file:
@@ -222,7 +227,9 @@ def _open_rows(
         if file.regular:
             done, name = _begin(file, plan, _settings(classifier, plan, filing), filing)
         append = bool(done.paths)
-        with open_writer(plan.form, file, classes, append=append, filing=filing) as rows:
+        with open_writer(
+            plan.form, file, classes, append=append, filing=filing, spreadsheet=plan.spreadsheet
+        ) as rows:
             yield rows, done, name
 
 
@@ -237,6 +244,7 @@ def _settings(classifier: PhotoClassifier, plan: Plan, filing: bool) -> dict[str
         "columns": ",".join(CSV_COLUMNS + FILING_COLUMNS * filing),
         "copy_to": None if plan.move else folder,
         "move_to": folder if plan.move else None,
+        **({"spreadsheet": True} if plan.spreadsheet else {}),
     }
 
 

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from backlit import _terminal as terminal
@@ -99,6 +100,7 @@ def open_writer(
     *,
     append: bool = False,
     filing: bool = False,
+    spreadsheet: bool = False,
 ) -> Iterator[Rows]:
     """Open a file, or standard output, to write predictions as they come.
 
@@ -114,6 +116,8 @@ def open_writer(
         Whether to go on in a file that has rows already.
     filing : bool, optional
         Whether rows say where their pictures go.
+    spreadsheet : bool, optional
+        Whether an apostrophe is put before text in CSV that a spreadsheet would run as a formula.
 
     Yields
     ------
@@ -133,7 +137,11 @@ def open_writer(
         with _parquet_writer(output, filing) as write:
             yield Rows(write)
         return
-    make = {"table": _table_writer, "csv": _csv_writer, "jsonl": _jsonl_writer}[form]
+    csv_writer = partial(_csv_writer, spreadsheet=spreadsheet)
+    makers: dict[str, Callable[..., Write]] = {
+        "table": _table_writer, "csv": csv_writer, "jsonl": _jsonl_writer,
+    }  # fmt: skip
+    make = makers[form]
     if output is None:
         # Bytes of a name that are no UTF-8 come out as they are on the disk.
         out = terminal.output() if form == "table" else terminal.data_output()
@@ -148,21 +156,32 @@ def open_writer(
     else:
         with (
             RowFile(output) as file,
-            open_writer(form, file, classes, append=append, filing=filing) as rows,
+            open_writer(
+                form, file, classes, append=append, filing=filing, spreadsheet=spreadsheet
+            ) as rows,
         ):
             yield rows
 
 
-def _csv_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bool) -> Write:
+def _csv_writer(
+    stream: TextIO, classes: Sequence[str], filing: bool, head: bool, spreadsheet: bool = False
+) -> Write:
     writer = csv.writer(stream, lineterminator="\n")
     if head:
         writer.writerow(CSV_COLUMNS + FILING_COLUMNS * filing)
 
     def write(one: Prediction, promise: Promise | None) -> None:
         row = (one.path, one.label, _number(one.probability), one.error)
-        writer.writerow(row + _filed(promise, "") * filing)
+        row += _filed(promise, "") * filing
+        writer.writerow(map(_no_formula, row) if spreadsheet else row)
 
     return write
+
+
+def _no_formula(cell: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet takes for a formula."""
+    begins = isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if begins else cell
 
 
 def _filed(promise: Promise | None, nothing: Any) -> tuple[Any, ...]:
