@@ -20,7 +20,7 @@ import numpy as np
 from backlit.photos import Recipe
 from backlit.photos.calibration import expected_calibration_error, reliability
 from backlit.photos.classifier import SHIPPED_MODEL
-from backlit.photos.examples import Examples, join_examples, read_examples, read_pieces
+from backlit.photos.examples import PictureSet, join_examples, read_examples, read_pieces
 from backlit.photos.learning import learn
 from backlit.photos.scenes import render_scenes
 from backlit.photos.trained import Judgement
@@ -45,7 +45,7 @@ def list_set(photos: Path, name: str) -> tuple[list[str], list[int]]:
     return sources, labels
 
 
-def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float = 1.0) -> Examples:
+def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float = 1.0) -> PictureSet:
     """Read a share of one split; the seed is also that of its changed copies."""
     sources, labels = list_set(photos, name)
     if share < 1.0:
@@ -63,7 +63,7 @@ def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float =
     return found
 
 
-def read_scenes(copies: int, seed: int = 0) -> Examples:
+def read_scenes(copies: int, seed: int = 0) -> PictureSet:
     """Render scenes to train on."""
     pictures, labels = render_scenes(SCENES, seed=0)
     pieces = read_pieces(pictures, labels.tolist(), seed=seed)

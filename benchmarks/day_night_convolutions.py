@@ -21,7 +21,7 @@ from scipy.special import logit
 from torch import nn
 from torch.nn import functional as F
 
-from backlit.photos.examples import Examples, join_examples
+from backlit.photos.examples import PictureSet, join_examples
 from backlit.photos.learning import learn
 from backlit.photos.reading import read_crops, reduce_picture
 from backlit.photos.scenes import render_scenes
@@ -206,7 +206,7 @@ def judge(network: Network, pixels: torch.Tensor) -> Any:
     return torch.cat(found).numpy()
 
 
-def backlits(train: list[Examples], test: Examples) -> Any:
+def backlits(train: list[PictureSet], test: PictureSet) -> Any:
     """Return the logits of backlit's recipe."""
     splits = {"train": join_examples(train), "test": test}
     judged = learn(CLASSES, splits, RECIPE).judgements["test"]

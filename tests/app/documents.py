@@ -3,7 +3,7 @@
 import numpy as np
 
 from backlit.app.plane.datasets import dataset
-from backlit.app.plane.network import Network
+from backlit.app.plane.network import PlaneNetwork
 from backlit.app.plane.values import Values
 from backlit.parameters import initialize_parameters
 
@@ -25,4 +25,4 @@ def document(hidden=(4, 3), activation="tanh", count=12, rate=0.3, seed=3, **giv
 
 
 def network(**given):
-    return Network.read(Values(document(**given)))
+    return PlaneNetwork.read(Values(document(**given)))

@@ -26,7 +26,7 @@ from backlit.gradcheck.sources.target import load_target
 from backlit.photos import features, keeping
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.duplicates import SIGNATURE_SIZE
-from backlit.photos.examples import Examples
+from backlit.photos.examples import PictureSet
 from backlit.photos.reading import read_crops
 from backlit.photos.resuming import resume
 from backlit.training import fit
@@ -225,7 +225,7 @@ def read_checkpoint(path: Path, good: bytes, forged: bool) -> None:
 _KEPT = ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/ü\n.jpg"], [0, 0, 1, 1]
 
 
-def _examples() -> Examples:
+def _examples() -> PictureSet:
     rng = np.random.default_rng(0)
     names, labels = _KEPT
     described = rng.normal(size=(3, 2, len(features.feature_names()))).astype(np.float32)
@@ -233,7 +233,9 @@ def _examples() -> Examples:
     broken = [(names[1], "truncated")]
     theirs = np.array([labels[0], *labels[2:]])
     places, partners = np.array([0, 2, 3]), np.array([[-1, 2], [-1, -1], [-1, 2]])
-    return Examples([names[0], *names[2:]], theirs, places, described, partners, signatures, broken)
+    return PictureSet(
+        [names[0], *names[2:]], theirs, places, described, partners, signatures, broken
+    )
 
 
 @cache
@@ -262,7 +264,7 @@ def read_kept(path: Path, good: bytes, forged: bool) -> None:
     assert all(isinstance(reason, str) for _, reason in found.broken)
 
 
-def vars_of(found: Examples) -> dict[str, np.ndarray]:
+def vars_of(found: PictureSet) -> dict[str, np.ndarray]:
     arrays = {"X": found.features, "s": found.signatures, "y": found.labels}
     return arrays | {"places": found.places, "partners": found.partners}
 

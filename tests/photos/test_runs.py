@@ -13,7 +13,7 @@ from backlit.errors import PhotoError, SettingError
 from backlit.photos import PhotoClassifier
 from backlit.photos.features import feature_names
 from backlit.photos.row_file import RowFile
-from backlit.photos.runs import Plan, open_run
+from backlit.photos.runs import RunPlan, open_run
 from sample_pictures import save_day_night
 
 TESTS = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ def run(photos, classifier=None, stop=None, **plan):
     """Run; return what was said and how many failed."""
     classifier = classifier or by_luminance()
     said = []
-    plan = Plan(given=(str(photos),), **plan)
+    plan = RunPlan(given=(str(photos),), **plan)
     with open_run(classifier, plan, warn=said.append, note=said.append) as found:
         predictions = classifier.predict(
             photos, unsure=plan.unsure, skip=found.done.paths, leave_out=plan.folder
@@ -137,7 +137,7 @@ def test_a_model_that_is_replaced_during_a_run(photos, tmp_path):
     run(photos, form="csv", output=tmp_path / "whole.csv")
     found = PhotoClassifier.load(path)
     with open_run(
-        found, Plan("csv", output, given=(str(photos),)), warn=print, note=print
+        found, RunPlan("csv", output, given=(str(photos),)), warn=print, note=print
     ) as going:
         for one in found.predict(photos):
             going.take(one)
@@ -222,7 +222,7 @@ def test_clocks_that_are_set_back_change_nothing(photos, tmp_path):
 def test_pictures_that_change_or_vanish_on_the_way(photos, tmp_path):
     classifier = by_luminance()
     gone, changed = photos / "day" / "001.jpg", photos / "night" / "002.jpg"
-    plan = Plan("csv", tmp_path / "r.csv", folder=tmp_path / "to", move=True)
+    plan = RunPlan("csv", tmp_path / "r.csv", folder=tmp_path / "to", move=True)
     said = []
     with open_run(classifier, plan, warn=said.append, note=said.append) as found:
         for one in list(classifier.predict(photos)):

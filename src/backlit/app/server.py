@@ -23,7 +23,7 @@ from backlit.app.guard import Guard
 from backlit.app.photo import PhotoDesk, rendered_scene
 from backlit.app.plane.datasets import DATASETS, dataset
 from backlit.app.plane.exporting import as_code, as_safetensors
-from backlit.app.plane.network import HIDDEN, Network, draw_network
+from backlit.app.plane.network import HIDDEN, PlaneNetwork, draw_network
 from backlit.app.plane.passes import run_pass
 from backlit.app.plane.table import read_table
 from backlit.app.plane.training import train
@@ -158,19 +158,19 @@ def _draw(values: Values) -> Any:
 
 
 def _pass(values: Values) -> Any:
-    return run_pass(Network.read(values), values.flag("field"))
+    return run_pass(PlaneNetwork.read(values), values.flag("field"))
 
 
 def _train(values: Values) -> Any:
-    return train(Network.read(values), values.integer("steps", 1, 1000))
+    return train(PlaneNetwork.read(values), values.integer("steps", 1, 1000))
 
 
 def _code(values: Values) -> Response:
-    return _download(as_code(Network.read(values)).encode(), "text/x-python", "network.py")
+    return _download(as_code(PlaneNetwork.read(values)).encode(), "text/x-python", "network.py")
 
 
 def _safetensors(values: Values) -> Response:
-    data = as_safetensors(Network.read(values))
+    data = as_safetensors(PlaneNetwork.read(values))
     return _download(data, "application/octet-stream", "network.safetensors")
 
 

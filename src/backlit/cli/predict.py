@@ -126,9 +126,9 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
     from backlit.console import CountingProgress, note, warn
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.listed import Listing
-    from backlit.photos.runs import Plan, open_run
+    from backlit.photos.runs import RunPlan, open_run
 
-    planned = Plan(**plan)
+    planned = RunPlan(**plan)
     if planned.output is None:
         terminal.require_output()
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from backlit._bindings import in_bindings
 
 if TYPE_CHECKING:
-    from backlit.photos.progress import Progress
+    from backlit.photos.progress import StageProgress
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -145,13 +145,13 @@ class Answering:
 
     Parameters
     ----------
-    progress : Progress
+    progress : StageProgress
         What is told how far it is.
     termination : Termination
         What is asked.
     """
 
-    def __init__(self, progress: "Progress", termination: Termination) -> None:
+    def __init__(self, progress: "StageProgress", termination: Termination) -> None:
         self._progress, self._termination = progress, termination
 
     def stage(self, name: str, total: int) -> None:

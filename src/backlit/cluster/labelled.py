@@ -15,7 +15,7 @@ from backlit.cluster.connecting import gathered
 from backlit.errors import NonFiniteError, SettingError
 
 
-class Found(NamedTuple):
+class LabelCounts(NamedTuple):
     """What a collection of labels holds.
 
     Attributes
@@ -33,7 +33,7 @@ class Found(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def look_at_labels(client: Any, blocks: Blocks, *, classes: bool, timeout: float) -> Found:
+def look_at_labels(client: Any, blocks: Blocks, *, classes: bool, timeout: float) -> LabelCounts:
     """Count rows, and find all classes if asked to.
 
     Parameters
@@ -66,13 +66,13 @@ def look_at_labels(client: Any, blocks: Blocks, *, classes: bool, timeout: float
         counts = np.zeros(len(joined), np.int64)
         for one in filled:
             counts[np.searchsorted(joined, one.classes)] += one.counts
-    return Found([one.rows[0] for one in found], joined, counts)
+    return LabelCounts([one.rows[0] for one in found], joined, counts)
 
 
-def _look(y: Any, classes: bool) -> Found:
+def _look(y: Any, classes: bool) -> LabelCounts:
     labels = np.asarray(y)
     if not classes or len(labels) == 0:
-        return Found([len(labels)], np.empty(0, labels.dtype), np.empty(0, np.int64))
+        return LabelCounts([len(labels)], np.empty(0, labels.dtype), np.empty(0, np.int64))
     labels = labels.reshape(-1)
     missing = labels != labels if labels.dtype.kind in "fO" else None
     if missing is not None and np.any(missing):
@@ -80,7 +80,7 @@ def _look(y: Any, classes: bool) -> Found:
     if any(one is None for one in labels[:1]):
         raise NonFiniteError("fit: y has a label that is None, expected a class.")
     values, counts = np.unique(labels, return_counts=True)
-    return Found([len(labels)], values, counts.astype(np.int64))
+    return LabelCounts([len(labels)], values, counts.astype(np.int64))
 
 
 def numbered(

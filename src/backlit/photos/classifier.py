@@ -19,7 +19,7 @@ from backlit.photos import features
 from backlit.photos.class_names import UNSURE
 from backlit.photos.extracting import COMPILE_FROM, Extractor
 from backlit.photos.listed import Listing
-from backlit.photos.listing import Found, walk_photos
+from backlit.photos.listing import FoundPath, walk_photos
 from backlit.photos.pool import ordered_map
 
 Floats = NDArray[np.float32]
@@ -225,7 +225,7 @@ class PhotoClassifier:
         on_compile: Callable[[], None] | None,
         extract: Extractor | None,
     ) -> Iterator[Prediction]:
-        found: Listing | Iterable[Found]
+        found: Listing | Iterable[FoundPath]
         if isinstance(paths, Sequence):  # anything else can be gone through only once
             found = Listing(paths, skip=skip, leave_out=leave_out)
         elif isinstance(paths, Listing):
@@ -233,7 +233,7 @@ class PhotoClassifier:
         else:
             found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
 
-        def classify(chunk: Sequence[Found]) -> list[Prediction]:
+        def classify(chunk: Sequence[FoundPath]) -> list[Prediction]:
             return self._classify(chunk, extracting, unsure)
 
         with found if isinstance(found, Listing) else nullcontext():
@@ -243,7 +243,7 @@ class PhotoClassifier:
                 yield from predictions
 
     def _classify(
-        self, chunk: Sequence[Found], extract: Extractor, unsure: float
+        self, chunk: Sequence[FoundPath], extract: Extractor, unsure: float
     ) -> list[Prediction]:
         """Read and classify a few pictures."""
         side = features.SIDE
@@ -402,8 +402,8 @@ def _stamp(path: str) -> Stamp | None:
         return None
 
 
-def _chunks(found: Iterable[Found]) -> Iterator[list[Found]]:
-    chunk: list[Found] = []
+def _chunks(found: Iterable[FoundPath]) -> Iterator[list[FoundPath]]:
+    chunk: list[FoundPath] = []
     for one in found:
         chunk.append(one)
         if len(chunk) == _CHUNK:

@@ -35,7 +35,7 @@ Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Examples:
+class PictureSet:
     """Pictures of one split.
 
     Attributes
@@ -109,7 +109,7 @@ class Examples:
     def fit(
         self,
         learnt: Chosen,
-        held: "Examples",
+        held: "PictureSet",
         held_chosen: Chosen,
         moments: Moments,
         **settings: Any,
@@ -120,7 +120,7 @@ class Examples:
         ----------
         learnt : ndarray of bool, shape (m, 1 + copies)
             What it learns from: some of each picture and its copies.
-        held : Examples
+        held : PictureSet
             Where the pictures are that each epoch is judged by: these ones, or another split.
         held_chosen : ndarray of bool, shape (len(held),)
             Which of them; their copies are left out.
@@ -155,7 +155,7 @@ def learnable(chosen: Chosen, places: Places, partners: Places) -> Chosen:
     places : ndarray of int64, shape (m,)
         Their numbers.
     partners : ndarray of int64, shape (m, 1 + copies)
-        As in `Examples`.
+        As in `PictureSet`.
 
     Returns
     -------
@@ -279,7 +279,7 @@ def read_examples(
     places: Sequence[int] | None = None,
     workers: int | None = None,
     tick: Tick | None = None,
-) -> Examples:
+) -> PictureSet:
     """Read pictures and compute their features and those of changed copies.
 
     Parameters
@@ -303,7 +303,7 @@ def read_examples(
 
     Returns
     -------
-    read : Examples
+    read : PictureSet
         Those that could be read, in the order given; the others by name, with the reason.
     """
     places = range(len(sources)) if places is None else places
@@ -341,7 +341,7 @@ def read_examples(
             kept.append(index)
         if tick is not None:
             tick(index + 1, len(sources))
-    return Examples(
+    return PictureSet(
         [name_of(sources[index], places[index]) for index in kept],
         np.array([labels[index] for index in kept], dtype=np.int64),
         np.array([places[index] for index in kept], dtype=np.int64),
@@ -352,20 +352,20 @@ def read_examples(
     )
 
 
-def join_examples(parts: Sequence[Examples]) -> Examples:
+def join_examples(parts: Sequence[PictureSet]) -> PictureSet:
     """Join examples that have as many changed copies each.
 
     Parameters
     ----------
-    parts : sequence of Examples
+    parts : sequence of PictureSet
         At least one; their places differ.
 
     Returns
     -------
-    joined : Examples
+    joined : PictureSet
         In the order given.
     """
-    return Examples(
+    return PictureSet(
         [name for part in parts for name in part.names],
         np.concatenate([part.labels for part in parts]),
         np.concatenate([part.places for part in parts]),

@@ -11,11 +11,11 @@ import numpy as np
 from backlit._warning import warn_user
 from backlit.errors import PhotoFolderError, PhotoWarning
 from backlit.photos.class_names import check_class_names
-from backlit.photos.examples import Examples, Source, count_pieces, read_examples, read_pieces
+from backlit.photos.examples import PictureSet, Source, count_pieces, read_examples, read_pieces
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
-from backlit.photos.progress import Progress, Silent
+from backlit.photos.progress import NoProgress, StageProgress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import TrainedPhotos
 from backlit.training.settings import Checkpoint, given_checkpoint
@@ -41,7 +41,7 @@ def train(
     folder: str | os.PathLike[str] | None = None,
     recipe: Recipe | None = None,
     *,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     warn: Callable[[str], None] | None = None,
     workers: int | None = None,
     recorders: "Callable[[int], TraceRecorder] | None" = None,
@@ -57,7 +57,7 @@ def train(
         ``validation`` and ``test``. By default scenes that the package renders in memory.
     recipe : Recipe, optional
         Settings.
-    progress : Progress, optional
+    progress : StageProgress, optional
         Told how far it is.
     warn : callable, optional
         Called with each warning; by default they are issued as ``PhotoWarning``.
@@ -87,7 +87,7 @@ def train(
         :func:`backlit.photos.class_names.check_class_names`.
     """
     recipe = recipe or Recipe()
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     warn = warn or _issue
     kept: Kept | None = None
     given = given_checkpoint("train", checkpoint, resume)
@@ -99,7 +99,7 @@ def train(
     def tell(done: int, total: int) -> None:
         progress.advance(done)
 
-    examples: dict[str, Examples] = {}
+    examples: dict[str, PictureSet] = {}
     broken = []
     for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
         copies = recipe.copies_for(len(pictures)) if split == "train" else 0
@@ -158,7 +158,7 @@ def _from_folder(folder: str | os.PathLike[str], warn: Callable[[str], None]) ->
     )
 
 
-def _rendered(recipe: Recipe, progress: Progress) -> _Source:
+def _rendered(recipe: Recipe, progress: StageProgress) -> _Source:
     from backlit.photos.scenes import render_scenes
 
     progress.stage("rendering scenes", SCENES + SCENES // 4)
@@ -176,7 +176,7 @@ def _rendered(recipe: Recipe, progress: Progress) -> _Source:
     )
 
 
-def _check_classes(source: _Source, pictures: Examples) -> None:
+def _check_classes(source: _Source, pictures: PictureSet) -> None:
     counts = np.bincount(pictures.labels, minlength=len(source.classes))
     for name, count in zip(source.classes, counts, strict=True):
         if count == 0:

@@ -22,7 +22,7 @@ from backlit.errors import CheckpointError, ModelFileError
 from backlit.formats.strict_json import parse_object
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.photos.duplicates import SIGNATURE_SIZE
-from backlit.photos.examples import Examples, Pieces, Source, join_examples, read_examples
+from backlit.photos.examples import PictureSet, Pieces, Source, join_examples, read_examples
 from backlit.photos.features import VERSION as FEATURES_VERSION
 from backlit.photos.features import feature_names
 from backlit.photos.recipe import Recipe
@@ -116,7 +116,7 @@ class Kept:
         pieces: Pieces | None,
         workers: int | None,
         tick: Callable[[int, int], None],
-    ) -> Examples:
+    ) -> PictureSet:
         """Read pictures as `read_examples` does, those that were read before from the folder."""
         if not sources or not isinstance(sources[0], str):  # in memory: rendered anew anyway
             return read_examples(
@@ -176,7 +176,7 @@ def _key(
     return hashlib.sha256(repr(told).encode(errors="surrogateescape")).hexdigest()
 
 
-def _save(path: str, key: str, part: Examples) -> None:
+def _save(path: str, key: str, part: PictureSet) -> None:
     if len(part) == 0:
         return
     description = {
@@ -196,7 +196,7 @@ def _save(path: str, key: str, part: Examples) -> None:
 
 def _load(
     path: str, key: str, sources: Sequence[Any], labels: Sequence[int], copies: int, first: int
-) -> Examples | None:
+) -> PictureSet | None:
     """Return what `_save` wrote of these pictures, or None if the file is anything else.
 
     Then they are read again, which loses nothing but time.
@@ -229,7 +229,7 @@ def _load(
     if not fits:
         return None
     kept = [place for place, name in enumerate(sources) if name not in left]
-    return Examples(
+    return PictureSet(
         names,
         np.array([labels[place] for place in kept], np.int64),
         first + np.array(kept, np.int64),

@@ -24,10 +24,10 @@ from backlit.photos.calibration import fit_temperature, log_probabilities
 from backlit.photos.class_names import check_class_names
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.ensemble import merge_members
-from backlit.photos.examples import Examples
+from backlit.photos.examples import PictureSet
 from backlit.photos.keeping import Kept
 from backlit.photos.members import MOST_COMPARED, Members
-from backlit.photos.progress import Progress, Silent
+from backlit.photos.progress import NoProgress, StageProgress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Judgement, TrainedPhotos, curves_to_file
 
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 def learn(
     classes: Sequence[str],
-    examples: Mapping[str, Examples],
+    examples: Mapping[str, PictureSet],
     recipe: Recipe,
     *,
     origin: str = "",
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     recorders: "Callable[[int], TraceRecorder] | None" = None,
     kept: Kept | None = None,
 ) -> TrainedPhotos:
@@ -51,13 +51,13 @@ def learn(
     ----------
     classes : sequence of str
         Names.
-    examples : mapping of str to Examples
+    examples : mapping of str to PictureSet
         ``"train"``, and ``"validation"`` and ``"test"`` where there are such splits.
     recipe : Recipe
         Settings.
     origin : str, optional
         Where the pictures come from, for the model's description.
-    progress : Progress, optional
+    progress : StageProgress, optional
         Told how far it is.
     recorders : callable, optional
         Returns what records a member while it trains, by its number from 0.
@@ -79,7 +79,7 @@ def learn(
     classes = tuple(classes)
     check_class_names(classes)
     moments = train_set.moments()
-    trained = Members(recipe, progress or Silent(), len(classes), recorders, kept)
+    trained = Members(recipe, progress or NoProgress(), len(classes), recorders, kept)
     unseen = trained.fit_all(train_set, examples.get("validation"), moments)
     judged = np.flatnonzero(np.isfinite(unseen).all(axis=1))
     logits, labels = unseen[judged], train_set.labels[judged]
@@ -133,12 +133,12 @@ def learn(
     )
 
 
-def across_splits(examples: Mapping[str, Examples]) -> list[tuple[str, str, str]]:
+def across_splits(examples: Mapping[str, PictureSet]) -> list[tuple[str, str, str]]:
     """Find pictures of the other splits that all but the training split has too.
 
     Parameters
     ----------
-    examples : mapping of str to Examples
+    examples : mapping of str to PictureSet
         ``"train"`` among them.
 
     Returns
@@ -165,12 +165,12 @@ def across_splits(examples: Mapping[str, Examples]) -> list[tuple[str, str, str]
     return twins
 
 
-def _judge(classifier: PhotoClassifier, pictures: Examples) -> Judgement:
+def _judge(classifier: PhotoClassifier, pictures: PictureSet) -> Judgement:
     return Judgement(pictures.names, pictures.labels, pictures.probabilities(classifier))
 
 
 def _account(
-    classes: Sequence[str], origin: str, pictures: Examples, recipe: Recipe, temperature: float
+    classes: Sequence[str], origin: str, pictures: PictureSet, recipe: Recipe, temperature: float
 ) -> dict[str, Any]:
     counts = np.bincount(pictures.labels, minlength=len(classes))
     return {

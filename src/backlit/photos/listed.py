@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from itertools import islice
 
-from backlit.photos.listing import Found, walk_photos
+from backlit.photos.listing import FoundPath, walk_photos
 
 MOST_AHEAD = 1_000_000
 """Pictures that are listed and not yet taken, at most: some 200 MB of names."""
@@ -40,7 +40,7 @@ class Listing:
         self._walk = walk_photos(paths, leave_out)
         self._skip = skip
         self._changed = threading.Condition()
-        self._parts: deque[list[Found]] = deque()
+        self._parts: deque[list[FoundPath]] = deque()
         self._waiting = 0  # pictures in them
         self._listed = 0  # of all, those that are skipped too
         self._left = 0  # without those
@@ -54,7 +54,7 @@ class Listing:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[FoundPath]:
         """Yield what is found, in order, as it is found.
 
         Raises

@@ -31,7 +31,7 @@ _SPLIT_FOLDERS = {
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPath:
     """One thing that a walk met: a picture, or a place that could not be looked into."""
 
     path: str
@@ -64,7 +64,7 @@ class PhotoFolder:
         without splits everything is in ``"train"``.
     has_splits : bool
         Whether the folder has a layout with splits.
-    problems : list of Found
+    problems : list of FoundPath
         Folders that could not be read.
     empty : list of str
         Folders that would be classes and hold no picture; they are passed over.
@@ -74,7 +74,7 @@ class PhotoFolder:
     classes: tuple[str, ...]
     splits: dict[str, Split]
     has_splits: bool
-    problems: list[Found]
+    problems: list[FoundPath]
     empty: list[str] = field(default_factory=list)
 
 
@@ -111,7 +111,7 @@ def is_photo_name(name: str) -> bool:
 
 def walk_photos(
     paths: Iterable[str | os.PathLike[str]], leave_out: str | os.PathLike[str] | None = None
-) -> Iterator[Found]:
+) -> Iterator[FoundPath]:
     """Yield the pictures under files and folders, each folder sorted by name.
 
     Folders are looked into recursively, symbolic links followed, each real folder once (so that
@@ -127,7 +127,7 @@ def walk_photos(
 
     Yields
     ------
-    Found
+    FoundPath
         A picture, or a path with the reason why it cannot be looked at.
     """
     seen: set[tuple[int, int]] = set()
@@ -139,12 +139,12 @@ def walk_photos(
         if os.path.isdir(text):
             yield from _walk(text, seen)
         elif os.path.lexists(text):
-            yield Found(text)
+            yield FoundPath(text)
         else:
-            yield Found(text, "no such file or folder")
+            yield FoundPath(text, "no such file or folder")
 
 
-def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
+def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[FoundPath]:
     """Depth first, files and folders of one level together in the order of their names."""
     stack = [iter([(folder, True)])]
     while stack:
@@ -153,7 +153,7 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
             stack.pop()
             continue
         if not is_folder:
-            yield Found(path)
+            yield FoundPath(path)
             continue
         try:
             status = os.stat(path)
@@ -162,7 +162,7 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
             seen.add((status.st_dev, status.st_ino))
             stack.append(iter(_level(path)))
         except OSError as error:
-            yield Found(path, _why(error))
+            yield FoundPath(path, _why(error))
 
 
 def _level(folder: str) -> list[tuple[str, bool]]:
@@ -219,7 +219,7 @@ def scan_folder(root: str | os.PathLike[str], minimum_classes: int = 2) -> Photo
     if not os.path.isdir(root):
         what = "is not a folder" if os.path.lexists(root) else "does not exist"
         raise PhotoFolderError(f"{root} {what}; expected a folder with one subfolder a class.")
-    problems: list[Found] = []
+    problems: list[FoundPath] = []
     empty: list[str] = []
     folders = _split_folders(root)
     bases = folders if "train" in folders else {"train": root}
@@ -291,7 +291,7 @@ def _class_folders(folder: str) -> list[str]:
 
 
 def _classes(
-    folders: list[str], problems: list[Found], empty: list[str], barred: set[tuple[int, int]]
+    folders: list[str], problems: list[FoundPath], empty: list[str], barred: set[tuple[int, int]]
 ) -> dict[str, list[str]]:
     """Pictures of each class folder, sorted by path, without going into what is barred."""
     classes: dict[str, list[str]] = {}

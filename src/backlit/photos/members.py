@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters
-from backlit.photos.examples import Examples, folds
+from backlit.photos.examples import PictureSet, folds
 from backlit.photos.keeping import Kept
 from backlit.photos.pictures import Chosen, Moments
-from backlit.photos.progress import Progress
+from backlit.photos.progress import StageProgress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Curve
 
@@ -24,12 +24,12 @@ MOST_COMPARED = 20_000
 """Pictures that are compared with each other."""
 
 
-def folds_of(pictures: Examples, recipe: Recipe) -> NDArray[np.int64]:
+def folds_of(pictures: PictureSet, recipe: Recipe) -> NDArray[np.int64]:
     """Deal pictures into folds: one a member, at least five, so that a single one has most.
 
     Parameters
     ----------
-    pictures : Examples
+    pictures : PictureSet
         Near-duplicates among them stay together, where they are few enough to be compared.
     recipe : Recipe
         Number of members, and the seed.
@@ -66,7 +66,7 @@ class Members:
     """
 
     recipe: Recipe
-    progress: Progress
+    progress: StageProgress
     n_classes: int
     recorders: "Callable[[int], TraceRecorder] | None" = None
     kept: Kept | None = None
@@ -80,7 +80,7 @@ class Members:
     _recorder: "TraceRecorder | None" = None
 
     def fit_all(
-        self, train_set: Examples, validation: Examples | None, moments: Moments
+        self, train_set: PictureSet, validation: PictureSet | None, moments: Moments
     ) -> NDArray[np.float64]:
         """Train all members; return each picture's logits by the one that did not see it.
 
@@ -106,9 +106,9 @@ class Members:
 
     def _fit(
         self,
-        train_set: Examples,
+        train_set: PictureSet,
         chosen: Chosen,
-        held: Examples,
+        held: PictureSet,
         held_chosen: Chosen,
         moments: Moments,
         member: int,

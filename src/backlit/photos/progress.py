@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Progress(Protocol):
+class StageProgress(Protocol):
     """What a training run tells about itself while it runs."""
 
     def stage(self, name: str, total: int) -> None:
@@ -13,7 +13,7 @@ class Progress(Protocol):
         """Report steps done of the current stage."""
 
 
-class Silent:
+class NoProgress:
     """Tells nobody."""
 
     def stage(self, name: str, total: int) -> None:

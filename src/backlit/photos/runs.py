@@ -27,7 +27,7 @@ _MOST_SETTINGS = 1 << 22  # bytes
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """Where a run writes its rows and its pictures.
 
     Attributes
@@ -162,7 +162,7 @@ class Run:
 @contextmanager
 def open_run(
     classifier: PhotoClassifier,
-    plan: Plan,
+    plan: RunPlan,
     *,
     warn: Callable[[str], None],
     note: Callable[[str], None],
@@ -173,7 +173,7 @@ def open_run(
     ----------
     classifier : PhotoClassifier
         Whose predictions they are.
-    plan : Plan
+    plan : RunPlan
         Where to.
     warn, note : callable
         Called with what is to be said of a picture.
@@ -212,7 +212,7 @@ def open_run(
 
 @contextmanager
 def _open_rows(
-    classifier: PhotoClassifier, plan: Plan, filing: bool
+    classifier: PhotoClassifier, plan: RunPlan, filing: bool
 ) -> Iterator[tuple[Rows, Done, str]]:
     """Yield what writes rows, those that are there already, and the run's name."""
     classes = classifier.classes
@@ -233,7 +233,7 @@ def _open_rows(
             yield rows, done, name
 
 
-def _settings(classifier: PhotoClassifier, plan: Plan, filing: bool) -> dict[str, Any]:
+def _settings(classifier: PhotoClassifier, plan: RunPlan, filing: bool) -> dict[str, Any]:
     """Return what all rows of an output have in common."""
     folder = os.path.abspath(plan.folder) if filing and plan.folder is not None else None
     return {
@@ -248,7 +248,9 @@ def _settings(classifier: PhotoClassifier, plan: Plan, filing: bool) -> dict[str
     }
 
 
-def _begin(file: RowFile, plan: Plan, settings: dict[str, Any], filing: bool) -> tuple[Done, str]:
+def _begin(
+    file: RowFile, plan: RunPlan, settings: dict[str, Any], filing: bool
+) -> tuple[Done, str]:
     """Return what is done and the run's name; begin anew where nothing is."""
     path = beside(file.path, SETTINGS_ENDING)
     if plan.resume and os.path.getsize(file.path):

@@ -16,7 +16,7 @@ from backlit.photos.advice import (
 from backlit.photos.calibration import ReliabilityBin, expected_calibration_error, reliability
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.evaluation import Evaluation
-from backlit.photos.examples import Examples, read_examples
+from backlit.photos.examples import PictureSet, read_examples
 from backlit.photos.judging import Mistake, labels_of_model
 from backlit.photos.learning import across_splits
 from backlit.photos.listing import scan_folder
@@ -249,7 +249,7 @@ def findings_of_folder(
     found = scan_folder(folder, minimum_classes=1)
     translation = labels_of_model(found, classifier)
     total = sum(len(split) for split in found.splits.values())
-    examples: dict[str, Examples] = {}
+    examples: dict[str, PictureSet] = {}
     broken = [(one.path, one.error) for one in found.problems]
     before = 0
     for name, pictures in found.splits.items():

@@ -7,7 +7,7 @@ import numpy as np
 
 from backlit._version import __version__
 from backlit.app.plane.formulas import FORMULAS
-from backlit.app.plane.network import Network
+from backlit.app.plane.network import PlaneNetwork
 from backlit.formats.models import NetworkFile, save_network
 
 KIND = "plane-classifier"
@@ -109,12 +109,12 @@ if __name__ == "__main__":
 '''
 
 
-def as_code(network: Network) -> str:
+def as_code(network: PlaneNetwork) -> str:
     """Write the network as a Python script of its own: forward, backward, update and points.
 
     Parameters
     ----------
-    network : Network
+    network : PlaneNetwork
 
     Returns
     -------
@@ -143,12 +143,12 @@ def as_code(network: Network) -> str:
     )
 
 
-def as_safetensors(network: Network) -> bytes:
+def as_safetensors(network: PlaneNetwork) -> bytes:
     """Write the network as a model file, which `backlit.formats.models.load_network` reads.
 
     Parameters
     ----------
-    network : Network
+    network : PlaneNetwork
 
     Returns
     -------

@@ -24,7 +24,7 @@ MOST_RATE = 1000.0
 
 
 @dataclass(frozen=True)
-class Network:
+class PlaneNetwork:
     """A network of two inputs and one sigmoid output, and points to train it on.
 
     Attributes
@@ -68,7 +68,7 @@ class Network:
         return (2, *(len(self.parameters[f"b{l}"]) for l in range(1, self.n_layers + 1)))
 
     @classmethod
-    def read(cls, values: Values) -> "Network":
+    def read(cls, values: Values) -> "PlaneNetwork":
         """Check what the page sent.
 
         Parameters

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.app.plane.network import Network, as_lists
+from backlit.app.plane.network import PlaneNetwork, as_lists
 from backlit.app.plane.steps import all_steps
 from backlit.app.tables import table_of
 from backlit.errors import NonFiniteError
@@ -20,12 +20,12 @@ UNIT_SIDE = 16
 """The same for each unit."""
 
 
-def run_pass(network: Network, field: bool = True) -> dict[str, Any]:
+def run_pass(network: PlaneNetwork, field: bool = True) -> dict[str, Any]:
     """Run the network forward and backward.
 
     Parameters
     ----------
-    network : Network
+    network : PlaneNetwork
     field : bool, optional
         Whether the output over the plane is wanted.
 
@@ -60,7 +60,7 @@ def run_pass(network: Network, field: bool = True) -> dict[str, Any]:
     }
 
 
-def _trace_and_update(network: Network) -> tuple[Trace, dict[str, Any]]:
+def _trace_and_update(network: PlaneNetwork) -> tuple[Trace, dict[str, Any]]:
     passed = trace(
         network.X,
         network.Y,
@@ -74,22 +74,22 @@ def _trace_and_update(network: Network) -> tuple[Trace, dict[str, Any]]:
     return passed, update_parameters(network.parameters, passed.grads, network.learning_rate)
 
 
-def share_right(AL: Any, network: Network) -> float:
+def share_right(AL: Any, network: PlaneNetwork) -> float:
     """Return the share of the points that lie on their side of the boundary."""
     return float(np.mean((np.asarray(AL) >= 0.5) == (network.Y == 1)))
 
 
-def reach_of(network: Network) -> float:
+def reach_of(network: PlaneNetwork) -> float:
     """Return how far the plane is shown to each side: a bit beyond the farthest point."""
     return max(1.3, 1.1 * float(np.abs(network.X).max()))
 
 
-def output_field(network: Network) -> dict[str, Any]:
+def output_field(network: PlaneNetwork) -> dict[str, Any]:
     """Compute the output, and every unit's activation, on grids over the plane.
 
     Parameters
     ----------
-    network : Network
+    network : PlaneNetwork
 
     Returns
     -------

@@ -8,7 +8,7 @@ an underscore in an equation begins an index, ``^T`` is the transpose.
 from typing import Any, NamedTuple
 
 from backlit.app.plane.formulas import FORMULAS
-from backlit.app.plane.network import Network
+from backlit.app.plane.network import PlaneNetwork
 
 SIZES = ("linear", "layer", "model")
 """How much one step does."""
@@ -46,12 +46,12 @@ class Step(NamedTuple):
     shows: tuple[str, ...]
 
 
-def all_steps(network: Network) -> dict[str, list[dict[str, Any]]]:
+def all_steps(network: PlaneNetwork) -> dict[str, list[dict[str, Any]]]:
     """Return the steps of a network in each of the `SIZES`.
 
     Parameters
     ----------
-    network : Network
+    network : PlaneNetwork
 
     Returns
     -------
@@ -84,11 +84,11 @@ def all_steps(network: Network) -> dict[str, list[dict[str, Any]]]:
     return {size: [step._asdict() for step in steps] for size, steps in made.items()}
 
 
-def _up(network: Network) -> range:
+def _up(network: PlaneNetwork) -> range:
     return range(1, network.n_layers + 1)
 
 
-def _down(network: Network) -> range:
+def _down(network: PlaneNetwork) -> range:
     return range(network.n_layers, 0, -1)
 
 
@@ -109,7 +109,7 @@ def _linear(l: int) -> Step:
     )
 
 
-def _activation(network: Network, l: int) -> Step:
+def _activation(network: PlaneNetwork, l: int) -> Step:
     name = network.activations[l - 1]
     last = l == network.n_layers
     return Step(
@@ -127,7 +127,7 @@ def _activation(network: Network, l: int) -> Step:
     )
 
 
-def _layer(network: Network, l: int) -> Step:
+def _layer(network: PlaneNetwork, l: int) -> Step:
     name = network.activations[l - 1]
     return Step(
         "forward",
@@ -142,7 +142,7 @@ def _layer(network: Network, l: int) -> Step:
     )
 
 
-def _forward(network: Network) -> Step:
+def _forward(network: PlaneNetwork) -> Step:
     L = network.n_layers
     return Step(
         "forward",
@@ -157,7 +157,7 @@ def _forward(network: Network) -> Step:
     )
 
 
-def _cost(network: Network, logits: str) -> Step:
+def _cost(network: PlaneNetwork, logits: str) -> Step:
     L = network.n_layers
     return Step(
         "cost",
@@ -176,7 +176,7 @@ def _cost(network: Network, logits: str) -> Step:
 # --------------------------------------------------------------------------------------- backward
 
 
-def _output(network: Network) -> Step:
+def _output(network: PlaneNetwork) -> Step:
     L = network.n_layers
     return Step(
         "backward",
@@ -191,14 +191,14 @@ def _output(network: Network) -> Step:
     )
 
 
-def _slope_equations(network: Network, l: int) -> tuple[str, ...]:
+def _slope_equations(network: PlaneNetwork, l: int) -> tuple[str, ...]:
     slope = f"g'(Z) = {FORMULAS[network.activations[l - 1]].slope}"
     if l == network.n_layers:
         return (f"dZ_{l} = dA_{l} ∗ g'(Z_{l}) = A_{l} − Y", slope)
     return (f"dZ_{l} = dA_{l} ∗ g'(Z_{l})", slope)
 
 
-def _slope(network: Network, l: int) -> Step:
+def _slope(network: PlaneNetwork, l: int) -> Step:
     name = network.activations[l - 1]
     last = l == network.n_layers
     return Step(
@@ -235,7 +235,7 @@ def _gradients(l: int) -> Step:
     )
 
 
-def _layer_back(network: Network, l: int) -> Step:
+def _layer_back(network: PlaneNetwork, l: int) -> Step:
     name = network.activations[l - 1]
     return Step(
         "backward",
@@ -250,7 +250,7 @@ def _layer_back(network: Network, l: int) -> Step:
     )
 
 
-def _backward(network: Network) -> Step:
+def _backward(network: PlaneNetwork) -> Step:
     L = network.n_layers
     return Step(
         "backward",
@@ -269,7 +269,7 @@ def _backward(network: Network) -> Step:
     )
 
 
-def _update(network: Network) -> Step:
+def _update(network: PlaneNetwork) -> Step:
     names = [f"{kind}{l}" for l in _up(network) for kind in "Wb"]
     return Step(
         "update",

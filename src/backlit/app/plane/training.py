@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from backlit.app.plane.network import Network, as_lists
+from backlit.app.plane.network import PlaneNetwork, as_lists
 from backlit.app.plane.passes import output_field, share_right
 from backlit.errors import DivergenceError, NonFiniteError
 from backlit.losses import cost_from_logits
@@ -13,12 +13,12 @@ from backlit.model import model_backward, model_forward
 from backlit.parameters import update_parameters
 
 
-def train(network: Network, steps: int) -> dict[str, Any]:
+def train(network: PlaneNetwork, steps: int) -> dict[str, Any]:
     """Take steps of gradient descent.
 
     Parameters
     ----------
-    network : Network
+    network : PlaneNetwork
         Stays as it is.
     steps : int
         How many.
@@ -45,7 +45,7 @@ def train(network: Network, steps: int) -> dict[str, Any]:
     }
 
 
-def _descend(network: Network, steps: int) -> tuple[Any, dict[str, Any], list[float]]:
+def _descend(network: PlaneNetwork, steps: int) -> tuple[Any, dict[str, Any], list[float]]:
     """Return the last output, the last parameters, and every cost."""
     parameters, costs = network.parameters, []
     for step in range(steps + 1):

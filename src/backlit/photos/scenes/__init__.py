@@ -20,7 +20,7 @@ from backlit._cores import one_blas_thread
 from backlit.errors import DTypeError, SettingError, ShapeError, UnknownNameError
 from backlit.photos.scenes._places import PLACES as _PLACES
 from backlit.photos.scenes._raster import make_frame
-from backlit.photos.scenes._render import DAY, NIGHT, Plan, draw_plan, photograph
+from backlit.photos.scenes._render import DAY, NIGHT, ScenePlan, draw_plan, photograph
 from backlit.photos.scenes._sky import DAYS as _DAYS
 from backlit.photos.scenes._sky import NIGHTS as _NIGHTS
 
@@ -95,7 +95,7 @@ def render_scene(
                 f"render_scene: {what} is {name!r}, expected one of {', '.join(names)}."
             )
     drawn = draw_plan(label, rng)
-    plan = Plan(label, place or drawn.place, weather or drawn.weather)
+    plan = ScenePlan(label, place or drawn.place, weather or drawn.weather)
     scale = -(-_SMALLEST // min(width, height))  # rounded up; 1 for all but tiny pictures
     with one_blas_thread():
         image = photograph(plan, make_frame(width * scale, height * scale), rng)

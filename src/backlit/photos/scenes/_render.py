@@ -42,7 +42,7 @@ _LAMPS = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScenePlan:
     """What a scene shows: its label, its place and its weather."""
 
     label: int
@@ -50,13 +50,13 @@ class Plan:
     weather: str
 
 
-def draw_plan(label: int, rng: np.random.Generator) -> Plan:
+def draw_plan(label: int, rng: np.random.Generator) -> ScenePlan:
     """Draw a place and a weather by their weights."""
     skies = DAYS if label == DAY else NIGHTS
     place = _weighted(
         rng, {name: (row[2] if label == NIGHT else row[1]) for name, row in PLACES.items()}
     )
-    return Plan(label, place, _weighted(rng, skies))
+    return ScenePlan(label, place, _weighted(rng, skies))
 
 
 def _weighted(rng: np.random.Generator, weights: dict[str, float]) -> str:
@@ -64,7 +64,7 @@ def _weighted(rng: np.random.Generator, weights: dict[str, float]) -> str:
     return list(weights)[int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))]
 
 
-def photograph(plan: Plan, frame: Frame, rng: np.random.Generator) -> Bytes:
+def photograph(plan: ScenePlan, frame: Frame, rng: np.random.Generator) -> Bytes:
     """Render one scene: (h, w, 3) bytes."""
     night = plan.label == NIGHT
     snowy = plan.weather == "snow" or chance(rng, 0.05)
@@ -82,7 +82,7 @@ def photograph(plan: Plan, frame: Frame, rng: np.random.Generator) -> Bytes:
     return _taken(image, plan, frame, rng)
 
 
-def _lit(stage: Stage, light: Light, rng: np.random.Generator, plan: Plan) -> Floats:
+def _lit(stage: Stage, light: Light, rng: np.random.Generator, plan: ScenePlan) -> Floats:
     """Light the stage: (3, h, w) radiance."""
     frame = stage.frame
     matter, facts, glow = stage.arrays()
@@ -198,7 +198,7 @@ def _halos(stage: Stage, rng: np.random.Generator, strength: float, thickness: f
 
 
 def _mirrored(
-    image: Floats, stage: Stage, kind: Bytes, plan: Plan, rng: np.random.Generator
+    image: Floats, stage: Stage, kind: Bytes, plan: ScenePlan, rng: np.random.Generator
 ) -> Floats:
     """Let water and wet ground reflect what stands above them."""
     frame = stage.frame
@@ -231,7 +231,7 @@ def _mirrored(
 
 
 def _falling(
-    image: Floats, light: Light, plan: Plan, frame: Frame, rng: np.random.Generator
+    image: Floats, light: Light, plan: ScenePlan, frame: Frame, rng: np.random.Generator
 ) -> Floats:
     """Add streaks of rain or flakes of snow, lit by what light there is."""
     if plan.weather not in ("rain", "snow"):
@@ -252,7 +252,7 @@ def _falling(
     return image + splat(frame, x, y, sx, sy, bright)
 
 
-def _taken(image: Floats, plan: Plan, frame: Frame, rng: np.random.Generator) -> Bytes:
+def _taken(image: Floats, plan: ScenePlan, frame: Frame, rng: np.random.Generator) -> Bytes:
     """Expose, develop, edit, stamp and compress."""
     night = plan.label == NIGHT
     wanted, ceiling = _brightness(plan, rng)
@@ -274,7 +274,7 @@ def _taken(image: Floats, plan: Plan, frame: Frame, rng: np.random.Generator) ->
     return result
 
 
-def _brightness(plan: Plan, rng: np.random.Generator) -> tuple[float, float]:
+def _brightness(plan: ScenePlan, rng: np.random.Generator) -> tuple[float, float]:
     """Draw the mean brightness that the camera aims at, and the share that may clip."""
     if plan.label == NIGHT:
         wanted = float(np.exp(rng.normal(np.log(0.2), 0.4)))
