@@ -1,8 +1,8 @@
 """Kill trainings 200 times and see that they end with the bits of an uninterrupted one.
 
-``python -m benchmarks.kill --kills 200`` runs `tests/kills.py`, whose scaled-down form is part of
-the test suite, and then the same on disks that are really full and really read-only, where it may
-mount small ones (as root, on Linux). Exit code 1 if a bit differs.
+``python -m benchmarks.kill --kills 200`` runs `tests/support/kills.py`, whose scaled-down form
+is part of the test suite, and then the same on disks that are really full and really read-only,
+where it may mount small ones (as root, on Linux). Exit code 1 if a bit differs.
 """
 
 import os
@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path.insert(0, str(TESTS))
+SUPPORT = Path(__file__).parents[1] / "tests" / "support"
+sys.path.insert(0, str(SUPPORT))
 
 
 def _mounted(*options: str) -> bool:
@@ -65,7 +65,7 @@ def main() -> None:
 
     print(_harness.machine())
     arguments = sys.argv[1:] or ["--kills", "200"]
-    done = subprocess.run([sys.executable, str(TESTS / "kills.py"), *arguments], check=False)
+    done = subprocess.run([sys.executable, str(SUPPORT / "kills.py"), *arguments], check=False)
     sys.exit(done.returncode or not real_disks())
 
 

@@ -1,7 +1,8 @@
 """backlit under load: ``python -m benchmarks.load`` runs every command in full.
 
 ``python -m benchmarks.load COMMAND [OPTIONS]`` runs one: soak (an hour), threads, processes,
-pictures, determinism, signals, moments; the test suite runs them scaled down (tests/loads.py).
+pictures, determinism, signals, moments (tests/support/loads.py); the test suite runs them scaled
+down.
 Memory with 1e7 rows from a memory map is `benchmarks.memory`. Exit code 1 if anything is wrong.
 """
 
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import _harness
 
-SCRIPT = Path(__file__).parents[1] / "tests" / "loads.py"
+SCRIPT = Path(__file__).parents[1] / "tests" / "support" / "loads.py"
 COMMANDS = ("determinism", "threads", "processes", "pictures", "signals", "moments", "soak")
 
 

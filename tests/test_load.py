@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent
+SUPPORT = Path(__file__).parent / "support"
 #: each in a process of its own
 APART = {
     "soak --seconds 0 --rounds 24": "24 rounds: resident",
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.skipif(
 def _run(*arguments):
     return subprocess.run(
         [sys.executable, *arguments],
-        capture_output=True, text=True, check=False, timeout=300, cwd=FOLDER,
+        capture_output=True, text=True, check=False, timeout=300, cwd=SUPPORT,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("command", APART, ids=lambda command: command.split()[0])
 def test_under_load(command):
-    done = _run(FOLDER / "loads.py", *command.split())
+    done = _run(SUPPORT / "loads.py", *command.split())
     assert done.returncode == 0, done.stdout + done.stderr
     assert APART[command] in done.stdout
 

@@ -16,7 +16,7 @@ from backlit.photos.row_file import RowFile
 from backlit.photos.runs import RunPlan, open_run
 from sample_pictures import save_day_night
 
-TESTS = Path(__file__).parents[1]
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 def by_luminance(classes=("day", "night"), factor=-2 / 9):
@@ -282,7 +282,7 @@ def test_where_the_disk_ends_pictures_stay_whole(photos, tmp_path, what):
 def test_killed_by_the_system():
     """Real SIGKILLs around every call that changes the disk; benchmarks.kill is the whole of it."""
     done = subprocess.run(
-        [sys.executable, TESTS / "kills_of_predict.py", "--kills", "10", "--seed", "3",
+        [sys.executable, SUPPORT / "kills_of_predict.py", "--kills", "10", "--seed", "3",
          "--pictures", "4", "--cases", "copy", "move", "move to another disk"],
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip

@@ -182,7 +182,7 @@ def test_minimisation_is_scipys(tmp_path):
 
 def test_killed_by_the_system():
     """Real SIGKILLs, within the writing of a file too; benchmarks.kill is the whole of it."""
-    script = Path(__file__).parents[1] / "kills.py"
+    script = Path(__file__).parents[1] / "support" / "kills.py"
     done = subprocess.run(
         [sys.executable, str(script), "--kills", "8", "--seed", "1", "--cases",
          "adamw, dropout, one cycle, clip", "classifier, early stopping", "photos"],

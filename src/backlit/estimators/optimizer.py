@@ -56,6 +56,21 @@ class OptimizerState:
         self._generator: np.random.Generator | None = None
 
     @property
+    def learning_rate_init(self) -> float:
+        """The first rate, as scikit-learn's optimizers have it.
+
+        Setting it between two calls of `partial_fit` changes the rate of Adam, and of SGD with
+        "invscaling" from the next epoch's end on.
+        """
+        return self._first_rate
+
+    @learning_rate_init.setter
+    def learning_rate_init(self, rate: float) -> None:
+        self._first_rate = float(rate)
+        if self._numbers.optimizer == ADAM_CODE:
+            self.learning_rate = self._first_rate
+
+    @property
     def steps(self) -> int:
         """How many steps were taken."""
         return 0 if self._moments is None else int(self._moments[2][0])

@@ -1,7 +1,8 @@
 """backlit under load, as a program: each command ends with exit code 0, or with what was wrong.
 
-``python tests/loads.py soak|threads|processes|pictures|determinism|signals|moments``: the sizes are
-options, so that the test suite runs in seconds what the benchmarks run for an hour.
+``python tests/support/loads.py COMMAND``, one of soak, threads, processes, pictures, determinism,
+signals and moments: the sizes are options, so that the test suite runs in seconds what the
+benchmarks run for an hour.
 """
 
 import argparse
