@@ -112,7 +112,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'backlit' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(home), name)
+    from backlit._locks import importing
+
+    with importing:
+        value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

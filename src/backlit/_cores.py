@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from backlit._locks import Shared
+
 
 def available_cores() -> int:
     """Return how many cores this process may use.
@@ -54,39 +56,6 @@ def startable_threads(wanted: int) -> int:
     return len(begun)
 
 
-_lock = threading.Lock()
-_users = 0
-_limit: Any = None
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread for a while; may be nested, and used by several threads at once.
-
-    For small products and vectors, many of them: meeting a second thread costs more than the whole
-    of such a call, and milliseconds where another process keeps that thread waiting. One thread
-    also makes the bits independent of how many there are. The limit is the process's, so that the
-    first user sets it and the last one lifts it.
-    """
-    global _users, _limit
-    with _lock:
-        if _users == 0:
-            _let_any_thread_limit()
-            _limit = _pools(len(sys.modules)).limit(limits=1, user_api="blas")
-            _let_any_thread_limit()
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _let_any_thread_limit()
-                _limit.restore_original_limits()
-                _let_any_thread_limit()
-                _limit = None
-
-
 @lru_cache(maxsize=1)
 def _pools(_modules: int) -> Any:
     """Look for the BLAS libraries (2 ms), again when a module has come: SciPy's brings its own."""
@@ -107,3 +76,32 @@ def _let_any_thread_limit() -> None:
     clear = getattr(OpenBLASController, "clear_controlling_thread", None)
     if clear is not None:
         clear(force=True)
+
+
+def _limit_blas() -> Any:
+    _let_any_thread_limit()
+    limit = _pools(len(sys.modules)).limit(limits=1, user_api="blas")
+    _let_any_thread_limit()
+    return limit
+
+
+def _lift_limit(limit: Any) -> None:
+    _let_any_thread_limit()
+    limit.restore_original_limits()
+    _let_any_thread_limit()
+
+
+_one_thread = Shared("BLAS threads", _limit_blas, _lift_limit)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread for a while; may be nested, and used by several threads at once.
+
+    For small products and vectors, many of them: meeting a second thread costs more than the whole
+    of such a call, and milliseconds where another process keeps that thread waiting. One thread
+    also makes the bits independent of how many there are. The limit is the process's, so that the
+    first user sets it and the last one lifts it.
+    """
+    with _one_thread:
+        yield

@@ -35,8 +35,10 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     from backlit._extras import require
+    from backlit._locks import importing
 
     require("A cluster", "dask", "dask", "distributed", "fsspec")
-    value = getattr(import_module(f"backlit.cluster.{home}"), name)
+    with importing:
+        value = getattr(import_module(f"backlit.cluster.{home}"), name)
     globals()[name] = value
     return value

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from backlit._cores import startable_threads
+from backlit._locks import lock
 from backlit.cluster.listing import Entry, is_url
 from backlit.cluster.parts import COMPILED, NUMPY, Chunk, PartResult, part_name
 from backlit.cluster.run_model import load_model
@@ -59,7 +59,7 @@ def predict_chunk(
     )
 
 
-_loading = Lock()
+_loading = lock("models of workers")
 _models: dict[tuple[str, str], "PhotoClassifier"] = {}
 
 

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from backlit._locks import importing, register
 from backlit.errors import SettingError
 from backlit.estimators.backpropagation import BackpropagationMixin, columns_of
 from backlit.estimators.callbacks import CallbackSupportMixin, EpochCallbacks
@@ -38,6 +39,8 @@ if TYPE_CHECKING:  # load the compiler
     from backlit.training.engine.engine import Examples
 
 STOCHASTIC = ("sgd", "adam")
+
+register("NumPy's random numbers", np.random.get_bit_generator().lock)
 
 
 def given_only(**arguments: Any) -> dict[str, Any]:
@@ -158,10 +161,11 @@ class BaseMLP(
                 )
             fit_collections(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             return self
-        from backlit.estimators.job import Job, as_inputs, fingerprint
-        from backlit.estimators.lbfgs import fit_lbfgs
-        from backlit.estimators.stochastic import fit_stochastic
-        from backlit.training.engine.engine import Examples
+        with importing:
+            from backlit.estimators.job import Job, as_inputs, fingerprint
+            from backlit.estimators.lbfgs import fit_lbfgs
+            from backlit.estimators.stochastic import fit_stochastic
+            from backlit.training.engine.engine import Examples
 
         for name, array in {
             "X": X,

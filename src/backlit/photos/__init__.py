@@ -94,7 +94,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'backlit.photos' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"backlit.photos.{home}"), name)
+    from backlit._locks import importing
+
+    with importing:
+        value = getattr(import_module(f"backlit.photos.{home}"), name)
     globals()[name] = value
     return value
 

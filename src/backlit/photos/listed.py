@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from itertools import islice
 
+from backlit._locks import condition
 from backlit.photos.listing import FoundPath, walk_photos
 
 MOST_AHEAD = 1_000_000
@@ -39,7 +40,7 @@ class Listing:
     ) -> None:
         self._walk = walk_photos(paths, leave_out)
         self._skip = skip
-        self._changed = threading.Condition()
+        self._changed = condition("listing")
         self._parts: deque[list[FoundPath]] = deque()
         self._waiting = 0  # pictures in them
         self._listed = 0  # of all, those that are skipped too

@@ -1,18 +1,31 @@
 """What decoders say of odd files stays off standard error: the picture's own row says it."""
 
 import re
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+from backlit._locks import Shared
+
 _FILTER: Any = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif)\b"), 0)
 
-_lock = threading.Lock()
-_within = 0  # threads that are decoding
-_handlers: tuple[Any, ...] = ()  # those that libtiff had before
+
+def _silence() -> tuple[Any, ...]:
+    """Ignore warnings and messages; return libtiff's handlers of before."""
+    warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
+    return tuple(setter(None) for setter in _libtiff())
+
+
+def _speak(handlers: tuple[Any, ...]) -> None:
+    with suppress(ValueError):  # the filters were replaced meanwhile
+        warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]
+    for setter, handler in zip(_libtiff(), handlers, strict=True):
+        setter(handler)
+
+
+_silent = Shared("decoders", _silence, _speak)
 
 
 @contextmanager
@@ -22,22 +35,8 @@ def quiet_decoders() -> Iterator[None]:
     Python's own way, :func:`warnings.catch_warnings`, puts a whole process's filters back to what
     they were when a thread entered, which is wrong where several threads take turns.
     """
-    global _within, _handlers
-    with _lock:
-        _within += 1
-        if _within == 1:
-            warnings.filters.insert(0, _FILTER)  # type: ignore[attr-defined]
-            _handlers = tuple(setter(None) for setter in _libtiff())
-    try:
+    with _silent:
         yield
-    finally:
-        with _lock:
-            _within -= 1
-            if _within == 0:
-                with suppress(ValueError):  # the filters were replaced meanwhile
-                    warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]
-                for setter, handler in zip(_libtiff(), _handlers, strict=True):
-                    setter(handler)
 
 
 @cache

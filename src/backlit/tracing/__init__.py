@@ -49,6 +49,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'backlit.tracing' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"backlit.tracing.{home}"), name)
+    from backlit._locks import importing
+
+    with importing:
+        value = getattr(import_module(f"backlit.tracing.{home}"), name)
     globals()[name] = value
     return value

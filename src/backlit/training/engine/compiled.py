@@ -11,20 +11,22 @@ import ctypes
 import functools
 import hashlib
 import pickle
-import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import llvmlite
+import llvmlite.binding.ffi
 import numba
 import numpy as np
 from numba.core import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 
 from backlit._cores import available_cores
+from backlit._locks import lock, register
 from backlit._log import logger
 from backlit._second_process import SecondProcess
 from backlit._version import __version__
@@ -32,7 +34,9 @@ from backlit.training.engine import functions, products, steps, units, updates
 from backlit.training.engine.simd import FAST
 from backlit.training.stale_code import cache_root, is_private, keep_tidy, make_private
 
-_lock = threading.Lock()
+_lock = lock("engine")
+register("Numba's compiler", global_compiler_lock)
+register("LLVM", llvmlite.binding.ffi.lib._lock)
 _log = logger(__name__)
 
 #: what a damaged or foreign file can raise: reading it, `pickle` on any bytes, Numba and LLVM
