@@ -41,11 +41,6 @@ def lock(name: str) -> Any:
     return made
 
 
-#: held while the package imports modules of its own when they are first needed: a child that is
-#: forked in the middle would have half a module, and wait for the other half for ever
-importing = lock("imports")
-
-
 def condition(name: str) -> threading.Condition:
     """Return a new condition; `name` stands in `ORDER`."""
     made = threading.Condition()
@@ -138,3 +133,8 @@ class Shared:
     def _forget_others(self) -> None:
         thread = threading.get_ident()
         self._within = Counter({thread: self._within[thread]} if self._within[thread] else {})
+
+
+#: held while the package imports modules of its own when they are first needed: a child that is
+#: forked in the middle would have half a module, and wait for the other half for ever
+importing = lock("imports")
