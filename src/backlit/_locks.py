@@ -8,6 +8,8 @@ middle of, a compilation for instance. They are reentrant, since the forking thr
 A new lock is made by `lock` or `condition`, and its name stands in `ORDER`.
 """
 
+import concurrent.futures.thread  # noqa: F401
+import logging  # noqa: F401
 import os
 import threading
 import weakref
@@ -89,6 +91,9 @@ def _release_in_child() -> None:
             forget()
 
 
+# What is registered last is called first before a fork. Others take locks of their own there, which
+# threads that hold one of these may be waiting for (`logging.getLogger` amid an import), so that
+# these have to be taken first: hence the two imports above that nothing here uses.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_take_all, after_in_parent=_release_all, after_in_child=_release_in_child

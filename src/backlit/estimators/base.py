@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import scipy.sparse
+from numpy.random.mtrand import get_bit_generator
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
@@ -40,7 +41,7 @@ if TYPE_CHECKING:  # load the compiler
 
 STOCHASTIC = ("sgd", "adam")
 
-register("NumPy's random numbers", np.random.get_bit_generator().lock)
+register("NumPy's random numbers", get_bit_generator().lock)
 
 
 def given_only(**arguments: Any) -> dict[str, Any]:
