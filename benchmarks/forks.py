@@ -1,8 +1,8 @@
 """Fork 200 times beside threads that fit, and see that every child can fit and returns.
 
-``python -m benchmarks.forks`` runs `tests/support/forks.py`, a short form of which is part of the test
-suite, in several processes: most with compiled code in the cache, every fifth without any, so that
-its forks come while other threads import and compile. Exit code 1 if a child hung or failed.
+``python -m benchmarks.forks`` runs `tests/support/forks.py`, a short form of which is part of the
+test suite, in several processes: most with compiled code in the cache, every fifth without any, so
+that its forks come while other threads import and compile. Exit code 1 if a child hung or failed.
 """
 
 import argparse

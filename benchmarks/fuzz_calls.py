@@ -3,7 +3,8 @@
 ``python -m benchmarks.fuzz_calls`` runs them in child processes, many a process, whose findings and
 deaths are noted in a file of results; the same command goes on from there. Sequence number n of a
 seed is always the same: ``--only n`` runs it again. What is drawn and what must hold is in
-`tests/support/fuzzing/calls.py`; a slice is part of the test suite. Exit code 1 if anything was found.
+`tests/support/fuzzing/calls.py`; a slice is part of the test suite. Exit code 1 if anything was
+found.
 """
 
 import argparse
