@@ -1,8 +1,9 @@
 """Fork a process in which other threads fit, and see that each child can fit and return.
 
 ``python tests/support/forks.py --forks 10`` forks so many times, beside threads that fit with Adam,
-SGD and L-BFGS all the time. Each child fits with all of them in its turn and exits. ``--cold`` begins with
-no compiled code: the first forks come while it is compiled. Exit code 1 if a child hung or failed.
+SGD and L-BFGS all the time. Each child fits with all of them in its turn and exits. ``--cold``
+begins with no compiled code: the first forks come while it is compiled. Exit code 1 if a child hung
+or failed.
 """
 
 import argparse
