@@ -8,10 +8,11 @@ of the environment choose in their place, so that one machine with AVX-512 stand
     python -m benchmarks.every_machine --tests numerical      # only what computes, in a tenth of it
     python -m benchmarks.every_machine --settings prescott x86-64-v2 -- tests/test_linear.py
 
-Each setting runs the tests in a process of its own, with a cache of compiled code of its own that
-is empty at first; settings that come to the same kernels are run once. What is found is kept in a
-file (``--results``), setting by setting: a run that was interrupted goes on with those that are
-missing, as long as the sources are the same. The exit code is 1 if a test failed.
+Each setting runs the tests in a process of its own; where Numba compiles for another processor,
+with a cache of compiled code that is empty at first. Settings that come to the same kernels are
+run once. What is found is kept in a file (``--results``), setting by setting: a run that was
+interrupted goes on with those that are missing, as long as the sources are the same. The exit code
+is 1 if a test failed.
 """
 
 import argparse
@@ -170,10 +171,12 @@ def _run(setting: Setting, tests: Sequence[str]) -> dict[str, Any]:
     """Run tests under a setting; return counts and what failed."""
     folder = tempfile.mkdtemp(prefix="every-machine-")
     report = Path(folder) / "report.xml"
-    environment = {**_environment(setting), "XDG_CACHE_HOME": folder}
+    environment = _environment(setting)
+    if "NUMBA_CPU_NAME" in setting.variables:
+        environment["XDG_CACHE_HOME"] = folder
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
     command += [f"--junitxml={report}", f"--numprocesses={setting.workers}", *tests]
-    began = time.monotonic()
+    began, used = time.monotonic(), _processor_seconds()
     try:
         ended = subprocess.run(
             command, cwd=ROOT, env=environment, check=False, stdin=subprocess.DEVNULL,
@@ -187,7 +190,14 @@ def _run(setting: Setting, tests: Sequence[str]) -> dict[str, Any]:
         **counts,
         "failures": failed,
         "seconds": round(time.monotonic() - began),
+        "processor seconds": round(_processor_seconds() - used),
     }
+
+
+def _processor_seconds() -> float:
+    """Return what the processes that were begun here, and have ended, have used of the cores."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _read(report: Path) -> tuple[dict[str, int], list[str]]:
@@ -207,12 +217,20 @@ def _read(report: Path) -> tuple[dict[str, int], list[str]]:
 
 
 def _table(found: dict[str, Any]) -> str:
-    header = ["setting", "what it stands for", "OpenBLAS's kernels", "passed", "failed", "s"]
+    header = [
+        "setting",
+        "what it stands for",
+        "OpenBLAS's kernels",
+        "passed",
+        "failed",
+        "s",
+        "CPU s",
+    ]
     rows = []
     for name, one in found.items():
-        own = [one["passed"], one["failed"], one["seconds"]]
+        own = [one["passed"], one["failed"], one["seconds"], one["processor seconds"]]
         if "twin" in one:
-            own = [f"as {one['twin']}", one["failed"], ""]
+            own = [f"as {one['twin']}", one["failed"], "", ""]
         rows.append([name, SETTINGS[name].about, ", ".join(one["kernels"]), *own])
     return _harness.markdown(header, rows)
 

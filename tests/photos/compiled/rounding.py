@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backlit.photos.features import BINS, REFERENCES, SIDE, extract_features
+from backlit.photos.features import BINS, REFERENCES, SIDE, extract_features, feature_names
 from backlit.photos.hues import HUES
 from backlit.photos.patches import SIDE as PATCH_SIDE
 from backlit.photos.patches import STEP, load_dictionary
@@ -231,6 +231,22 @@ def bounds_of(codes):
         np.concatenate([errors for errors, _ in parts]),
         np.concatenate([squared for _, squared in parts]).astype(bool),
     )
+
+
+def apart(one, other, squared):
+    """Return how far two rows of features are apart, in squares where the bounds are of those."""
+    one, other = one.astype(float), other.astype(float)
+    return np.abs(np.where(squared, one**2 - other**2, one - other))
+
+
+def assert_same_but_for_rounding(pictures, found, expected):
+    """Hold two computations in float32 against each other: each may be off by its bound."""
+    names = feature_names()
+    for picture, one, other in zip(pictures, found, expected, strict=True):
+        errors, squared = bounds_of(picture)
+        distance = apart(one, other, squared)
+        wrong = np.flatnonzero(distance > 2 * errors)
+        assert not wrong.size, [(names[i], distance[i], errors[i]) for i in wrong]
 
 
 def log_odds_error(classifier, codes):

@@ -19,7 +19,7 @@ from backlit.photos.rank_statistics import MEANS
 from backlit.photos.reading import reduce_picture
 from backlit.photos.scenes import render_scene
 from backlit.training.stale_code import MAX_AGE, keep_tidy
-from photos.compiled.rounding import bounds_of
+from photos.compiled.rounding import apart, assert_same_but_for_rounding, bounds_of
 
 NAMES = feature_names()
 
@@ -80,16 +80,7 @@ def test_the_same_numbers_but_for_rounding(extract, kind):
     expected, found = extract_features(pictures), extract(pictures)
     assert found.dtype == np.float32
     assert found.shape == expected.shape
-    for picture, one, other in zip(pictures, found, expected, strict=True):
-        errors, squared = bounds_of(picture)
-        apart = _apart(one, other, squared)
-        wrong = np.flatnonzero(apart > 2 * errors)
-        assert not wrong.size, [(NAMES[i], apart[i], errors[i]) for i in wrong]
-
-
-def _apart(one, other, squared):
-    one, other = one.astype(float), other.astype(float)
-    return np.abs(np.where(squared, one**2 - other**2, one - other))
+    assert_same_but_for_rounding(pictures, found, expected)
 
 
 def test_the_bounds_see_a_wrong_feature(extract):
@@ -99,12 +90,12 @@ def test_the_bounds_see_a_wrong_feature(extract):
     errors, squared = bounds_of(picture)
     large = np.abs(found) > 0.1
     assert large.sum() > 300
-    assert (_apart(found * 1.01, found, squared)[large] > 2 * errors[large]).mean() > 0.99
+    assert (apart(found * 1.01, found, squared)[large] > 2 * errors[large]).mean() > 0.99
     other = picture.copy()
     other[10, 20] = 255 - other[10, 20]
-    apart = _apart(extract(other[None])[0], found, squared)
+    moved = apart(extract(other[None])[0], found, squared)
     for part in (slice(0, 171), slice(171, 243), slice(243, 315), slice(315, None)):
-        assert (apart[part] > 2 * errors[part]).any()
+        assert (moved[part] > 2 * errors[part]).any()
 
 
 def test_ties_are_ranked_by_their_place(extract):
