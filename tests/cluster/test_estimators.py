@@ -127,15 +127,14 @@ def test_settings_mean_what_they_mean_to_fit(data):
     source = np.random.RandomState(3)
     begin = MLPRegressor(**settings())
     begin._random_state = source
-    begin.n_outputs_ = 1
-    begin._initialize([8, 9, 1], ["tanh"], np.dtype(float))
+    begin._initialize(np.empty((0, 1)), [8, 9, 1], np.dtype(float))
     expected = fit(
         spread(X), spread(1.0 * y), hidden=(9,), activation="tanh", output="identity",
         optimizer=Adam(0.01, scaled_epsilon=True, weight_decay=0.1), l2=0.2, clip=0.5,
         batch_size=300, epochs=3, seed=int(source.randint(2**31 - 1)),
-        initial_parameters=begin._weights.layout.views(begin._weights.vector),
+        initial_parameters=begin._weights.as_mapping(),
     )  # fmt: skip
-    np.testing.assert_array_equal(model._weights.vector, expected.vector)
+    np.testing.assert_array_equal(model._weights.for_engine().vector, expected.vector)
     assert model.loss_curve_ == expected.loss_curve
 
 
