@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -226,3 +227,18 @@ def test_the_types_have_folders_of_their_own():
     paths = {locator.get_cache_path() for locator in locators}
     assert len(paths) == 2
     assert {Path(path).parent for path in paths} == {compiled.cache_folder()}
+
+
+X86 = {"nehalem": 16, "haswell": 32, "skylake-avx512": 64}
+ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
+
+
+@pytest.mark.parametrize(("processor", "width"), (X86 if ON_X86 else {"generic": 16}).items())
+def test_vectors_are_those_of_the_processor_that_is_compiled_for(processor, width):
+    """Numba is told to compile for another one where machines of several kinds share a cache."""
+    program = "from backlit.training.engine.simd import VECTOR_BYTES; print(VECTOR_BYTES)"
+    environment = {**os.environ, "NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True
+    )
+    assert int(found.stdout) == width
