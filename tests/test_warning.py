@@ -1,12 +1,15 @@
 """Warnings point at the user's line, however deep in the package they arise."""
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
 
+import backlit
 from backlit import MLPClassifier
 from backlit._warning import warn_user
 from backlit.errors import CheckpointWarning
@@ -67,3 +70,11 @@ def test_estimators_below_scikit_learns_wrapper():
     with pytest.warns(ConvergenceWarning) as told:
         clone(model).fit(X, Y)  # fitted
     assert {(one.filename, one.lineno) for one in told} == {(__file__, line_of("fitted"))}
+    with pytest.warns(ConvergenceWarning) as told:
+        cross_val_score(model, X, Y, cv=2)  # searched
+    assert {(one.filename, one.lineno) for one in told} == {(__file__, line_of("searched"))}
+
+
+@pytest.mark.parametrize("path", sorted(Path(backlit.__file__).parent.rglob("*.py")), ids=str)
+def test_nobody_counts_frames(path):
+    assert path.name == "_warning.py" or "stacklevel" not in path.read_text(encoding="utf-8")

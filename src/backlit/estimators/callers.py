@@ -1,12 +1,13 @@
 """Who called `fit`, where that matters: a pipeline, or a search that has more fits to come."""
 
 import inspect
-import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 from sklearn.pipeline import Pipeline
+
+from backlit._warning import warn_user
 
 #: what stands between a caller and `fit` in scikit-learn without having other fits to come
 _BETWEEN = ("sklearn.base", "sklearn.pipeline", "sklearn.utils")
@@ -34,12 +35,11 @@ def warn_if_untransformed(X_val: Any) -> None:
             continue
         steps = [name for name, step in pipeline.steps[:-1] if step not in (None, "passthrough")]
         if steps:
-            warnings.warn(
+            warn_user(
                 f"X_val came through a Pipeline that did not transform it: its steps {steps} "
                 "changed X alone, so that validation is on other numbers than training. Transform "
                 "X_val before (pipeline[:-1].fit(X).transform(X_val)), or enable metadata routing "
-                'and give the Pipeline transform_input=["X_val"].',
-                stacklevel=6,
+                'and give the Pipeline transform_input=["X_val"].'
             )
         return
 
@@ -58,7 +58,7 @@ def in_a_search() -> bool:
     return False
 
 
-def answer_interrupt(message: str, stacklevel: int) -> None:
+def answer_interrupt(message: str) -> None:
     """Warn that Ctrl-C ended a fit, or within a search hand it on, so that one ends it all.
 
     Raises
@@ -68,4 +68,4 @@ def answer_interrupt(message: str, stacklevel: int) -> None:
     """
     if in_a_search():
         raise KeyboardInterrupt
-    warnings.warn(message, stacklevel=stacklevel + 1)
+    warn_user(message)

@@ -75,8 +75,7 @@ def fit_lbfgs(
     if result.status == INTERRUPTED:
         answer_interrupt(
             "Training interrupted by user. The weights are those of iteration "
-            f"{result.n_iterations}, the best so far.",
-            stacklevel=5,
+            f"{result.n_iterations}, the best so far."
         )
     elif not result.finite:
         raise ValueError(NON_FINITE)

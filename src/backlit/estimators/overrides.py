@@ -4,7 +4,6 @@ It is slower than the compiled engine by what NumPy and Python take; epochs, rea
 early stopping and checkpoints are the same code.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
+from backlit._warning import warn_user
 from backlit.estimators.backpropagation import (
     BackpropagationMixin,
     as_matrix,
@@ -66,10 +66,9 @@ def check_overrides(estimator: Any) -> None:
                 )
     unused = [name for name in _WITHOUT_EFFECT if hasattr(kind, name)]
     if unused:
-        warnings.warn(
+        warn_user(
             f"{kind.__name__} defines {', '.join(unused)}, which scikit-learn's fit calls and this "
-            "one does not. What it does use: " + ", ".join(("_init_coef", *_PASSES)) + ".",
-            stacklevel=5,
+            "one does not. What it does use: " + ", ".join(("_init_coef", *_PASSES)) + "."
         )
 
 

@@ -1,6 +1,5 @@
 """Epochs of SGD or Adam, with scikit-learn's batches, reports and reasons to stop."""
 
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from backlit._warning import warn_user
 from backlit.estimators.callbacks import EpochCallbacks
 from backlit.estimators.callers import answer_interrupt
 from backlit.estimators.epochs import Epochs
@@ -104,10 +104,8 @@ def _loop(estimator: Any, job: Job, rows: Any, held: Held | None) -> "Loop | Pri
         batch_size = min(200, n_rows)
     else:
         if estimator.batch_size > n_rows:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                "clipped",
-                stacklevel=6,
+            warn_user(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
             )
         batch_size = int(np.clip(estimator.batch_size, 1, n_rows))
     n_hidden = len(job.weights.layer_dims) - 2
@@ -271,11 +269,10 @@ def _run(
             if incremental:
                 break
             if estimator.n_iter_ == estimator.max_iter and not private:
-                warnings.warn(
+                warn_user(
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and "
                     "the optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=6,
                 )
             else:
                 progress.tick(epoch_over=True)
@@ -285,8 +282,7 @@ def _run(
         which = "the best by its validation score" if early else "as they were then"
         answer_interrupt(
             f"Training interrupted by user. It had finished {estimator.n_iter_} epochs; the "
-            f"weights are {which}.",
-            stacklevel=6,
+            f"weights are {which}."
         )
     if restore:
         vector[...] = estimator._best
@@ -343,19 +339,17 @@ def standstill(estimator: Any) -> str:
 
 def _warn_of_standstill(estimator: Any) -> None:
     estimator._no_improvement_count = 0
-    warnings.warn(
+    warn_user(
         f"{standstill(estimator)} The best weights are restored; further calls of partial_fit go "
         "on from them.",
         ConvergenceWarning,
-        stacklevel=7,
     )
 
 
 def _warn_of_divergence(estimator: Any) -> None:
-    warnings.warn(
+    warn_user(
         f"The weights became non-finite in epoch {estimator.n_iter_}. Scale the inputs to mean 0 "
         "and variance 1 (StandardScaler), or take smaller steps (learning_rate_init, "
         "max_grad_norm). The weights that are kept are the best by their validation score.",
         ConvergenceWarning,
-        stacklevel=7,
     )
