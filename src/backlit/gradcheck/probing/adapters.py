@@ -6,6 +6,7 @@ function alone, as everywhere. Neither package is imported before an adapter is 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -32,12 +33,72 @@ def own_backward(function: Any) -> Pair:
         modules |= {cls.__module__.partition(".")[0] for cls in function.__mro__}
         if "torch" in modules:
             return from_torch(function)
+        if takes_context(function):
+            return context_pair(function)
     if "jax" in modules or "jaxlib" in modules:
         return from_jax(function)
     raise SettingError(
         "check_backward: backward is None, and forward is neither a JAX custom_vjp function nor a "
         "PyTorch autograd.Function, which bring their own."
     )
+
+
+def takes_context(function: Any) -> bool:
+    """Say whether a class's static forward and backward take a context, as autograd.Function's."""
+    if not isinstance(function, type):
+        return False
+    for name in ("forward", "backward"):
+        method = inspect.getattr_static(function, name, None)
+        if not isinstance(method, staticmethod):
+            return False
+        try:
+            first = next(iter(inspect.signature(method.__func__).parameters), "")
+        except (TypeError, ValueError):
+            return False
+        if first not in ("ctx", "context", "self", "cx"):
+            return False
+    return True
+
+
+class Context:
+    """Stands for the context of an autograd.Function: keeps what forward saves for backward."""
+
+    def __init__(self) -> None:
+        self.saved_tensors: tuple[Any, ...] = ()
+        self.needs_input_grad: tuple[bool, ...] = (True,) * 32
+
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """The older name of `saved_tensors`."""
+        return self.saved_tensors
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep these for backward."""
+        self.saved_tensors = tensors
+
+    def mark_dirty(self, *_: Any) -> None:
+        """Do nothing: arrays are copied before each call."""
+
+    def mark_non_differentiable(self, *_: Any) -> None:
+        """Do nothing: every output of numbers is differentiated."""
+
+    def set_materialize_grads(self, _: bool) -> None:
+        """Do nothing: no gradient from above is None."""
+
+
+def context_pair(function: Any) -> Pair:
+    """Turn a class like autograd.Function, but on NumPy arrays, into (forward, backward)."""
+
+    def forward(**inputs: Any) -> tuple[Any, Any]:
+        context = Context()
+        return function.forward(context, *inputs.values()), context
+
+    def backward(d_output: Any, cache: Context) -> Any:
+        above = d_output if isinstance(d_output, tuple) else (d_output,)
+        return function.backward(cache, *above)
+
+    backward.__wrapped__ = function.backward  # type: ignore[attr-defined]
+    return forward, backward
 
 
 def from_jax(function: Callable[..., Any]) -> Pair:

@@ -112,3 +112,36 @@ def _plain(value: float | None) -> float | None:
     if value is None or value != value or value in (float("inf"), float("-inf")):
         return None
     return float(value)
+
+
+@dataclass(frozen=True)
+class Unchecked:
+    """Something that looks like a backward pass and was not checked.
+
+    Attributes
+    ----------
+    name : str
+        The function, or `Class.method`.
+    reason : str
+        Why, in a sentence.
+    line : int or None
+        Where it is defined, in `file` (a path, or a notebook's cell).
+    abstract : bool
+        Whether it is only declared, so that there was nothing to check.
+    """
+
+    name: str
+    reason: str
+    line: int | None = None
+    file: str | None = None
+    abstract: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "function": self.name,
+            "reason": self.reason,
+            "line": self.line,
+            "file": self.file,
+            "abstract": self.abstract,
+        }

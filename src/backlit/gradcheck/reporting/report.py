@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from backlit._terminal import as_text, has_colours, output
 from backlit._text import printable_lines
-from backlit.gradcheck.reporting.finding import Finding
+from backlit.gradcheck.reporting.finding import Finding, Unchecked
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -31,6 +31,8 @@ class Report:
         "mean": parameters' gradients carry 1/m; "sum": they do not; None: nothing to tell.
     notes : tuple of str
         What else is worth knowing: entries on kinks, what was not judged.
+    unchecked : tuple of Unchecked
+        What looks like a backward pass and was not checked, with the reason.
     """
 
     findings: tuple[Finding, ...]
@@ -40,6 +42,7 @@ class Report:
     title: str = "backward pass"
     seconds: float = field(default=0.0, compare=False)
     accuracy: str = "float64"
+    unchecked: tuple[Unchecked, ...] = ()
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -50,6 +53,15 @@ class Report:
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
+
+    @property
+    def exit_code(self) -> int:
+        """0: all that was found is right; 1: some is wrong; 2: nothing checked; 3: some not."""
+        if self.problems:
+            return 1
+        if not self.findings:
+            return 2
+        return 3 if any(not u.abstract for u in self.unchecked) else 0
 
     @property
     def first(self) -> Finding | None:
@@ -67,12 +79,19 @@ class Report:
             "problems": [f.as_dict() for f in self.problems],
             "first": self.first.as_dict() if self.first else None,
             "notes": list(self.notes),
+            "unchecked": [u.as_dict() for u in self.unchecked],
+            "exit_code": self.exit_code,
         }
 
     def verdict(self) -> str:
         """Return one line: right, or how much is wrong and where to begin."""
         functions = len({f.function for f in self.findings if f.function})
         scope = f"{functions} functions" if functions > 1 else self.title
+        left = len([u for u in self.unchecked if not u.abstract])
+        if not self.findings and self.unchecked:
+            return f"{self.title}: nothing was checked."
+        if self.ok and left:
+            return f"✓ {scope}: every gradient that was checked is right; {left} not checked."
         if self.ok:
             return f"✓ {scope}: every gradient is right."
         count = len(self.problems)
@@ -109,10 +128,12 @@ class Report:
             printable_lines(self.verdict()),
             findings,
             list(map(printable_lines, self._said_beside())),
+            [(printable_lines(u.name), u.line, printable_lines(u.reason)) for u in self.unchecked],
         )
 
     def _repr_html_(self) -> str:
-        return html_of(self.verdict(), self.findings, self._said_beside())
+        left = [f"Not checked: {u.name}: {u.reason}" for u in self.unchecked]
+        return html_of(self.verdict(), self.findings, [*left, *self._said_beside()])
 
 
 def _printable(finding: Finding) -> Finding:
@@ -125,16 +146,26 @@ def _printable(finding: Finding) -> Finding:
 
 
 def rich_lines(
-    verdict: str, findings: Sequence[Finding], notes: Sequence[str]
+    verdict: str,
+    findings: Sequence[Finding],
+    notes: Sequence[str],
+    unchecked: Sequence[tuple[str, int | None, str]] = (),
 ) -> Iterator[RenderableType]:
     """Yield what the console prints for a report."""
     from rich.padding import Padding
     from rich.text import Text
 
     ok = all(finding.ok for finding in findings)
-    yield Text(verdict, style="bold green" if ok else "bold red")
+    colour = "bold green" if ok and findings else "bold yellow" if ok else "bold red"
+    yield Text(verdict, style=colour)
     several = len({f.function for f in findings if f.function}) > 1
-    yield from _of_functions(findings) if several else _of_gradients(findings)
+    if findings or not unchecked:
+        yield from _of_functions(findings) if several else _of_gradients(findings)
+    for name, line, reason in unchecked:
+        text = Text(f"– not checked: {name}", style="yellow")
+        text.append(f" (line {line})" if line else "", style="dim")
+        text.append(f": {reason}", style="none")
+        yield Padding(text, (0, 0, 0, 1))
     for note in notes:
         yield Padding(Text(note, style="dim"), (0, 0, 0, 1))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from backlit.gradcheck.sources import reference
+from backlit.gradcheck.sources.candidates import COMPANION, Candidate, Defined, find_candidates
 from backlit.gradcheck.sources.cells import UNPARSABLE, Cell
 from backlit.gradcheck.sources.course_parts import ORDER
 
@@ -158,16 +159,18 @@ def stored_names(statement: ast.stmt) -> set[str]:
     }
 
 
+@dataclass
+class Extracted:
+    """What came of a file: its names, and what among them looks like a backward pass."""
+
+    names: dict[str, Any]
+    candidates: list[Candidate]
+
+
 def extract(
     cells: list[Cell], notes: list[str], folder: Path, wanted: str | None = None
-) -> dict[str, Any]:
-    """Run the definitions that the checked functions need, and nothing else.
-
-    Returns
-    -------
-    dict
-        The names that came of it.
-    """
+) -> Extracted:
+    """Run the definitions that the checked functions need, and nothing else."""
     definitions: dict[str, list[Definition]] = {}
     assigned: dict[str, str] = {}
     order: list[Definition] = []
@@ -189,7 +192,14 @@ def extract(
             order.append(definition)
             for name in definition.binds:
                 definitions.setdefault(name, []).append(definition)
-    roots = _roots(definitions, wanted)
+    candidates = find_candidates(
+        [
+            Defined(d.node, d.cell.label)
+            for d in order
+            if isinstance(d.node, (ast.FunctionDef, ast.ClassDef))
+        ]
+    )
+    roots = _roots(definitions, wanted, candidates)
     needed = _closure(roots, definitions)
     used = _names_used(needed, definitions)
     unknown = used - set(definitions) - set(assigned) - set(dir(builtins))
@@ -204,12 +214,15 @@ def extract(
         "functions should not lean on it."
         for name in sorted(used & set(assigned) - set(scope))
     ]
-    return {
+    names = {
         n: v for n, v in scope.items() if not n.startswith("__") and not isinstance(v, _Missing)
     }
+    return Extracted(names, candidates)
 
 
-def _roots(definitions: dict[str, list[Definition]], wanted: str | None) -> set[str]:
+def _roots(
+    definitions: dict[str, list[Definition]], wanted: str | None, candidates: list[Candidate]
+) -> set[str]:
     """Return the names that are to be checked, with their partners."""
     known = {*reference.STANDARD, *ORDER, "compute_cost"}
     pairs = {
@@ -219,9 +232,18 @@ def _roots(definitions: dict[str, list[Definition]], wanted: str | None) -> set[
     }
     roots = {n for n in definitions if n in known}
     roots |= pairs | {n.removesuffix("_backward") for n in pairs}
+    for candidate in candidates:
+        roots |= {candidate.owner or candidate.backward, candidate.forward or candidate.backward}
+    if candidates:  # costs, activations and other layers, which a net may need
+        roots |= {
+            n
+            for n, found in definitions.items()
+            if any(isinstance(d.node, (ast.FunctionDef, ast.ClassDef)) for d in found)
+            and (COMPANION.search(n) or any(isinstance(d.node, ast.ClassDef) for d in found))
+        }
     if wanted is not None and wanted in definitions:
         roots.add(wanted)
-    return roots
+    return roots & set(definitions)
 
 
 def _closure(roots: set[str], definitions: dict[str, list[Definition]]) -> set[str]:
@@ -262,10 +284,15 @@ class _Missing:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise ModuleNotFoundError(f"{self._module} is not installed, and {name} of it is used")
+        return _Missing(f"{self._module}.{name}")
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        return (object,)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise ModuleNotFoundError(f"{self._module} is not installed")
+        module, _, name = self._module.partition(".")
+        used = f", and {name} of it is used" if name else ""
+        raise ModuleNotFoundError(f"{module} is not installed{used}")
 
 
 def _execute(definition: Definition, scope: dict[str, Any], notes: list[str]) -> None:

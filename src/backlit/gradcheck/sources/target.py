@@ -7,7 +7,9 @@ never run. The functions themselves are the user's own code, and run.
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -18,12 +20,13 @@ from backlit import _terminal as terminal
 from backlit._text import json_text, printable_lines
 from backlit.errors import BacklitError, SettingError
 from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candidates
 from backlit.gradcheck.sources.cells import Cell, notebook_cells
-from backlit.gradcheck.sources.course import check_model
-from backlit.gradcheck.sources.course_parts import ORDER, Namespace, backward_names
+from backlit.gradcheck.sources.course_parts import ORDER
 from backlit.gradcheck.sources.extraction import extract
+from backlit.gradcheck.sources.survey import check_all
 
-RIGHT, WRONG, USAGE = 0, 1, 2
+USAGE = 2
 
 
 def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: TextIO) -> int:
@@ -54,15 +57,13 @@ def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: 
     except BacklitError as error:
         stderr.write(f"backlit check: {printable_lines(str(error))}\n")
         return USAGE
-    for note in loaded.notes:
-        stderr.write(f"backlit check: {printable_lines(note)}\n")
     if format == "json":
         data = {"target": target, **report.as_dict()}
         encoding = getattr(stdout, "encoding", None) or "utf-8"
         stdout.write(json_text(data, indent=2, encoding=encoding) + "\n")
     else:
         terminal.console(file=stdout, emoji=False, markup=False).print(report)
-    return RIGHT if report.ok else WRONG
+    return report.exit_code
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Loaded:
     names: dict[str, Any]
     only: str | None = None
     notes: list[str] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
 
 
 def check_loaded(loaded: Loaded) -> Report:
@@ -80,31 +82,37 @@ def check_loaded(loaded: Loaded) -> Report:
     Raises
     ------
     SettingError
-        Where nothing in it can be checked.
+        Where there is no function of the name that was asked for.
     """
     if loaded.only is None:
-        return check_model(loaded.names)
+        return check_all(loaded.names, loaded.candidates, loaded.notes)
     wanted = loaded.only
-    if wanted not in loaded.names:
+    owner, _, method = wanted.partition(".")
+    if owner not in loaded.names:
         raise SettingError(f"there is no function {wanted} in it.")
-    base = wanted.removesuffix("_backward").removesuffix("_forward")
-    backward = next(
-        (n for n in (f"{base}_backward", wanted) if n.endswith("_backward") and n in loaded.names),
-        None,
-    )
-    if backward is None:
+    chosen = [
+        c
+        for c in loaded.candidates
+        if wanted in (c.name, c.owner, c.backward, c.forward)
+        and (not method or c.name == wanted or (c.owner == owner and c.forward == method))
+    ]
+    if method and not chosen and callable(getattr(loaded.names[owner], method, None)):
+        found = [c for c in loaded.candidates if c.owner == owner]
+        line = found[0].line if found else 0
+        where = found[0].where if found else ""
+        forward = found[0].forward if found else None
+        chosen = [Candidate(wanted, "class", method, forward, line, where, owner)]
+    if not chosen:
         raise SettingError(
-            f"{wanted} has no backward function beside it: {base}_backward is expected."
+            f"{wanted} has no backward function beside it: {wanted}_backward is expected, or a "
+            "class with forward and backward. From Python: backlit.check_backward(forward, "
+            "backward, inputs)."
         )
-    partners = {base, f"{base}_forward", "compute_cost"}
-    names = {n: v for n, v in loaded.names.items() if n in partners or n == backward}
-    if backward not in backward_names(Namespace(names)):
-        raise SettingError(
-            f"{backward} is none of the functions whose inputs are known ({', '.join(ORDER)}, or "
-            "pairs name, name_backward that take Z): call backlit.check_backward(forward, "
-            "backward, inputs) from Python."
-        )
-    return check_model(names)
+    names = dict(loaded.names)
+    covered = {c.name for c in chosen} | {c.forward for c in chosen}
+    known = {*ORDER, *(n for n in names if n.endswith("_backward"))}
+    names = {n: v for n, v in names.items() if n not in known or n in covered}
+    return check_all(names, chosen, loaded.notes)
 
 
 def load_target(target: str) -> Loaded:
@@ -147,11 +155,21 @@ def _load_module(name: str, only: str | None) -> Loaded:
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
-    if only is None:
-        return Loaded(_attributes(module))
-    if getattr(module, only, None) is None:
+    if only is not None and getattr(module, only.partition(".")[0], None) is None:
         raise SettingError(f"the module {name} has no function {only}.")
-    return Loaded(_attributes(module), only)
+    return Loaded(_attributes(module), only, candidates=_candidates(module))
+
+
+def _candidates(module: Any) -> list[Candidate]:
+    """List what looks like a backward pass in a module's own source."""
+    try:
+        tree = ast.parse(inspect.getsource(module))
+    except (OSError, TypeError, SyntaxError):
+        return []
+    file = inspect.getsourcefile(module) or module.__name__
+    return find_candidates(
+        [Defined(n, file) for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    )
 
 
 def _attributes(module: Any) -> dict[str, Any]:
@@ -171,12 +189,13 @@ def _load_file(path: Path, only: str | None) -> Loaded:
     cells = notebook_cells(text, path) if path.suffix == ".ipynb" else [Cell(str(path), text)]
     loaded = Loaded({}, only)
     try:
-        names = extract(cells, loaded.notes, path.parent, wanted=only)
+        wanted = None if only is None else only.partition(".")[0]
+        extracted = extract(cells, loaded.notes, path.parent, wanted=wanted)
     except RecursionError as error:
         raise SettingError(f"{path} cannot be read: its expressions are nested too deeply.") from (
             error
         )
-    loaded.names = names
-    if path.suffix == ".py" and not names and loaded.notes:
+    loaded.names, loaded.candidates = extracted.names, extracted.candidates
+    if path.suffix == ".py" and not loaded.names and loaded.notes:
         raise SettingError(loaded.notes[0])
     return loaded

@@ -1,0 +1,422 @@
+"""What in a file looks like a backward pass, from its source alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+BACKWARD_METHODS = (
+    "backward",
+    "backward_pass",
+    "backprop",
+    "back_prop",
+    "backward_propagation",
+    "bprop",
+    "backpropagate",
+    "back_propagate",
+    "backpropagation",
+    "back_propagation",
+    "backwardpass",
+    "gradient",
+    "grad",
+    "derivative",
+    "backwards",
+    "prime",
+    "_backward",
+    "bwd",
+    "deriv",
+    "df",
+    "gradients",
+    "derivate",
+    "backward_prop",
+    "get_gradient",
+    "dloss",
+    "loss_derivative",
+    "loss_prime",
+    "activation_prime",
+    "activation_derivative",
+    "calculate_gradient",
+    "back",
+    "f_prime",
+    "fn_derivative",
+    "compute_gradient",
+    "compute_gradients",
+    "feed_backward",
+    "backward_propagate",
+    "calc_gradient",
+    "get_gradients",
+    "gradient_descent",
+    "costFunctionPrime",
+    "train_step",
+    "_backward_pass",
+    "_backprop",
+    "_backward_propagation",
+    "_back_prop",
+)
+TRAIN_METHODS = (
+    "train",
+    "fit",
+    "learn",
+    "update",
+    "train_step",
+    "optimize",
+    "step",
+    "train_on_batch",
+)
+FORWARD_METHODS = (
+    "forward",
+    "forward_pass",
+    "__call__",
+    "forward_prop",
+    "forward_propagation",
+    "feed_forward",
+    "feedforward",
+    "fprop",
+    "predict",
+    "forwardpass",
+    "activate",
+    "call",
+    "calculate",
+    "compute",
+    "loss",
+    "forwards",
+    "_forward",
+    "fwd",
+    "propagate",
+    "query",
+    "think",
+    "_forward_pass",
+    "forward_propagate",
+    "run",
+    "output",
+    "_feedforward",
+    "evaluate",
+    "fn",
+    "function",
+    "activation",
+)
+#: how the backward of X is called: X with one of these behind it or before it
+BEHIND = (
+    "_backward",
+    "_backwards",
+    "_back",
+    "_backprop",
+    "_bwd",
+    "_grad",
+    "_gradient",
+    "_prime",
+    "_derivative",
+    "_deriv",
+    "_der",
+    "_derivate",
+    "_d",
+    "_bprop",
+    "_backward_pass",
+    "_gradients",
+    "Backward",
+    "Grad",
+    "Gradient",
+    "Prime",
+    "Derivative",
+    "Deriv",
+    "_dx",
+    "_delta",
+    "Der",
+    "_backward_naive",
+    "_backward_propagation",
+    "_diff",
+    "_vjp",
+    "_backpropagation",
+    "_backward_fast",
+    "_backward_im2col",
+    "_prim",
+    "_derv",
+    "_bp",
+    "_dash",
+    "_b",
+)
+BEFORE = (
+    "d_",
+    "d",
+    "backward_",
+    "grad_",
+    "gradient_",
+    "derivative_",
+    "deriv_",
+    "back_",
+    "dx_",
+    "backprop_",
+    "derivative_of_",
+    "inverse_",
+    "delta_",
+    "der_",
+    "D",
+    "gradient_of_",
+    "prime_",
+    "backwards_",
+    "b",
+)
+_LOSS = re.compile(r"loss|cost|entropy|mse|error|objective|nll|hinge|svm|criterion", re.I)
+_BACKWARDISH = re.compile(
+    r"back_?(ward|prop)|gradient(?!_?(check|descent|clip|boost))|(^|_)(grad|deriv|d|bprop)s?(_|$)"
+    r"|prime|derivative|(^|_)grad|delta|^d[A-Z]|deriv|^nabla"
+)
+
+
+#: names of functions that a net needs beside its backward pass
+COMPANION = re.compile(
+    r"loss|cost|entropy|mse|error|sigmoid|relu|tanh|softmax|activ|forward|predict|init", re.I
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that looks like a backward pass.
+
+    Attributes
+    ----------
+    name : str
+        `Dense.backward`, `affine_backward`.
+    kind : str
+        "class", "pair", "loss and gradient", "loss and more" (which may be no gradient), "alone".
+    forward : str or None
+        The forward function or method, if one was found.
+    line : int
+        Where it is defined, in its file or its cell (`where`).
+    """
+
+    name: str
+    kind: str
+    backward: str
+    forward: str | None
+    line: int
+    where: str
+    owner: str | None = None  # the class
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A function or class at the top of a file."""
+
+    node: ast.FunctionDef | ast.ClassDef
+    where: str
+
+
+def find_candidates(defined: Sequence[Defined]) -> list[Candidate]:
+    """List what looks like a backward pass, in the order of the file."""
+    functions = {d.node.name: d for d in defined if isinstance(d.node, ast.FunctionDef)}
+    classes = {d.node.name: d for d in defined if isinstance(d.node, ast.ClassDef)}
+    found: list[Candidate] = []
+    for d in defined:
+        if isinstance(d.node, ast.ClassDef):
+            if classes[d.node.name] is d:
+                found += _in_class(d, classes)
+        elif functions[d.node.name] is d:
+            one = _function(d, functions)
+            if one is not None:
+                found.append(one)
+    return found
+
+
+def _methods(d: Defined, classes: Mapping[str, Defined]) -> dict[str, ast.FunctionDef]:
+    """Return a class's methods, with those of its bases in the same file."""
+    methods: dict[str, ast.FunctionDef] = {}
+    assert isinstance(d.node, ast.ClassDef)
+    for base in reversed(d.node.bases):
+        name = base.id if isinstance(base, ast.Name) else None
+        if name in classes and name != d.node.name:
+            methods.update(_methods(classes[name], classes))
+    methods.update({s.name: s for s in d.node.body if isinstance(s, ast.FunctionDef)})
+    return methods
+
+
+def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]:
+    assert isinstance(d.node, ast.ClassDef)
+    own = {s.name for s in d.node.body if isinstance(s, ast.FunctionDef)}
+    methods = _methods(d, classes)
+    backward = next((n for n in BACKWARD_METHODS if n in own), None)
+    if backward is None:
+        backward = next(
+            (
+                n
+                for n in own
+                if _BACKWARDISH.search(n) and not n.startswith("__") and "check" not in n
+            ),
+            None,
+        )
+    forward = next((n for n in FORWARD_METHODS if n in methods and n != backward), None)
+    if (
+        backward is None
+        and own & {"forward", "__init__"}
+        and any(n in methods for n in BACKWARD_METHODS)
+    ):
+        # a class that states its forward, or its activation, and inherits its backward
+        inherited = next(n for n in BACKWARD_METHODS if n in methods)
+        if "forward" in own or _passes_functions(d.node):
+            backward = inherited
+    trains = next((n for n in TRAIN_METHODS if n in own), None)
+    losses = [n for n in own if _LOSS.search(n)]
+    name = d.node.name
+    if backward is not None:
+        node = methods[backward]
+        yield Candidate(
+            f"{name}.{backward}", "class", backward, forward, node.lineno, d.where, name
+        )
+    elif any(_returns_pair(methods[n]) for n in losses):
+        loss = next(n for n in losses if _returns_pair(methods[n]))
+        yield Candidate(f"{name}.{loss}", "class", loss, loss, methods[loss].lineno, d.where, name)
+    elif trains is not None and _updates(methods[trains]):
+        yield Candidate(
+            f"{name}.{trains}", "class", trains, forward, methods[trains].lineno, d.where, name
+        )
+
+
+def _passes_functions(node: ast.ClassDef) -> bool:
+    """Say whether a class hands functions to the constructor that it inherits."""
+    return any(
+        isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "__init__"
+        for n in ast.walk(node)
+    )
+
+
+def _returns_pair(node: ast.FunctionDef) -> bool:
+    """Say whether a function somewhere returns a cost and gradients."""
+    for n in ast.walk(node):
+        if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple) and len(n.value.elts) >= 2:
+            names = [ast.unparse(e) for e in n.value.elts[1:]]
+            if any(re.search(r"grad|^d[A-Za-z_]|delta|nabla", name, re.I) for name in names):
+                return True
+    return False
+
+
+def _returns_several(node: ast.FunctionDef) -> bool:
+    """Say whether a function returns a tuple."""
+    return any(
+        isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple) and len(n.value.elts) >= 2
+        for n in ast.walk(node)
+    )
+
+
+def _updates(node: ast.FunctionDef) -> bool:
+    """Say whether a method changes arrays of its object in place."""
+    for n in ast.walk(node):
+        if isinstance(n, ast.AugAssign) and isinstance(n.op, (ast.Add, ast.Sub)):
+            target = n.target
+            while isinstance(target, ast.Subscript):
+                target = target.value
+            if isinstance(target, ast.Attribute):
+                return True
+        if isinstance(n, ast.Assign) and isinstance(n.value, ast.BinOp):
+            for target in n.targets:
+                if isinstance(target, ast.Attribute) and ast.unparse(target) in ast.unparse(
+                    n.value
+                ):
+                    return True
+    return False
+
+
+def _function(d: Defined, functions: Mapping[str, Defined]) -> Candidate | None:
+    node = d.node
+    assert isinstance(node, ast.FunctionDef)
+    name = node.name
+    partner = partner_of(name, functions)
+    if partner is not None:
+        return Candidate(name, "pair", name, partner, node.lineno, d.where)
+    if _LOSS.search(name) and _returns_pair(node):
+        return Candidate(name, "loss and gradient", name, name, node.lineno, d.where)
+    if _LOSS.search(name) and _returns_several(node):
+        return Candidate(name, "loss and more", name, name, node.lineno, d.where)
+    if _returns_pair(node) and _BACKWARDISH.search(name) is None and _has_cost(node):
+        return Candidate(name, "loss and gradient", name, name, node.lineno, d.where)
+    if _flag_of(node) is not None:
+        return Candidate(name, "pair", name, name, node.lineno, d.where)
+    if name.startswith("test") or "check" in name or "plot" in name:
+        return None
+    if _BACKWARDISH.search(name) and not name.startswith("__"):
+        return Candidate(name, "alone", name, None, node.lineno, d.where)
+    return None
+
+
+def _has_cost(node: ast.FunctionDef) -> bool:
+    for n in ast.walk(node):
+        if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple):
+            return bool(
+                _LOSS.search(ast.unparse(n.value.elts[0]))
+                or ast.unparse(n.value.elts[0]) in ("J", "L", "l", "E")
+            )
+    return False
+
+
+def _flag_of(node: ast.FunctionDef) -> str | None:
+    """Return the argument that asks a function for its derivative, as `sigmoid(x, deriv=True)`."""
+    for argument in node.args.args:
+        if re.match(
+            r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$",
+            argument.arg,
+            re.I,
+        ):
+            if len(node.args.args) >= 2 and node.args.args[0] is not argument:
+                return argument.arg
+    return None
+
+
+def partner_of(name: str, functions: Mapping[str, Defined]) -> str | None:
+    """Return the forward function that belongs to a backward function's name."""
+    stems: list[str] = []
+    for behind in sorted(BEHIND, key=len, reverse=True):
+        if name.endswith(behind) and len(name) > len(behind):
+            stems.append(name[: -len(behind)])
+    for before in sorted(BEFORE, key=len, reverse=True):
+        if name.startswith(before) and len(name) > len(before):
+            stems.append(name[len(before) :])
+    if "backward" in name:
+        stems.append(name.replace("backward", "forward"))
+        stems.append(name.replace("_backward", "").replace("backward_", ""))
+    if "back" in name:
+        stems += [name.replace("backprop", "forward"), name.replace("back", "forward")]
+        stems += [
+            name.replace("back", "for"),
+            name.replace("backpropagation", "forward_propagation"),
+        ]
+    for word, other in (
+        ("Backward", "Forward"),
+        ("bwd", "fwd"),
+        ("bprop", "fprop"),
+        ("back_prop", "forward_prop"),
+    ):
+        if word in name:
+            stems.append(name.replace(word, other))
+    low = {n.lower(): n for n in functions}
+    endings = (
+        "",
+        "_forward",
+        "_forward_pass",
+        "_fwd",
+        "_forward_naive",
+        "_function",
+        "_activation",
+        "_func",
+        "_fn",
+    )
+    for stem in stems:
+        for ending in endings:
+            for other in (stem + ending, stem.rstrip("_") + ending):
+                found = low.get(other.lower())
+                if found is not None and found != name:
+                    return found
+        found = low.get(f"forward_{stem}".lower())
+        if found is not None and found != name:
+            return found
+    if re.search(r"backward|backprop|back_prop", name):
+        forwards = [
+            n
+            for n in functions
+            if re.match(r"^_?(forward|feed_?forward|fprop|predict|propagate)", n, re.I)
+            and n != name
+        ]
+        if forwards:
+            return forwards[0]
+    return None

@@ -1,0 +1,83 @@
+"""Functions that bring their own backward: autograd.Function classes and JAX custom_vjp functions.
+
+A class whose static forward and backward take a context is called with a stand-in for it and with
+NumPy arrays where its framework is not installed, or is NumPy.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from backlit.errors import SettingError
+from backlit.gradcheck.probing.adapters import context_pair, own_backward, takes_context
+from backlit.gradcheck.sources.feeds import Feed, attempt, is_finite, output_of
+from backlit.gradcheck.sources.guesses import LAYOUTS, arguments_of, combinations, options
+
+
+def is_custom(thing: Any) -> bool:
+    """Say whether something brings its own backward."""
+    if takes_context(thing):
+        return True
+    modules = {cls.__module__.partition(".")[0] for cls in type(thing).__mro__}
+    return bool(modules & {"jax", "jaxlib"}) and callable(getattr(thing, "bwd", None))
+
+
+def custom_feeds(thing: Any) -> Iterator[Feed]:
+    """Yield the ways to call a function that brings its own backward."""
+    pair: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+    if not takes_context(thing):
+        pair = own_backward(thing)
+    else:
+        try:
+            pair = own_backward(thing)
+        except (SettingError, ImportError):
+            pair = context_pair(thing)
+    forward, backward = pair
+    rng = np.random.default_rng(17)
+    signed = thing.forward if isinstance(thing, type) else thing
+    arguments = arguments_of(signed)
+    if isinstance(thing, type):
+        arguments = arguments[1:]
+    seen = 0
+    for layout in LAYOUTS:
+        choices = [options(a, layout, rng, first=i == 0) for i, a in enumerate(arguments)]
+        for values in combinations(choices, 20):
+            for single in (False, True):
+                given = {
+                    a.name: v.astype(np.float32)
+                    if single and isinstance(v, np.ndarray) and v.dtype.kind == "f"
+                    else v
+                    for a, v in zip(arguments, values, strict=True)
+                }
+                result, error = attempt(forward, **given)
+                if error is None and is_finite(output_of(result)):
+                    break
+            else:
+                continue
+            floating = [
+                n for n, v in given.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"
+            ]
+            output = np.asarray(output_of(result))
+            gradients, error = attempt(backward, np.ones_like(output), result[1])
+            if error is not None or not floating:
+                continue
+            returned = gradients if isinstance(gradients, tuple) else (gradients,)
+            there = [
+                n for n, g in zip(given, returned, strict=False) if g is not None and n in floating
+            ]
+            if not there:
+                continue
+            seen += 1
+            original = (
+                inspect.unwrap(thing.backward)
+                if isinstance(thing, type)
+                else getattr(thing, "bwd", None)
+            )
+            yield Feed(forward, backward, given, tuple(there), False, original)
+            break
+        if seen >= 2:
+            return

@@ -1,0 +1,261 @@
+"""A found backward pass as a pair of functions that the checker can call, whatever its style."""
+
+from __future__ import annotations
+
+import inspect
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import BacklitError
+from backlit.gradcheck.check import make_subject
+from backlit.gradcheck.diagnosis.running import check_subject
+from backlit.gradcheck.probing.calls import fix_global_seeds, quiet
+from backlit.gradcheck.reporting.finding import Finding
+from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources.guesses import Argument, arguments_of
+
+Array = NDArray[Any]
+
+
+class CannotFeed(Exception):
+    """Why a backward pass was not checked, in a sentence."""
+
+
+@dataclass
+class Feed:
+    """One way to call a backward pass.
+
+    Attributes
+    ----------
+    forward, backward : callable
+        As `check_backward` takes them: forward(**inputs) -> (output, cache), backward(d_output,
+        cache) -> gradients by name.
+    inputs : dict
+        What forward is called with.
+    wrt : tuple of str
+        The inputs whose gradients are there.
+    own_cost : bool
+        Whether the cost is the code's own, so that nothing comes from above.
+    original : callable
+        The user's function, at whose lines messages point.
+    notes : tuple of str
+        What a right answer has to be read with.
+    """
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    inputs: dict[str, Any]
+    wrt: tuple[str, ...]
+    own_cost: bool = False
+    original: Callable[..., Any] | None = None
+    notes: tuple[str, ...] = ()
+    mean_over: str | None = "auto"
+
+
+def check_feed(feed: Feed, seed: int = 0) -> Report:
+    """Check one way to call a backward pass.
+
+    Raises
+    ------
+    CannotFeed
+        Where nothing in it can be differentiated.
+    """
+    backward = feed.backward
+
+    def called(d_output: Any, cache: Any) -> Any:
+        return backward(d_output, cache)
+
+    if feed.original is not None:
+        called.__wrapped__ = feed.original  # type: ignore[attr-defined]
+    try:
+        subject = make_subject(feed.forward, called, feed.inputs, list(feed.wrt))
+        subject.fixed_d_output = feed.own_cost
+        with quiet():
+            report = check_subject(subject, feed.mean_over, seed)
+    except BacklitError as error:
+        raise CannotFeed(str(error)) from error
+    return replace(report, notes=(*report.notes, *feed.notes))
+
+
+def best_report(feeds: Iterator[Feed], seed: int, most: int = 8) -> Report:
+    """Check the ways that a contract can be read; the first that is right counts, else the first.
+
+    Raises
+    ------
+    CannotFeed
+        Where there is none.
+    """
+    first: Report | None = None
+    for count, feed in enumerate(feeds):
+        report = check_feed(feed, seed)
+        if report.ok:
+            return report
+        if first is None or len(report.problems) < len(first.problems):
+            first = report
+        if count + 1 >= most:
+            break
+    if first is None:
+        raise CannotFeed("no call of it worked")
+    return first
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep what the user's functions print, warn of and draw from reaching anybody else."""
+    with quiet(), redirect_stdout(io.StringIO()):
+        fix_global_seeds()
+        yield
+
+
+def attempt(
+    function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> tuple[Any, Exception | None]:
+    """Call; return (result, None) or (None, what was raised)."""
+    try:
+        with silent():
+            return function(*args, **kwargs), None
+    except Exception as error:
+        return None, error
+
+
+def output_of(result: Any) -> Array | None:
+    """Return the first array of numbers in what forward returned; None where there is none."""
+    if isinstance(result, (tuple, list)) and result and not _is_numbers(result):
+        for item in result:
+            found = output_of(item)
+            if found is not None:
+                return found
+        return None
+    if isinstance(result, Mapping):
+        return None
+    if isinstance(result, (bool, str, bytes)) or result is None:
+        return None
+    try:
+        array = np.asarray(result)
+    except (TypeError, ValueError):
+        return None
+    if array.dtype.kind not in "fc" or array.size == 0:
+        return None
+    return array
+
+
+def _is_numbers(value: Sequence[Any]) -> bool:
+    return all(isinstance(v, (float, int, np.floating)) for v in value) and len(value) > 2
+
+
+def is_finite(array: Array | None) -> bool:
+    """Say whether there are numbers, all of them finite."""
+    return array is not None and bool(np.all(np.isfinite(array)))
+
+
+@dataclass
+class Bound:
+    """Which values a backward function's arguments take, by the name of what they are."""
+
+    names: list[str]
+    meanings: list[str]
+    values: dict[str, Any] = field(default_factory=dict)
+    rate: float | None = None
+
+    def arguments(self, known: Mapping[str, Any]) -> list[Any]:
+        """Return the arguments of one call."""
+        return [
+            known[m] if m in known else self.values[n]
+            for n, m in zip(self.names, self.meanings, strict=True)
+        ]
+
+
+def bind_backward(
+    arguments: Sequence[Argument], forward_names: Sequence[str], rng: np.random.Generator
+) -> Bound:
+    """Say what each argument of a backward function is.
+
+    The meanings are "upstream", "output", "cache", "labels", "input:<name>", "rate" or "value".
+
+    Raises
+    ------
+    CannotFeed
+        Where an argument's meaning is unknown.
+    """
+    bound = Bound([], [])
+    taken = False
+    names = list(forward_names)
+    plain_names = {n.lower().strip("_"): n for n in names}
+    for position, argument in enumerate(arguments):
+        name, role = argument.name, argument.role
+        low = name.lower().strip("_")
+        meaning = ""
+        if low in plain_names and not (position == 0 and role == "upstream"):
+            meaning = f"input:{plain_names[low]}"
+        elif role == "upstream" and not taken:
+            meaning, taken = "upstream", True
+        elif role == "rate":
+            meaning = "value"
+            bound.rate = argument.default if isinstance(argument.default, float) else 0.1
+            bound.values[name] = bound.rate
+        elif low in ("cache", "caches", "context", "ctx", "memory", "saved", "tape", "store"):
+            meaning = "cache"
+        elif not argument.required:
+            meaning = "value"
+            bound.values[name] = argument.default
+        elif role == "labels":
+            meaning = "labels"
+        elif role in ("predictions",) and position > 0:
+            meaning = "output"
+        elif not taken and position == 0:
+            meaning, taken = "upstream", True
+        elif role in ("data", "predictions") and names:
+            meaning = f"input:{names[0]}"
+        elif role == "strength":
+            meaning = "value"
+            bound.values[name] = 0.3
+        elif role == "count":
+            meaning = "value"
+            bound.values[name] = 1
+        elif role == "upstream":
+            meaning = "zeros"
+        else:
+            raise CannotFeed(f"what its argument {name} stands for is unknown")
+        bound.names.append(name)
+        bound.meanings.append(meaning)
+    return bound
+
+
+def has_numbers(value: Any) -> bool:
+    """Say whether a value is an array of floating-point numbers."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def wrapped_line(function: Callable[..., Any]) -> int | None:
+    """Return the line at which a function is defined."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return getattr(code, "co_firstlineno", None)
+
+
+def raising_report(function: Callable[..., Any], error: Exception, text: str) -> Report:
+    """Return a report for a backward function that stops wherever it is called."""
+    return Report((Finding(None, "raises", text, line=wrapped_line(function)),))
+
+
+__all__ = [
+    "Bound",
+    "CannotFeed",
+    "Feed",
+    "arguments_of",
+    "attempt",
+    "best_report",
+    "bind_backward",
+    "check_feed",
+    "has_numbers",
+    "is_finite",
+    "output_of",
+    "raising_report",
+    "silent",
+    "wrapped_line",
+]

@@ -1,0 +1,402 @@
+"""Pairs of functions with any names, and functions that return a cost with its gradient."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.gradcheck.sources.feeds import (
+    CannotFeed,
+    Feed,
+    attempt,
+    bind_backward,
+    is_finite,
+    output_of,
+)
+from backlit.gradcheck.sources.gradients import as_array, from_result, returned_names
+from backlit.gradcheck.sources.guesses import (
+    LAYOUTS,
+    Argument,
+    arguments_of,
+    combinations,
+    labels_for,
+    options,
+)
+from backlit.gradcheck.sources.objects import arrays_in, fresh
+
+Array = NDArray[Any]
+
+_FLAG = re.compile(r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$", re.I)
+_DERIVATIVE = re.compile(r"deriv|prime|grad|(^|_)d(_|$)|^d[A-Z_a-z]|dash|diff|delta|der$", re.I)
+
+
+class Kept:
+    """What a forward call was given and what it returned."""
+
+    def __init__(self, result: Any, inputs: Mapping[str, Any]) -> None:
+        self.result = result
+        self.inputs = dict(inputs)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return fresh(value)
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def pair_feeds(
+    forward: Callable[..., Any], backward: Callable[..., Any], *, flag: str | None = None
+) -> Iterator[Feed]:
+    """Yield the ways to call a pair of functions.
+
+    Parameters
+    ----------
+    forward, backward : callable
+        backward takes what comes from above and a cache, or forward's own arguments, or what
+        forward returned.
+    flag : str, optional
+        The argument by which one function is both.
+    """
+    rng = np.random.default_rng(5)
+    arguments = [a for a in arguments_of(forward) if a.name != flag]
+    backs = [a for a in arguments_of(backward) if a.name != flag]
+    required = [a for a in backs if a.required]
+    if flag is not None:
+        plain = backward
+
+        def backward(*given: Any, **named: Any) -> Any:
+            return plain(*given, **named, **{flag: True})
+
+        backward.__wrapped__ = plain  # type: ignore[attr-defined]
+    seen = 0
+    failed: Exception | None = None
+    for layout in LAYOUTS:
+        choices = [options(a, layout, rng, first=i == 0) for i, a in enumerate(arguments)]
+        good = 0
+        for values in combinations(choices, 40):
+            result, error = attempt(forward, *[_copied(v) for v in values])
+            out = output_of(result) if error is None else None
+            if error is not None or out is None or not is_finite(out):
+                failed = error or failed
+                continue
+            made = list(_feeds(forward, backward, arguments, required, values, result, out, rng))
+            if made:
+                seen += 1
+                good += 1
+                yield from made
+            if good >= 2:
+                break
+        if seen >= 3:
+            return
+    if seen == 0 and failed is not None:
+        raise CannotFeed(
+            f"no call of {forward.__name__} worked ({type(failed).__name__}: {failed})"
+        )
+
+
+def _feeds(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    arguments: Sequence[Argument],
+    backs: Sequence[Argument],
+    values: Sequence[Any],
+    result: Any,
+    out: Array,
+    rng: np.random.Generator,
+) -> Iterator[Feed]:
+    names = [a.name for a in arguments]
+    given = dict(zip(names, values, strict=True))
+    flat, rebuild = flatten(given)
+    shapes = {
+        n: np.shape(v) for n, v in flat.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"
+    }
+    labels = [a.name for a in arguments if a.role == "labels"]
+    free = [n for n in shapes if n.split("[")[0] not in labels] or list(shapes)
+    if not free:
+        return
+    own = returned_names(inspect.unwrap(backward))
+
+    def call(**inputs: Any) -> tuple[Any, Kept]:
+        made = rebuild(inputs)
+        came = forward(*[made[n] for n in names])
+        return came, Kept(came, made)
+
+    for contract in _contracts(backward, backs, arguments, out, labels):
+        feed = _contracted(contract, call, backward, backs, names, flat, shapes, free, own, out)
+        if feed is not None:
+            yield feed
+
+
+def flatten(
+    given: Mapping[str, Any],
+) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], dict[str, Any]]]:
+    """Take the arrays out of dicts and lists of parameters, under names of their own.
+
+    Returns
+    -------
+    flat : dict
+        W1 instead of parameters["W1"], as long as the name is free; else the whole path.
+    rebuild : callable
+        Puts arrays under these names back where they were, into copies.
+    """
+    flat: dict[str, Any] = {}
+    places: dict[str, tuple[str, Any]] = {}
+    for name, value in given.items():
+        if isinstance(value, np.ndarray) or not isinstance(value, (dict, list)):
+            flat[name] = value
+            continue
+        inner = list(arrays_in(value))
+        if not inner:
+            flat[name] = value
+        for path, array in inner:
+            short = path.last if path.last not in given and path.last not in flat else ""
+            label = (
+                short
+                if short and "[" not in path.name
+                else f"{name}{path.name if path.name.startswith('[') else '[' + repr(path.name) + ']'}"
+            )
+            flat[label] = np.array(array, dtype=np.float64)
+            places[label] = (name, path)
+
+    def rebuild(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        made = {n: _copied(v) for n, v in given.items()}
+        for label, value in inputs.items():
+            if label in places:
+                name, path = places[label]
+                path.set(made[name], value.copy())
+            elif label in made:
+                made[label] = _copied(value)
+        return made
+
+    return flat, rebuild
+
+
+def _contracts(
+    backward: Callable[..., Any],
+    backs: Sequence[Argument],
+    arguments: Sequence[Argument],
+    out: Array,
+    labels: Sequence[str],
+) -> list[str]:
+    """List how the backward function may be meant, the likeliest first.
+
+    "upstream": it takes what comes from above. "input": it is a derivative at forward's arguments,
+    "output": at what forward returned. "cost", "examples", "sum": the gradient of forward's output
+    as a cost, of each example's own, of its sum.
+    """
+    named = getattr(inspect.unwrap(backward), "__name__", "")
+    upstream = [a for a in backs if a.role == "upstream"]
+    same = [a.name for a in backs] == [a.name for a in arguments]
+    if upstream and len(backs) > 1:
+        return ["upstream"]
+    if len(backs) == 1 and not labels:
+        if upstream and not _DERIVATIVE.search(named):
+            return ["upstream"]
+        return ["input", "output"]
+    if labels or out.size == 1:
+        return ["cost", "examples", "sum"]
+    if same or _DERIVATIVE.search(named):
+        return ["input", "output", "upstream"]
+    return ["upstream", "input", "output"]
+
+
+def _contracted(
+    contract: str,
+    call: Callable[..., Any],
+    backward: Callable[..., Any],
+    backs: Sequence[Argument],
+    names: Sequence[str],
+    flat: dict[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    free: Sequence[str],
+    own: Sequence[str] | None,
+    out: Array,
+) -> Feed | None:
+    costed = contract in ("cost", "examples", "sum")
+    count = np.shape(flat[free[0]])[0] if np.ndim(flat[free[0]]) else 1
+    if contract == "examples" and out.size != 1:
+        return None
+    if contract == "sum" and out.size == 1:
+        return None
+
+    def forward(**inputs: Any) -> Any:
+        came, kept = call(**inputs)
+        output = output_of(came)
+        if output is None:
+            raise TypeError("forward returned no array of numbers")
+        if contract == "cost":
+            return np.mean(output), kept
+        if contract == "examples":
+            return np.sum(output) * count, kept
+        if contract == "sum":
+            return np.sum(output), kept
+        return output, kept
+
+    rng = np.random.default_rng(1)
+    try:
+        bound = bind_backward(backs, names, rng) if contract == "upstream" or costed else None
+    except CannotFeed:
+        return None
+
+    def gradients(d: Any, kept: Kept) -> dict[str, Any]:
+        known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in kept.inputs.items()}
+        came = kept.result
+        known["output"] = output_of(came)
+        known["upstream"] = d
+        if isinstance(came, tuple) and len(came) == 2:
+            known["cache"] = came[1]
+        elif isinstance(came, tuple):
+            known["cache"] = came[1:]
+        else:
+            known["cache"] = (
+                kept.inputs[names[0]] if len(names) == 1 else tuple(kept.inputs.values())
+            )
+        known["zeros"] = np.zeros_like(d)
+        if bound is not None:
+            arguments = bound.arguments(known)
+            return _named(backward(*arguments))
+        first = known["output"] if contract == "output" else _copied(kept.inputs[names[0]])
+        rest = [_copied(kept.inputs[n]) for n in names[1:]][: max(0, len(backs) - 1)]
+        gradient = as_array(backward(first, *rest))
+        if gradient is None:
+            raise TypeError("no array of numbers came back")
+        return {free[0]: _chained(d, gradient)}
+
+    def _named(came: Any) -> dict[str, Any]:
+        order = [*free, *[n for n in shapes if n not in free]]
+        return from_result(came, {n: shapes[n] for n in order}, own)
+
+    done, error = attempt(lambda: forward(**flat))
+    if error is not None:
+        return None
+    output = np.asarray(done[0])
+    found, error = attempt(
+        gradients, np.ones_like(output) if output.ndim else np.float64(1.0), done[1]
+    )
+    if error is not None:
+        if isinstance(error, NameError):
+            return Feed(
+                forward, gradients, dict(flat), tuple(free), costed, inspect.unwrap(backward)
+            )
+        return None
+    there = tuple(n for n in shapes if found.get(n) is not None)
+    if not there:
+        return None
+    if contract in ("input", "output") and np.shape(found[free[0]]) != shapes[free[0]]:
+        return None
+    notes = {
+        "output": ("It takes the activation's output, not its input.",),
+        "examples": ("It is each example's own gradient, without the cost's 1/m.",),
+        "sum": ("It is the gradient of the sum of what forward returns.",),
+    }.get(contract, ())
+    return Feed(forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes)
+
+
+def _chained(d: Any, gradient: Array) -> Any:
+    d = np.asarray(d)
+    if gradient.ndim == d.ndim + 1 and gradient.shape[:-1] == d.shape and d.ndim:
+        return np.einsum("...i,...ij->...j", d, gradient)
+    if d.ndim == 2 and d.shape[1] == 1 and gradient.shape == (d.size, d.size) and d.size > 1:
+        return gradient.T @ d
+    return d * gradient
+
+
+def loss_feeds(function: Callable[..., Any]) -> Iterator[Feed]:
+    """Yield the ways to call a function that returns a cost together with its gradient.
+
+    Raises
+    ------
+    CannotFeed
+        Where no call of it works.
+    """
+    rng = np.random.default_rng(9)
+    arguments = arguments_of(function)
+    own = returned_names(inspect.unwrap(function))
+    failed: Exception | None = None
+    seen = 0
+    for layout in LAYOUTS:
+        choices = [options(a, layout, rng, first=i == 0) for i, a in enumerate(arguments)]
+        for values in combinations(choices, 60):
+            result, error = attempt(function, *[_copied(v) for v in values])
+            if error is not None:
+                failed = error
+                continue
+            split = split_cost(result)
+            if split is None:
+                continue
+            given = dict(zip([a.name for a in arguments], values, strict=True))
+            feed = _loss_feed(function, given, own)
+            if feed is not None:
+                seen += 1
+                yield feed
+                break
+        if seen >= 3:
+            return
+    if not seen:
+        said = f" ({type(failed).__name__}: {failed})" if failed is not None else ""
+        raise CannotFeed(f"no call of it returned a cost and gradients{said}")
+
+
+def split_cost(result: Any) -> tuple[float, Any] | None:
+    """Return (cost, gradients) from what a function returned; None where there is no such pair."""
+    if not isinstance(result, (tuple, list)) or len(result) < 2:
+        return None
+    place = next(
+        (i for i, r in enumerate(result) if np.size(r) == 1 and as_array(r) is not None), None
+    )
+    if place is None:
+        return None
+    cost = float(np.asarray(result[place], dtype=float).reshape(-1)[0])
+    rest = [r for i, r in enumerate(result) if i != place]
+    if not np.isfinite(cost):
+        return None
+    return cost, rest[0] if len(rest) == 1 else tuple(rest)
+
+
+def _loss_feed(
+    function: Callable[..., Any], given: Mapping[str, Any], own: Sequence[str] | None
+) -> Feed | None:
+    flat, rebuild = flatten(given)
+    shapes = {
+        n: np.shape(v) for n, v in flat.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"
+    }
+    names = list(given)
+    order = sorted(shapes, key=lambda n: Argument(n, None, required=True).role in ("labels",))
+
+    def forward(**inputs: Any) -> Any:
+        made = rebuild(inputs)
+        result = function(*[made[n] for n in names])
+        split = split_real(result)
+        return split[0], Kept(split[1], made)
+
+    def backward(d: Any, kept: Kept) -> dict[str, Any]:
+        found = from_result(kept.result, {n: shapes[n] for n in order}, labels)
+        return {n: d * np.asarray(g) for n, g in found.items()}
+
+    labels = own[1:] if own and len(own) > 2 else own[1:2] if own else None
+    done, error = attempt(lambda: forward(**flat))
+    if error is not None:
+        return None
+    found, error = attempt(backward, 1.0, done[1])
+    if error is not None or not found:
+        return None
+    if len(found) == 1 and len(shapes) > 1 and own:
+        # one gradient for several inputs: that of the same shape, the weights before the data
+        pass
+    there = tuple(n for n in shapes if n in found)
+    return Feed(forward, backward, dict(flat), there, True, inspect.unwrap(function))
+
+
+def split_real(result: Any) -> tuple[Any, Any]:
+    """Return (cost, gradients), the cost as it came: complex, where a step is complex."""
+    place = next(i for i, r in enumerate(result) if np.size(r) == 1)
+    rest = [r for i, r in enumerate(result) if i != place]
+    return np.asarray(result[place]).reshape(()), rest[0] if len(rest) == 1 else tuple(rest)
+
+
+__all__ = ["flatten", "labels_for", "loss_feeds", "pair_feeds", "split_cost"]

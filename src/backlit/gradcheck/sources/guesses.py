@@ -1,0 +1,638 @@
+"""Values for the arguments of somebody's functions, from their names, defaults and source.
+
+A layout says how the data lie: examples in rows or in columns, images, sequences, one vector. Under
+each, an argument has a few likely values; which of them fit is found out by calling.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: every size is another, so that none is taken for another
+EXAMPLES, INPUTS, OUTPUTS, HIDDEN, STEPS, CHANNELS, FILTERS, SIDE = 5, 4, 3, 6, 2, 2, 3, 6
+
+LAYOUTS = (
+    "rows",
+    "columns",
+    "images",
+    "vector",
+    "column",
+    "row",
+    "sequence",
+    "images last",
+    "tokens",
+    "volume",
+    "plane",
+    "steps",
+    "number",
+)
+
+_ROLES = (
+    (
+        "upstream",
+        r"^(d_?(out|output|l_d\w+|values?|y|z|a|h|x|loss|next\w*|prev\w*)?|dL\w*|d[A-Z]\w*|d_\w+|.*grad(ient)?s?(_.*)?|delta\w*|(output_)?errors?|err|upstream\w*|g|dvalues|eta_?out|top_diff|next_d\w*|.*_delta|diff|residual)$",
+    ),
+    ("rate", r"^(lr|learning_?rate|alpha|eta|l_?rate|step_?size|learn_?rate|rate)$"),
+    (
+        "strength",
+        r"^(reg\w*|lamb?d?a?|lambd\w*|lamda\w*|l2\w*|l1\w*|weight_?decay|momentum|mu|beta1?|beta2|decay|keep_?prob|drop\w*|epsilon|eps|temperature|slope|negative_slope|gamma_?rate|rho)$",
+    ),
+    (
+        "count",
+        r"^(epochs?|n_?epochs|iterations?|num_iter\w*|n_?iter\w*|max_iter\w*|batch_?size|bs|steps?_per\w*|seed|random_?(state|seed))$",
+    ),
+    (
+        "labels",
+        r"^(y|Y|t|labels?|targets?|y_?true|Y_?true|true\w*|expected\w*|ground_?truth|actual\w*|desired\w*|y_?(train|batch|real|actual|label|target|i|d|gt|onehot|one_hot|enc\w*)|Y_?(train|batch)|one_?hot\w*|gt|teacher|answers?|target_?\w*|y_?targets?|classes|class_?ids?|correct\w*|train_?y|outputs_?expected)$",
+    ),
+    (
+        "predictions",
+        r"^(y_?(pred\w*|hat|out|p|output|proba?\w*)|Y_?(pred\w*|hat)|yhat|pred\w*|outputs?|out|A2|AL|AL?_?last|p|P|probs?|probabilit\w*|output_activations|a2|A3|y_?est\w*|scores_?out|y_?logits?|activation_output|logits?|scores?)$",
+    ),
+    (
+        "weights",
+        r"^(w|W|weights?\w*|theta\w*|Theta\w*|kernels?|filters?|W_?\w+|w_?\w+|w\d+|W\d+|U|V|syn\d+|params?_w|coef\w*|embedding\w*)$",
+    ),
+    ("bias", r"^(b|B|bias(es)?|b\d+|b_\w+|bh|by|ba|bias\w*|beta|gamma|intercept\w*)$"),
+    (
+        "state",
+        r"^(h_?prev\w*|h0|h|c_?prev\w*|c0|hidden\w*|a0|a_?prev|prev_?(h|hidden|c|state)|hprev|cprev|state\w*|initial_?\w*|s_?prev|dh_?next|dc_?next)$",
+    ),
+    (
+        "data",
+        r"^(x|X|inputs?\w*|input_?\w*|data|A|A_?prev\w*|a|z|Z|inp|values?|images?|imgs?|features?|x\w?|X\w*|x_\w+|prev\w*|activations?|arr(ay)?|vector|v|sequence|seq|tensor|batch|s|u|signal|n|num(ber)?|val|a_in|A_in|Z\d|z\d|sample|examples?|net\w*|e|q|k|query|key|mat(rix)?|linear\w*|points?)$",
+    ),
+)
+_COMPILED = [(role, re.compile(pattern)) for role, pattern in _ROLES]
+
+
+def role_of(name: str) -> str:
+    """Say what an argument of this name most likely is; "unknown" where nothing fits."""
+    for role, pattern in _COMPILED:
+        if pattern.match(name):
+            return role
+    return "unknown"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a function: its name, and its default where there is one."""
+
+    name: str
+    default: Any
+    required: bool
+    text: str = ""  # what its annotation says
+
+    @property
+    def role(self) -> str:
+        """What it most likely is."""
+        return role_of(self.name)
+
+
+def arguments_of(function: Callable[..., Any]) -> list[Argument]:
+    """Return a function's arguments without *args, **kwargs and a bound self.
+
+    Raises
+    ------
+    TypeError
+        Where it has no signature.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError as error:
+        raise TypeError(str(error)) from error
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [
+        Argument(
+            p.name,
+            None if p.default is inspect.Parameter.empty else p.default,
+            p.default is inspect.Parameter.empty,
+            str(p.annotation) if p.annotation is not inspect.Parameter.empty else "",
+        )
+        for p in parameters
+        if p.kind not in kinds
+    ]
+
+
+def has_rest(function: Callable[..., Any]) -> bool:
+    """Say whether a function takes any further arguments by position."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
+
+
+_FLAG = re.compile(
+    r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$", re.IGNORECASE
+)
+
+
+def flag_of(function: Callable[..., Any]) -> str | None:
+    """Return the argument that asks a function for its derivative, as `sigmoid(x, deriv=True)`."""
+    arguments = arguments_of(function)
+    return next((a.name for a in arguments[1:] if _FLAG.match(a.name)), None)
+
+
+def data_for(layout: str, rng: np.random.Generator, positive: bool = False) -> Any:
+    """Draw an input under a layout: no zeros, both signs (or all between 0.1 and 0.9)."""
+
+    def draw(*shape: int) -> Array:
+        if positive:
+            return np.asarray(rng.uniform(0.1, 0.9, size=shape))
+        return np.asarray(rng.choice([-1.0, 1.0], size=shape) * rng.uniform(0.15, 1.6, size=shape))
+
+    match layout:
+        case "rows":
+            return draw(EXAMPLES, INPUTS)
+        case "columns":
+            return draw(INPUTS, EXAMPLES)
+        case "images":
+            return draw(2, CHANNELS, SIDE, SIDE)
+        case "images last":
+            return draw(2, SIDE, SIDE, CHANNELS)
+        case "vector":
+            return draw(INPUTS)
+        case "column":
+            return draw(INPUTS, 1)
+        case "row":
+            return draw(1, INPUTS)
+        case "sequence":
+            return draw(FILTERS, STEPS, INPUTS)
+        case "tokens":
+            return rng.integers(0, OUTPUTS, size=EXAMPLES)
+        case "volume":
+            return draw(CHANNELS, SIDE, SIDE)
+        case "plane":
+            return draw(SIDE, SIDE)
+        case "steps":
+            return [draw(INPUTS, 1) for _ in range(STEPS)]
+        case _:
+            return float(draw(1)[0])
+
+
+def weights_for(layout: str, rng: np.random.Generator, name: str) -> list[Array]:
+    """List weights that fit the data of a layout."""
+
+    def draw(*shape: int) -> Array:
+        return np.asarray(rng.normal(size=shape) * 0.6)
+
+    level = re.search(r"(\d+)$", name)
+    deep = int(level.group(1)) if level else 1
+    before = INPUTS if deep <= 1 else HIDDEN
+    hidden = re.match(r"^[Ww]_?(hh?|aa)$", name) is not None
+    entry = re.match(r"^[Ww]_?(xh?|ax|x)$", name) is not None
+    out = re.match(r"^[Ww]_?(hy|ya|y|out|o)$", name) is not None
+    after = OUTPUTS if not entry else HIDDEN
+    if hidden:
+        return [draw(HIDDEN, HIDDEN)]
+    if out:
+        before = HIDDEN
+    match layout:
+        case "rows" | "row":
+            return [draw(before, after), draw(after, before), draw(before, 1), draw(before)]
+        case "columns" | "column":
+            return [draw(after, before), draw(before, after), draw(1, before), draw(before, 1)]
+        case "vector":
+            return [draw(after, before), draw(before, after), draw(before)]
+        case "images" | "volume" | "plane":
+            found = [draw(FILTERS, CHANNELS, 3, 3), draw(FILTERS, 3, 3)]
+            if layout == "images":
+                found.append(draw(CHANNELS * SIDE * SIDE, OUTPUTS))
+            return [draw(3, 3), *found] if layout == "plane" else found
+        case "images last":
+            return [draw(3, 3, CHANNELS, FILTERS), draw(FILTERS, 3, 3, CHANNELS)]
+        case "sequence":
+            return [draw(before, after), draw(INPUTS, HIDDEN)]
+        case "tokens":
+            return [draw(OUTPUTS, INPUTS)]
+        case _:
+            return [draw(after, before), draw(before, after)]
+
+
+def bias_for(layout: str, rng: np.random.Generator, name: str) -> list[Any]:
+    """List biases that fit the weights of a layout."""
+
+    def draw(*shape: int) -> Array:
+        return np.asarray(rng.normal(size=shape) * 0.5)
+
+    same = re.match(r"^(gamma|beta)$", name) is not None
+    size = OUTPUTS
+    if re.match(r"^b_?(h|a|1)$", name) and layout in ("sequence", "steps"):
+        size = HIDDEN
+    match layout:
+        case "columns" | "column" | "steps":
+            if same:
+                return [draw(INPUTS, 1), draw(INPUTS)]
+            return [draw(size, 1), draw(1, 1), 0.3, draw(size)]
+        case "images" | "volume":
+            if same:
+                return [draw(CHANNELS), draw(1, CHANNELS, 1, 1)]
+            return [draw(FILTERS), draw(FILTERS, 1), draw(1, FILTERS, 1, 1), draw(OUTPUTS)]
+        case "images last":
+            if same:
+                return [draw(CHANNELS)]
+            return [draw(FILTERS), draw(1, 1, 1, FILTERS)]
+        case _:
+            if same:
+                return [draw(INPUTS), draw(1, INPUTS)]
+            return [draw(size), draw(1, size), 0.3, draw(1), draw(size, 1)]
+
+
+def labels_for(shape: Sequence[int], rng: np.random.Generator, whole: bool = False) -> list[Any]:
+    """List targets for an output of a shape: classes, one-hot, numbers; `whole` puts classes first."""
+    found: list[Any] = []
+    shape = tuple(shape)
+    if len(shape) == 2 and min(shape) > 1:
+        rows, columns = shape
+        hot = np.zeros(shape)
+        hot[np.arange(rows), rng.integers(0, columns, size=rows)] = 1.0
+        across = np.zeros(shape)
+        across[rng.integers(0, rows, size=columns), np.arange(columns)] = 1.0
+        classes = rng.integers(0, columns, size=rows)
+        down = rng.integers(0, rows, size=columns)
+        found = [hot, classes, rng.normal(size=shape), across, down, classes.reshape(-1, 1)]
+        if whole:
+            found = [classes, hot, down, across, classes.reshape(-1, 1)]
+    elif len(shape) == 2:
+        binary = (np.arange(max(shape)) % 2).astype(float).reshape(shape)
+        hot = np.zeros(shape)
+        hot.reshape(-1)[1] = 1.0 if hot.size > 1 else 0.0
+        found = [binary, hot, binary.reshape(-1), np.array([1]), 1, rng.normal(size=shape)]
+    elif len(shape) == 1:
+        binary = (np.arange(shape[0]) % 2).astype(float)
+        hot = np.zeros(shape)
+        hot[shape[0] // 2] = 1.0
+        found = [hot, binary, rng.normal(size=shape), int(shape[0] // 2)]
+        if whole:
+            found.insert(0, rng.integers(0, OUTPUTS, size=shape))
+    elif len(shape) == 0:
+        found = [1.0, 0.0, 1]
+    else:
+        found = [rng.integers(0, shape[-1], size=shape[:-1]), rng.normal(size=shape)]
+    return found
+
+
+def options(
+    argument: Argument, layout: str, rng: np.random.Generator, first: bool = False
+) -> list[Any]:
+    """List likely values of one argument of a forward function, the likeliest first."""
+    role = argument.role
+    if role == "unknown" and not argument.required:
+        return [argument.default]
+    if first and role in ("unknown", "upstream", "state", "bias"):
+        role = "data"
+    if not argument.required and not (
+        argument.default is None and role in ("data", "weights", "bias", "labels", "state")
+    ):
+        return [argument.default]
+    match role:
+        case "data":
+            return [data_for(layout, rng)]
+        case "predictions":
+            return _predictions(layout, rng)
+        case "labels":
+            x = np.asarray(data_for(layout, rng)) if layout != "steps" else np.zeros((INPUTS, 1))
+            classes = rng.integers(0, OUTPUTS, size=EXAMPLES)
+            shape = (*x.shape[:-1], OUTPUTS) if layout in ("rows", "row") else x.shape
+            if layout in ("columns", "column", "vector"):
+                shape = (OUTPUTS, *x.shape[1:])
+            return [*labels_for(x.shape, rng)[:3], *labels_for(shape, rng)[:3], classes]
+        case "weights":
+            return weights_for(layout, rng, argument.name)
+        case "bias":
+            return bias_for(layout, rng, argument.name)
+        case "state":
+            return _states(layout, rng)
+        case "rate":
+            return [0.1]
+        case "strength":
+            return [0.3]
+        case "count":
+            return [1]
+        case _:
+            return _by_word(argument, layout, rng)
+
+
+def _predictions(layout: str, rng: np.random.Generator) -> list[Any]:
+    p = data_for(layout, rng, positive=True)
+    if isinstance(p, np.ndarray) and p.ndim == 2:
+        axis = 0 if layout in ("columns", "column") else 1
+        if p.shape[axis] > 1:
+            p = p / (1.07 * p.sum(axis=axis, keepdims=True))
+    return [p]
+
+
+def _states(layout: str, rng: np.random.Generator) -> list[Any]:
+    match layout:
+        case "rows":
+            return [rng.normal(size=(EXAMPLES, HIDDEN)), rng.normal(size=(EXAMPLES, OUTPUTS))]
+        case "columns":
+            return [rng.normal(size=(HIDDEN, EXAMPLES))]
+        case "sequence":
+            return [rng.normal(size=(FILTERS, HIDDEN)), rng.normal(size=(FILTERS, OUTPUTS))]
+        case "vector":
+            return [rng.normal(size=HIDDEN)]
+        case _:
+            return [rng.normal(size=(HIDDEN, 1))]
+
+
+def _by_word(argument: Argument, layout: str, rng: np.random.Generator) -> list[Any]:
+    name = plain_word(argument.name)
+    if re.search(r"stride", name):
+        return [1, 2]
+    if re.search(r"pad", name):
+        return [1, 0, "same", "valid"]
+    if re.search(r"pool|kernel|filtersize|^f$|window", name):
+        return [2, 3]
+    if re.search(r"mode|train|phase|flag|verbose|is[a-z]+|use", name):
+        return [True, "train"]
+    if re.search(r"convparam|param$", name):
+        return [
+            {
+                "stride": 1,
+                "pad": 1,
+                "mode": "train",
+                "p": 0.5,
+                "eps": 1e-5,
+                "pool_height": 2,
+                "pool_width": 2,
+                "beta": 0.7,
+                "seed": 3,
+            }
+        ]
+    if re.search(r"activation|nonlin|func", name):
+        return ["relu", "sigmoid", "tanh"]
+    if re.search(r"mask", name):
+        return [(rng.uniform(size=np.shape(data_for(layout, rng))) > 0.4).astype(float)]
+    return [data_for(layout, rng), 0.3, 2]
+
+
+def plain_word(name: str) -> str:
+    """Return a name in small letters, without underscores."""
+    return name.lower().replace("_", "")
+
+
+def combinations(choices: Sequence[Sequence[Any]], limit: int) -> Iterator[tuple[Any, ...]]:
+    """Yield one value for each argument, the likeliest together first."""
+    ranked = sorted(
+        product(*(range(len(c)) for c in choices))
+        if _count(choices) <= 5000
+        else _diagonal(choices),
+        key=lambda index: (sum(index), max(index, default=0)),
+    )
+    for index in ranked[:limit]:
+        yield tuple(c[i] for c, i in zip(choices, index, strict=True))
+
+
+def _count(choices: Sequence[Sequence[Any]]) -> int:
+    total = 1
+    for c in choices:
+        total *= max(1, len(c))
+    return total
+
+
+def _diagonal(choices: Sequence[Sequence[Any]]) -> Iterator[tuple[int, ...]]:
+    """Yield positions where at most two arguments are not at their likeliest."""
+    zero = [0] * len(choices)
+    yield tuple(zero)
+    for a in range(len(choices)):
+        for i in range(1, len(choices[a])):
+            one = zero.copy()
+            one[a] = i
+            yield tuple(one)
+            for b in range(a + 1, len(choices)):
+                for j in range(1, min(3, len(choices[b]))):
+                    two = one.copy()
+                    two[b] = j
+                    yield tuple(two)
+
+
+_SIZES = (
+    (
+        "in",
+        r"(^|_)(n_?in|in|input|inputs|fan_?in|in_?features|in_?dim|n_?x|d_?in|nin|insize|input_?(size|dim\w*|nodes|units|neurons|layer\w*|shape|features|n)|num_?(inputs?|features)|n_?(inputs?|features|prev|input\w*)|prev_?\w*|features|size_?in|inputs?_?(num|count|n)|n_?visible|inodes|D|dim|d_?model|dims?|rows|from_\w+|num_?of_?inputs)$",
+    ),
+    (
+        "out",
+        r"(^|_)(n_?out|out|output|outputs|fan_?out|out_?features|out_?dim|n_?y|d_?out|nout|outsize|output_?(size|dim\w*|nodes|units|neurons|layer\w*|shape|features|n)|num_?(outputs?|classes|neurons|nodes|units)|n_?(outputs?|classes|neurons|nodes|units|output\w*)|units|neurons|nodes|classes|size_?out|size|onodes|C|K|cols|to_\w+|num_?of_?(outputs|neurons)|width)$",
+    ),
+    (
+        "hidden",
+        r"(^|_)(hidden\w*|n_?h(idden\w*)?|num_?hidden\w*|hnodes|H|h_?size|hid\w*|n_?a|units?_?hidden)$",
+    ),
+    (
+        "filters",
+        r"(^|_)(filters?|n_?filters?|num_?filters?|out_?channels?|n_?kernels?|output_?channels?|out_?ch|n_?f|num_?kernels?|depth|out_c)$",
+    ),
+    (
+        "channels",
+        r"(^|_)(in_?channels?|channels?|n_?channels?|num_?channels?|input_?(channels?|depth)|in_?ch|n_?c|in_c|c)$",
+    ),
+    (
+        "kernel",
+        r"(^|_)(kernel_?(size|shape|dim)?|filter_?(size|shape|dim)?|kernel_?(h|w|height|width)|filter_?(h|w|height|width)|f|k|fh|fw|ksize)$",
+    ),
+    ("pool", r"(^|_)(pool\w*|window\w*)$"),
+    ("stride", r"(^|_)strides?$"),
+    ("pad", r"(^|_)pad\w*$"),
+    ("vocabulary", r"(^|_)(vocab\w*|num_?embeddings?|n_?vocab\w*|V)$"),
+    ("steps", r"(^|_)(seq\w*|time_?steps?|T|T_?x|max_?len|bptt\w*|context\w*|n_?steps)$"),
+    ("heads", r"(^|_)(n_?heads?|num_?heads?|heads?)$"),
+    ("batch", r"(^|_)(batch_?size|m|n_?samples|num_?samples|bs)$"),
+    (
+        "sizes",
+        r"(^|_)(layers?|sizes|layer_?sizes|layers?_?dims?|dims|nodes_?per_?layer|structure|architecture|hidden_?(layers?|sizes|dims|units)|topology|units_?list|shape_?list|layer_?(nodes|structure|units|neurons|shape)|layers_?(sizes?|dim\w*)|net_?(arch|size|structure)|neurons_?per_?layer|num_?neurons_?list|network\w*|config)$",
+    ),
+)
+_SIZE_WORDS = [(word, re.compile(pattern)) for word, pattern in _SIZES]
+
+
+def constructor_options(
+    argument: Argument, source: str, rng: np.random.Generator, objects: Sequence[Any] = ()
+) -> list[Any]:
+    """List likely values of a constructor's argument.
+
+    Parameters
+    ----------
+    argument : Argument
+        The argument.
+    source : str
+        The class, in which strings that an argument is compared with are looked up.
+    rng : Generator
+        For arrays.
+    objects : sequence
+        Functions and classes of the same file, such as activations, that may be meant.
+    """
+    name = argument.name
+    words = _strings_for(name, source)
+    if not argument.required and argument.default is not None:
+        own = argument.default
+        word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
+        if (
+            isinstance(own, int)
+            and not isinstance(own, bool)
+            and own > 12
+            and word
+            in (
+                "in",
+                "out",
+                "hidden",
+                "vocabulary",
+                "filters",
+                "channels",
+                "steps",
+            )
+        ):
+            return [_size(word), own]
+        if isinstance(own, (list, tuple)) and word in ("sizes", "in", "hidden") and _large(own):
+            return [[INPUTS, HIDDEN, OUTPUTS][-max(len(own), 1) :], own]
+        return [own]
+    if not argument.required:
+        found: list[Any] = [None]
+        word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
+        if word:
+            found.append(_size(word))
+        return [*found, *words[:2]]
+    if words:
+        return list(words[:3])
+    if re.search(r"activ|nonlin|func|transfer|^g$|^phi$|^act$|loss|cost|optim", name, re.I):
+        return [*_matching(name, objects), "sigmoid", "relu", "tanh", None]
+    if re.search(r"name|label|id$|title", name, re.I):
+        return ["layer", 1]
+    if re.search(r"train|use|verbose|bool|is_|flag|first|last|bias", name, re.I):
+        return [True, False]
+    if re.search(r"init|initial", name, re.I):
+        return ["xavier", "random", "he", None]
+    for word, pattern in _SIZE_WORDS:
+        if pattern.search(name):
+            return _sizes_for(word)
+    role = role_of(name)
+    if role == "rate":
+        return [0.1]
+    if role in ("strength", "upstream"):
+        return [0.3]
+    if role == "count":
+        return [1, 2]
+    if role == "weights":
+        return [*weights_for("rows", rng, name)[:2]]
+    if role == "bias":
+        return [rng.normal(size=OUTPUTS), rng.normal(size=(OUTPUTS, 1))]
+    if role in ("data",):
+        return [data_for("rows", rng), data_for("columns", rng), INPUTS, 0.4]
+    if role in ("labels", "predictions"):
+        return [*labels_for((EXAMPLES, OUTPUTS), rng)[:2], *labels_for((EXAMPLES, 1), rng)[:1]]
+    return [*_matching(name, objects), INPUTS, [INPUTS, HIDDEN, OUTPUTS], 0.4, "relu"]
+
+
+def _large(own: Sequence[Any]) -> bool:
+    return all(isinstance(v, int) for v in own) and max(own, default=0) > 12
+
+
+def _size(word: str) -> int:
+    return {
+        "in": INPUTS,
+        "out": OUTPUTS,
+        "hidden": HIDDEN,
+        "filters": FILTERS,
+        "channels": CHANNELS,
+        "kernel": 3,
+        "pool": 2,
+        "stride": 1,
+        "pad": 1,
+        "vocabulary": OUTPUTS,
+        "steps": STEPS,
+        "heads": 2,
+        "batch": EXAMPLES,
+    }.get(word, INPUTS)
+
+
+def _sizes_for(word: str) -> list[Any]:
+    match word:
+        case "sizes":
+            return [[INPUTS, HIDDEN, OUTPUTS], [HIDDEN], [INPUTS, HIDDEN, 1], HIDDEN]
+        case "in":
+            return [
+                INPUTS,
+                (INPUTS,),
+                (CHANNELS, SIDE, SIDE),
+                (EXAMPLES, INPUTS),
+                (SIDE, SIDE, CHANNELS),
+            ]
+        case "out":
+            return [OUTPUTS, (OUTPUTS,), (CHANNELS, SIDE, SIDE)]
+        case "hidden":
+            return [HIDDEN, [HIDDEN], (HIDDEN,)]
+        case "kernel":
+            return [3, (3, 3), 2]
+        case "pool":
+            return [2, (2, 2)]
+        case "stride":
+            return [1, 2, (1, 1)]
+        case "pad":
+            return [1, 0, "same", "valid", (1, 1)]
+        case _:
+            return [_size(word)]
+
+
+def _matching(name: str, objects: Sequence[Any]) -> list[Any]:
+    wanted = (
+        "loss|cost|entropy|mse|error"
+        if re.search("loss|cost", name, re.I)
+        else "sigmoid|tanh|relu|activ"
+    )
+    if re.search("optim", name, re.I):
+        wanted = "sgd|gradientdescent"
+    return [o for o in objects if re.search(wanted, getattr(o, "__name__", ""), re.I)][:3]
+
+
+def _strings_for(name: str, source: str) -> list[str]:
+    """Return the strings that code compares an argument with, or looks up by it."""
+    try:
+        tree = ast.parse(textwrap.dedent(source))
+    except (SyntaxError, ValueError):
+        return []
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and _mentions(node.left, name):
+            for other in node.comparators:
+                found += [
+                    c.value
+                    for c in ast.walk(other)
+                    if isinstance(c, ast.Constant) and isinstance(c.value, str)
+                ]
+        elif isinstance(node, ast.Match) and _mentions(node.subject, name):
+            found += [
+                c.value
+                for case in node.cases
+                for c in ast.walk(case.pattern)
+                if isinstance(c, ast.Constant) and isinstance(c.value, str)
+            ]
+        elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict):
+            if _mentions(node.slice, name):
+                found += [
+                    k.value
+                    for k in node.value.keys
+                    if isinstance(k, ast.Constant) and isinstance(k.value, str)
+                ]
+    return list(dict.fromkeys(found))
+
+
+def _mentions(node: ast.expr, name: str) -> bool:
+    return any(
+        (isinstance(n, ast.Name) and n.id == name)
+        or (isinstance(n, ast.Attribute) and n.attr.strip("_") == name.strip("_"))
+        for n in ast.walk(node)
+    )

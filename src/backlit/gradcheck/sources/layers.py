@@ -1,0 +1,576 @@
+"""Layer classes: an object with a forward and a backward method, and its state in between.
+
+Each call is made on a fresh copy of the object, into which the parameters are set, so that what an
+object remembers of other calls is no fault. Gradients are read from what backward returns, from
+attributes such as `self.dW` or `self.grads["W"]`, or out of an update in place.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.gradcheck.sources.feeds import (
+    Bound,
+    CannotFeed,
+    Feed,
+    attempt,
+    bind_backward,
+    is_finite,
+    output_of,
+    silent,
+)
+from backlit.gradcheck.sources.gradients import (
+    as_array,
+    from_attributes,
+    from_result,
+    from_update,
+    is_gradient_of,
+    returned_names,
+)
+from backlit.gradcheck.sources.guesses import (
+    LAYOUTS,
+    Argument,
+    arguments_of,
+    combinations,
+    constructor_options,
+    options,
+)
+from backlit.gradcheck.sources.objects import Path, arrays_in, fresh, snapshot
+
+Array = NDArray[Any]
+
+FORWARD = (
+    "forward",
+    "forward_pass",
+    "__call__",
+    "forward_prop",
+    "forward_propagation",
+    "feed_forward",
+    "feedforward",
+    "fprop",
+    "forward_propagate",
+    "forwardpass",
+    "activate",
+    "call",
+    "apply",
+    "f",
+    "function",
+    "fn",
+    "calculate",
+    "compute",
+    "loss",
+    "evaluate",
+    "run",
+    "activation",
+    "predict",
+    "forwards",
+    "_forward",
+    "fwd",
+    "value",
+    "eval",
+    "func",
+    "fire",
+    "output",
+    "transform",
+    "loss_function",
+)
+BACKWARD = (
+    "backward",
+    "backward_pass",
+    "backprop",
+    "back_prop",
+    "backward_propagation",
+    "bprop",
+    "backpropagate",
+    "back_propagate",
+    "backpropagation",
+    "back_propagation",
+    "backwardpass",
+    "gradient",
+    "grad",
+    "derivative",
+    "backwards",
+    "prime",
+    "_backward",
+    "bwd",
+    "deriv",
+    "df",
+    "gradients",
+    "d",
+    "derivate",
+    "delta",
+    "backward_prop",
+    "get_gradient",
+    "dloss",
+    "loss_derivative",
+    "loss_prime",
+    "activation_prime",
+    "activation_derivative",
+    "calculate_gradient",
+    "back",
+    "f_prime",
+    "fn_derivative",
+    "compute_gradient",
+    "compute_gradients",
+    "grad_fn",
+    "feed_backward",
+    "backward_propagate",
+)
+INPUT_WORDS = ("x", "input", "inputs", "prev", "aprev", "data", "a", "in", "xin", "z", "out")
+
+
+def methods_of(cls: type) -> tuple[str | None, str | None]:
+    """Return the names of a class's forward and backward methods; None for one that is missing."""
+    backward = next((n for n in BACKWARD if callable(getattr(cls, n, None))), None)
+    forward = next((n for n in FORWARD if n != backward and _own(cls, n)), None)
+    return forward, backward
+
+
+def _own(cls: type, name: str) -> bool:
+    if name == "__call__":
+        return any(name in vars(base) for base in cls.__mro__)
+    return callable(getattr(cls, name, None))
+
+
+def is_written(function: Callable[..., Any]) -> bool:
+    """Say whether a function does more than pass or raise NotImplementedError."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return True
+    names = set(code.co_names)
+    bare = not set(code.co_varnames) - {"self"} or "NotImplementedError" in names
+    return (
+        not ("NotImplementedError" in names and len(names) <= 3)
+        and not (bare and len(code.co_code) <= 12)
+        and len(code.co_code) > 8
+    )
+
+
+@dataclass
+class LayerCall:
+    """An object with the names of its methods, and what forward takes besides the input."""
+
+    template: Any
+    forward: str
+    backward: str
+    names: list[str]
+    values: list[Any]
+    free: list[int]  # which of the arguments are differentiated
+    parameters: list[Path] = field(default_factory=list)
+    rate: float = 0.1
+
+    def run(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Call forward on a fresh copy; return (what came, the copy)."""
+        held = fresh(self.template)
+        for path in self.parameters:
+            if path.name in inputs:
+                path.set(held, inputs[path.name])
+        arguments = [
+            _copied(inputs.get(n, v)) for n, v in zip(self.names, self.values, strict=True)
+        ]
+        return getattr(held, self.forward)(*arguments), held
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+class Held:
+    """What is kept between forward and backward: the object, what came, what it was given."""
+
+    def __init__(self, layer: Any, result: Any, inputs: Mapping[str, Any]) -> None:
+        self.layer = layer
+        self.result = result
+        self.inputs = dict(inputs)
+
+
+def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60) -> Iterator[Any]:
+    """Yield objects of a class, with sizes and settings from its signature.
+
+    Raises
+    ------
+    CannotFeed
+        Where no call of the constructor works; says what it raised.
+    """
+    rng = np.random.default_rng(7)
+    try:
+        arguments = arguments_of(cls)
+    except TypeError:
+        arguments = []
+    choices = [
+        constructor_options(a, source, rng, [o for o in objects if o is not cls]) for a in arguments
+    ]
+    last: Exception | None = None
+    found = False
+    for values in combinations(choices, limit):
+        given = {a.name: v for a, v in zip(arguments, values, strict=True)}
+        made, error = attempt(_construct, cls, given)
+        if error is None:
+            found = True
+            yield made
+        else:
+            last = error
+    if not found:
+        names = ", ".join(a.name for a in arguments)
+        said = f"{type(last).__name__}: {last}" if last is not None else "nothing was tried"
+        raise CannotFeed(f"no values for its constructor's arguments ({names}) were found ({said})")
+
+
+def _construct(cls: type, given: Mapping[str, Any]) -> Any:
+    positional = [
+        p.name
+        for p in inspect.signature(cls).parameters.values()
+        if p.kind is inspect.Parameter.POSITIONAL_ONLY
+    ]
+    first = [given[n] for n in positional]
+    values = {n: _instance(v) for n, v in given.items() if n not in positional}
+    return cls(*first, **values)
+
+
+def _instance(value: Any) -> Any:
+    """Return an object where a class of the file was proposed, and can be made without arguments."""
+    if isinstance(value, type):
+        try:
+            return value()
+        except Exception:
+            return value
+    return value
+
+
+def layer_feeds(template: Any, forward: str, backward: str, x: Any = None) -> Iterator[Feed]:
+    """Yield the ways to call a layer's backward, the likeliest first.
+
+    Parameters
+    ----------
+    template : object
+        The layer; it is copied, never changed.
+    forward, backward : str
+        Its methods.
+    x : array, optional
+        Its input; tried out where it is not given.
+    """
+    method = getattr(template, forward)
+    arguments = arguments_of(method)
+    if any(a.required for a in arguments[1:]) and x is None:
+        pass
+    rng = np.random.default_rng(3)
+    for layout in LAYOUTS if x is None else ("given",):
+        choices = [
+            [x]
+            if x is not None and index == 0
+            else options(a, "rows" if layout == "given" else layout, rng, first=index == 0)
+            for index, a in enumerate(arguments)
+        ]
+        for values in combinations(choices, 24):
+            call = _first_call(template, forward, backward, arguments, list(values))
+            if call is None:
+                continue
+            yield from _feeds_of(call, rng)
+
+
+def _first_call(
+    template: Any, forward: str, backward: str, arguments: Sequence[Argument], values: list[Any]
+) -> LayerCall | None:
+    """Call forward once; None where it fails. The copy that was called is the template."""
+    names = [a.name for a in arguments]
+    try:
+        held = fresh(template)
+    except TypeError:
+        return None
+    result, error = attempt(getattr(held, forward), *[_copied(v) for v in values])
+    if error is not None:
+        return None
+    out = output_of(result)
+    if out is None and result is None:
+        return None
+    if out is None or not is_finite(out):
+        return None
+    free = [
+        i
+        for i, v in enumerate(values)
+        if isinstance(v, np.ndarray) and v.dtype.kind == "f" and arguments[i].role != "labels"
+    ]
+    call = LayerCall(held, forward, backward, names, values, free)
+    call.parameters = depends_on(call, out)
+    # an object that was never called where that gives the same: state of the first call is no part
+    plain = LayerCall(template, forward, backward, names, values, free, call.parameters)
+    again, error = attempt(plain.run, {p.name: _numbers(p, held) for p in call.parameters})
+    if error is None:
+        there = output_of(again[0])
+        if (
+            there is not None
+            and there.shape == out.shape
+            and np.allclose(there, out, equal_nan=True)
+        ):
+            call.template = template
+            try:
+                for p in call.parameters:
+                    p.get(template)
+            except (AttributeError, KeyError, IndexError, TypeError):
+                call.template = held
+    return call
+
+
+def _numbers(path: Path, root: Any) -> Array:
+    return np.array(path.get(root), dtype=np.float64)
+
+
+def depends_on(call: LayerCall, out: Array) -> list[Path]:
+    """Return the arrays that forward's output depends on, and that forward does not overwrite."""
+    found = []
+    first = call.template
+    for path, value in list(arrays_in(first, scalars=True)):
+        if any(isinstance(v, np.ndarray) and v is value for v in call.values):
+            continue
+        moved = np.array(value, dtype=np.float64)
+        moved = moved * 1.07 + 0.013
+
+        def changed(path: Path = path, moved: Array = moved) -> Any:
+            held = fresh(first)
+            path.set(held, moved)
+            result = getattr(held, call.forward)(*[_copied(v) for v in call.values])
+            kept = np.array(path.get(held), dtype=np.float64)
+            return output_of(result), kept
+
+        done, error = attempt(changed)
+        if error is not None or done[0] is None:
+            continue
+        there, kept = done
+        if kept.shape != moved.shape or not np.array_equal(kept, moved, equal_nan=True):
+            continue
+        if there.shape == out.shape and not np.allclose(there, out, rtol=1e-12, atol=1e-14):
+            found.append(path)
+    return found
+
+
+def _feeds_of(call: LayerCall, rng: np.random.Generator) -> Iterator[Feed]:
+    """Yield the ways to read a layer's backward contract, with what was found to be there."""
+    method = getattr(call.template, call.backward)
+    arguments = arguments_of(method)
+    bound = bind_backward(arguments, call.names, rng)
+    own = {p.name: _numbers(p, call.template) for p in call.parameters}
+    inputs: dict[str, Any] = {n: v for n, v in zip(call.names, call.values, strict=True)}
+    # an input may be called as a parameter is
+    inputs.update({k: v for k, v in own.items()})
+    first, error = attempt(call.run, inputs)
+    if error is not None:
+        return
+    out = output_of(first[0])
+    if out is None:
+        return
+    labels = [
+        n
+        for n, a in zip(call.names, arguments_of(getattr(call.template, call.forward)), strict=True)
+        if a.role == "labels"
+    ]
+    scalar = out.size == 1
+    takes_labels = any(m == "labels" or m in [f"input:{n}" for n in labels] for m in bound.meanings)
+    alternatives: list[tuple[str, str]] = []
+    if labels or takes_labels or ("upstream" not in bound.meanings and not _is_derivative(call)):
+        alternatives = [("mean", ""), ("sum", ""), ("upstream", "")]
+        if scalar:
+            alternatives = [
+                ("mean", ""),
+                ("examples", "each example's own gradient, without the cost's 1/m"),
+                ("upstream", ""),
+            ]
+    else:
+        alternatives = [("upstream", "")]
+    for kind, note in alternatives:
+        if kind == "upstream" and "upstream" not in bound.meanings and not _is_derivative(call):
+            continue
+        feed = _make_feed(call, bound, inputs, list(own), kind, out, note)
+        if feed is not None:
+            yield feed
+
+
+def _is_derivative(call: LayerCall) -> bool:
+    return call.backward in (
+        "derivative",
+        "gradient",
+        "grad",
+        "prime",
+        "deriv",
+        "df",
+        "derivate",
+        "f_prime",
+        "activation_prime",
+        "activation_derivative",
+        "fn_derivative",
+        "d",
+    )
+
+
+def _make_feed(
+    call: LayerCall,
+    bound: Bound,
+    inputs: dict[str, Any],
+    own: list[str],
+    kind: str,
+    out: Array,
+    note: str,
+) -> Feed | None:
+    """Build one feed, and call it once; None where no gradient comes of it."""
+    method = getattr(call.template, call.backward)
+    original = getattr(method, "__func__", method)
+    names = returned_names(original)
+    costed = kind in ("mean", "sum", "examples")
+    first = call.names[call.free[0]] if call.free else None
+    count = EXAMPLES_OF(inputs, first)
+
+    def cost(output: Array) -> Any:
+        if kind == "sum":
+            return np.sum(output)
+        if kind == "examples":
+            return np.sum(output) * count
+        return np.mean(output)
+
+    def forward(**given: Any) -> Any:
+        result, held = call.run(given)
+        output = output_of(result)
+        if output is None:
+            raise TypeError("forward returned no array of numbers")
+        value = cost(output) if costed else output
+        return value, Held(held, result, given)
+
+    shapes = {n: np.shape(inputs[n]) for n in [*[call.names[i] for i in call.free], *own]}
+
+    def backward(d: Any, cache: Held) -> dict[str, Any]:
+        held = fresh(cache.layer)
+        before = snapshot(held)
+        known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
+        known["output"] = output_of(cache.result)
+        known["upstream"] = d
+        if costed:
+            # what comes from above is nothing, or the predictions (as in the book nnfs)
+            known["upstream"] = _copied(cache.inputs[first]) if first else d
+        if isinstance(cache.result, tuple) and len(cache.result) > 1:
+            known["cache"] = cache.result[1] if len(cache.result) == 2 else cache.result[1:]
+        else:
+            known["cache"] = cache.result
+        known["zeros"] = np.zeros_like(d)
+        known["labels"] = next((v for n, v in cache.inputs.items() if n not in shapes), None)
+        result = getattr(held, call.backward)(*bound.arguments(known))
+        return gather(call, bound, shapes, names, result, before, held, d)
+
+    done, error = attempt(lambda: forward(**inputs))
+    if error is not None:
+        return None
+    output = np.asarray(done[0])
+    upstream = np.ones_like(output) if output.ndim else np.float64(1.0)
+    seen, error = attempt(backward, upstream, done[1])
+    if error is not None:
+        if isinstance(error, (NameError, UnboundLocalError)):
+            return Feed(
+                forward, backward, inputs, tuple(shapes), costed, original, (note,) if note else ()
+            )
+        call.__dict__["failed"] = error
+        return None
+    there = tuple(n for n in shapes if seen.get(n) is not None)
+    if not there:
+        return None
+    notes = [note] if note else []
+    missing = [n for n in own if n not in there]
+    if missing:
+        notes.append(f"No gradient was found for {', '.join(missing)}.")
+    return Feed(forward, backward, inputs, there, costed, original, tuple(notes))
+
+
+def EXAMPLES_OF(inputs: Mapping[str, Any], name: str | None) -> int:
+    """Return the length of an input's first axis, where the examples are in nearly every loss."""
+    shape = np.shape(inputs[name]) if name is not None else ()
+    return int(shape[0]) if shape else 1
+
+
+def gather(
+    call: LayerCall,
+    bound: Bound,
+    shapes: Mapping[str, tuple[int, ...]],
+    names: Sequence[str] | None,
+    result: Any,
+    before: Mapping[str, Array],
+    held: Any,
+    d: Any,
+) -> dict[str, Any]:
+    """Collect the gradients that a backward call returned, left behind, or applied."""
+    own = [p for p in call.parameters if p.name in shapes]
+    x_names = [n for n in shapes if n not in {p.name for p in own}]
+    values = [before[p.name] for p in own if p.name in before]
+    own = [p for p in own if p.name in before]
+    found: dict[str, Any] = {}
+    if result is not None and result is not held:
+        if "upstream" in bound.meanings or len(shapes) == 1 or as_array(result) is None:
+            found.update(from_result(result, shapes, names))
+        else:
+            found.update(from_result(result, shapes, names))
+    if "upstream" not in bound.meanings and _is_derivative(call) and found:
+        # a derivative: multiplied by what comes from above, as its caller does
+        found = {n: _chain(d, g) for n, g in found.items()}
+    for name, gradient in from_attributes(before, held, own, values).items():
+        found.setdefault(name, gradient)
+    updates = from_update(before, held, own, _rate(call, bound, held))
+    for name, gradient in updates.items():
+        found.setdefault(name, gradient)
+    for name in x_names:
+        if name not in found:
+            attribute = _input_gradient(held, before, name, shapes[name])
+            if attribute is not None:
+                found[name] = attribute
+    return found
+
+
+def _chain(d: Any, gradient: Array) -> Any:
+    d = np.asarray(d)
+    if gradient.ndim == d.ndim + 1 and gradient.shape[:-1] == d.shape:
+        return np.einsum("...i,...ij->...j", d, gradient)
+    if gradient.ndim == 2 and d.ndim == 1:
+        return gradient.T @ d
+    if (
+        gradient.ndim == 2
+        and d.ndim == 2
+        and d.shape[1] == 1
+        and gradient.shape == (d.size, d.size)
+    ):
+        return gradient.T @ d
+    return d * gradient
+
+
+def _rate(call: LayerCall, bound: Bound, held: Any) -> float:
+    if bound.rate is not None:
+        return bound.rate
+    for name in ("learning_rate", "lr", "alpha", "eta", "learningRate", "rate"):
+        value = getattr(held, name, None)
+        if isinstance(value, (int, float)) and value:
+            return float(value)
+    return call.rate
+
+
+def _input_gradient(
+    held: Any, before: Mapping[str, Array], name: str, shape: tuple[int, ...]
+) -> Array | None:
+    for path, value in arrays_in(held):
+        if value.shape != shape or len(path.steps) != 1:
+            continue
+        if any(is_gradient_of(path.last, word) for word in (name, *INPUT_WORDS)):
+            if path.name not in before or not np.array_equal(before[path.name], value):
+                return np.array(value)
+    return None
+
+
+__all__ = [
+    "BACKWARD",
+    "FORWARD",
+    "Held",
+    "LayerCall",
+    "constructed",
+    "is_written",
+    "layer_feeds",
+    "methods_of",
+    "silent",
+]

@@ -1,0 +1,575 @@
+"""Whole nets: objects that compute a cost, and gradients or updates of all their parameters.
+
+The truth is the derivative of the cost that the code itself computes. Where it computes none, as
+a delta rule does, the usual costs are tried; the gradients are right if they are one constant times
+the derivative of one of them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, is_finite, output_of
+from backlit.gradcheck.sources.functions import split_cost, split_real
+from backlit.gradcheck.sources.gradients import (
+    from_attributes,
+    from_result,
+    from_update,
+    returned_names,
+)
+from backlit.gradcheck.sources.guesses import (
+    EXAMPLES,
+    Argument,
+    arguments_of,
+    combinations,
+    data_for,
+    labels_for,
+)
+from backlit.gradcheck.sources.layers import LayerCall, depends_on
+from backlit.gradcheck.sources.objects import Path, fresh, snapshot
+
+Array = NDArray[Any]
+Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number
+
+_LOSS = re.compile(r"loss|cost|entropy|mse|error|objective|nll|criterion|(^|_)J$", re.I)
+_NOT_LOSS = re.compile(
+    r"deriv|prime|grad|delta|back|plot|history|d_|^d[A-Z]|dloss|list|record", re.I
+)
+_RATES = ("learning_rate", "lr", "alpha", "eta", "learningRate", "rate", "l_rate", "step_size")
+NET_LAYOUTS = ("rows", "columns", "column", "row", "vector", "images", "sequence", "steps")
+
+
+@dataclass
+class NetCall:
+    """A net with its methods, one example batch, and what its training method is given."""
+
+    template: Any
+    forward: str
+    train: str
+    x: Any
+    y: Any
+    parameters: list[Path]
+    output: Array
+    forward_rest: list[Any]
+
+    def after_forward(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Run forward on a fresh copy with these parameters; return (what came, the copy)."""
+        held = fresh(self.template)
+        for path in self.parameters:
+            if path.name in inputs:
+                path.set(held, inputs[path.name])
+        came = getattr(held, self.forward)(_copied(self.x), *map(_copied, self.forward_rest))
+        return came, held
+
+
+def _copied(value: Any) -> Any:
+    return fresh(value) if isinstance(value, (np.ndarray, list, dict)) else value
+
+
+def net_feeds(
+    template: Any, forward: str | None, train: str, functions: Mapping[str, Any]
+) -> Iterator[Feed]:
+    """Yield the ways to read a net's training method as the gradient of a cost.
+
+    Parameters
+    ----------
+    template : object
+        The net; it is copied, never changed.
+    forward : str or None
+        The method that gives its output.
+    train : str
+        The method that gives gradients, or updates the parameters.
+    functions : dict
+        The file's functions, among which a cost may be.
+
+    Raises
+    ------
+    CannotFeed
+        Where no call of it works.
+    """
+    reason = "no call of it with an input and a target worked"
+    for layout in NET_LAYOUTS:
+        rng = np.random.default_rng(21)
+        x = data_for(layout, rng)
+        yield from _with_pair(template, train, x, rng)
+        if forward is None:
+            continue
+        call, error = attempt(_first, template, forward, x)
+        if error is not None or call is None:
+            reason = f"{forward} stops with {type(error).__name__}: {error}" if error else reason
+            continue
+        out, parameters, rest = call
+        for whole in (False,):
+            for y in labels_for(np.shape(out), rng, whole):
+                net = NetCall(template, forward, train, x, y, parameters, out, rest)
+                feeds = list(_net_feeds(net, functions))
+                if feeds:
+                    yield from feeds
+                    break
+    raise CannotFeed(reason)
+
+
+def _first(template: Any, forward: str, x: Any) -> tuple[Array, list[Path], list[Any]] | None:
+    held = fresh(template)
+    arguments = arguments_of(getattr(held, forward))
+    rest = [a.default for a in arguments[1:] if not a.required]
+    if len([a for a in arguments if a.required]) > 1:
+        return None
+    came = getattr(held, forward)(_copied(x), *rest)
+    out = output_of(came)
+    if out is None or not is_finite(out):
+        return None
+    layer = LayerCall(template, forward, "", [arguments[0].name], [x], [0])
+    parameters = depends_on(layer, out)
+    return (out, parameters, rest) if parameters else None
+
+
+def _with_pair(template: Any, train: str, x: Any, rng: np.random.Generator) -> Iterator[Feed]:
+    """Yield feeds of a method that returns (cost, gradients), such as `net.loss(X, y)`."""
+    method = getattr(template, train)
+    arguments = arguments_of(method)
+    if not arguments:
+        return
+    m = np.shape(x)[0] if np.ndim(x) else 1
+    choices: list[list[Any]] = []
+    for index, a in enumerate(arguments):
+        if index == 0:
+            choices.append([x])
+        elif a.role == "labels" and (a.required or a.default is None):
+            classes = rng.integers(0, 3, size=m)
+            hot = np.eye(3)[classes]
+            choices.append(
+                [
+                    classes,
+                    hot,
+                    hot.T,
+                    rng.normal(size=(m, 1)),
+                    (classes > 1).astype(float).reshape(1, -1),
+                    rng.normal(size=(m, 3)),
+                ]
+            )
+        elif a.required:
+            choices.append([0.1])
+        else:
+            choices.append([a.default])
+    for values in combinations(choices, 12):
+
+        def run(values: Sequence[Any] = values) -> Any:
+            return getattr(fresh(template), train)(*[_copied(v) for v in values])
+
+        result, error = attempt(run)
+        if error is not None or split_cost(result) is None:
+            continue
+        _, gradients = split_cost(result) or (0.0, None)
+        feed = _pair_feed(template, train, values, gradients)
+        if feed is not None:
+            yield feed
+            return
+
+
+def _pair_feed(template: Any, train: str, values: Sequence[Any], gradients: Any) -> Feed | None:
+    cost0 = [None]
+
+    def cost(held: Any) -> Any:
+        return split_real(getattr(held, train)(*[_copied(v) for v in values]))
+
+    def number(held: Any) -> Array:
+        return np.asarray(cost(held)[0], dtype=float).reshape(1)
+
+    out, error = attempt(lambda: number(fresh(template)))
+    if error is not None:
+        return None
+    cost0[0] = out
+    layer = LayerCall(
+        template, train, "", [f"argument {i}" for i in range(len(values))], list(values), []
+    )
+    parameters = depends_on(layer, out)
+    if not parameters:
+        return None
+    original = getattr(getattr(template, train), "__func__", getattr(template, train))
+    names = returned_names(original)
+    inputs = {p.name: np.array(p.get(template), dtype=np.float64) for p in parameters}
+    shapes = {n: v.shape for n, v in inputs.items()}
+
+    def forward(**given: Any) -> Any:
+        held = fresh(template)
+        for path in parameters:
+            path.set(held, given[path.name])
+        value, found = cost(held)
+        return value, _Gradients(found, held)
+
+    def backward(d: Any, kept: _Gradients) -> dict[str, Any]:
+        found = from_result(kept.gradients, shapes, names[1:] if names and len(names) > 2 else None)
+        before = {n: np.full(s, np.nan) for n, s in shapes.items()}
+        for n, g in from_attributes(before, kept.held, parameters, list(inputs.values())).items():
+            found.setdefault(n, g)
+        return {n: d * np.asarray(g) for n, g in found.items()}
+
+    done, error = attempt(lambda: forward(**inputs))
+    if error is not None:
+        return None
+    found, error = attempt(backward, 1.0, done[1])
+    if error is not None or not found:
+        return None
+    missing = [n for n in inputs if n not in found]
+    notes = (f"No gradient was found for {', '.join(missing)}.",) if missing else ()
+    return Feed(
+        forward, backward, inputs, tuple(n for n in inputs if n in found), True, original, notes
+    )
+
+
+class _Gradients:
+    __slots__ = ("gradients", "held")
+
+    def __init__(self, gradients: Any, held: Any) -> None:
+        self.gradients = gradients
+        self.held = held
+
+
+def _net_feeds(net: NetCall, functions: Mapping[str, Any]) -> Iterator[Feed]:
+    """Yield one feed for each cost under which the gradients have a meaning."""
+    read = _reader(net)
+    if read is None:
+        return
+    inputs = {p.name: np.array(p.get(net.template), dtype=np.float64) for p in net.parameters}
+    held, error = attempt(lambda: net.after_forward(inputs))
+    if error is not None:
+        return
+    found, error = attempt(read, *held)
+    if error is not None or not found:
+        return
+    wrt = [n for n in inputs if n in found and np.shape(found[n]) == inputs[n].shape]
+    if not wrt:
+        return
+    own = list(_own_costs(net, functions))
+    usual = list(_usual_costs(net))
+    ranked: list[tuple[int, int, Feed]] = []
+    for order, (label, cost) in enumerate([*own, *usual]):
+        measured = _measure(net, cost, read, inputs, wrt)
+        if measured is None:
+            continue
+        constant, agreeing = measured
+        if order >= len(own) and agreeing == 0:
+            continue
+        feed = _cost_feed(net, cost, read, inputs, tuple(wrt), constant, label, order < len(own))
+        ranked.append((-agreeing, order, feed))
+    for _, _, feed in sorted(ranked, key=lambda r: r[:2])[:3]:
+        yield feed
+
+
+def _reader(net: NetCall) -> Callable[[Any, Any], dict[str, Any]] | None:
+    """Return (what forward returned, object after it) -> gradients; None where no call works."""
+    method = getattr(net.template, net.train)
+    original = getattr(method, "__func__", method)
+    names = returned_names(original)
+    arguments = arguments_of(method)
+    rate = 0.1
+    values: list[tuple[str, Any]] = []
+    unknown = 0
+    for index, a in enumerate(arguments):
+        role = a.role
+        if role == "rate":
+            rate = float(a.default) if isinstance(a.default, (int, float)) and a.default else 0.1
+            values.append(("value", rate))
+        elif role == "labels" and a.required:
+            values.append(("y", None))
+        elif role == "predictions" and a.required:
+            values.append(("output", None))
+        elif role == "count":
+            values.append(("value", EXAMPLES if "batch" in a.name.lower() else 1))
+        elif a.name.lower().strip("_") in ("cache", "caches", "memory", "activations", "zs"):
+            values.append(("cache", None))
+        elif role == "upstream" and a.required:
+            values.append(("difference", None))
+        elif not a.required:
+            values.append(("value", a.default))
+        elif role in ("data",) or index == 0:
+            values.append(("x", None))
+        elif index == 1 and not any(v[0] == "y" for v in values):
+            values.append(("y", None))
+        else:
+            unknown += 1
+            values.append(("value", 0.1))
+    if arguments_has_rest(method):
+        values = values or [("x", None), ("y", None)]
+
+    def read(came: Any, held: Any) -> dict[str, Any]:
+        out = output_of(came)
+        cache = (
+            came[1]
+            if isinstance(came, tuple) and len(came) == 2
+            else came[1:]
+            if isinstance(came, tuple)
+            else came
+        )
+        known = {
+            "x": _copied(net.x),
+            "y": _copied(net.y),
+            "output": out,
+            "cache": cache,
+        }
+        if any(k == "difference" for k, _ in values):
+            known["difference"] = np.asarray(out) - np.asarray(net.y)
+        target = fresh(held)
+        before = snapshot(target)
+        arguments = [known[k] if k in known else v for k, v in values]
+        result = getattr(target, net.train)(*arguments)
+        own = {p.name: before[p.name] for p in net.parameters if p.name in before}
+        shapes = {n: v.shape for n, v in own.items()}
+        found: dict[str, Any] = {}
+        if result is not None and result is not target:
+            found.update(from_result(result, shapes, names))
+            if len(found) == 1 and len(shapes) > 1 and not isinstance(result, (dict, list)):
+                found = {}
+        paths = [p for p in net.parameters if p.name in before]
+        updates = from_update(before, target, paths, _rate_of(target, rate, arguments_of(method)))
+        for name, gradient in from_attributes(
+            before, target, paths, [before[p.name] for p in paths]
+        ).items():
+            found.setdefault(name, gradient)
+        if len(updates) >= max(1, len(paths) // 2):
+            return updates
+        for name, gradient in updates.items():
+            found.setdefault(name, gradient)
+        return found
+
+    return read
+
+
+def arguments_has_rest(method: Callable[..., Any]) -> bool:
+    """Say whether a method takes *args."""
+    return any(
+        p.kind is inspect.Parameter.VAR_POSITIONAL
+        for p in inspect.signature(method).parameters.values()
+    )
+
+
+def _rate_of(held: Any, rate: float, arguments: Sequence[Argument]) -> float:
+    if any(a.role == "rate" for a in arguments):
+        return rate
+    for name in _RATES:
+        value = getattr(held, name, None)
+        if isinstance(value, (int, float)) and value:
+            return float(value)
+    return 1.0
+
+
+def _own_costs(net: NetCall, functions: Mapping[str, Any]) -> Iterator[tuple[str, Cost]]:
+    """Yield the costs that the file computes: methods of the net, and functions beside it."""
+    cls = type(net.template)
+    for name in dir(cls):
+        if name == net.train or not _LOSS.search(name) or _NOT_LOSS.search(name):
+            continue
+        member = getattr(net.template, name, None)
+        if not callable(member):
+            continue
+        cost = _bound_cost(member, name, True, net)
+        if cost is not None:
+            yield name, cost
+    for name, function in functions.items():
+        if (
+            callable(function)
+            and not isinstance(function, type)
+            and _LOSS.search(name)
+            and not _NOT_LOSS.search(name)
+        ):
+            cost = _bound_cost(function, name, False, net)
+            if cost is not None:
+                yield name, cost
+
+
+def _bound_cost(member: Callable[..., Any], name: str, method: bool, net: NetCall) -> Cost | None:
+    try:
+        arguments = [a for a in arguments_of(member) if a.required or a.role == "labels"]
+    except TypeError:
+        return None
+    meanings = []
+    for index, a in enumerate(arguments):
+        if a.role == "labels":
+            meanings.append("y")
+        elif a.role == "predictions" or (a.role == "data" and a.name.lower() in ("a", "al", "z")):
+            meanings.append("output")
+        elif a.role == "data":
+            meanings.append("x")
+        elif a.role in ("strength", "rate"):
+            meanings.append("number")
+        elif index == 0:
+            meanings.append("output")
+        else:
+            meanings.append("y")
+    if "y" not in meanings:
+        return None
+    if "x" in meanings and not method:
+        meanings = ["output" if m == "x" else m for m in meanings]
+
+    def cost(held: Any, x: Any, y: Any, output: Any) -> Any:
+        function = getattr(held, name) if method else member
+        known = {"x": x, "y": y, "output": output, "number": 0.1}
+        value = function(*[_copied(known[m]) for m in meanings])
+        if isinstance(value, (tuple, list)) and split_cost(value) is not None:
+            value = split_real(value)[0]
+        value = np.asarray(value)
+        return value.reshape(()) if value.size == 1 else np.sum(value)
+
+    def once() -> float:
+        inputs = {p.name: np.array(p.get(net.template), dtype=np.float64) for p in net.parameters}
+        came, held = net.after_forward(inputs)
+        return float(np.real(cost(held, net.x, net.y, output_of(came))))
+
+    value, error = attempt(once)
+    return cost if error is None and np.isfinite(value) else None
+
+
+def _usual_costs(net: NetCall) -> Iterator[tuple[str, Cost]]:
+    """Yield the costs that a delta rule may mean."""
+    y = np.asarray(net.y, dtype=float) if np.asarray(net.y).dtype.kind in "fiub" else None
+    out = net.output
+    if y is None:
+        return
+    if y.shape != out.shape:
+        if out.ndim == 2 and y.ndim == 1 and y.size == out.shape[0] and out.shape[1] > 1:
+            y = np.eye(out.shape[1])[y.astype(int)]
+        elif y.size == out.size:
+            y = y.reshape(out.shape)
+        else:
+            return
+    target = y
+    yield "sum((output - y)**2) / 2", lambda h, a, b, o: np.sum((o - target) ** 2) / 2
+    if np.all(out > 0) and np.all(out < 1):
+        yield (
+            "the binary cross-entropy",
+            lambda h, a, b, o: -np.sum(target * np.log(o) + (1 - target) * np.log(1 - o)),
+        )
+        yield (
+            "the cross-entropy -sum(y * log(output))",
+            lambda h, a, b, o: -np.sum(target * np.log(o)),
+        )
+    for axis in range(out.ndim):
+        if out.shape[axis] > 1:
+            yield (
+                "the cross-entropy of softmax(output)",
+                lambda h, a, b, o, axis=axis: (
+                    np.sum(np.log(np.sum(np.exp(o), axis=axis, keepdims=True)) - 0 * o)
+                    / out.shape[axis]
+                    - np.sum(target * o)
+                ),
+            )
+
+
+def _measure(
+    net: NetCall,
+    cost: Cost,
+    read: Callable[[Any, Any], dict[str, Any]],
+    inputs: dict[str, Array],
+    wrt: Sequence[str],
+) -> tuple[float, int] | None:
+    """Return the constant between gradients and the cost's derivative, and how many agree with it.
+
+    Along two random directions through each parameter alone.
+    """
+    rng = np.random.default_rng(13)
+
+    def value(given: Mapping[str, Any]) -> float:
+        came, held = net.after_forward(given)
+        return float(np.real(cost(held, net.x, net.y, output_of(came))))
+
+    def ratios() -> list[tuple[float, float]]:
+        came, held = net.after_forward(inputs)
+        found = read(came, held)
+        rows = []
+        for name in wrt:
+            pair = []
+            for _ in range(2):
+                v = rng.choice([-1.0, 1.0], size=inputs[name].shape) * rng.uniform(
+                    0.6, 1.4, size=inputs[name].shape
+                )
+                h = 1e-5
+                ahead = value({**inputs, name: inputs[name] + h * v})
+                behind = value({**inputs, name: inputs[name] - h * v})
+                slope = (ahead - behind) / (2 * h)
+                pair.append(float(np.sum(np.asarray(found[name]) * v)) / slope if slope else np.nan)
+            rows.append((pair[0], pair[1]))
+        return rows
+
+    rows, error = attempt(ratios)
+    if error is not None:
+        return None
+    steady = [a for a, b in rows if np.isfinite(a) and abs(a - b) <= 1e-3 * abs(a) and a]
+    if not steady:
+        return 1.0, 0
+    best = max(
+        steady, key=lambda c: (sum(abs(c - o) <= 2e-3 * abs(c) for o in steady), abs(c - 1) < 1e-3)
+    )
+    return best, sum(abs(best - o) <= 2e-3 * abs(best) for o in steady)
+
+
+def _cost_feed(
+    net: NetCall,
+    cost: Cost,
+    read: Callable[[Any, Any], dict[str, Any]],
+    inputs: dict[str, Array],
+    wrt: tuple[str, ...],
+    constant: float,
+    label: str,
+    own: bool,
+) -> Feed:
+    sizes = _constants(net)
+    near = min(sizes, key=lambda c: abs(c - abs(constant))) if sizes else 1.0
+    scale = near if abs(near - abs(constant)) <= 2e-3 * abs(constant) else abs(constant)
+    if constant < 0 or (own and abs(constant - 1) < 2e-3):
+        scale = 1.0 if own else scale
+
+    def forward(**given: Any) -> Any:
+        came, held = net.after_forward(given)
+        value = cost(held, net.x, net.y, output_of(came))
+        return np.asarray(value).reshape(()) * scale, _After(came, held)
+
+    def backward(d: Any, kept: _After) -> dict[str, Any]:
+        found = read(kept.came, kept.held)
+        return {n: d * np.asarray(found[n]) for n in wrt if n in found}
+
+    method = getattr(net.template, net.train)
+    notes = []
+    if not own:
+        notes.append(
+            f"It computes no cost; its gradients were compared with those of {scale:.6g} × {label}."
+        )
+    elif abs(scale - 1) > 1e-9:
+        notes.append(
+            f"All gradients are {scale:.6g} times those of {label}: a constant that the learning "
+            "rate takes up."
+        )
+    return Feed(
+        forward,
+        backward,
+        dict(inputs),
+        wrt,
+        True,
+        getattr(method, "__func__", method),
+        tuple(notes),
+    )
+
+
+class _After:
+    """The net after forward, and what forward returned."""
+
+    def __init__(self, came: Any, held: Any) -> None:
+        self.came = came
+        self.held = held
+
+
+def _constants(net: NetCall) -> list[float]:
+    """List the constants that sizes give: 1, 2, m, n_out, and quotients of them."""
+    sizes = {1.0, 2.0, *map(float, np.shape(net.output)), float(net.output.size)}
+    return sorted(
+        {a / b for a in sizes for b in sizes}
+        | {a * 2 for a in sizes}
+        | {1 / (2 * a) for a in sizes}
+    )

@@ -1,0 +1,185 @@
+"""Arrays inside an object: which of them are parameters, and how to read and set them.
+
+A layer or a net keeps its state where its author likes: in attributes, lists, dicts, or in further
+objects. Here every array of floating-point numbers in it has a path, such as `layers[0].W`.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_DEEPEST = 6
+_WEIGHT_NAMES = re.compile(r"^_?(w|b|weights?|bias(es)?|theta\d*|w\d+|b\d+|gamma|beta)$", re.I)
+
+
+@dataclass(frozen=True)
+class Path:
+    """Where an array is in an object: a step per attribute, index or key."""
+
+    steps: tuple[tuple[str, Any], ...]  # ("attribute" | "item", name)
+
+    @property
+    def name(self) -> str:
+        """The path as it would be written, without `self`."""
+        text = ""
+        for kind, step in self.steps:
+            if kind == "attribute":
+                text += f".{step}" if text else str(step)
+            elif isinstance(step, str) and not text:
+                text = step
+            else:
+                text += f"[{step!r}]"
+        return text
+
+    @property
+    def last(self) -> str:
+        """The last name on the path: W of `layers[0].W`, weights of `weights[1]`."""
+        names = [str(s) for _, s in self.steps if isinstance(s, str)]
+        return names[-1] if names else self.name
+
+    def get(self, root: Any) -> Any:
+        """Return what is there."""
+        for kind, step in self.steps:
+            root = getattr(root, step) if kind == "attribute" else root[step]
+        return root
+
+    def set(self, root: Any, value: Array) -> None:
+        """Put an array there, in the type of what was there."""
+        for kind, step in self.steps[:-1]:
+            root = getattr(root, step) if kind == "attribute" else root[step]
+        kind, step = self.steps[-1]
+        old = getattr(root, step) if kind == "attribute" else root[step]
+        made = as_before(old, value)
+        if kind == "attribute":
+            setattr(root, step, made)
+        else:
+            root[step] = made
+
+
+def as_before(old: Any, value: Array) -> Any:
+    """Return an array as a list, a number or an array, whichever was there."""
+    if isinstance(old, list):
+        return value.tolist()
+    if isinstance(old, (int, float)):
+        return value.reshape(()).item()
+    return value
+
+
+def is_opaque(value: Any) -> bool:
+    """Say whether there is nothing of the user's inside: functions, modules, types, generators."""
+    return isinstance(value, (type, str, bytes, np.random.Generator, np.random.RandomState)) or (
+        callable(value) and not hasattr(value, "__dict__")
+    )
+
+
+def numbers_of(value: Any, *, lists: bool = True) -> Array | None:
+    """Return floating-point numbers as an array; None where it is anything else."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and value.size:
+            return value
+        if value.dtype == object and value.size and value.ndim <= 2:
+            try:
+                made = value.astype(np.float64)
+            except (TypeError, ValueError):
+                return None
+            return made
+        return None
+    if lists and isinstance(value, list) and value:
+        flat = value
+        while isinstance(flat, list) and flat and isinstance(flat[0], list):
+            flat = flat[0]
+        if isinstance(flat, list) and flat and all(type(x) is float for x in flat):
+            try:
+                return np.array(value, dtype=np.float64)
+            except (TypeError, ValueError):
+                return None
+    return None
+
+
+def arrays_in(root: Any, *, scalars: bool = False) -> Iterator[tuple[Path, Array]]:
+    """Yield every array of floating-point numbers in an object, with its path, each one once.
+
+    Parameters
+    ----------
+    root : object
+        Where to begin: an object, a list or a dict.
+    scalars : bool
+        Whether numbers count that are called like a weight.
+    """
+    seen: set[int] = set()
+    yield from _walk(root, (), seen, 0, scalars)
+
+
+def _walk(
+    value: Any, steps: tuple[tuple[str, Any], ...], seen: set[int], depth: int, scalars: bool
+) -> Iterator[tuple[Path, Array]]:
+    numbers = numbers_of(value)
+    if numbers is not None:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield Path(steps), numbers
+        return
+    if scalars and type(value) in (float, np.float64):
+        names = [s for _, s in steps if isinstance(s, str)]
+        if names and _WEIGHT_NAMES.match(names[-1]):
+            yield Path(steps), np.array(float(value))
+        return
+    if depth > _DEEPEST or id(value) in seen or is_opaque(value):
+        return
+    if isinstance(value, Mapping):
+        seen.add(id(value))
+        for key, item in list(value.items()):
+            yield from _walk(item, (*steps, ("item", key)), seen, depth + 1, scalars)
+    elif isinstance(value, (list, tuple)):
+        seen.add(id(value))
+        for index, item in enumerate(value):
+            yield from _walk(item, (*steps, ("item", index)), seen, depth + 1, scalars)
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        seen.add(id(value))
+        for index in range(value.shape[0] if value.ndim else 0):
+            yield from _walk(value[index], (*steps, ("item", index)), seen, depth + 1, scalars)
+    elif hasattr(value, "__dict__") and not _is_module(value):
+        seen.add(id(value))
+        for key, item in list(vars(value).items()):
+            yield from _walk(item, (*steps, ("attribute", key)), seen, depth + 1, scalars)
+        for key in _class_arrays(value):
+            item = getattr(type(value), key)
+            yield from _walk(item, (*steps, ("attribute", key)), seen, depth + 1, scalars)
+
+
+def _class_arrays(value: Any) -> list[str]:
+    """Name the arrays that a class holds for all its objects."""
+    held = vars(type(value))
+    return [k for k, v in held.items() if isinstance(v, np.ndarray) and k not in vars(value)]
+
+
+def _is_module(value: Any) -> bool:
+    return type(value).__name__ == "module"
+
+
+def fresh(value: Any) -> Any:
+    """Return a copy that shares nothing which the user's code may change.
+
+    Raises
+    ------
+    TypeError
+        Where something in it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:
+        raise TypeError(f"a {type(value).__name__} cannot be copied: {error}") from error
+
+
+def snapshot(root: Any) -> dict[str, Array]:
+    """Return copies of all arrays in an object, by path."""
+    return {path.name: np.array(value) for path, value in arrays_in(root, scalars=True)}

@@ -1,0 +1,262 @@
+"""Check everything in a file that looks like a backward pass, and list what could not be checked."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from backlit.errors import BacklitError
+from backlit.gradcheck.reporting.finding import Finding, Unchecked
+from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources.candidates import Candidate
+from backlit.gradcheck.sources.course import check_model
+from backlit.gradcheck.sources.course_parts import Namespace, backward_names
+from backlit.gradcheck.sources.custom import custom_feeds, is_custom
+from backlit.gradcheck.sources.feeds import CannotFeed, Feed, best_report
+from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
+from backlit.gradcheck.sources.guesses import arguments_of, flag_of
+from backlit.gradcheck.sources.layers import constructed, is_written, layer_feeds
+from backlit.gradcheck.sources.nets import net_feeds
+from backlit.gradcheck.sources.propagation import is_propagation, propagation_feeds
+
+FEEDING_SECONDS = 8.0  # how long values for one function's arguments are looked for
+
+
+def check_all(
+    names: Mapping[str, Any], candidates: Sequence[Candidate], notes: Sequence[str], seed: int = 0
+) -> Report:
+    """Check every candidate; what cannot be called is listed with the reason.
+
+    Parameters
+    ----------
+    names : dict
+        The functions and classes, by name.
+    candidates : sequence of Candidate
+        What looks like a backward pass.
+    notes : sequence of str
+        What was left out while the file was read.
+    seed : int
+        Makes the check repeatable.
+    """
+    begun = time.perf_counter()
+    found: list[Finding] = []
+    unchecked: list[Unchecked] = []
+    said: list[str] = list(notes)
+    course = course_names(names)
+    conventions: list[tuple[str | None, str | None]] = []
+    if course:
+        report = check_model(dict(names), seed=seed)
+        found += [f if f.function else replace(f, function=course[0]) for f in report.findings]
+        said += report.notes
+        conventions.append((report.mean_over, report.convention))
+    for candidate in candidates:
+        if candidate.name in course:
+            continue
+        try:
+            report = check_candidate(candidate, names, seed)
+        except (CannotFeed, BacklitError) as error:
+            if candidate.kind == "loss and more":
+                continue  # what it returns beside the cost has no input's shape
+            unchecked.append(
+                Unchecked(candidate.name, _sentence(str(error)), candidate.line, candidate.where)
+            )
+            continue
+        except _NotWritten as error:
+            unchecked.append(
+                Unchecked(
+                    candidate.name,
+                    _sentence(str(error)),
+                    candidate.line,
+                    candidate.where,
+                    abstract=True,
+                )
+            )
+            continue
+        found += [replace(f, function=candidate.name) for f in report.findings]
+        said += [f"{candidate.name}: {note}" for note in report.notes]
+        conventions.append((report.mean_over, report.convention))
+    alone = conventions[0] if len(conventions) == 1 else (None, None)
+    functions = list(dict.fromkeys(f.function for f in found))
+    return Report(
+        tuple(found),
+        mean_over=alone[0],
+        convention=alone[1],
+        notes=tuple(dict.fromkeys(said)),
+        title=functions[0] if len(functions) == 1 and functions[0] else "the file",
+        seconds=time.perf_counter() - begun,
+        unchecked=tuple(unchecked),
+    )
+
+
+class _NotWritten(Exception):
+    """A backward pass that is only declared."""
+
+
+def _sentence(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:297] + "..."
+
+
+def course_names(names: Mapping[str, Any]) -> list[str]:
+    """List the functions that are checked as the course's notebook is; none if it is another's."""
+    space = Namespace(dict(names))
+    known = backward_names(space)
+    if not known:
+        return []
+    linear = space.get("linear_forward")
+    if linear is not None:
+        try:
+            arguments = arguments_of(linear)
+        except TypeError:
+            return []
+        if len([a for a in arguments if a.required]) != 3 or not arguments[0].name.startswith("A"):
+            return []
+    if not {"linear_backward", "L_model_backward", "model_backward"} & set(known):
+        for name in known:
+            forward = space.get(name.removesuffix("_backward"))
+            if forward is None or not _returns_cache(forward):
+                return []
+    return known
+
+
+def _returns_cache(function: Callable[..., Any]) -> bool:
+    """Say whether an activation returns (A, cache), as the course's do."""
+    import numpy as np
+
+    from backlit.gradcheck.sources.feeds import attempt
+
+    result, error = attempt(function, np.array([[0.3, -0.4, 0.5], [0.2, 0.1, -0.6]]))
+    return error is None and isinstance(result, tuple) and len(result) == 2
+
+
+def check_candidate(candidate: Candidate, names: Mapping[str, Any], seed: int = 0) -> Report:
+    """Check one candidate.
+
+    Raises
+    ------
+    CannotFeed
+        Where no values for its arguments were found, or nothing says what it belongs to.
+    """
+    deadline = time.monotonic() + FEEDING_SECONDS
+    feeds = _until(_feeds(candidate, names), deadline)
+    return best_report(feeds, seed)
+
+
+def _until(feeds: Iterator[Feed], deadline: float) -> Iterator[Feed]:
+    for feed in feeds:
+        yield feed
+        if time.monotonic() > deadline:
+            return
+
+
+def _feeds(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
+    """Yield the ways to call a candidate."""
+    if candidate.owner is not None:
+        cls = names.get(candidate.owner)
+        if not isinstance(cls, type):
+            raise CannotFeed(f"{candidate.owner} could not be defined")
+        yield from class_feeds(cls, candidate, names)
+        return
+    function = names.get(candidate.backward)
+    if not callable(function):
+        raise CannotFeed(f"{candidate.backward} could not be defined")
+    if is_custom(function):
+        yield from custom_feeds(function)
+        return
+    if not is_written(function):
+        raise _NotWritten("it is not written yet")
+    if candidate.kind in ("loss and gradient", "loss and more"):
+        yield from loss_feeds(function)
+        return
+    forward = names.get(candidate.forward or "")
+    if is_propagation(function, names):
+        yield from propagation_feeds(function, forward, names)
+        return
+    if not callable(forward):
+        raise CannotFeed(
+            "no forward function belongs to its name; from Python: "
+            f"backlit.check_backward(forward, {candidate.backward}, inputs)"
+        )
+    flag = flag_of(function) if candidate.forward == candidate.backward else None
+    yield from pair_feeds(forward, function, flag=flag)
+
+
+def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
+    """Yield the ways to call a class's backward."""
+    if is_custom(cls):
+        yield from custom_feeds(cls)
+        return
+    method = getattr(cls, candidate.backward, None)
+    if method is None:
+        raise CannotFeed(f"{candidate.owner} has no {candidate.backward}")
+    if not is_written(method):
+        raise _NotWritten("it is a declaration for other classes to fill in")
+    try:
+        source = inspect.getsource(cls)
+    except (OSError, TypeError):
+        source = ""
+    arguments = [a for a in arguments_of(method) if a.name != "self"]
+    labelled = any(a.role == "labels" for a in arguments)
+    whole = candidate.forward == candidate.backward or candidate.backward in (
+        "train",
+        "fit",
+        "learn",
+        "update",
+        "train_step",
+        "optimize",
+        "step",
+        "train_on_batch",
+    )
+    objects = [v for v in names.values() if callable(v)]
+    functions = {n: v for n, v in names.items() if inspect.isfunction(v)}
+    reasons: list[str] = []
+    count = 0
+    for instance in constructed(cls, source, objects):
+        count += 1
+        makers: list[Callable[[], Iterator[Feed]]] = []
+        if candidate.forward is not None and not whole:
+            makers.append(
+                lambda i=instance: layer_feeds(i, candidate.forward or "", candidate.backward)
+            )
+        makers.append(
+            lambda i=instance: net_feeds(
+                i,
+                candidate.forward
+                if not candidate.forward == candidate.backward
+                else _forward_of(cls),
+                candidate.backward,
+                functions,
+            )
+        )
+        if labelled:
+            makers.reverse()
+        for maker in makers:
+            try:
+                some = False
+                for feed in maker():
+                    some = True
+                    yield feed
+                if some:
+                    return
+            except CannotFeed as error:
+                reasons.append(str(error))
+        if count >= 12:
+            break
+    if candidate.forward is None:
+        raise CannotFeed("no forward method was found beside it")
+    said = next((r for r in reasons if r), "no call of forward and backward worked")
+    raise CannotFeed(f"{said}; from Python: backlit.check_layer({candidate.owner}(...), x)")
+
+
+def _forward_of(cls: type) -> str | None:
+    return next(
+        (
+            n
+            for n in ("forward", "predict", "feedforward", "feed_forward", "scores")
+            if callable(getattr(cls, n, None))
+        ),
+        None,
+    )
