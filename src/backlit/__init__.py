@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         sigmoid_backward,
     )
     from backlit.estimators import MLPClassifier, MLPRegressor
-    from backlit.gradcheck import assert_backward, check_backward, check_model
+    from backlit.gradcheck import assert_backward, check_backward, check_layer, check_model
     from backlit.linear import (
         linear_activation_backward,
         linear_activation_forward,
@@ -49,6 +49,7 @@ _HOMES = {
     "MLPRegressor": "backlit.estimators",
     "assert_backward": "backlit.gradcheck",
     "check_backward": "backlit.gradcheck",
+    "check_layer": "backlit.gradcheck",
     "check_model": "backlit.gradcheck",
     "relu": "backlit.activations",
     "relu_backward": "backlit.activations",
@@ -83,6 +84,7 @@ __all__ = [
     "__version__",
     "assert_backward",
     "check_backward",
+    "check_layer",
     "check_model",
     "clipped_gradients",
     "compute_cost",

@@ -8,10 +8,12 @@ from backlit.cli.options import ReportFormat
 
 
 def check(
-    target: Annotated[
-        str,
+    targets: Annotated[
+        list[str],
         typer.Argument(
-            help="A .py file, an .ipynb notebook, or package.module; with :function for one of it."
+            metavar="TARGET...",
+            help="A .py file, an .ipynb notebook, a folder of them, or package.module; a file with "
+            ":function, :Class or :Class.method for one of it.",
         ),
     ],
     form: Annotated[
@@ -20,14 +22,16 @@ def check(
 ) -> None:
     """Say what is wrong with a backward pass of your own (its functions are run).
 
-    Of a notebook only functions, imports and constants are taken: no cell that trains, plots,
-    downloads or installs is run. Exit code 0: every gradient is right; 1: some are wrong.
+    Layer classes, nets with their cost and pairs of functions are found by themselves. Of a file or
+    a notebook only functions, classes, imports and constants are taken: no line that trains, plots,
+    downloads or installs is run. Exit code 0: everything that was found is right; 1: something is
+    wrong; 2: nothing was checked; 3: what was checked is right, and some could not be checked.
     """
     from backlit import _terminal as terminal
-    from backlit.gradcheck.sources.target import check_target
+    from backlit.gradcheck.sources.target import check_targets
 
     terminal.require_output()
     stdout = terminal.data_output() if form is ReportFormat.json else terminal.output()
-    code = check_target(target, format=form.value, stdout=stdout, stderr=terminal.errors())
+    code = check_targets(targets, format=form.value, stdout=stdout, stderr=terminal.errors())
     if code:
         raise typer.Exit(code)

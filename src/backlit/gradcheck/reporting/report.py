@@ -89,7 +89,12 @@ class Report:
         scope = f"{functions} functions" if functions > 1 else self.title
         left = len([u for u in self.unchecked if not u.abstract])
         if not self.findings and self.unchecked:
-            return f"{self.title}: nothing was checked."
+            return f"– {self.title}: nothing was checked."
+        if not self.findings:
+            return (
+                f"– {self.title}: nothing in it looks like a backward pass. From Python: "
+                "backlit.check_backward(forward, backward, inputs)."
+            )
         if self.ok and left:
             return f"✓ {scope}: every gradient that was checked is right; {left} not checked."
         if self.ok:
@@ -159,7 +164,7 @@ def rich_lines(
     colour = "bold green" if ok and findings else "bold yellow" if ok else "bold red"
     yield Text(verdict, style=colour)
     several = len({f.function for f in findings if f.function}) > 1
-    if findings or not unchecked:
+    if findings:
         yield from _of_functions(findings) if several else _of_gradients(findings)
     for name, line, reason in unchecked:
         text = Text(f"– not checked: {name}", style="yellow")

@@ -159,6 +159,7 @@ BEFORE = (
     "b",
 )
 _LOSS = re.compile(r"loss|cost|entropy|mse|error|objective|nll|hinge|svm|criterion", re.I)
+_FLAG = re.compile(r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$", re.I)
 _BACKWARDISH = re.compile(
     r"back_?(ward|prop)|gradient(?!_?(check|descent|clip|boost))|(^|_)(grad|deriv|d|bprop)s?(_|$)"
     r"|prime|derivative|(^|_)grad|delta|^d[A-Z]|deriv|^nabla"
@@ -226,7 +227,7 @@ def _methods(d: Defined, classes: Mapping[str, Defined]) -> dict[str, ast.Functi
     methods: dict[str, ast.FunctionDef] = {}
     assert isinstance(d.node, ast.ClassDef)
     for base in reversed(d.node.bases):
-        name = base.id if isinstance(base, ast.Name) else None
+        name = base.id if isinstance(base, ast.Name) else ""
         if name in classes and name != d.node.name:
             methods.update(_methods(classes[name], classes))
     methods.update({s.name: s for s in d.node.body if isinstance(s, ast.FunctionDef)})
@@ -289,6 +290,8 @@ def _returns_pair(node: ast.FunctionDef) -> bool:
             names = [ast.unparse(e) for e in n.value.elts[1:]]
             if any(re.search(r"grad|^d[A-Za-z_]|delta|nabla", name, re.I) for name in names):
                 return True
+            if any(re.search(r"^\{.*['\"]d[A-Z]", name) for name in names):
+                return True
     return False
 
 
@@ -304,17 +307,15 @@ def _updates(node: ast.FunctionDef) -> bool:
     """Say whether a method changes arrays of its object in place."""
     for n in ast.walk(node):
         if isinstance(n, ast.AugAssign) and isinstance(n.op, (ast.Add, ast.Sub)):
-            target = n.target
-            while isinstance(target, ast.Subscript):
-                target = target.value
-            if isinstance(target, ast.Attribute):
+            changed: ast.expr = n.target
+            while isinstance(changed, ast.Subscript):
+                changed = changed.value
+            if isinstance(changed, ast.Attribute):
                 return True
         if isinstance(n, ast.Assign) and isinstance(n.value, ast.BinOp):
-            for target in n.targets:
-                if isinstance(target, ast.Attribute) and ast.unparse(target) in ast.unparse(
-                    n.value
-                ):
-                    return True
+            own = [ast.unparse(t) for t in n.targets if isinstance(t, ast.Attribute)]
+            if any(text in ast.unparse(n.value) for text in own):
+                return True
     return False
 
 
@@ -329,7 +330,11 @@ def _function(d: Defined, functions: Mapping[str, Defined]) -> Candidate | None:
         return Candidate(name, "loss and gradient", name, name, node.lineno, d.where)
     if _LOSS.search(name) and _returns_several(node):
         return Candidate(name, "loss and more", name, name, node.lineno, d.where)
-    if _returns_pair(node) and _BACKWARDISH.search(name) is None and _has_cost(node):
+    if (
+        _returns_pair(node)
+        and _BACKWARDISH.search(name) is None
+        and (_has_cost(node) or _returns_gradients(node))
+    ):
         return Candidate(name, "loss and gradient", name, name, node.lineno, d.where)
     if _flag_of(node) is not None:
         return Candidate(name, "pair", name, name, node.lineno, d.where)
@@ -338,6 +343,19 @@ def _function(d: Defined, functions: Mapping[str, Defined]) -> Candidate | None:
     if _BACKWARDISH.search(name) and not name.startswith("__"):
         return Candidate(name, "alone", name, None, node.lineno, d.where)
     return None
+
+
+def _returns_gradients(node: ast.FunctionDef) -> bool:
+    """Say whether a function returns a dict of gradients behind something else."""
+    return any(
+        isinstance(n, ast.Return)
+        and isinstance(n.value, ast.Tuple)
+        and any(
+            isinstance(e, ast.Dict) and re.search(r"['\"]d[A-Z]", ast.unparse(e))
+            for e in n.value.elts[1:]
+        )
+        for n in ast.walk(node)
+    )
 
 
 def _has_cost(node: ast.FunctionDef) -> bool:
@@ -352,26 +370,34 @@ def _has_cost(node: ast.FunctionDef) -> bool:
 
 def _flag_of(node: ast.FunctionDef) -> str | None:
     """Return the argument that asks a function for its derivative, as `sigmoid(x, deriv=True)`."""
-    for argument in node.args.args:
-        if re.match(
-            r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$",
-            argument.arg,
-            re.I,
+    arguments = node.args.args
+    defaults = node.args.defaults
+    for argument, default in zip(
+        arguments[len(arguments) - len(defaults) :], defaults, strict=True
+    ):
+        if (
+            argument is not arguments[0]
+            and _FLAG.match(argument.arg)
+            and isinstance(default, ast.Constant)
+            and default.value in (False, None, 0)
         ):
-            if len(node.args.args) >= 2 and node.args.args[0] is not argument:
-                return argument.arg
+            return argument.arg
     return None
 
 
 def partner_of(name: str, functions: Mapping[str, Defined]) -> str | None:
     """Return the forward function that belongs to a backward function's name."""
     stems: list[str] = []
-    for behind in sorted(BEHIND, key=len, reverse=True):
-        if name.endswith(behind) and len(name) > len(behind):
-            stems.append(name[: -len(behind)])
-    for before in sorted(BEFORE, key=len, reverse=True):
-        if name.startswith(before) and len(name) > len(before):
-            stems.append(name[len(before) :])
+    stems += [
+        name[: -len(behind)]
+        for behind in sorted(BEHIND, key=len, reverse=True)
+        if name.endswith(behind) and len(name) > len(behind)
+    ]
+    stems += [
+        name[len(before) :]
+        for before in sorted(BEFORE, key=len, reverse=True)
+        if name.startswith(before) and len(name) > len(before)
+    ]
     if "backward" in name:
         stems.append(name.replace("backward", "forward"))
         stems.append(name.replace("_backward", "").replace("backward_", ""))

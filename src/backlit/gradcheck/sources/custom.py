@@ -38,7 +38,7 @@ def custom_feeds(thing: Any) -> Iterator[Feed]:
             pair = context_pair(thing)
     forward, backward = pair
     rng = np.random.default_rng(17)
-    signed = thing.forward if isinstance(thing, type) else thing
+    signed = getattr(thing, "forward", thing) if isinstance(thing, type) else thing
     arguments = arguments_of(signed)
     if isinstance(thing, type):
         arguments = arguments[1:]
@@ -73,7 +73,7 @@ def custom_feeds(thing: Any) -> Iterator[Feed]:
                 continue
             seen += 1
             original = (
-                inspect.unwrap(thing.backward)
+                inspect.unwrap(getattr(thing, "backward", thing))
                 if isinstance(thing, type)
                 else getattr(thing, "bwd", None)
             )

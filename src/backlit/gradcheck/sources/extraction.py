@@ -7,13 +7,16 @@ import ast
 import builtins
 import io
 import linecache
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from backlit.gradcheck.reporting.finding import Unchecked
 from backlit.gradcheck.sources import reference
 from backlit.gradcheck.sources.candidates import COMPANION, Candidate, Defined, find_candidates
 from backlit.gradcheck.sources.cells import UNPARSABLE, Cell
@@ -161,10 +164,14 @@ def stored_names(statement: ast.stmt) -> set[str]:
 
 @dataclass
 class Extracted:
-    """What came of a file: its names, and what among them looks like a backward pass."""
+    """What came of a file: its names, what looks like a backward pass, what could not be read."""
 
     names: dict[str, Any]
     candidates: list[Candidate]
+    unread: list[Unchecked]
+
+
+_PREFIX = "checked_functions_"
 
 
 def extract(
@@ -174,13 +181,12 @@ def extract(
     definitions: dict[str, list[Definition]] = {}
     assigned: dict[str, str] = {}
     order: list[Definition] = []
+    unread: list[Unchecked] = []
     for cell in cells:
         try:
             tree = ast.parse(cell.text)
         except UNPARSABLE as error:
-            where = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-            what = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deep"
-            notes.append(f"{cell.label} is left out: {what}{where}.")
+            unread.append(_unread(cell, error))
             continue
         _remember(cell)
         for statement in statements_of(tree.body):
@@ -203,8 +209,11 @@ def extract(
     needed = _closure(roots, definitions)
     used = _names_used(needed, definitions)
     unknown = used - set(definitions) - set(assigned) - set(dir(builtins))
-    scope: dict[str, Any] = {"__name__": "checked_functions", "__builtins__": builtins}
-    with _importable(folder):
+    scope = _new_scope()
+    package, roots_of_imports = _package(folder, order)
+    if package:
+        scope["__package__"] = package
+    with _importable(roots_of_imports):
         for definition in order:
             star = "*" in definition.binds and unknown
             if star or any(name in needed for name in definition.binds):
@@ -217,7 +226,18 @@ def extract(
     names = {
         n: v for n, v in scope.items() if not n.startswith("__") and not isinstance(v, _Missing)
     }
-    return Extracted(names, candidates)
+    return Extracted(names, candidates, unread)
+
+
+def _unread(cell: Cell, error: BaseException) -> Unchecked:
+    """Say why a cell or a file could not be read, and whether a backward pass may be in it."""
+    line = error.lineno if isinstance(error, SyntaxError) else None
+    what = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deep"
+    reason = f"it is no Python that can be read: {what}"
+    if re.search(r"^\s*print\s+[^(=\s]", cell.text, re.M):
+        reason = f"it is Python 2 ({what}): convert it with 2to3 first"
+    backward = re.search(r"def\s+\w*(back|grad|deriv|loss|delta)", cell.text) is not None
+    return Unchecked(cell.label, reason, line, cell.label, abstract=not backward)
 
 
 def _roots(
@@ -336,16 +356,61 @@ def _stand_ins(
         )
 
 
+def _package(folder: Path, order: list[Definition]) -> tuple[str, list[Path]]:
+    """Return the package that a file's relative imports mean, and where absolute ones may begin.
+
+    A file of a repository imports its neighbours by the repository's own root, which is found by
+    the first name of the import.
+    """
+    folder = folder.resolve()
+    imports = [d.node for d in order if isinstance(d.node, ast.ImportFrom)]
+    depth = max((node.level for node in imports), default=0)
+    above = folder
+    while (above / "__init__.py").exists() and len(above.parts) > 1 and depth < 8:
+        above = above.parent
+        if depth:
+            depth = max(depth, len(folder.parts) - len(above.parts))
+    parts = folder.parts[len(folder.parts) - depth :] if depth else ()
+    places = [folder]
+    if depth and depth < len(folder.parts):
+        places.append(folder.parents[depth - 1])
+    wanted = {
+        (node.module or "").partition(".")[0] for node in imports if not node.level and node.module
+    } | {
+        alias.name.partition(".")[0]
+        for d in order
+        if isinstance(d.node, ast.Import)
+        for alias in d.node.names
+    }
+    places += [
+        parent
+        for parent in list(folder.parents)[:4]
+        if any((parent / n).is_dir() or (parent / f"{n}.py").is_file() for n in wanted if n)
+    ]
+    return ".".join(parts), list(dict.fromkeys(places))
+
+
+def _new_scope() -> dict[str, Any]:
+    """Return the names of a new module; dataclasses look their module up in sys.modules."""
+    name = f"checked_functions_{len([n for n in sys.modules if n.startswith(_PREFIX)])}"
+    module = ModuleType(name)
+    sys.modules[name] = module
+    scope = vars(module)
+    scope["__builtins__"] = builtins
+    return scope
+
+
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def _importable(places: list[Path]) -> Iterator[None]:
     """Let a file import its neighbours while its definitions run."""
-    where = str(folder.resolve())
-    sys.path.insert(0, where)
+    added = [str(place) for place in places]
+    sys.path[:0] = added
     try:
         yield
     finally:
-        if where in sys.path:
-            sys.path.remove(where)
+        for where in added:
+            if where in sys.path:
+                sys.path.remove(where)
 
 
 def _remember(cell: Cell) -> None:

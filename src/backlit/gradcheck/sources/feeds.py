@@ -16,6 +16,7 @@ from backlit.errors import BacklitError
 from backlit.gradcheck.check import make_subject
 from backlit.gradcheck.diagnosis.running import check_subject
 from backlit.gradcheck.probing.calls import fix_global_seeds, quiet
+from backlit.gradcheck.probing.user_code import place_of
 from backlit.gradcheck.reporting.finding import Finding
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.guesses import Argument, arguments_of
@@ -56,6 +57,24 @@ class Feed:
     original: Callable[..., Any] | None = None
     notes: tuple[str, ...] = ()
     mean_over: str | None = "auto"
+    fits: bool = True  # every gradient has the shape of its input
+
+
+def fitting_first(feeds: Iterator[Feed], most: int = 3) -> Iterator[Feed]:
+    """Yield feeds whose gradients have the shapes of their inputs; others where there is none.
+
+    Arrays that broadcast by chance run as well, and their gradients do not fit.
+    """
+    others: list[Feed] = []
+    seen = False
+    for feed in feeds:
+        if feed.fits:
+            seen = True
+            yield feed
+        elif len(others) < most:
+            others.append(feed)
+    if not seen:
+        yield from others
 
 
 def check_feed(feed: Feed, seed: int = 0) -> Report:
@@ -84,25 +103,39 @@ def check_feed(feed: Feed, seed: int = 0) -> Report:
 
 
 def best_report(feeds: Iterator[Feed], seed: int, most: int = 8) -> Report:
-    """Check the ways that a contract can be read; the first that is right counts, else the first.
+    """Check the readings of a contract; the first that is right counts, else the first of all.
+
+    Other inputs count only where the call stops with the first ones: a right answer for inputs
+    that leave a parameter out would hide a wrong one.
 
     Raises
     ------
     CannotFeed
         Where there is none.
     """
-    first: Report | None = None
+    best: Report | None = None
+    group: list[str] | None = None
     for count, feed in enumerate(feeds):
+        if best is not None and _shape(feed) != group and not _stops(best):
+            break
         report = check_feed(feed, seed)
-        if report.ok:
+        if report.ok and (group is None or _shape(feed) == group or best is None or _stops(best)):
             return report
-        if first is None or len(report.problems) < len(first.problems):
-            first = report
+        if best is None or (_stops(best) and not _stops(report)):
+            best, group = report, _shape(feed)
         if count + 1 >= most:
             break
-    if first is None:
+    if best is None:
         raise CannotFeed("no call of it worked")
-    return first
+    return best
+
+
+def _shape(feed: Feed) -> list[str]:
+    return [f"{n}{np.shape(v)}" for n, v in feed.inputs.items()]
+
+
+def _stops(report: Report) -> bool:
+    return any(f.relation == "raises" for f in report.findings)
 
 
 @contextmanager
@@ -122,6 +155,31 @@ def attempt(
             return function(*args, **kwargs), None
     except Exception as error:
         return None, error
+    except SystemExit as error:
+        return None, RuntimeError(f"it ends the program (SystemExit: {error.code})")
+
+
+class Furthest:
+    """The exception that came furthest into the user's code: of many calls, the likeliest one."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.line = -1
+
+    def note(self, error: Exception | None) -> None:
+        """Keep an exception if it was raised further down than those before."""
+        if error is None:
+            return
+        place = place_of(error)
+        line = place.line if place is not None else 0
+        if line > self.line:
+            self.error, self.line = error, line
+
+    def __str__(self) -> str:
+        if self.error is None:
+            return ""
+        where = f", line {self.line}" if self.line > 0 else ""
+        return f" ({type(self.error).__name__}{where}: {self.error})"
 
 
 def output_of(result: Any) -> Array | None:
@@ -171,17 +229,11 @@ class Bound:
         ]
 
 
-def bind_backward(
-    arguments: Sequence[Argument], forward_names: Sequence[str], rng: np.random.Generator
-) -> Bound:
+def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -> Bound:
     """Say what each argument of a backward function is.
 
     The meanings are "upstream", "output", "cache", "labels", "input:<name>", "rate" or "value".
 
-    Raises
-    ------
-    CannotFeed
-        Where an argument's meaning is unknown.
     """
     bound = Bound([], [])
     taken = False
@@ -191,7 +243,8 @@ def bind_backward(
         name, role = argument.name, argument.role
         low = name.lower().strip("_")
         meaning = ""
-        if low in plain_names and not (position == 0 and role == "upstream"):
+        alone = position == 0 and len([a for a in arguments if a.required]) == 1
+        if low in plain_names and not (position == 0 and role == "upstream") and not alone:
             meaning = f"input:{plain_names[low]}"
         elif role == "upstream" and not taken:
             meaning, taken = "upstream", True
@@ -221,7 +274,7 @@ def bind_backward(
         elif role == "upstream":
             meaning = "zeros"
         else:
-            raise CannotFeed(f"what its argument {name} stands for is unknown")
+            meaning = "cache" if "cache" not in bound.meanings else "zeros"
         bound.names.append(name)
         bound.meanings.append(meaning)
     return bound

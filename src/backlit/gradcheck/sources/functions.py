@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from backlit.gradcheck.sources.feeds import (
     CannotFeed,
     Feed,
+    Furthest,
     attempt,
     bind_backward,
     is_finite,
@@ -27,12 +28,17 @@ from backlit.gradcheck.sources.guesses import (
     labels_for,
     options,
 )
+from backlit.gradcheck.sources.hints import hints_of
 from backlit.gradcheck.sources.objects import arrays_in, fresh
 
 Array = NDArray[Any]
 
 _FLAG = re.compile(r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$", re.I)
 _DERIVATIVE = re.compile(r"deriv|prime|grad|(^|_)d(_|$)|^d[A-Z_a-z]|dash|diff|delta|der$", re.I)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(inspect.unwrap(function), "__name__", "backward"))
 
 
 class Kept:
@@ -74,29 +80,34 @@ def pair_feeds(
 
         backward.__wrapped__ = plain  # type: ignore[attr-defined]
     seen = 0
-    failed: Exception | None = None
+    yielded = False
+    failed = Furthest()
+    hints = hints_of(forward)
+    others = [a.name for a in arguments]
     for layout in LAYOUTS:
-        choices = [options(a, layout, rng, first=i == 0) for i, a in enumerate(arguments)]
+        choices = [
+            options(a, layout, rng, first=i == 0, hint=hints.get(a.name), others=others)
+            for i, a in enumerate(arguments)
+        ]
         good = 0
         for values in combinations(choices, 40):
             result, error = attempt(forward, *[_copied(v) for v in values])
             out = output_of(result) if error is None else None
             if error is not None or out is None or not is_finite(out):
-                failed = error or failed
+                failed.note(error)
                 continue
-            made = list(_feeds(forward, backward, arguments, required, values, result, out, rng))
-            if made:
+            made = list(_feeds(forward, backward, arguments, required, values, result, out, failed))
+            yield from made
+            yielded = yielded or bool(made)
+            if any(feed.fits for feed in made):
                 seen += 1
                 good += 1
-                yield from made
             if good >= 2:
                 break
         if seen >= 3:
             return
-    if seen == 0 and failed is not None:
-        raise CannotFeed(
-            f"no call of {forward.__name__} worked ({type(failed).__name__}: {failed})"
-        )
+    if not yielded:
+        raise CannotFeed(f"no call of {_name(forward)} and {_name(backward)} worked{failed}")
 
 
 def _feeds(
@@ -107,7 +118,7 @@ def _feeds(
     values: Sequence[Any],
     result: Any,
     out: Array,
-    rng: np.random.Generator,
+    failed: Furthest,
 ) -> Iterator[Feed]:
     names = [a.name for a in arguments]
     given = dict(zip(names, values, strict=True))
@@ -127,7 +138,9 @@ def _feeds(
         return came, Kept(came, made)
 
     for contract in _contracts(backward, backs, arguments, out, labels):
-        feed = _contracted(contract, call, backward, backs, names, flat, shapes, free, own, out)
+        feed = _contracted(
+            contract, call, backward, backs, names, flat, shapes, free, own, out, failed
+        )
         if feed is not None:
             yield feed
 
@@ -155,11 +168,8 @@ def flatten(
             flat[name] = value
         for path, array in inner:
             short = path.last if path.last not in given and path.last not in flat else ""
-            label = (
-                short
-                if short and "[" not in path.name
-                else f"{name}{path.name if path.name.startswith('[') else '[' + repr(path.name) + ']'}"
-            )
+            inside = path.name if path.name.startswith("[") else f"[{path.name!r}]"
+            label = short if short and "[" not in path.name else f"{name}{inside}"
             flat[label] = np.array(array, dtype=np.float64)
             places[label] = (name, path)
 
@@ -216,6 +226,7 @@ def _contracted(
     free: Sequence[str],
     own: Sequence[str] | None,
     out: Array,
+    failed: Furthest,
 ) -> Feed | None:
     costed = contract in ("cost", "examples", "sum")
     count = np.shape(flat[free[0]])[0] if np.ndim(flat[free[0]]) else 1
@@ -237,11 +248,7 @@ def _contracted(
             return np.sum(output), kept
         return output, kept
 
-    rng = np.random.default_rng(1)
-    try:
-        bound = bind_backward(backs, names, rng) if contract == "upstream" or costed else None
-    except CannotFeed:
-        return None
+    bound = bind_backward(backs, names) if contract == "upstream" or costed else None
 
     def gradients(d: Any, kept: Kept) -> dict[str, Any]:
         known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in kept.inputs.items()}
@@ -283,6 +290,7 @@ def _contracted(
             return Feed(
                 forward, gradients, dict(flat), tuple(free), costed, inspect.unwrap(backward)
             )
+        failed.note(error)
         return None
     there = tuple(n for n in shapes if found.get(n) is not None)
     if not there:
@@ -294,7 +302,10 @@ def _contracted(
         "examples": ("It is each example's own gradient, without the cost's 1/m.",),
         "sum": ("It is the gradient of the sum of what forward returns.",),
     }.get(contract, ())
-    return Feed(forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes)
+    fits = all(np.shape(found[n]) == shapes[n] for n in there)
+    return Feed(
+        forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes, fits=fits
+    )
 
 
 def _chained(d: Any, gradient: Array) -> Any:
@@ -317,14 +328,20 @@ def loss_feeds(function: Callable[..., Any]) -> Iterator[Feed]:
     rng = np.random.default_rng(9)
     arguments = arguments_of(function)
     own = returned_names(inspect.unwrap(function))
-    failed: Exception | None = None
+    failed = Furthest()
+    hints = hints_of(function)
+    others = [a.name for a in arguments]
     seen = 0
+    yielded = False
     for layout in LAYOUTS:
-        choices = [options(a, layout, rng, first=i == 0) for i, a in enumerate(arguments)]
+        choices = [
+            options(a, layout, rng, first=i == 0, hint=hints.get(a.name), others=others)
+            for i, a in enumerate(arguments)
+        ]
         for values in combinations(choices, 60):
             result, error = attempt(function, *[_copied(v) for v in values])
             if error is not None:
-                failed = error
+                failed.note(error)
                 continue
             split = split_cost(result)
             if split is None:
@@ -332,14 +349,15 @@ def loss_feeds(function: Callable[..., Any]) -> Iterator[Feed]:
             given = dict(zip([a.name for a in arguments], values, strict=True))
             feed = _loss_feed(function, given, own)
             if feed is not None:
-                seen += 1
                 yield feed
-                break
+                seen += feed.fits
+                yielded = True
+                if feed.fits:
+                    break
         if seen >= 3:
             return
-    if not seen:
-        said = f" ({type(failed).__name__}: {failed})" if failed is not None else ""
-        raise CannotFeed(f"no call of it returned a cost and gradients{said}")
+    if not yielded:
+        raise CannotFeed(f"no call of it returned a cost and gradients{failed}")
 
 
 def split_cost(result: Any) -> tuple[float, Any] | None:
@@ -385,11 +403,9 @@ def _loss_feed(
     found, error = attempt(backward, 1.0, done[1])
     if error is not None or not found:
         return None
-    if len(found) == 1 and len(shapes) > 1 and own:
-        # one gradient for several inputs: that of the same shape, the weights before the data
-        pass
     there = tuple(n for n in shapes if n in found)
-    return Feed(forward, backward, dict(flat), there, True, inspect.unwrap(function))
+    fits = all(np.shape(found[n]) == shapes[n] for n in there)
+    return Feed(forward, backward, dict(flat), there, True, inspect.unwrap(function), fits=fits)
 
 
 def split_real(result: Any) -> tuple[Any, Any]:

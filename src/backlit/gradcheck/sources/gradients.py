@@ -135,7 +135,7 @@ def from_result(
         The names in the return statement.
     """
     if isinstance(result, tuple) and hasattr(result, "_fields"):
-        result = result._asdict()
+        result = dict(zip(getattr(result, "_fields"), result, strict=True))  # noqa: B009
     if isinstance(result, Mapping):
         return _from_mapping(result, wanted)
     alone = as_array(result)
@@ -144,7 +144,8 @@ def from_result(
         first = next(iter(wanted), None)
         if first is not None and (first in match or not match):
             return {first: alone}
-        return {match[0]: alone} if match else {}
+        named = [n for n in match if names and is_gradient_of(names[-1], last_name(n))]
+        return {named[0]: alone} if named else {}
     if not isinstance(result, (tuple, list)):
         return {}
     found: dict[str, Array] = {}

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.gradcheck.sources.hints import Hint
+
 Array = NDArray[Any]
 
 #: every size is another, so that none is taken for another
@@ -42,37 +44,52 @@ LAYOUTS = (
 _ROLES = (
     (
         "upstream",
-        r"^(d_?(out|output|l_d\w+|values?|y|z|a|h|x|loss|next\w*|prev\w*)?|dL\w*|d[A-Z]\w*|d_\w+|.*grad(ient)?s?(_.*)?|delta\w*|(output_)?errors?|err|upstream\w*|g|dvalues|eta_?out|top_diff|next_d\w*|.*_delta|diff|residual)$",
+        r"^(d_?(out|output|l_d\w+|values?|y|z|a|h|x|loss|next\w*|prev\w*)?|dL\w*|d[A-Z]\w*|"
+        r"d_\w+|.*grad(ient)?s?(_.*)?|delta\w*|(output_)?errors?|err|upstream\w*|g|dvalues|"
+        r"eta_?out|top_diff|next_d\w*|.*_delta|diff|residual)$",
     ),
     ("rate", r"^(lr|learning_?rate|alpha|eta|l_?rate|step_?size|learn_?rate|rate)$"),
     (
         "strength",
-        r"^(reg\w*|lamb?d?a?|lambd\w*|lamda\w*|l2\w*|l1\w*|weight_?decay|momentum|mu|beta1?|beta2|decay|keep_?prob|drop\w*|epsilon|eps|temperature|slope|negative_slope|gamma_?rate|rho)$",
+        r"^(reg\w*|lamb?d?a?|lambd\w*|lamda\w*|l2\w*|l1\w*|weight_?decay|momentum|mu|beta1?|"
+        r"beta2|decay|keep_?prob|drop\w*|epsilon|eps|temperature|slope|negative_slope|"
+        r"gamma_?rate|rho)$",
     ),
     (
         "count",
-        r"^(epochs?|n_?epochs|iterations?|num_iter\w*|n_?iter\w*|max_iter\w*|batch_?size|bs|steps?_per\w*|seed|random_?(state|seed))$",
+        r"^(epochs?|n_?epochs|iterations?|num_iter\w*|n_?iter\w*|max_iter\w*|batch_?size|bs|"
+        r"steps?_per\w*|seed|random_?(state|seed))$",
     ),
     (
         "labels",
-        r"^(y|Y|t|labels?|targets?|y_?true|Y_?true|true\w*|expected\w*|ground_?truth|actual\w*|desired\w*|y_?(train|batch|real|actual|label|target|i|d|gt|onehot|one_hot|enc\w*)|Y_?(train|batch)|one_?hot\w*|gt|teacher|answers?|target_?\w*|y_?targets?|classes|class_?ids?|correct\w*|train_?y|outputs_?expected)$",
+        r"^(y|Y|t|labels?|targets?|y_?true|Y_?true|true\w*|expected\w*|ground_?truth|"
+        r"actual\w*|desired\w*|y_?(train|batch|real|actual|label|target|i|d|gt|onehot|one_hot|"
+        r"enc\w*)|Y_?(train|batch)|one_?hot\w*|gt|teacher|answers?|target_?\w*|y_?targets?|"
+        r"classes|class_?ids?|correct\w*|train_?y|outputs_?expected)$",
     ),
     (
         "predictions",
-        r"^(y_?(pred\w*|hat|out|p|output|proba?\w*)|Y_?(pred\w*|hat)|yhat|pred\w*|outputs?|out|A2|AL|AL?_?last|p|P|probs?|probabilit\w*|output_activations|a2|A3|y_?est\w*|scores_?out|y_?logits?|activation_output|logits?|scores?)$",
+        r"^(y_?(pred\w*|hat|out|p|output|proba?\w*)|Y_?(pred\w*|hat)|yhat|pred\w*|outputs?|"
+        r"out|A2|AL|AL?_?last|p|P|probs?|probabilit\w*|output_activations|a2|A3|y_?est\w*|"
+        r"scores_?out|y_?logits?|activation_output|logits?|scores?)$",
     ),
     (
         "weights",
-        r"^(w|W|weights?\w*|theta\w*|Theta\w*|kernels?|filters?|W_?\w+|w_?\w+|w\d+|W\d+|U|V|syn\d+|params?_w|coef\w*|embedding\w*)$",
+        r"^(w|W|weights?\w*|theta\w*|Theta\w*|kernels?|filters?|W_?\w+|w_?\w+|w\d+|W\d+|U|V|"
+        r"syn\d+|params?_w|coef\w*|embedding\w*)$",
     ),
     ("bias", r"^(b|B|bias(es)?|b\d+|b_\w+|bh|by|ba|bias\w*|beta|gamma|intercept\w*)$"),
     (
         "state",
-        r"^(h_?prev\w*|h0|h|c_?prev\w*|c0|hidden\w*|a0|a_?prev|prev_?(h|hidden|c|state)|hprev|cprev|state\w*|initial_?\w*|s_?prev|dh_?next|dc_?next)$",
+        r"^(h_?prev\w*|h0|h|c_?prev\w*|c0|hidden\w*|a0|a_?prev|prev_?(h|hidden|c|state)|hprev|"
+        r"cprev|state\w*|initial_?\w*|s_?prev|dh_?next|dc_?next)$",
     ),
     (
         "data",
-        r"^(x|X|inputs?\w*|input_?\w*|data|A|A_?prev\w*|a|z|Z|inp|values?|images?|imgs?|features?|x\w?|X\w*|x_\w+|prev\w*|activations?|arr(ay)?|vector|v|sequence|seq|tensor|batch|s|u|signal|n|num(ber)?|val|a_in|A_in|Z\d|z\d|sample|examples?|net\w*|e|q|k|query|key|mat(rix)?|linear\w*|points?)$",
+        r"^(x|X|inputs?\w*|input_?\w*|data|A|A_?prev\w*|a|z|Z|inp|values?|images?|imgs?|"
+        r"features?|x\w?|X\w*|x_\w+|prev\w*|activations?|arr(ay)?|vector|v|sequence|seq|"
+        r"tensor|batch|s|u|signal|n|num(ber)?|val|a_in|A_in|Z\d|z\d|sample|examples?|net\w*|e|"
+        r"q|k|query|key|mat(rix)?|linear\w*|points?)$",
     ),
 )
 _COMPILED = [(role, re.compile(pattern)) for role, pattern in _ROLES]
@@ -123,6 +140,7 @@ def arguments_of(function: Callable[..., Any]) -> list[Argument]:
         )
         for p in parameters
         if p.kind not in kinds
+        and not (p.kind is p.KEYWORD_ONLY and p.default is not inspect.Parameter.empty)
     ]
 
 
@@ -143,7 +161,14 @@ _FLAG = re.compile(
 def flag_of(function: Callable[..., Any]) -> str | None:
     """Return the argument that asks a function for its derivative, as `sigmoid(x, deriv=True)`."""
     arguments = arguments_of(function)
-    return next((a.name for a in arguments[1:] if _FLAG.match(a.name)), None)
+    return next(
+        (
+            a.name
+            for a in arguments[1:]
+            if _FLAG.match(a.name) and (not a.required and not isinstance(a.default, np.ndarray))
+        ),
+        None,
+    )
 
 
 def data_for(layout: str, rng: np.random.Generator, positive: bool = False) -> Any:
@@ -183,7 +208,18 @@ def data_for(layout: str, rng: np.random.Generator, positive: bool = False) -> A
             return float(draw(1)[0])
 
 
-def weights_for(layout: str, rng: np.random.Generator, name: str) -> list[Array]:
+def _last(name: str, others: Sequence[str]) -> bool:
+    """Say whether no numbered name of the same kind comes behind this one: W2 of W1, W2."""
+    found = re.match(r"^(.*?)(\d+)$", name)
+    if found is None:
+        return True
+    kin = [re.match(rf"^{re.escape(found.group(1))}(\d+)$", other) for other in others]
+    return int(found.group(2)) >= max((int(k.group(1)) for k in kin if k), default=0)
+
+
+def weights_for(
+    layout: str, rng: np.random.Generator, name: str, others: Sequence[str] = ()
+) -> list[Array]:
     """List weights that fit the data of a layout."""
 
     def draw(*shape: int) -> Array:
@@ -191,11 +227,12 @@ def weights_for(layout: str, rng: np.random.Generator, name: str) -> list[Array]
 
     level = re.search(r"(\d+)$", name)
     deep = int(level.group(1)) if level else 1
-    before = INPUTS if deep <= 1 else HIDDEN
+    zero = re.search(r"0$", " ".join(others)) is not None and level is not None
+    before = INPUTS if deep + zero <= 1 else HIDDEN
     hidden = re.match(r"^[Ww]_?(hh?|aa)$", name) is not None
     entry = re.match(r"^[Ww]_?(xh?|ax|x)$", name) is not None
     out = re.match(r"^[Ww]_?(hy|ya|y|out|o)$", name) is not None
-    after = OUTPUTS if not entry else HIDDEN
+    after = OUTPUTS if not entry and _last(name, others) else HIDDEN
     if hidden:
         return [draw(HIDDEN, HIDDEN)]
     if out:
@@ -222,14 +259,16 @@ def weights_for(layout: str, rng: np.random.Generator, name: str) -> list[Array]
             return [draw(after, before), draw(before, after)]
 
 
-def bias_for(layout: str, rng: np.random.Generator, name: str) -> list[Any]:
+def bias_for(
+    layout: str, rng: np.random.Generator, name: str, others: Sequence[str] = ()
+) -> list[Any]:
     """List biases that fit the weights of a layout."""
 
     def draw(*shape: int) -> Array:
         return np.asarray(rng.normal(size=shape) * 0.5)
 
     same = re.match(r"^(gamma|beta)$", name) is not None
-    size = OUTPUTS
+    size = OUTPUTS if _last(name, others) else HIDDEN
     if re.match(r"^b_?(h|a|1)$", name) and layout in ("sequence", "steps"):
         size = HIDDEN
     match layout:
@@ -252,7 +291,7 @@ def bias_for(layout: str, rng: np.random.Generator, name: str) -> list[Any]:
 
 
 def labels_for(shape: Sequence[int], rng: np.random.Generator, whole: bool = False) -> list[Any]:
-    """List targets for an output of a shape: classes, one-hot, numbers; `whole` puts classes first."""
+    """List targets for an output of a shape; `whole` puts class numbers before one-hot ones."""
     found: list[Any] = []
     shape = tuple(shape)
     if len(shape) == 2 and min(shape) > 1:
@@ -272,10 +311,9 @@ def labels_for(shape: Sequence[int], rng: np.random.Generator, whole: bool = Fal
         hot.reshape(-1)[1] = 1.0 if hot.size > 1 else 0.0
         found = [binary, hot, binary.reshape(-1), np.array([1]), 1, rng.normal(size=shape)]
     elif len(shape) == 1:
-        binary = (np.arange(shape[0]) % 2).astype(float)
-        hot = np.zeros(shape)
-        hot[shape[0] // 2] = 1.0
-        found = [hot, binary, rng.normal(size=shape), int(shape[0] // 2)]
+        single = np.zeros(shape)
+        single[shape[0] // 2] = 1.0
+        found = [single, np.arange(shape[0]) % 2.0, rng.normal(size=shape), int(shape[0] // 2)]
         if whole:
             found.insert(0, rng.integers(0, OUTPUTS, size=shape))
     elif len(shape) == 0:
@@ -286,18 +324,62 @@ def labels_for(shape: Sequence[int], rng: np.random.Generator, whole: bool = Fal
 
 
 def options(
-    argument: Argument, layout: str, rng: np.random.Generator, first: bool = False
+    argument: Argument,
+    layout: str,
+    rng: np.random.Generator,
+    first: bool = False,
+    hint: Hint | None = None,
+    others: Sequence[str] = (),
 ) -> list[Any]:
-    """List likely values of one argument of a forward function, the likeliest first."""
+    """List likely values of one argument of a forward function, the likeliest first.
+
+    Parameters
+    ----------
+    argument : Argument
+        The argument.
+    layout : str
+        One of `LAYOUTS`.
+    rng : Generator
+        For the numbers.
+    first : bool
+        Whether it is the function's first, which most likely is the input.
+    hint : Hint, optional
+        What the source says of it.
+    others : sequence of str
+        The names of all arguments: W1 is followed by W2.
+    """
+    hint = hint or Hint()
     role = argument.role
+    if hint.keys and (argument.required or argument.default is None):
+        return [parameters_for(hint.keys, layout, rng)]
+    if hint.size is not None and argument.required:
+        side = round(hint.size**0.5)
+        shape = (side, side) if side * side == hint.size else (hint.size,)
+        return [rng.normal(size=shape), rng.normal(size=hint.size)]
+    if argument.default is False and re.search(r"train", argument.name, re.I):
+        return [True, False]
     if role == "unknown" and not argument.required:
         return [argument.default]
-    if first and role in ("unknown", "upstream", "state", "bias"):
-        role = "data"
+    if first and role in ("unknown", "upstream", "state", "bias", "predictions"):
+        role = "data" if role != "predictions" else role
     if not argument.required and not (
         argument.default is None and role in ("data", "weights", "bias", "labels", "state")
     ):
         return [argument.default]
+    found = _options(argument, role, layout, rng, others)
+    if hint.ndim is not None:
+        fitting = [v for v in found if np.ndim(v) == hint.ndim]
+        found = fitting or (found if role not in ("data", "weights") else [])
+    elif hint.least:
+        found = [v for v in found if isinstance(v, list) or np.ndim(v) >= hint.least] or (
+            found if role != "data" else []
+        )
+    return found
+
+
+def _options(
+    argument: Argument, role: str, layout: str, rng: np.random.Generator, others: Sequence[str]
+) -> list[Any]:
     match role:
         case "data":
             return [data_for(layout, rng)]
@@ -311,9 +393,9 @@ def options(
                 shape = (OUTPUTS, *x.shape[1:])
             return [*labels_for(x.shape, rng)[:3], *labels_for(shape, rng)[:3], classes]
         case "weights":
-            return weights_for(layout, rng, argument.name)
+            return weights_for(layout, rng, argument.name, others)
         case "bias":
-            return bias_for(layout, rng, argument.name)
+            return bias_for(layout, rng, argument.name, others)
         case "state":
             return _states(layout, rng)
         case "rate":
@@ -324,6 +406,47 @@ def options(
             return [1]
         case _:
             return _by_word(argument, layout, rng)
+
+
+def parameters_for(keys: Sequence[str], layout: str, rng: np.random.Generator) -> dict[str, Any]:
+    """Return a dict with a value for each key that is looked up: parameters, or settings."""
+    names = []
+    for key in keys:
+        if key.endswith("*"):
+            if re.match(r"^(W|w|b|weights?|bias(es)?)_?\*$", key):
+                names += [f"{key[:-1]}1", f"{key[:-1]}2"]
+        else:
+            names.append(key)
+    made: dict[str, Any] = {}
+    for key in dict.fromkeys(names):
+        role = role_of(key)
+        if key in _SETTINGS:
+            made[key] = _SETTINGS[key]
+        elif role == "weights":
+            made[key] = weights_for(layout, rng, key, names)[0]
+        elif role == "bias":
+            made[key] = bias_for(layout, rng, key, names)[0]
+        elif role in ("rate", "strength"):
+            made[key] = 0.1
+    return made
+
+
+_SETTINGS: dict[str, Any] = {
+    "stride": 1,
+    "pad": 1,
+    "padding": 1,
+    "mode": "train",
+    "p": 0.5,
+    "eps": 1e-5,
+    "momentum": 0.9,
+    "pool_height": 2,
+    "pool_width": 2,
+    "seed": 3,
+    "f": 2,
+    "filter_size": 3,
+    "kernel_size": 3,
+    "activation": "relu",
+}
 
 
 def _predictions(layout: str, rng: np.random.Generator) -> list[Any]:
@@ -423,27 +546,39 @@ def _diagonal(choices: Sequence[Sequence[Any]]) -> Iterator[tuple[int, ...]]:
 _SIZES = (
     (
         "in",
-        r"(^|_)(n_?in|in|input|inputs|fan_?in|in_?features|in_?dim|n_?x|d_?in|nin|insize|input_?(size|dim\w*|nodes|units|neurons|layer\w*|shape|features|n)|num_?(inputs?|features)|n_?(inputs?|features|prev|input\w*)|prev_?\w*|features|size_?in|inputs?_?(num|count|n)|n_?visible|inodes|D|dim|d_?model|dims?|rows|from_\w+|num_?of_?inputs)$",
+        r"(^|_)(n_?in|in|input|inputs|fan_?in|in_?features|in_?dim|n_?x|d_?in|nin|insize|"
+        r"input_?(size|dim\w*|nodes|units|neurons|layer\w*|shape|features|n)|num_?(inputs?|"
+        r"features)|n_?(inputs?|features|prev|input\w*)|prev_?\w*|features|size_?in|"
+        r"inputs?_?(num|count|n)|n_?visible|inodes|D|dim|d_?model|dims?|rows|from_\w+|"
+        r"num_?of_?inputs)$",
     ),
     (
         "out",
-        r"(^|_)(n_?out|out|output|outputs|fan_?out|out_?features|out_?dim|n_?y|d_?out|nout|outsize|output_?(size|dim\w*|nodes|units|neurons|layer\w*|shape|features|n)|num_?(outputs?|classes|neurons|nodes|units)|n_?(outputs?|classes|neurons|nodes|units|output\w*)|units|neurons|nodes|classes|size_?out|size|onodes|C|K|cols|to_\w+|num_?of_?(outputs|neurons)|width)$",
+        r"(^|_)(n_?out|out|output|outputs|fan_?out|out_?features|out_?dim|n_?y|d_?out|nout|"
+        r"outsize|output_?(size|dim\w*|nodes|units|neurons|layer\w*|shape|features|n)|"
+        r"num_?(outputs?|classes|neurons|nodes|units)|n_?(outputs?|classes|neurons|nodes|"
+        r"units|output\w*)|units|neurons|nodes|classes|size_?out|size|onodes|C|K|cols|to_\w+|"
+        r"num_?of_?(outputs|neurons)|width)$",
     ),
     (
         "hidden",
-        r"(^|_)(hidden\w*|n_?h(idden\w*)?|num_?hidden\w*|hnodes|H|h_?size|hid\w*|n_?a|units?_?hidden)$",
+        r"(^|_)(hidden\w*|n_?h(idden\w*)?|num_?hidden\w*|hnodes|H|h_?size|hid\w*|n_?a|"
+        r"units?_?hidden)$",
     ),
     (
         "filters",
-        r"(^|_)(filters?|n_?filters?|num_?filters?|out_?channels?|n_?kernels?|output_?channels?|out_?ch|n_?f|num_?kernels?|depth|out_c)$",
+        r"(^|_)(filters?|n_?filters?|num_?filters?|out_?channels?|n_?kernels?|"
+        r"output_?channels?|out_?ch|n_?f|num_?kernels?|depth|out_c)$",
     ),
     (
         "channels",
-        r"(^|_)(in_?channels?|channels?|n_?channels?|num_?channels?|input_?(channels?|depth)|in_?ch|n_?c|in_c|c)$",
+        r"(^|_)(in_?channels?|channels?|n_?channels?|num_?channels?|input_?(channels?|depth)|"
+        r"in_?ch|n_?c|in_c|c)$",
     ),
     (
         "kernel",
-        r"(^|_)(kernel_?(size|shape|dim)?|filter_?(size|shape|dim)?|kernel_?(h|w|height|width)|filter_?(h|w|height|width)|f|k|fh|fw|ksize)$",
+        r"(^|_)(kernel_?(size|shape|dim)?|filter_?(size|shape|dim)?|kernel_?(h|w|height|"
+        r"width)|filter_?(h|w|height|width)|f|k|fh|fw|ksize)$",
     ),
     ("pool", r"(^|_)(pool\w*|window\w*)$"),
     ("stride", r"(^|_)strides?$"),
@@ -454,10 +589,15 @@ _SIZES = (
     ("batch", r"(^|_)(batch_?size|m|n_?samples|num_?samples|bs)$"),
     (
         "sizes",
-        r"(^|_)(layers?|sizes|layer_?sizes|layers?_?dims?|dims|nodes_?per_?layer|structure|architecture|hidden_?(layers?|sizes|dims|units)|topology|units_?list|shape_?list|layer_?(nodes|structure|units|neurons|shape)|layers_?(sizes?|dim\w*)|net_?(arch|size|structure)|neurons_?per_?layer|num_?neurons_?list|network\w*|config)$",
+        r"(^|_)(layers?|sizes|layer_?sizes|layers?_?dims?|dims|nodes_?per_?layer|structure|"
+        r"architecture|hidden_?(layers?|sizes|dims|units)|topology|units_?list|shape_?list|"
+        r"layer_?(nodes|structure|units|neurons|shape)|layers_?(sizes?|dim\w*)|net_?(arch|"
+        r"size|structure)|neurons_?per_?layer|num_?neurons_?list|network\w*|config)$",
     ),
 )
-_SIZE_WORDS = [(word, re.compile(pattern)) for word, pattern in _SIZES]
+_SIZE_WORDS = sorted(
+    ((word, re.compile(pattern)) for word, pattern in _SIZES), key=lambda pair: pair[0] != "sizes"
+)
 
 
 def constructor_options(
@@ -509,7 +649,16 @@ def constructor_options(
     if words:
         return list(words[:3])
     if re.search(r"activ|nonlin|func|transfer|^g$|^phi$|^act$|loss|cost|optim", name, re.I):
-        return [*_matching(name, objects), "sigmoid", "relu", "tanh", None]
+        known = [*_matching(name, objects), "sigmoid", "relu", "tanh", None]
+        if not re.search(r"loss|cost|optim", name, re.I):
+            slope = re.search(r"deriv|prime|grad|backward|_d$|^d_?[a-z]", name, re.I)
+            own = _tanh_slope if slope else np.tanh
+            known = [own, *known] if _is_called(name, source) else [*known, own]
+        return known
+    if role_of(name) == "weights":
+        return [*weights_for("rows", rng, name)[:2], INPUTS]
+    if re.match(r"^(b|bias(es)?)$", name, re.I):
+        return [rng.normal(size=OUTPUTS), rng.normal(size=(OUTPUTS, 1)), True]
     if re.search(r"name|label|id$|title", name, re.I):
         return ["layer", 1]
     if re.search(r"train|use|verbose|bool|is_|flag|first|last|bias", name, re.I):
@@ -526,15 +675,32 @@ def constructor_options(
         return [0.3]
     if role == "count":
         return [1, 2]
-    if role == "weights":
-        return [*weights_for("rows", rng, name)[:2]]
     if role == "bias":
         return [rng.normal(size=OUTPUTS), rng.normal(size=(OUTPUTS, 1))]
     if role in ("data",):
         return [data_for("rows", rng), data_for("columns", rng), INPUTS, 0.4]
     if role in ("labels", "predictions"):
         return [*labels_for((EXAMPLES, OUTPUTS), rng)[:2], *labels_for((EXAMPLES, 1), rng)[:1]]
-    return [*_matching(name, objects), INPUTS, [INPUTS, HIDDEN, OUTPUTS], 0.4, "relu"]
+    return [
+        *_matching(name, objects),
+        INPUTS,
+        CHANNELS,
+        [INPUTS, HIDDEN, OUTPUTS],
+        0.4,
+        "relu",
+        OUTPUTS,
+        3,
+    ]
+
+
+def _tanh_slope(z: Any) -> Any:
+    return 1 - np.tanh(z) ** 2
+
+
+def _is_called(name: str, source: str) -> bool:
+    """Say whether a class calls an argument, under its own name or that of an attribute."""
+    names = {name, *re.findall(rf"self\.(\w+)\s*=\s*{re.escape(name)}\b", source)}
+    return any(re.search(rf"\b(self\.)?{re.escape(n)}\(", source) for n in names)
 
 
 def _large(own: Sequence[Any]) -> bool:
@@ -595,7 +761,14 @@ def _matching(name: str, objects: Sequence[Any]) -> list[Any]:
     )
     if re.search("optim", name, re.I):
         wanted = "sgd|gradientdescent"
-    return [o for o in objects if re.search(wanted, getattr(o, "__name__", ""), re.I)][:3]
+    derivative = re.compile(r"deriv|prime|grad|backward|_d$|^d_?[a-z]", re.I)
+    slope = derivative.search(name) is not None
+    return [
+        o
+        for o in objects
+        if re.search(wanted, getattr(o, "__name__", ""), re.I)
+        and (derivative.search(getattr(o, "__name__", "")) is not None) == slope
+    ][:3]
 
 
 def _strings_for(name: str, source: str) -> list[str]:
@@ -620,13 +793,16 @@ def _strings_for(name: str, source: str) -> list[str]:
                 for c in ast.walk(case.pattern)
                 if isinstance(c, ast.Constant) and isinstance(c.value, str)
             ]
-        elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict):
-            if _mentions(node.slice, name):
-                found += [
-                    k.value
-                    for k in node.value.keys
-                    if isinstance(k, ast.Constant) and isinstance(k.value, str)
-                ]
+        elif (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.value, ast.Dict)
+            and _mentions(node.slice, name)
+        ):
+            found += [
+                k.value
+                for k in node.value.keys
+                if isinstance(k, ast.Constant) and isinstance(k.value, str)
+            ]
     return list(dict.fromkeys(found))
 
 

@@ -7,6 +7,7 @@ attributes such as `self.dW` or `self.grads["W"]`, or out of an update in place.
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ from backlit.gradcheck.sources.feeds import (
     silent,
 )
 from backlit.gradcheck.sources.gradients import (
-    as_array,
     from_attributes,
     from_result,
     from_update,
@@ -41,6 +41,7 @@ from backlit.gradcheck.sources.guesses import (
     constructor_options,
     options,
 )
+from backlit.gradcheck.sources.hints import hints_of, tree_of
 from backlit.gradcheck.sources.objects import Path, arrays_in, fresh, snapshot
 
 Array = NDArray[Any]
@@ -139,17 +140,44 @@ def _own(cls: type, name: str) -> bool:
 
 
 def is_written(function: Callable[..., Any]) -> bool:
-    """Say whether a function does more than pass or raise NotImplementedError."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None:
-        return True
-    names = set(code.co_names)
-    bare = not set(code.co_varnames) - {"self"} or "NotImplementedError" in names
-    return (
-        not ("NotImplementedError" in names and len(names) <= 3)
-        and not (bare and len(code.co_code) <= 12)
-        and len(code.co_code) > 8
+    """Say whether a function does more than pass, return nothing or raise NotImplementedError."""
+    tree = tree_of(function)
+    node = (
+        next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None) if tree else None
     )
+    if node is None:
+        return True
+    return not all(_is_empty(statement) for statement in node.body)
+
+
+def hands_on(function: Callable[..., Any]) -> bool:
+    """Say whether a function returns its argument and does nothing else."""
+    tree = tree_of(function)
+    node = (
+        next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None) if tree else None
+    )
+    if node is None:
+        return False
+    body = [s for s in node.body if not _is_empty(s)]
+    names = [a.arg for a in node.args.args]
+    return (
+        len(body) == 1
+        and isinstance(body[0], ast.Return)
+        and (isinstance(body[0].value, ast.Name) and body[0].value.id in names)
+    )
+
+
+def _is_empty(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Raise):
+        return "NotImplemented" in ast.unparse(statement)
+    if isinstance(statement, ast.Return):
+        return statement.value is None or (
+            isinstance(statement.value, (ast.Constant, ast.Name))
+            and ast.unparse(statement.value) in ("None", "NotImplemented", "NotImplementedError")
+        )
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.Pass)
 
 
 @dataclass
@@ -206,7 +234,7 @@ def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60)
     choices = [
         constructor_options(a, source, rng, [o for o in objects if o is not cls]) for a in arguments
     ]
-    last: Exception | None = None
+    first: Exception | None = None
     found = False
     for values in combinations(choices, limit):
         given = {a.name: v for a, v in zip(arguments, values, strict=True)}
@@ -215,10 +243,10 @@ def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60)
             found = True
             yield made
         else:
-            last = error
+            first = first or error
     if not found:
         names = ", ".join(a.name for a in arguments)
-        said = f"{type(last).__name__}: {last}" if last is not None else "nothing was tried"
+        said = f"{type(first).__name__}: {first}" if first is not None else "nothing was tried"
         raise CannotFeed(f"no values for its constructor's arguments ({names}) were found ({said})")
 
 
@@ -234,7 +262,7 @@ def _construct(cls: type, given: Mapping[str, Any]) -> Any:
 
 
 def _instance(value: Any) -> Any:
-    """Return an object where a class of the file was proposed, and can be made without arguments."""
+    """Return an object where a class was proposed that can be made without arguments."""
     if isinstance(value, type):
         try:
             return value()
@@ -243,7 +271,9 @@ def _instance(value: Any) -> Any:
     return value
 
 
-def layer_feeds(template: Any, forward: str, backward: str, x: Any = None) -> Iterator[Feed]:
+def layer_feeds(
+    template: Any, forward: str, backward: str, given: Sequence[Any] | None = None
+) -> Iterator[Feed]:
     """Yield the ways to call a layer's backward, the likeliest first.
 
     Parameters
@@ -252,26 +282,27 @@ def layer_feeds(template: Any, forward: str, backward: str, x: Any = None) -> It
         The layer; it is copied, never changed.
     forward, backward : str
         Its methods.
-    x : array, optional
-        Its input; tried out where it is not given.
+    given : sequence, optional
+        What forward is called with; tried out where it is not given.
     """
-    method = getattr(template, forward)
-    arguments = arguments_of(method)
-    if any(a.required for a in arguments[1:]) and x is None:
-        pass
+    arguments = arguments_of(getattr(template, forward))
+    if given is not None:
+        rest = [a.default for a in arguments[len(given) :] if not a.required]
+        call = _first_call(template, forward, backward, arguments, [*given, *rest])
+        if call is not None:
+            yield from _feeds_of(call)
+        return
     rng = np.random.default_rng(3)
-    for layout in LAYOUTS if x is None else ("given",):
+    hints = hints_of(getattr(template, forward))
+    for layout in LAYOUTS:
         choices = [
-            [x]
-            if x is not None and index == 0
-            else options(a, "rows" if layout == "given" else layout, rng, first=index == 0)
+            options(a, layout, rng, first=index == 0, hint=hints.get(a.name))
             for index, a in enumerate(arguments)
         ]
         for values in combinations(choices, 24):
             call = _first_call(template, forward, backward, arguments, list(values))
-            if call is None:
-                continue
-            yield from _feeds_of(call, rng)
+            if call is not None:
+                yield from _feeds_of(call)
 
 
 def _first_call(
@@ -349,15 +380,15 @@ def depends_on(call: LayerCall, out: Array) -> list[Path]:
     return found
 
 
-def _feeds_of(call: LayerCall, rng: np.random.Generator) -> Iterator[Feed]:
+def _feeds_of(call: LayerCall) -> Iterator[Feed]:
     """Yield the ways to read a layer's backward contract, with what was found to be there."""
     method = getattr(call.template, call.backward)
     arguments = arguments_of(method)
-    bound = bind_backward(arguments, call.names, rng)
+    bound = bind_backward(arguments, call.names)
     own = {p.name: _numbers(p, call.template) for p in call.parameters}
-    inputs: dict[str, Any] = {n: v for n, v in zip(call.names, call.values, strict=True)}
+    inputs: dict[str, Any] = dict(zip(call.names, call.values, strict=True))
     # an input may be called as a parameter is
-    inputs.update({k: v for k, v in own.items()})
+    inputs.update(dict(own.items()))
     first, error = attempt(call.run, inputs)
     if error is not None:
         return
@@ -369,7 +400,8 @@ def _feeds_of(call: LayerCall, rng: np.random.Generator) -> Iterator[Feed]:
         for n, a in zip(call.names, arguments_of(getattr(call.template, call.forward)), strict=True)
         if a.role == "labels"
     ]
-    scalar = out.size == 1
+    whole = cost_of(first[0])
+    scalar = whole is not None and whole.size == 1
     takes_labels = any(m == "labels" or m in [f"input:{n}" for n in labels] for m in bound.meanings)
     alternatives: list[tuple[str, str]] = []
     if labels or takes_labels or ("upstream" not in bound.meanings and not _is_derivative(call)):
@@ -382,12 +414,28 @@ def _feeds_of(call: LayerCall, rng: np.random.Generator) -> Iterator[Feed]:
             ]
     else:
         alternatives = [("upstream", "")]
+        readings = [("input", ""), ("output", "It takes the activation's output.")]
+        if len(bound.meanings) == 1 and _is_derivative(call):
+            alternatives = [*readings, *alternatives]
+        elif len(bound.meanings) == 1 and bound.names[0] in call.names:
+            alternatives += readings
     for kind, note in alternatives:
         if kind == "upstream" and "upstream" not in bound.meanings and not _is_derivative(call):
             continue
         feed = _make_feed(call, bound, inputs, list(own), kind, out, note)
         if feed is not None:
             yield feed
+
+
+def cost_of(result: Any) -> Array | None:
+    """Return the number among what a loss returned, else its first array."""
+    if isinstance(result, (tuple, list)):
+        for item in result:
+            if isinstance(item, (float, np.floating, np.complexfloating)) or (
+                isinstance(item, np.ndarray) and item.size == 1
+            ):
+                return np.asarray(item)
+    return output_of(result)
 
 
 def _is_derivative(call: LayerCall) -> bool:
@@ -422,7 +470,7 @@ def _make_feed(
     names = returned_names(original)
     costed = kind in ("mean", "sum", "examples")
     first = call.names[call.free[0]] if call.free else None
-    count = EXAMPLES_OF(inputs, first)
+    count = count_of(inputs, first)
 
     def cost(output: Array) -> Any:
         if kind == "sum":
@@ -433,7 +481,7 @@ def _make_feed(
 
     def forward(**given: Any) -> Any:
         result, held = call.run(given)
-        output = output_of(result)
+        output = cost_of(result) if costed else output_of(result)
         if output is None:
             raise TypeError("forward returned no array of numbers")
         value = cost(output) if costed else output
@@ -447,9 +495,18 @@ def _make_feed(
         known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
         known["output"] = output_of(cache.result)
         known["upstream"] = d
+        if kind in ("input", "output"):
+            known["upstream"] = (
+                _copied(cache.inputs[first]) if kind == "input" and first else known["output"]
+            )
         if costed:
-            # what comes from above is nothing, or the predictions (as in the book nnfs)
-            known["upstream"] = _copied(cache.inputs[first]) if first else d
+            # what comes from above is nothing, or the predictions (as in the book nnfs), or what
+            # forward returned beside the cost
+            above = output_of(cache.result)
+            beside = above is not None and isinstance(cache.result, tuple) and above.size > 1
+            known["upstream"] = (
+                _copied(above) if beside else _copied(cache.inputs[first]) if first else d
+            )
         if isinstance(cache.result, tuple) and len(cache.result) > 1:
             known["cache"] = cache.result[1] if len(cache.result) == 2 else cache.result[1:]
         else:
@@ -457,7 +514,10 @@ def _make_feed(
         known["zeros"] = np.zeros_like(d)
         known["labels"] = next((v for n, v in cache.inputs.items() if n not in shapes), None)
         result = getattr(held, call.backward)(*bound.arguments(known))
-        return gather(call, bound, shapes, names, result, before, held, d)
+        chained = kind in ("input", "output") or (
+            "upstream" not in bound.meanings and _is_derivative(call) and not costed
+        )
+        return gather(call, bound, shapes, names, result, before, held, d, chained)
 
     done, error = attempt(lambda: forward(**inputs))
     if error is not None:
@@ -479,10 +539,13 @@ def _make_feed(
     missing = [n for n in own if n not in there]
     if missing:
         notes.append(f"No gradient was found for {', '.join(missing)}.")
-    return Feed(forward, backward, inputs, there, costed, original, tuple(notes))
+    fits = all(np.shape(seen[n]) == shapes[n] for n in there)
+    if any(n not in own and np.size(seen[n]) != np.prod(shapes[n]) for n in there):
+        return None  # the input was broadcast: it is not what the layer is for
+    return Feed(forward, backward, inputs, there, costed, original, tuple(notes), fits=fits)
 
 
-def EXAMPLES_OF(inputs: Mapping[str, Any], name: str | None) -> int:
+def count_of(inputs: Mapping[str, Any], name: str | None) -> int:
     """Return the length of an input's first axis, where the examples are in nearly every loss."""
     shape = np.shape(inputs[name]) if name is not None else ()
     return int(shape[0]) if shape else 1
@@ -497,6 +560,7 @@ def gather(
     before: Mapping[str, Array],
     held: Any,
     d: Any,
+    chained: bool,
 ) -> dict[str, Any]:
     """Collect the gradients that a backward call returned, left behind, or applied."""
     own = [p for p in call.parameters if p.name in shapes]
@@ -505,11 +569,8 @@ def gather(
     own = [p for p in own if p.name in before]
     found: dict[str, Any] = {}
     if result is not None and result is not held:
-        if "upstream" in bound.meanings or len(shapes) == 1 or as_array(result) is None:
-            found.update(from_result(result, shapes, names))
-        else:
-            found.update(from_result(result, shapes, names))
-    if "upstream" not in bound.meanings and _is_derivative(call) and found:
+        found.update(from_result(result, shapes, names))
+    if chained and found:
         # a derivative: multiplied by what comes from above, as its caller does
         found = {n: _chain(d, g) for n, g in found.items()}
     for name, gradient in from_attributes(before, held, own, values).items():
@@ -557,9 +618,10 @@ def _input_gradient(
     for path, value in arrays_in(held):
         if value.shape != shape or len(path.steps) != 1:
             continue
-        if any(is_gradient_of(path.last, word) for word in (name, *INPUT_WORDS)):
-            if path.name not in before or not np.array_equal(before[path.name], value):
-                return np.array(value)
+        if any(is_gradient_of(path.last, word) for word in (name, *INPUT_WORDS)) and (
+            path.name not in before or not np.array_equal(before[path.name], value)
+        ):
+            return np.array(value)
     return None
 
 

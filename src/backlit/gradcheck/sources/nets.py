@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, is_finite, output_of
+from backlit.gradcheck.sources.feeds import (
+    CannotFeed,
+    Feed,
+    Furthest,
+    attempt,
+    is_finite,
+    output_of,
+)
 from backlit.gradcheck.sources.functions import split_cost, split_real
 from backlit.gradcheck.sources.gradients import (
     from_attributes,
@@ -37,6 +44,8 @@ from backlit.gradcheck.sources.objects import Path, fresh, snapshot
 
 Array = NDArray[Any]
 Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number
+
+Reader = Callable[[Any, Any, Any, Any], dict[str, Any]]  # came, object after it, x, y
 
 _LOSS = re.compile(r"loss|cost|entropy|mse|error|objective|nll|criterion|(^|_)J$", re.I)
 _NOT_LOSS = re.compile(
@@ -65,7 +74,8 @@ class NetCall:
         for path in self.parameters:
             if path.name in inputs:
                 path.set(held, inputs[path.name])
-        came = getattr(held, self.forward)(_copied(self.x), *map(_copied, self.forward_rest))
+        x = inputs.get("input", self.x)
+        came = getattr(held, self.forward)(_copied(x), *map(_copied, self.forward_rest))
         return came, held
 
 
@@ -94,26 +104,26 @@ def net_feeds(
     CannotFeed
         Where no call of it works.
     """
-    reason = "no call of it with an input and a target worked"
+    failed = Furthest()
     for layout in NET_LAYOUTS:
         rng = np.random.default_rng(21)
         x = data_for(layout, rng)
-        yield from _with_pair(template, train, x, rng)
+        yield from _with_pair(template, train, x, rng, failed)
         if forward is None:
             continue
         call, error = attempt(_first, template, forward, x)
         if error is not None or call is None:
-            reason = f"{forward} stops with {type(error).__name__}: {error}" if error else reason
+            failed.note(error)
             continue
         out, parameters, rest = call
         for whole in (False,):
             for y in labels_for(np.shape(out), rng, whole):
                 net = NetCall(template, forward, train, x, y, parameters, out, rest)
-                feeds = list(_net_feeds(net, functions))
+                feeds = list(_net_feeds(net, functions, failed))
                 if feeds:
                     yield from feeds
                     break
-    raise CannotFeed(reason)
+    raise CannotFeed(f"no call of it with an input and a target worked{failed}")
 
 
 def _first(template: Any, forward: str, x: Any) -> tuple[Array, list[Path], list[Any]] | None:
@@ -131,7 +141,9 @@ def _first(template: Any, forward: str, x: Any) -> tuple[Array, list[Path], list
     return (out, parameters, rest) if parameters else None
 
 
-def _with_pair(template: Any, train: str, x: Any, rng: np.random.Generator) -> Iterator[Feed]:
+def _with_pair(
+    template: Any, train: str, x: Any, rng: np.random.Generator, failed: Furthest
+) -> Iterator[Feed]:
     """Yield feeds of a method that returns (cost, gradients), such as `net.loss(X, y)`."""
     method = getattr(template, train)
     arguments = arguments_of(method)
@@ -165,6 +177,7 @@ def _with_pair(template: Any, train: str, x: Any, rng: np.random.Generator) -> I
             return getattr(fresh(template), train)(*[_copied(v) for v in values])
 
         result, error = attempt(run)
+        failed.note(error)
         if error is not None or split_cost(result) is None:
             continue
         _, gradients = split_cost(result) or (0.0, None)
@@ -175,18 +188,15 @@ def _with_pair(template: Any, train: str, x: Any, rng: np.random.Generator) -> I
 
 
 def _pair_feed(template: Any, train: str, values: Sequence[Any], gradients: Any) -> Feed | None:
-    cost0 = [None]
-
     def cost(held: Any) -> Any:
         return split_real(getattr(held, train)(*[_copied(v) for v in values]))
 
     def number(held: Any) -> Array:
-        return np.asarray(cost(held)[0], dtype=float).reshape(1)
+        return np.asarray(cost(held)[0], dtype=float).reshape(())
 
     out, error = attempt(lambda: number(fresh(template)))
     if error is not None:
         return None
-    cost0[0] = out
     layer = LayerCall(
         template, train, "", [f"argument {i}" for i in range(len(values))], list(values), []
     )
@@ -233,7 +243,7 @@ class _Gradients:
         self.held = held
 
 
-def _net_feeds(net: NetCall, functions: Mapping[str, Any]) -> Iterator[Feed]:
+def _net_feeds(net: NetCall, functions: Mapping[str, Any], failed: Furthest) -> Iterator[Feed]:
     """Yield one feed for each cost under which the gradients have a meaning."""
     read = _reader(net)
     if read is None:
@@ -242,7 +252,8 @@ def _net_feeds(net: NetCall, functions: Mapping[str, Any]) -> Iterator[Feed]:
     held, error = attempt(lambda: net.after_forward(inputs))
     if error is not None:
         return
-    found, error = attempt(read, *held)
+    found, error = attempt(read, *held, net.x, net.y)
+    failed.note(error)
     if error is not None or not found:
         return
     wrt = [n for n in inputs if n in found and np.shape(found[n]) == inputs[n].shape]
@@ -264,7 +275,7 @@ def _net_feeds(net: NetCall, functions: Mapping[str, Any]) -> Iterator[Feed]:
         yield feed
 
 
-def _reader(net: NetCall) -> Callable[[Any, Any], dict[str, Any]] | None:
+def _reader(net: NetCall) -> Reader | None:
     """Return (what forward returned, object after it) -> gradients; None where no call works."""
     method = getattr(net.template, net.train)
     original = getattr(method, "__func__", method)
@@ -300,7 +311,7 @@ def _reader(net: NetCall) -> Callable[[Any, Any], dict[str, Any]] | None:
     if arguments_has_rest(method):
         values = values or [("x", None), ("y", None)]
 
-    def read(came: Any, held: Any) -> dict[str, Any]:
+    def read(came: Any, held: Any, x: Any, y: Any) -> dict[str, Any]:
         out = output_of(came)
         cache = (
             came[1]
@@ -310,16 +321,16 @@ def _reader(net: NetCall) -> Callable[[Any, Any], dict[str, Any]] | None:
             else came
         )
         known = {
-            "x": _copied(net.x),
-            "y": _copied(net.y),
+            "x": _copied(x),
+            "y": _copied(y),
             "output": out,
             "cache": cache,
         }
         if any(k == "difference" for k, _ in values):
-            known["difference"] = np.asarray(out) - np.asarray(net.y)
+            known["difference"] = np.asarray(out) - np.asarray(y)
         target = fresh(held)
         before = snapshot(target)
-        arguments = [known[k] if k in known else v for k, v in values]
+        arguments = [known.get(k, v) for k, v in values]
         result = getattr(target, net.train)(*arguments)
         own = {p.name: before[p.name] for p in net.parameters if p.name in before}
         shapes = {n: v.shape for n, v in own.items()}
@@ -429,44 +440,52 @@ def _bound_cost(member: Callable[..., Any], name: str, method: bool, net: NetCal
 
 def _usual_costs(net: NetCall) -> Iterator[tuple[str, Cost]]:
     """Yield the costs that a delta rule may mean."""
-    y = np.asarray(net.y, dtype=float) if np.asarray(net.y).dtype.kind in "fiub" else None
     out = net.output
-    if y is None:
+    if _as_target(net.y, out) is None:
         return
-    if y.shape != out.shape:
-        if out.ndim == 2 and y.ndim == 1 and y.size == out.shape[0] and out.shape[1] > 1:
-            y = np.eye(out.shape[1])[y.astype(int)]
-        elif y.size == out.size:
-            y = y.reshape(out.shape)
-        else:
-            return
-    target = y
-    yield "sum((output - y)**2) / 2", lambda h, a, b, o: np.sum((o - target) ** 2) / 2
+
+    def over(formula: Callable[[Any, Any], Any]) -> Cost:
+        return lambda held, x, y, o: formula(_as_target(y, o), o)
+
+    yield "sum((output - y)**2) / 2", over(lambda t, o: np.sum((o - t) ** 2) / 2)
     if np.all(out > 0) and np.all(out < 1):
         yield (
             "the binary cross-entropy",
-            lambda h, a, b, o: -np.sum(target * np.log(o) + (1 - target) * np.log(1 - o)),
+            over(lambda t, o: -np.sum(t * np.log(o) + (1 - t) * np.log(1 - o))),
         )
         yield (
             "the cross-entropy -sum(y * log(output))",
-            lambda h, a, b, o: -np.sum(target * np.log(o)),
+            over(lambda t, o: -np.sum(t * np.log(o))),
         )
     for axis in range(out.ndim):
         if out.shape[axis] > 1:
-            yield (
-                "the cross-entropy of softmax(output)",
-                lambda h, a, b, o, axis=axis: (
-                    np.sum(np.log(np.sum(np.exp(o), axis=axis, keepdims=True)) - 0 * o)
-                    / out.shape[axis]
-                    - np.sum(target * o)
-                ),
-            )
+            yield "the cross-entropy of softmax(output)", over(_softmax_cost(axis))
+
+
+def _softmax_cost(axis: int) -> Callable[[Any, Any], Any]:
+    """Return sum(log(sum(exp(z)))) - sum(t * z), the cross-entropy computed from logits."""
+    return lambda t, z: np.sum(np.log(np.sum(np.exp(z), axis=axis))) - np.sum(t * z)
+
+
+def _as_target(y: Any, out: Any) -> Array | None:
+    """Return the target in the output's shape: one-hot, where classes are given."""
+    out = np.asarray(out)
+    target = np.asarray(y)
+    if target.dtype.kind not in "fiub":
+        return None
+    if target.shape == out.shape:
+        return target.astype(float)
+    if out.ndim == 2 and target.ndim == 1 and out.shape[1] > 1 and target.size == out.shape[0]:
+        return np.asarray(np.eye(out.shape[1])[target.astype(int)])
+    if target.size == out.size:
+        return target.astype(float).reshape(out.shape)
+    return None
 
 
 def _measure(
     net: NetCall,
     cost: Cost,
-    read: Callable[[Any, Any], dict[str, Any]],
+    read: Reader,
     inputs: dict[str, Array],
     wrt: Sequence[str],
 ) -> tuple[float, int] | None:
@@ -482,7 +501,7 @@ def _measure(
 
     def ratios() -> list[tuple[float, float]]:
         came, held = net.after_forward(inputs)
-        found = read(came, held)
+        found = read(came, held, net.x, net.y)
         rows = []
         for name in wrt:
             pair = []
@@ -513,7 +532,7 @@ def _measure(
 def _cost_feed(
     net: NetCall,
     cost: Cost,
-    read: Callable[[Any, Any], dict[str, Any]],
+    read: Reader,
     inputs: dict[str, Array],
     wrt: tuple[str, ...],
     constant: float,
@@ -527,12 +546,13 @@ def _cost_feed(
         scale = 1.0 if own else scale
 
     def forward(**given: Any) -> Any:
+        x, y = given["input"], given["target"]
         came, held = net.after_forward(given)
-        value = cost(held, net.x, net.y, output_of(came))
-        return np.asarray(value).reshape(()) * scale, _After(came, held)
+        value = cost(held, x, y, output_of(came))
+        return np.asarray(value).reshape(()) * scale, _After(came, held, x, y)
 
     def backward(d: Any, kept: _After) -> dict[str, Any]:
-        found = read(kept.came, kept.held)
+        found = read(kept.came, kept.held, kept.x, kept.y)
         return {n: d * np.asarray(found[n]) for n in wrt if n in found}
 
     method = getattr(net.template, net.train)
@@ -549,7 +569,7 @@ def _cost_feed(
     return Feed(
         forward,
         backward,
-        dict(inputs),
+        {**inputs, "input": net.x, "target": net.y},
         wrt,
         True,
         getattr(method, "__func__", method),
@@ -558,11 +578,13 @@ def _cost_feed(
 
 
 class _After:
-    """The net after forward, and what forward returned."""
+    """The net after forward, what forward returned, the input and the target."""
 
-    def __init__(self, came: Any, held: Any) -> None:
+    def __init__(self, came: Any, held: Any, x: Any, y: Any) -> None:
         self.came = came
         self.held = held
+        self.x = x
+        self.y = y
 
 
 def _constants(net: NetCall) -> list[float]:

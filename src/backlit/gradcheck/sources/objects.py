@@ -71,6 +71,12 @@ def as_before(old: Any, value: Array) -> Any:
         return value.tolist()
     if isinstance(old, (int, float)):
         return value.reshape(()).item()
+    if isinstance(old, np.ndarray) and old.dtype.kind == "f" and old.dtype.itemsize < 8:
+        return (
+            value.astype(np.result_type(old.dtype, np.complex64))
+            if value.dtype.kind == "c"
+            else (value.astype(old.dtype))
+        )
     return value
 
 

@@ -63,7 +63,7 @@ def propagation_feeds(
     seen = 0
     last: Exception | None = None
     for layout in ("columns", "rows"):
-        for values, shape_out in _values(forward, backward, layout):
+        for values in _values(forward, backward, layout):
             result, error = attempt(forward, *[_copied(v) for v in values.values()])
             if error is not None:
                 last = error
@@ -120,7 +120,7 @@ def _keys(*functions: Callable[..., Any]) -> list[str]:
 
 def _values(
     forward: Callable[..., Any], backward: Callable[..., Any], layout: str
-) -> Iterator[tuple[dict[str, Any], int]]:
+) -> Iterator[dict[str, Any]]:
     """Yield values for forward's arguments: X, and parameters in a dict, a list or one by one."""
     arguments = [a for a in arguments_of(forward) if a.required]
     keys = [k for k in _keys(forward, backward) if re.match(r"^(W|b|w|weights?_?|bias_?)\d+$", k)]
@@ -155,7 +155,7 @@ def _values(
                 values[a.name] = X
             else:
                 values[a.name] = 0.1
-        yield values, last
+        yield values
 
 
 def _feeds(
@@ -181,7 +181,7 @@ def _feeds(
     names = returned_names(inspect.unwrap(backward))
     backs = arguments_of(backward)
 
-    def arguments(came: Any, made: Mapping[str, Any]) -> list[Any]:
+    def arguments(came: Any, made: Mapping[str, Any], target: Any) -> list[Any]:
         given: list[Any] = []
         cache = (
             came[1]
@@ -212,7 +212,7 @@ def _feeds(
                 "target",
                 "y_train",
             ):
-                given.append(_copied(Y))
+                given.append(_copied(target))
             elif a.name in by_name:
                 given.append(_copied(by_name[a.name]))
             elif _DICTS.match(a.name):
@@ -232,41 +232,41 @@ def _feeds(
                 given.append(0.1)
         return given
 
-    def gradients(came: Any, made: Mapping[str, Any]) -> dict[str, Any]:
-        return from_result(backward(*arguments(came, made)), shapes, names)
+    def gradients(came: Any, made: Mapping[str, Any], target: Any) -> dict[str, Any]:
+        return from_result(backward(*arguments(came, made, target)), shapes, names)
 
-    found, error = attempt(gradients, result, values)
+    found, error = attempt(gradients, result, values, Y)
     if error is not None or not found:
         return
     there = tuple(n for n in shapes if n in found)
     for label, cost in [*_own(costs, values), *_usual(out, Y)]:
-        value = _call_cost(cost, out, Y, values)
-        done, error = attempt(value, out, values)
+        value = _call_cost(cost)
+        done, error = attempt(value, out, values, Y)
         if error is not None or np.size(done) != 1 or not np.isfinite(done):
             continue
 
         def run(value: Any = value, **inputs: Any) -> Any:
             made = rebuild(inputs)
             came = forward(*made.values())
-            cost_now = np.asarray(value(output_of(came), made)).reshape(())
-            return cost_now, (came, made)
+            target = inputs["target"]
+            cost_now = np.asarray(value(output_of(came), made, target)).reshape(())
+            return cost_now, (came, made, target)
 
         def back(d: Any, kept: Any) -> dict[str, Any]:
-            came, made = kept
-            return {n: d * np.asarray(g) for n, g in gradients(came, made).items()}
+            return {n: d * np.asarray(g) for n, g in gradients(*kept).items()}
 
         notes = () if label is None else (f"The file computes no cost; compared with {label}.",)
-        yield Feed(run, back, dict(flat), there, True, inspect.unwrap(backward), notes)
+        yield Feed(run, back, {**flat, "target": Y}, there, True, inspect.unwrap(backward), notes)
 
 
 def _own(costs: list[tuple[str, Any]], values: Mapping[str, Any]) -> list[tuple[None, Any]]:
     return [(None, f) for _, f in costs]
 
 
-def _call_cost(cost: Any, out: Any, Y: Any, values: Mapping[str, Any]) -> Callable[..., Any]:
+def _call_cost(cost: Any) -> Callable[..., Any]:
     arguments = [a for a in arguments_of(cost) if a.required]
 
-    def value(output: Any, made: Mapping[str, Any]) -> Any:
+    def value(output: Any, made: Mapping[str, Any], target: Any) -> Any:
         given: list[Any] = []
         taken = False
         for a in arguments:
@@ -282,7 +282,7 @@ def _call_cost(cost: Any, out: Any, Y: Any, values: Mapping[str, Any]) -> Callab
                 "actual",
                 "y_train",
             ):
-                given.append(_copied(Y))
+                given.append(_copied(target))
             elif a.name in made:
                 given.append(_copied(made[a.name]))
             elif _DICTS.match(a.name):

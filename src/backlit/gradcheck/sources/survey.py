@@ -1,4 +1,4 @@
-"""Check everything in a file that looks like a backward pass, and list what could not be checked."""
+"""Check what looks like a backward pass in a file, and list what could not be checked."""
 
 from __future__ import annotations
 
@@ -8,25 +8,41 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from backlit.errors import BacklitError
+import numpy as np
+
+from backlit.errors import BacklitError, SettingError
 from backlit.gradcheck.reporting.finding import Finding, Unchecked
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.candidates import Candidate
 from backlit.gradcheck.sources.course import check_model
 from backlit.gradcheck.sources.course_parts import Namespace, backward_names
 from backlit.gradcheck.sources.custom import custom_feeds, is_custom
-from backlit.gradcheck.sources.feeds import CannotFeed, Feed, best_report
+from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, best_report, fitting_first
 from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
 from backlit.gradcheck.sources.guesses import arguments_of, flag_of
-from backlit.gradcheck.sources.layers import constructed, is_written, layer_feeds
+from backlit.gradcheck.sources.hints import source_of
+from backlit.gradcheck.sources.layers import (
+    BACKWARD,
+    FORWARD,
+    constructed,
+    hands_on,
+    is_written,
+    layer_feeds,
+    methods_of,
+)
 from backlit.gradcheck.sources.nets import net_feeds
+from backlit.gradcheck.sources.objects import fresh
 from backlit.gradcheck.sources.propagation import is_propagation, propagation_feeds
 
 FEEDING_SECONDS = 8.0  # how long values for one function's arguments are looked for
 
 
 def check_all(
-    names: Mapping[str, Any], candidates: Sequence[Candidate], notes: Sequence[str], seed: int = 0
+    names: Mapping[str, Any],
+    candidates: Sequence[Candidate],
+    notes: Sequence[str],
+    unread: Sequence[Unchecked] = (),
+    seed: int = 0,
 ) -> Report:
     """Check every candidate; what cannot be called is listed with the reason.
 
@@ -38,12 +54,14 @@ def check_all(
         What looks like a backward pass.
     notes : sequence of str
         What was left out while the file was read.
+    unread : sequence of Unchecked
+        Cells that could not be read.
     seed : int
         Makes the check repeatable.
     """
     begun = time.perf_counter()
     found: list[Finding] = []
-    unchecked: list[Unchecked] = []
+    unchecked: list[Unchecked] = list(unread)
     said: list[str] = list(notes)
     course = course_names(names)
     conventions: list[tuple[str | None, str | None]] = []
@@ -57,13 +75,6 @@ def check_all(
             continue
         try:
             report = check_candidate(candidate, names, seed)
-        except (CannotFeed, BacklitError) as error:
-            if candidate.kind == "loss and more":
-                continue  # what it returns beside the cost has no input's shape
-            unchecked.append(
-                Unchecked(candidate.name, _sentence(str(error)), candidate.line, candidate.where)
-            )
-            continue
         except _NotWritten as error:
             unchecked.append(
                 Unchecked(
@@ -73,6 +84,19 @@ def check_all(
                     candidate.where,
                     abstract=True,
                 )
+            )
+            continue
+        except (CannotFeed, BacklitError) as error:
+            if candidate.kind == "loss and more":
+                continue  # what it returns beside the cost has no input's shape
+            unchecked.append(
+                Unchecked(candidate.name, _sentence(str(error)), candidate.line, candidate.where)
+            )
+            continue
+        except Exception as error:  # values that nobody thought of: said, never a crash
+            text = f"calling it stopped with {type(error).__name__}: {error}"
+            unchecked.append(
+                Unchecked(candidate.name, _sentence(text), candidate.line, candidate.where)
             )
             continue
         found += [replace(f, function=candidate.name) for f in report.findings]
@@ -124,10 +148,6 @@ def course_names(names: Mapping[str, Any]) -> list[str]:
 
 def _returns_cache(function: Callable[..., Any]) -> bool:
     """Say whether an activation returns (A, cache), as the course's do."""
-    import numpy as np
-
-    from backlit.gradcheck.sources.feeds import attempt
-
     result, error = attempt(function, np.array([[0.3, -0.4, 0.5], [0.2, 0.1, -0.6]]))
     return error is None and isinstance(result, tuple) and len(result) == 2
 
@@ -141,8 +161,15 @@ def check_candidate(candidate: Candidate, names: Mapping[str, Any], seed: int = 
         Where no values for its arguments were found, or nothing says what it belongs to.
     """
     deadline = time.monotonic() + FEEDING_SECONDS
-    feeds = _until(_feeds(candidate, names), deadline)
-    return best_report(feeds, seed)
+    feeds = fitting_first(_until(_feeds(candidate, names), deadline))
+    report = best_report(feeds, seed)
+    if not report.ok and candidate.owner is not None:
+        method = getattr(names[candidate.owner], candidate.backward, None)
+        if method is not None and hands_on(method):
+            raise _NotWritten(
+                "it hands on what comes from above: its derivative is left to the loss"
+            )
+    return report
 
 
 def _until(feeds: Iterator[Feed], deadline: float) -> Iterator[Feed]:
@@ -184,6 +211,98 @@ def _feeds(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
     yield from pair_feeds(forward, function, flag=flag)
 
 
+def check_layer(
+    layer: Any,
+    *inputs: Any,
+    forward: str | None = None,
+    backward: str | None = None,
+    seed: int = 0,
+) -> Report:
+    """Check an object with a forward and a backward method, such as a layer of a network.
+
+    Each call is made on a fresh copy of the object, into which the parameters are set, so that what
+    it remembers is no fault. The parameters are the arrays in it on which forward depends. Their
+    gradients are read from what backward returns, from attributes such as ``self.dW`` or
+    ``self.grads["W"]``, or out of an update in place, (W before - W after) / learning rate.
+
+    Parameters
+    ----------
+    layer : object
+        The layer, or a net with its cost; it is not changed.
+    *inputs : array
+        What forward is called with, the input first. What is missing is tried out.
+    forward, backward : str, optional
+        The methods' names; by default those of the many usual ones that it has.
+    seed : int
+        Makes the check repeatable.
+
+    Returns
+    -------
+    Report
+        `report.ok`, `report.findings`, `report.problems`; print it.
+
+    Raises
+    ------
+    SettingError
+        Where it has no such methods, or no call of them works.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Dense:
+    ...     def __init__(self, n_in, n_out):
+    ...         rng = np.random.default_rng(0)
+    ...         self.W, self.b = rng.normal(size=(n_in, n_out)), np.zeros(n_out)
+    ...     def forward(self, x):
+    ...         self.x = x
+    ...         return x @ self.W + self.b
+    ...     def backward(self, d):
+    ...         self.dW, self.db = self.x.T @ d, d.mean(axis=0)
+    ...         return d @ self.W.T
+    >>> x = np.random.default_rng(1).normal(size=(5, 4))
+    >>> report = check_layer(Dense(4, 3), x)
+    >>> [(f.gradient, f.relation, f.factor_name) for f in report.problems]
+    [('b', 'scale', '1/m')]
+    """
+    begun = time.perf_counter()
+    cls = type(layer)
+    usual_forward, usual_backward = methods_of(cls)
+    names = (forward or usual_forward, backward or usual_backward)
+    for label, name, known in (("forward", names[0], FORWARD), ("backward", names[1], BACKWARD)):
+        if name is None or not callable(getattr(layer, name, None)):
+            wanted = (
+                f"a method {name}" if name else f"one of the methods {', '.join(known[:8])}, ..."
+            )
+            raise SettingError(
+                f"check_layer: {cls.__name__} has not {wanted}; name it with {label}=..."
+            )
+    given = [np.asarray(x) if isinstance(x, list) else x for x in inputs]
+    try:
+        feeds = _given_feeds(layer, str(names[0]), str(names[1]), given)
+        report = best_report(fitting_first(feeds), seed)
+    except CannotFeed as error:
+        raise SettingError(f"check_layer: {cls.__name__}: {error}.") from error
+    title = f"{cls.__name__}.{names[1]}"
+    return replace(report, title=title, seconds=time.perf_counter() - begun)
+
+
+def _given_feeds(layer: Any, forward: str, backward: str, given: Sequence[Any]) -> Iterator[Feed]:
+    """Yield the ways to call an object, with what was given or with what is tried out."""
+    if not given:
+        yield from layer_feeds(layer, forward, backward)
+        yield from net_feeds(layer, forward, backward, {})
+        return
+    _, error = attempt(getattr(fresh(layer), forward), *given)
+    if error is not None:
+        raise CannotFeed(f"{forward} stops with {type(error).__name__}: {error}") from error
+    seen = False
+    for feed in layer_feeds(layer, forward, backward, given):
+        seen = True
+        yield feed
+    if not seen:
+        yield from net_feeds(layer, forward, backward, {})
+
+
 def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
     """Yield the ways to call a class's backward."""
     if is_custom(cls):
@@ -194,10 +313,7 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
         raise CannotFeed(f"{candidate.owner} has no {candidate.backward}")
     if not is_written(method):
         raise _NotWritten("it is a declaration for other classes to fill in")
-    try:
-        source = inspect.getsource(cls)
-    except (OSError, TypeError):
-        source = ""
+    source = source_of(cls)
     arguments = [a for a in arguments_of(method) if a.name != "self"]
     labelled = any(a.role == "labels" for a in arguments)
     whole = candidate.forward == candidate.backward or candidate.backward in (
@@ -213,37 +329,25 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
     objects = [v for v in names.values() if callable(v)]
     functions = {n: v for n, v in names.items() if inspect.isfunction(v)}
     reasons: list[str] = []
-    count = 0
-    for instance in constructed(cls, source, objects):
-        count += 1
-        makers: list[Callable[[], Iterator[Feed]]] = []
-        if candidate.forward is not None and not whole:
-            makers.append(
-                lambda i=instance: layer_feeds(i, candidate.forward or "", candidate.backward)
-            )
-        makers.append(
-            lambda i=instance: net_feeds(
-                i,
-                candidate.forward
-                if not candidate.forward == candidate.backward
-                else _forward_of(cls),
-                candidate.backward,
-                functions,
-            )
-        )
-        if labelled:
+    forward = candidate.forward
+    net_forward = forward if forward != candidate.backward else _forward_of(cls)
+    for count, instance in enumerate(constructed(cls, source, objects)):
+        makers = [net_feeds(instance, net_forward, candidate.backward, functions)]
+        if forward is not None and not whole:
+            makers.append(layer_feeds(instance, forward, candidate.backward))
+        if not labelled:
             makers.reverse()
         for maker in makers:
             try:
-                some = False
-                for feed in maker():
-                    some = True
+                fitting = False
+                for feed in maker:
+                    fitting = fitting or feed.fits
                     yield feed
-                if some:
+                if fitting:
                     return
             except CannotFeed as error:
                 reasons.append(str(error))
-        if count >= 12:
+        if count >= 11:
             break
     if candidate.forward is None:
         raise CannotFeed("no forward method was found beside it")

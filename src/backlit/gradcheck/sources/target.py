@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, TextIO
 from backlit import _terminal as terminal
 from backlit._text import json_text, printable_lines
 from backlit.errors import BacklitError, SettingError
+from backlit.gradcheck.reporting.finding import Unchecked
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candidates
 from backlit.gradcheck.sources.cells import Cell, notebook_cells
@@ -29,14 +31,16 @@ from backlit.gradcheck.sources.survey import check_all
 USAGE = 2
 
 
-def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: TextIO) -> int:
-    """Check a target and print the report.
+def check_targets(
+    targets: Sequence[str], *, format: str = "table", stdout: TextIO, stderr: TextIO
+) -> int:
+    """Check one or several targets and print the reports.
 
     Parameters
     ----------
-    target : str
-        A .py file, an .ipynb notebook, either with ":function" behind it, or
-        "package.module:function" or "package.module".
+    targets : sequence of str
+        .py files, .ipynb notebooks, folders of them, "package.module"; a file or a module with
+        ":function", ":Class" or ":Class.method" behind it.
     format : {"table", "json"}
         What is printed on `stdout`.
     stdout, stderr : text files
@@ -45,25 +49,74 @@ def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: 
     Returns
     -------
     int
-        0 all gradients are right; 1 some are wrong; 2 the target cannot be checked.
+        0: everything that was found is right. 1: something is wrong. 2: nothing was checked.
+        3: what was checked is right, and some could not be checked.
     """
     if format not in ("table", "json"):
         stderr.write(f"backlit check: format is {format!r}, expected table or json.\n")
         return USAGE
-    try:
-        with redirect_stdout(stderr):
-            loaded = load_target(target)
-            report = check_loaded(loaded)
-    except BacklitError as error:
-        stderr.write(f"backlit check: {printable_lines(str(error))}\n")
-        return USAGE
-    if format == "json":
-        data = {"target": target, **report.as_dict()}
+    codes: list[int] = []
+    checked: list[dict[str, Any]] = []
+    every = [one for target in targets for one in expanded(target)]
+    for target in every:
+        try:
+            with redirect_stdout(stderr):
+                report = check_loaded(load_target(target))
+        except BacklitError as error:
+            stderr.write(f"backlit check: {printable_lines(str(error))}\n")
+            codes.append(USAGE)
+            continue
+        if len(every) > 1 and not report.findings and not report.unchecked:
+            continue  # a file of a folder with nothing like a backward pass in it
+        codes.append(report.exit_code)
+        if format == "json":
+            checked.append({"target": target, **report.as_dict()})
+            continue
+        console = terminal.console(file=stdout, emoji=False, markup=False)
+        if len(every) > 1:
+            console.print(printable_lines(target), style="bold")
+        console.print(report)
+    if not codes:
+        stderr.write("backlit check: nothing in it looks like a backward pass.\n")
+    code = together(codes)
+    if format == "json" and (checked or not codes):
+        data: Any = (
+            checked[0] if len(every) == 1 and checked else {"exit_code": code, "targets": checked}
+        )
         encoding = getattr(stdout, "encoding", None) or "utf-8"
         stdout.write(json_text(data, indent=2, encoding=encoding) + "\n")
-    else:
-        terminal.console(file=stdout, emoji=False, markup=False).print(report)
-    return report.exit_code
+    return code
+
+
+def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: TextIO) -> int:
+    """Check one target, as `check_targets` does."""
+    return check_targets([target], format=format, stdout=stdout, stderr=stderr)
+
+
+def together(codes: Sequence[int]) -> int:
+    """Return the exit code of several: wrong wins, then what could not be checked."""
+    if 1 in codes:
+        return 1
+    if not codes or set(codes) == {USAGE}:
+        return USAGE
+    return 3 if set(codes) & {USAGE, 3} else 0
+
+
+def expanded(target: str) -> list[str]:
+    """Return the files of a folder; a target that is none as it is."""
+    folder = Path(target)
+    if not folder.is_dir():
+        return [target]
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".py", ".ipynb")
+        and not any(part.startswith(".") or part in _LEFT_OUT for part in path.parts)
+    ]
+    return [str(path) for path in found]
+
+
+_LEFT_OUT = {"site-packages", "node_modules", "__pycache__", "build", "dist", "venv"}
 
 
 @dataclass
@@ -74,6 +127,7 @@ class Loaded:
     only: str | None = None
     notes: list[str] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
+    unread: list[Unchecked] = field(default_factory=list)
 
 
 def check_loaded(loaded: Loaded) -> Report:
@@ -85,7 +139,7 @@ def check_loaded(loaded: Loaded) -> Report:
         Where there is no function of the name that was asked for.
     """
     if loaded.only is None:
-        return check_all(loaded.names, loaded.candidates, loaded.notes)
+        return check_all(loaded.names, loaded.candidates, loaded.notes, loaded.unread)
     wanted = loaded.only
     owner, _, method = wanted.partition(".")
     if owner not in loaded.names:
@@ -196,6 +250,9 @@ def _load_file(path: Path, only: str | None) -> Loaded:
             error
         )
     loaded.names, loaded.candidates = extracted.names, extracted.candidates
-    if path.suffix == ".py" and not loaded.names and loaded.notes:
-        raise SettingError(loaded.notes[0])
+    loaded.unread = extracted.unread
+    if path.suffix == ".py" and loaded.unread:
+        only_one = loaded.unread[0]
+        where = f" (line {only_one.line})" if only_one.line else ""
+        raise SettingError(f"{path} is left out: {only_one.reason}{where}.")
     return loaded
