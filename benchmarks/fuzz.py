@@ -32,6 +32,8 @@ COUNTS = {
     "manifest": 5_000,
     "listing": 5_000,
     "resume_csv": 5_000,
+    "resume_filed_csv": 5_000,
+    "resume_filed_jsonl": 5_000,
     "resume_jsonl": 5_000,
     "check_notebook": 1_000,
     "check_python": 1_000,

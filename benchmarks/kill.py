@@ -1,8 +1,10 @@
-"""Kill trainings 200 times and see that they end with the bits of an uninterrupted one.
+"""Kill trainings and predictions 200 times each, and see that they end as if never stopped.
 
-``python -m benchmarks.kill --kills 200`` runs `tests/support/kills.py`, whose scaled-down form
-is part of the test suite, and then the same on disks that are really full and really read-only,
-where it may mount small ones (as root, on Linux). Exit code 1 if a bit differs.
+``python -m benchmarks.kill --kills 200`` runs `tests/support/kills.py` (trainings: the same bits)
+and `tests/support/kills_of_predict.py` (rows, and pictures copied and moved: nothing lost, twice or
+torn), whose scaled-down forms are part of the test suite, and then the same on disks that are full
+and, for trainings, read-only, where it may mount small ones (as root, on Linux). Exit code 1 if
+anything differs.
 """
 
 import os
@@ -59,14 +61,55 @@ def real_disks() -> bool:
     return ok
 
 
+def small_disks() -> bool:
+    """Copy and move pictures to disks on which only some of them have room, then to larger ones."""
+    import kills_of_predict as predict
+
+    stopped = ended = 0
+    with tempfile.TemporaryDirectory() as pictures, tempfile.TemporaryDirectory() as disk:
+        predict.make_pictures(Path(pictures), 10)
+        for case in ("copy to another disk", "move to another disk"):
+            expected = None
+            for kilobytes in (2000, *range(4, 140, 8)):
+                if not _mounted("-t", "tmpfs", "-o", f"size={kilobytes}k", "none", disk):
+                    print("small disks: not tried, no right to mount one")
+                    return True
+                try:
+                    with tempfile.TemporaryDirectory() as root:
+                        place = predict.Place(pictures, case, root, disk)
+                        code = predict.attempt(place, False, predict.SMALL_DISK, 0, 1e9)
+                        place.check()
+                        stopped, ended = stopped + (code == 1), ended + (code == 3)
+                        if code == 1 and not _mounted("-o", "remount,size=2000k", disk):
+                            return False
+                        if code == 1 and predict.attempt(place, True, "none", 0, 1e9) != 3:
+                            return False
+                        place.check()
+                        expected = expected or place.end()
+                        if place.end() != expected:
+                            print(f"{case}, {kilobytes} kB: another end")
+                            return False
+                finally:
+                    subprocess.run(["umount", disk], check=True)
+    print(
+        f"small disks: {stopped} runs stopped on a full one and {ended} had room; after more room "
+        "all ended with the same rows, pictures and bytes"
+    )
+    return True
+
+
 def main() -> None:
-    """Run both."""
+    """Run all."""
     from benchmarks import _harness
 
     print(_harness.machine())
     arguments = sys.argv[1:] or ["--kills", "200"]
-    done = subprocess.run([sys.executable, str(SUPPORT / "kills.py"), *arguments], check=False)
-    sys.exit(done.returncode or not real_disks())
+    ok = True
+    for name in ("kills.py", "kills_of_predict.py"):
+        done = subprocess.run([sys.executable, str(SUPPORT / name), *arguments], check=False)
+        ok &= done.returncode == 0
+    ok &= real_disks() and small_disks()
+    sys.exit(not ok)
 
 
 if __name__ == "__main__":

@@ -229,3 +229,53 @@ def test_the_shipped_model_on_photographs_it_has_not_seen():
     assert found.split == "test"
     assert found.evaluation.n == 160
     assert found.evaluation.accuracy >= 0.99
+
+
+def huge(name, value):
+    one = PhotoClassifier.load()
+    arrays = {**one.parameters, "mean": one.mean, "scale": one.scale}
+    array = arrays[name].copy()
+    array[:] = np.where(array < 0, -value, value)
+    arrays[name] = array
+    mean, scale = arrays.pop("mean"), arrays.pop("scale")
+    return PhotoClassifier(one.classes, arrays, mean, scale)
+
+
+HUGE = {
+    ("W1", 3e38): "tensors W1 and b1: found values with which a picture's numbers may reach",
+    ("b1", 3e38): "tensors W1 and b1",
+    ("W2", 3e38): "tensors W2 and b2",
+    ("W2", 1e29): "tensors W2 and b2",
+    ("scale", 1e-40): "tensor input_scale: found values with which a picture's gradients",
+    ("mean", 3e38): "tensor input_mean",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), HUGE)
+def test_huge_numbers_are_one_error_and_no_warning(tmp_path, name, value):
+    huge(name, value).save(tmp_path / "m")
+    with pytest.raises(ModelFileError, match=HUGE[name, value]) as caught:
+        PhotoClassifier.load(tmp_path / "m")
+    assert "expected at most 1e+30" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("W1", 1e10), ("W2", 1e20), ("b1", 1e20), ("scale", 3e38), ("scale", 1e-20)]
+)
+def test_what_is_loaded_answers_without_a_warning(tmp_path, name, value):
+    from backlit.photos import explain
+
+    huge(name, value).save(tmp_path / "m")
+    classifier = PhotoClassifier.load(tmp_path / "m")
+    save_day_night(tmp_path / "photos", 2)
+    for one in classifier.predict(tmp_path / "photos"):
+        assert 0 <= one.probability <= 1
+        found = explain(one.path, classifier)
+        assert np.isfinite(found.log_odds)
+        assert np.isfinite(found.saliency.evidence).all()
+
+
+def test_features_at_the_end_of_the_numbers_saturate():
+    one = PhotoClassifier.load()
+    ends = np.full((2, len(one.mean)), 3e38, np.float32) * np.float32([[1], [-1]])
+    np.testing.assert_array_equal(one.standardise(ends), np.sign(ends))

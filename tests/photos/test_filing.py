@@ -9,7 +9,7 @@ import pytest
 from backlit.errors import PhotoError
 from backlit.photos.class_names import UNSURE
 from backlit.photos.classifier import Prediction, Stamp
-from backlit.photos.filing import Filer
+from backlit.photos.filing import Filer, Promise
 
 CLASSES = ("day", "night")
 
@@ -343,6 +343,17 @@ def test_another_picture_under_the_name_of_one_that_was_moved(tmp_path, picture)
     ((_, reason),) = Filer(tmp_path / "to", CLASSES, move=True, run="x").go_on([promise])
     assert "changed after it was read" in reason
     assert picture.read_bytes() == b"a new one"
+
+
+@pytest.mark.parametrize(
+    "target", ["../a.jpg", "a.jpg", "night/../../a.jpg", "dusk/a.jpg", "/a.jpg", "night/.."]
+)
+def test_a_forged_row_leads_nowhere_else(tmp_path, picture, target):
+    promise = Promise(str(picture), os.path.join(tmp_path / "to", target), Stamp(7, 10**18))
+    ((_, reason),) = Filer(tmp_path / "to", CLASSES, move=True, run="x").go_on([promise])
+    assert "is no place in" in reason
+    assert picture.exists()
+    assert list((tmp_path / "to").iterdir()) == []
 
 
 def test_a_promised_place_is_nobody_elses(tmp_path, picture):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit._checks import as_numpy, check_finite, in_dtype_of
-from backlit.errors import PhotoError, SettingError, ShapeError
+from backlit.errors import ModelFileError, PhotoError, SettingError, ShapeError
 from backlit.formats.models import Fields, NetworkFile, load_network, save_network
 from backlit.photos import features
 from backlit.photos.class_names import UNSURE
@@ -27,6 +27,8 @@ Floats = NDArray[np.float32]
 KIND = "photo-classifier"
 SHIPPED_MODEL = Path(__file__).with_name("day_night.safetensors")
 """The model that is part of the package: day and night, on any camera."""
+
+_MOST = 1e30  # that a number on the way may reach; float32 ends at 3e38
 
 _CHUNK = 16  # pictures that are classified together
 
@@ -350,7 +352,41 @@ class PhotoClassifier:
             fields.refuse("activations", network.activations, f"{classifier.activations}")
         if not (classifier.scale > 0).all():
             fields.refuse("tensor input_scale", "a scale that is not positive", "positive scales")
+        _check_range(fields, classifier)
         return classifier
+
+
+def _check_range(fields: Fields, classifier: PhotoClassifier) -> None:
+    """Refuse numbers with which a picture's answer, or its gradient, might be none.
+
+    With |A0| <= 1 and relu, |Z_l| <= |W_l| |A_{l-1}| + |b_l|, element by element; with one for the
+    gradient of an output's log-odds, |dA_{l-1}| <= |W_l|' |dZ_l|, and |dfeatures| <= |dA0| / scale.
+    """
+    L = len(classifier.activations)
+    weights = [classifier.parameters[f"W{l}"].astype(np.float64) for l in range(1, L + 1)]
+    scale = classifier.scale[:, None].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        A = np.ones((len(scale), 1))
+        for l, W in enumerate(weights, 1):
+            A = np.abs(W) @ A + np.abs(classifier.parameters[f"b{l}"].astype(np.float64))
+            _check_bound(fields, f"tensors W{l} and b{l}", "numbers", A)
+        dA = np.ones((len(weights[-1]), 1))
+        for l, W in zip(range(L, 0, -1), weights[::-1], strict=True):
+            dA = np.abs(W).T @ dA
+            _check_bound(fields, f"tensor W{l}", "gradients", dA)
+        _check_bound(fields, "tensor input_scale", "gradients", dA / scale)
+        _check_bound(
+            fields, "tensor input_mean", "numbers", np.abs(classifier.mean[:, None]) / scale
+        )
+
+
+def _check_bound(fields: Fields, field: str, what: str, bound: NDArray[np.float64]) -> None:
+    largest = float(bound.max())
+    if not largest <= _MOST:
+        raise ModelFileError(
+            f"{fields.path}: {field}: found values with which a picture's {what} may reach "
+            f"{largest:.1e}, expected at most {_MOST:.0e}."
+        )
 
 
 def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:
@@ -368,7 +404,8 @@ def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:
     ndarray of float32, shape (m, n_0)
         ``tanh((extracted - mean) / scale)``.
     """
-    scaled: Floats = (extracted - mean) / scale
+    with np.errstate(over="ignore"):  # tanh(+-inf) = +-1 is what the exact quotient has, too
+        scaled: Floats = (extracted - mean) / scale
     return np.tanh(scaled, out=scaled)
 
 
@@ -390,7 +427,8 @@ def standardise_backward(
     """
     # forward was A0 = tanh(z), z = (extracted - mean) / scale, so now dz = dA0 * tanh'(z), where
     # tanh'(z) = 1 - tanh(z)^2 = 4 e / (1 + e)^2 with e = exp(-2 |z|), without the cancellation
-    e = np.exp(-2 * np.abs((extracted - mean) / scale))
+    with np.errstate(over="ignore"):  # exp(-inf) = 0
+        e = np.exp(-2 * np.abs((extracted - mean) / scale))
     dextracted: NDArray[np.floating] = dA0 * (4 * e / np.square(1 + e)) / scale
     return dextracted
 

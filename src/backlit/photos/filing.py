@@ -218,15 +218,18 @@ class Filer:
         Returns
         -------
         list of (Promise, str)
-            Those that cannot be fulfilled, as of `place`.
+            Those that cannot be fulfilled, as of `place`, and those that lead out of the folder.
 
         Raises
         ------
         PhotoError
             As `place`.
         """
-        left = []
+        left, failures = [], []
         for promise in promises:
+            if not self._is_ours(promise):
+                failures.append((promise, f"{promise.target} is no place in {self.folder}"))
+                continue
             key = _entry(promise.source) if self._given else ""
             if key in self._given:
                 self._given[key] = promise
@@ -234,7 +237,16 @@ class Filer:
                 self._remove_leftover(promise)
             else:
                 left.append(promise)
-        return self.place(left)
+        return failures + self.place(left)
+
+    def _is_ours(self, promise: Promise) -> bool:
+        """Whether a target is in a label's folder: what a file says may be forged."""
+        folder, name = os.path.split(promise.target)
+        if promise.target == promise.source:
+            return True
+        above, label = os.path.split(os.path.abspath(folder))
+        ours = above == os.path.abspath(self.folder) and label in self._folders.values()
+        return ours and name not in ("", ".", "..")
 
     def _is_fulfilled(self, promise: Promise) -> bool:
         """Whether a target is whole and, in a move, its source gone; by sizes and times alone."""

@@ -118,7 +118,15 @@ def _jsonl_rows(text: str) -> list[dict[str, Any]]:
 
 def _promise(row: dict[str, Any]) -> Promise:
     """Return where a row's picture goes, or raise a ValueError, KeyError or TypeError."""
-    size, modified_ns = int(row["bytes"]), int(row["modified_ns"])
+    size, modified_ns = _integer(row["bytes"]), _integer(row["modified_ns"])
     if not isinstance(row["target"], str) or size < 0 or "\0" in row["target"] + row["path"]:
         raise ValueError("a row's target, bytes and modified_ns are none")
     return Promise(row["path"], row["target"], Stamp(size, modified_ns))
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, str):
+        return int(value)
+    if type(value) is not int:
+        raise TypeError(f"found {type(value).__name__}, expected a whole number")
+    return value

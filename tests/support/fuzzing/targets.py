@@ -27,6 +27,7 @@ from backlit.photos import features, keeping
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.duplicates import SIGNATURE_SIZE
 from backlit.photos.examples import PictureSet
+from backlit.photos.filing import Filer
 from backlit.photos.reading import read_crops
 from backlit.photos.resuming import resume
 from backlit.training import fit
@@ -340,13 +341,14 @@ def read_listing(path: Path, good: bytes, forged: bool) -> None:
 # ------------------------------------------------------------------------------- resumed files
 
 
-def _resume(form: str) -> Callable[[Path, bytes, bool], None]:
-    beginning = {"csv": b"path,label,probability,error\n", "jsonl": b'{"path": "'}[form]
+def _resume(form: str, filing: bool = False) -> Callable[[Path, bytes, bool], None]:
+    head = b"path,label,probability,error" + b",target,bytes,modified_ns" * filing
+    beginning = {"csv": head + b"\n", "jsonl": b'{"path": "'}[form]
 
     def read(path: Path, good: bytes, forged: bool) -> None:
         before = path.read_bytes()
         try:
-            done = resume(path, form)
+            done = resume(path, form, filing=filing)
         except SettingError:
             assert path.read_bytes() == before, "refused, and changed all the same"
             raise
@@ -356,6 +358,8 @@ def _resume(form: str) -> Callable[[Path, bytes, bool], None]:
         assert after or begins, "a file that is none of ours was emptied"
         assert all(isinstance(name, str) for name in done.paths)
         assert 0 <= done.failed <= max(after.count(b"\n"), 0)
+        filer = Filer(path.parent / "to", ("day", "night"), move=True)
+        assert len(filer.go_on(done.promises)) == len(done.promises)  # nothing is there to be moved
 
     return read
 
@@ -368,6 +372,17 @@ JSONL = (
     b'{"path": "a.jpg", "label": "day", "probability": 0.1, "error": null, '
     b'"probabilities": {"day": 0.9, "night": 0.1}}\n'
     b'{"path": "c.jpg", "label": null, "probability": null, "error": "broken"}\n'
+)
+
+FILED_CSV = (
+    b"path,label,probability,error,target,bytes,modified_ns\n"
+    b"a.jpg,day,0.100000,,to/day/a.jpg,1183,1796049748423703605\nc.jpg,,,broken,,,\n"
+)
+FILED_JSONL = (
+    b'{"path": "a.jpg", "label": "day", "probability": 0.1, "error": null, '
+    b'"target": "to/day/a.jpg", "bytes": 1183, "modified_ns": 1796049748423703605}\n'
+    b'{"path": "c.jpg", "label": null, "probability": null, "error": "broken", "target": null, '
+    b'"bytes": null, "modified_ns": null}\n'
 )
 
 # ------------------------------------------------------------------------- targets of the checker
@@ -455,6 +470,10 @@ TARGETS: dict[str, Target] = {
     "listing": Target(lambda: [LISTING], mutations.ANY, read_listing, ".jsonl"),
     "resume_csv": Target(lambda: [CSV], mutations.ANY, _resume("csv"), ".csv"),
     "resume_jsonl": Target(lambda: [JSONL], mutations.ANY, _resume("jsonl"), ".jsonl"),
+    "resume_filed_csv": Target(lambda: [FILED_CSV], mutations.ANY, _resume("csv", True), ".csv"),
+    "resume_filed_jsonl": Target(
+        lambda: [FILED_JSONL], mutations.ANY, _resume("jsonl", True), ".jsonl"
+    ),
     "check_notebook": Target(notebook_seeds, mutations.ANY, read_target, ".ipynb"),
     "check_python": Target(lambda: [CODE.encode()], mutations.ANY, read_target, ".py"),
     "pictures": Target(picture_seeds, mutations.ANY, read_picture, ".jpg"),
