@@ -298,6 +298,19 @@ def test_half_written_files_are_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {"lock", *generations._NAMES}
 
 
+def test_a_clock_that_is_set_back_changes_nothing(tmp_path):
+    """The newest state is the one with the higher number, whatever its file's time."""
+    states = generations.Generations(tmp_path, resume=False)
+    for number in range(1, 4):
+        states.save({"a": np.zeros(1)}, {"seen": number})
+        for place, path in enumerate(sorted(tmp_path.glob("checkpoint-*"))):
+            os.utime(path, (2_000_000_000 - number - place,) * 2)
+        states.close()
+        states = generations.Generations(tmp_path, resume=True)
+        assert states.latest.values["seen"] == number
+    states.close()
+
+
 @pytest.mark.parametrize("code", ["ENOSPC", "EROFS"])
 def test_a_disk_that_fails_is_warned_of_and_training_goes_on(code, tmp_path, kill, monkeypatch):
     expected = fit(X, Y, **BASE)
