@@ -123,7 +123,9 @@ def test_train_predict_evaluate(run, tmp_path):
     code, out, err = run("predict", tmp_path / "set" / "test", "--model", model, "-f", "csv")
     assert (code, err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert list(rows[0]) == ["path", "label", "probability", "error"]
+    assert list(rows[0]) == ["path", "label", "probability", "error", "p_day", "p_night"]
+    assert all(row["p_night"] == row["probability"] for row in rows)
+    assert all(float(row["p_day"]) + float(row["p_night"]) == pytest.approx(1) for row in rows)
     assert [row["label"] for row in rows] == ["day"] * 6 + ["night"] * 6
     assert all((float(row["probability"]) > 0.5) == (row["label"] == "night") for row in rows)
 
@@ -196,10 +198,90 @@ def test_json_lines_and_output_files(run, photos, model, tmp_path):
     assert rows[-1]["label"] is None
     assert rows[0]["probabilities"]["night"] == rows[0]["probability"]
     for name in ("a.jsonl", "a.csv"):
-        code, out, _ = run("predict", photos, "-m", model, "-o", tmp_path / name)
+        code, out, err = run("predict", photos, "-m", model, "-o", tmp_path / name)
         assert (code, out) == (0, "")
+        assert err == f"24 pictures: 12 day, 12 night; written to {tmp_path / name}\n"
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 24
-    assert (tmp_path / "a.csv").read_text().startswith("path,label,probability,error\n")
+    assert (
+        (tmp_path / "a.csv").read_text().startswith("path,label,probability,error,p_day,p_night\n")
+    )
+
+
+def test_a_json_file_is_one_array(run, photos, model, tmp_path):
+    (photos / "night" / "zz.jpg").write_bytes(b"")
+    target = tmp_path / "a.json"
+    assert run("predict", photos, "-m", model, "-o", target)[0] == 3
+    rows = json.loads(target.read_text())
+    assert [row["label"] for row in rows] == ["day"] * 12 + ["night"] * 12 + [None]
+    code, out, err = run("predict", photos, "-m", model, "-f", "json")
+    assert (code, json.loads(out), err) == (3, rows, "")
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.csv.gz", "a.tsv"])
+def test_an_ending_chooses_the_format_or_is_refused(run, photos, model, tmp_path, name):
+    code, out, err = run("predict", photos, "-m", model, "-o", tmp_path / name)
+    assert (code, out) == (2, "")
+    assert f"nothing is written as {Path(name).suffix}; expected .csv, .json, .jsonl" in err
+    assert not (tmp_path / name).exists()
+    code, _, _ = run("predict", photos, "-m", model, "-o", tmp_path / name, "-f", "csv")
+    assert code == 0
+    assert (tmp_path / name).read_text().startswith("path,label")
+    assert run("predict", photos, "-m", model, "-o", tmp_path / "plain")[0] == 0
+    assert (tmp_path / "plain").read_text().startswith("label")
+    assert run("predict", photos, "-m", model, "-o", os.devnull)[0] == 0
+
+
+def test_folders_without_pictures_are_an_error(run, photos, model, tmp_path):
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    (tmp_path / "empty" / "notes.txt").write_text("nothing")
+    target = tmp_path / "rows.csv"
+    run("predict", photos, "-m", model, "-o", target)
+    before = target.read_bytes()
+    code, out, err = run("predict", tmp_path / "empty", "-m", model, "-o", target)
+    assert (code, out) == (1, "")
+    assert f"{tmp_path / 'empty'} holds no picture; " in err
+    assert target.read_bytes() == before
+    assert run("predict", tmp_path / "empty", photos, "-m", model, "-o", target)[0] == 0
+
+
+def test_names_from_standard_input_and_lists(run, photos, model, tmp_path, monkeypatch):
+    paths = [photos / "night" / "003.jpg", photos / "day", photos / "gone.jpg"]
+    names = "".join(f"{path}\n" for path in paths)
+
+    def predicted(text, *arguments):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        code, out, err = run("predict", *arguments, "-m", model, "-f", "csv")
+        return code, [row["path"] for row in csv.DictReader(io.StringIO(out))], err
+
+    expected = [str(paths[0]), *sorted(map(str, (photos / "day").iterdir())), str(paths[2])]
+    given = names.encode()
+    for text in (given, given.replace(b"\n", b"\r\n"), given.replace(b"\n", b"\0"), given[:-1]):
+        assert predicted(text, "-") == (3, expected, "")
+        assert predicted(text, "--from", "-") == (3, expected, "")
+        (tmp_path / "list.txt").write_bytes(text)
+        assert predicted(b"", "--from", tmp_path / "list.txt") == (3, expected, "")
+    first = str(photos / "day" / "000.jpg")
+    assert predicted(given, first, "-")[1] == [first, *expected]
+    for arguments, message in (
+        (("-", "-"), "can be read once"),
+        (("-",), "standard input names no picture"),
+        (("--from", tmp_path / "none"), "none: cannot be read (No such file or directory)"),
+        ((), "give pictures or folders"),
+    ):
+        code, rows, err = predicted(b"\n", *arguments)
+        assert code in (1, 2)
+        assert rows == []
+        assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_name_that_is_no_utf8_comes_from_a_list(run, photos, model, tmp_path):
+    odd = os.fsencode(photos) + b"/\xff\r.jpg"
+    os.rename(photos / "day" / "000.jpg", odd)
+    (tmp_path / "list.txt").write_bytes(odd + b"\0")
+    target = tmp_path / "rows.csv"
+    assert run("predict", "--from", tmp_path / "list.txt", "-m", model, "-o", target)[0] == 0
+    line = target.read_bytes().split(b"\n")[1]
+    assert line.startswith(b'"' + odd + b'","day","0.')  # else its return would end the row
 
 
 def test_table(run, photos, model):
@@ -317,7 +399,7 @@ def test_no_name_is_a_spreadsheet_s_formula(run, photos, model, tmp_path, monkey
 def test_closed_pipe(photos, model):
     command = f"{sys.executable} -m backlit predict {photos} -m {model} -f csv | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, check=False, timeout=60)
-    assert done.stdout == b"path,label,probability,error\n"
+    assert done.stdout == b"path,label,probability,error,p_day,p_night\n"
     assert done.stderr == b""
 
 
@@ -376,6 +458,7 @@ def test_resume(run, photos, model, tmp_path):
     code, _, err = run("predict", photos, "-m", model, "-o", part, "--resume")
     assert code == 3
     assert "are done already" in err
+    assert f"24 pictures: 12 day, 12 night; 1 unreadable; written to {part}\n" in err
     assert part.read_bytes() == whole.read_bytes()
     assert run("predict", photos, "-m", model, "-o", part, "--resume")[0] == 3
     assert part.read_bytes() == whole.read_bytes()

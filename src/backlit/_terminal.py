@@ -8,6 +8,7 @@ error none, since there is nowhere to say it.
 
 import errno
 import os
+import stat
 import sys
 import traceback
 import warnings
@@ -153,6 +154,14 @@ class _Raw(Writer):
         with self._told():
             self._open().write(text)
         return len(text)
+
+
+def is_to_file() -> bool:
+    """Tell whether standard output is a file on a disk, and neither a terminal nor a pipe."""
+    try:
+        return stat.S_ISREG(os.fstat(1).st_mode)
+    except OSError:
+        return False
 
 
 def require_output() -> None:

@@ -5,7 +5,7 @@ without a terminal neither draws bars or colours.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Thread
 from types import TracebackType
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from backlit.photos.trained import TrainedPhotos
 
 _MOST_MISTAKES = 25
+_NARROW = 64  # columns below which a bar leaves out what is not a number
 
 
 def _console(stderr: bool) -> "Console":
@@ -69,9 +70,12 @@ def _say(prefix: str, style: str, text: str) -> None:
 class _Bar:
     """A progress bar on standard error; nothing where that is no terminal."""
 
-    def __init__(self, *columns: Any, hidden: bool = False) -> None:
+    def __init__(self, *columns: Any, seldom: Sequence[Any] = (), hidden: bool = False) -> None:
+        """Show columns, the seldom ones only where there is room."""
         console = _console(stderr=True)
         self.shown = console.is_terminal and not hidden
+        if console.width < _NARROW:
+            columns = tuple(column for column in columns if column not in seldom)
         # the dots are Braille, which no other encoding has
         spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
         self._progress = Progress(
@@ -101,12 +105,15 @@ class TrainingProgress(_Bar):
     """Stages of a training run, one bar each, the finished ones gone."""
 
     def __init__(self) -> None:
+        bar = BarColumn(bar_width=24)
+        text = TextColumn("{task.fields[note]}", style="dim", markup=False)
         super().__init__(
             TextColumn("{task.description:<18}", markup=False),
-            BarColumn(bar_width=24),
+            bar,
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}", style="dim", markup=False),
+            text,
+            seldom=(bar, text),
         )
         self._task: Any = None
 
@@ -136,12 +143,14 @@ class CountingProgress(_Bar):
     """Pictures done; called for each, with how many there are if that is known."""
 
     def __init__(self, name: str, hidden: bool = False) -> None:
+        bar, rate = BarColumn(bar_width=24), _Rate()
         super().__init__(
             TextColumn(name, markup=False),
-            BarColumn(bar_width=24),
+            bar,
             MofNCompleteColumn(),
-            _Rate(),
+            rate,
             TimeRemainingColumn(),
+            seldom=(bar, rate),
             hidden=hidden,
         )
         self._task = self._progress.add_task(name, total=None)

@@ -8,15 +8,17 @@ from backlit.photos.classifier import Prediction
 from backlit.photos.resuming import resume
 from backlit.photos.writing import open_writer
 
+CLASSES = ("day", "night")
 ROWS = [
     Prediction("a.jpg", "day", 0.1, (0.9, 0.1)),
     Prediction('b\n"x",\udcff.jpg', "night", 0.9, (0.1, 0.9)),
     Prediction("c.jpg", "", None, error="broken, it is"),
+    Prediction("d\r.jpg", "day", 0.2, (0.8, 0.2)),
 ]
 
 
 def write(path, form, rows, append=False):
-    with open_writer(form, path, ("day", "night"), append=append) as put:
+    with open_writer(form, path, CLASSES, append=append) as put:
         for row in rows:
             put(row)
 
@@ -28,12 +30,13 @@ def test_whatever_is_cut_off_the_file_ends_as_if_never_stopped(tmp_path, form):
     whole = path.read_bytes()
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
-        done = resume(path, form)
+        done = resume(path, form, CLASSES)
         rest = [row for row in ROWS if row.path not in done.paths]
         write(path, form, rest, append=bool(done.paths))
         assert path.read_bytes() == whole, length
-    assert resume(path, form).paths == {row.path for row in ROWS}
-    assert resume(path, form).failed == 1
+    assert resume(path, form, CLASSES).paths == {row.path for row in ROWS}
+    done = resume(path, form, CLASSES)
+    assert (done.failed, done.labels) == (1, {"day": 2, "night": 1})
 
 
 def test_nothing_there_yet(tmp_path):
@@ -56,6 +59,7 @@ def test_nothing_there_yet(tmp_path):
         ("jsonl", "[" * 100_000 + "\n"),
         ("jsonl", '{"path": [1], "error": null}\n'),
         ("jsonl", '{"path": "a", "error": 3}\n'),
+        ("jsonl", '{"path": "a", "error": null, "label": [1]}\n'),
         ("csv", "\x1b[2J,b\n"),
     ],
 )

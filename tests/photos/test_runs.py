@@ -12,8 +12,9 @@ import pytest
 from backlit.errors import PhotoError, SettingError
 from backlit.photos import PhotoClassifier
 from backlit.photos.features import feature_names
+from backlit.photos.resuming import Done
 from backlit.photos.row_file import RowFile
-from backlit.photos.runs import RunPlan, open_run
+from backlit.photos.runs import Run, RunPlan, open_run
 from sample_pictures import save_day_night
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -66,7 +67,7 @@ def test_rows_of_another_run_are_not_gone_on_with(photos, tmp_path, form):
         "classes was .*'day'.* is .*'dusk'": {"classifier": by_luminance(("dusk", "night"))},
         "unsure was 0.0, is 0.9": {"unsure": 0.9},
         "copy_to was None, is .*sorted": {"folder": folder},
-        "columns was path,label,probability,error, is .*,target": {"folder": folder},
+        "columns was path,label,probability,error,p_day,p_night, is .*,target": {"folder": folder},
         "move_to was None, is .*sorted": {"folder": folder, "move": True},
         "format was": {"form": "csv" if form == "jsonl" else "jsonl"},
     }.items():
@@ -295,3 +296,23 @@ def test_settings_are_json(photos, tmp_path):
     settings = json.loads((tmp_path / "r.csv.settings.json").read_text())
     assert settings["model"] == by_luminance().digest
     assert (settings["unsure"], settings["classes"]) == (0.25, ["day", "night"])
+
+
+def test_the_summary_counts_what_rows_say():
+    def summary(labels, classes=("day", "night"), unreadable=0, unfiled=0):
+        run = Run(None, None, Done(labels=labels), None, None)
+        run.unreadable, run.unfiled = unreadable, unfiled
+        return run.summary(classes)
+
+    assert summary({"day": 300, "night": 297, "unsure": 8}, unreadable=5) == (
+        "605 pictures: 300 day, 297 night, 8 unsure; 5 unreadable"
+    )
+    assert summary({"night": 1}) == "1 picture: 0 day, 1 night"
+    assert summary({}, unreadable=2, unfiled=1) == (
+        "0 pictures: 0 day, 0 night; 2 unreadable; 1 not filed"
+    )
+    many = {f"c{k:02d}": 1000 + k for k in range(20)}
+    assert summary(many, sorted(many)) == (
+        "20,190 pictures: 1,012 c12, 1,013 c13, 1,014 c14, 1,015 c15, 1,016 c16, 1,017 c17, "
+        "1,018 c18, 1,019 c19, 12,066 of other classes"
+    )

@@ -1,5 +1,6 @@
 """``backlit predict``."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +9,7 @@ import typer
 
 from backlit import _terminal as terminal
 from backlit.cli.options import SOME_FAILED, Cluster, Model, TlsCa, TlsCert, TlsKey, Workers
+from backlit.cli.picture_names import given_names
 
 if TYPE_CHECKING:
     from backlit.photos.runs import Run
@@ -18,18 +20,28 @@ class TableFormat(StrEnum):
 
     table = "table"
     csv = "csv"
+    json = "json"
     jsonl = "jsonl"
     parquet = "parquet"
 
 
 def predict(
     paths: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            help="Pictures, and folders of pictures; with --cluster URLs such as s3://, too.",
+            help="Pictures, and folders of pictures; - for names on standard input; with "
+            "--cluster URLs such as s3://, too.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    listed: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Names of pictures and folders, one a line, or ended by NUL.",
+            metavar="LIST",
+        ),
+    ] = None,
     model: Model = None,
     form: Annotated[
         TableFormat | None,
@@ -86,6 +98,7 @@ def predict(
 
     With --cluster, --output is a folder or URL of parts with a manifest.
     """
+    names = given_names(paths or [], listed)
     if cluster is not None:
         from backlit.cli.archive import predict_on_cluster
 
@@ -95,13 +108,13 @@ def predict(
                 "--cluster."
             )
         predict_on_cluster(
-            paths, cluster, model, form.value if form else None, output_name, unsure, resume, chunk,
+            names, cluster, model, form.value if form else None, output_name, unsure, resume, chunk,
             (tls_ca, tls_cert, tls_key),
         )  # fmt: skip
         return
     from backlit.errors import SettingError
 
-    url = next((path for path in paths if "://" in path), None)
+    url = next((path for path in names if "://" in path), None)
     if url is not None:
         raise typer.BadParameter(f"{url} is a URL; it needs --cluster (local will do).")
     chosen = (form or _format_of(output_name)).value
@@ -113,7 +126,7 @@ def predict(
         raise SettingError("--spreadsheet goes with CSV, and without --resume.")
     if dry_run and not (copy_to or move_to):
         raise SettingError("--dry-run goes with --copy-to or --move-to.")
-    pictures = [str(Path(path)) for path in paths]
+    pictures = [str(Path(path)) for path in names]
     _predict_here(
         pictures, model, workers,
         form=chosen, output=output_name, resume=resume, unsure=unsure, folder=copy_to or move_to,
@@ -126,13 +139,16 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
     from backlit.console import CountingProgress, note, warn
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.listed import Listing
+    from backlit.photos.listing import require_photos
     from backlit.photos.runs import RunPlan, open_run
 
     planned = RunPlan(**plan)
     if planned.output is None:
         terminal.require_output()
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
-    folder, to_terminal = planned.folder, planned.output is None and terminal.output().isatty()
+    folder = planned.folder
+    if not planned.resume:  # before an output of an earlier run is replaced
+        require_photos(paths, folder)
     run: Run | None = None
     try:
         with open_run(classifier, planned, warn=warn, note=note) as run:
@@ -141,7 +157,10 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
                 note(f"{len(done):,} pictures are done already.")
             with (
                 Listing(paths, skip=done, leave_out=folder) as listing,
-                CountingProgress("predicting", hidden=to_terminal) as tick,
+                # rows have a terminal to themselves, also where they reach it through a pipe
+                CountingProgress(
+                    "predicting", hidden=planned.output is None and not terminal.is_to_file()
+                ) as tick,
             ):
                 tick.expect(listing.total)
                 for prediction in classifier.predict(
@@ -156,6 +175,8 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
         if run is not None and run.waiting:
             note(f"stopped; {run.waiting:,} pictures are not yet where their rows say.")
         raise
+    if planned.output is not None:
+        note(f"{run.summary(classifier.classes)}; written to {planned.output}")
     if run.filer is not None and not run.filer.dry_run:
         verb = "moved" if run.filer.move else "copied"
         note(f"{run.filer.filed:,} pictures {verb} to {folder}.")
@@ -164,11 +185,17 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
 
 
 def _format_of(output: str | None) -> TableFormat:
+    """Choose by the ending, where there is one."""
+    from backlit.errors import SettingError
+    from backlit.photos.writing import ENDINGS
+
     ending = Path(output).suffix.lower() if output else ""
-    endings = {
-        ".csv": TableFormat.csv,
-        ".jsonl": TableFormat.jsonl,
-        ".ndjson": TableFormat.jsonl,
-        ".parquet": TableFormat.parquet,
-    }
-    return endings.get(ending, TableFormat.table)
+    is_device = output is not None and os.path.exists(output) and not os.path.isfile(output)
+    if not ending or is_device:
+        return TableFormat.table
+    if ending not in ENDINGS:
+        raise SettingError(
+            f"--output {output}: nothing is written as {ending}; expected "
+            f"{', '.join(sorted(ENDINGS))}, or a --format."
+        )
+    return TableFormat(ENDINGS[ending])

@@ -144,6 +144,29 @@ def walk_photos(
             yield FoundPath(text, "no such file or folder")
 
 
+def require_photos(
+    paths: Sequence[str | os.PathLike[str]], leave_out: str | os.PathLike[str] | None = None
+) -> None:
+    """Raise where :func:`walk_photos` would yield nothing.
+
+    Parameters
+    ----------
+    paths, leave_out
+        As for :func:`walk_photos`.
+
+    Raises
+    ------
+    PhotoFolderError
+        Where the folders hold no picture.
+    """
+    if next(walk_photos(paths, leave_out), None) is None:
+        what = f"{os.fspath(paths[0])} holds" if len(paths) == 1 else f"{len(paths)} folders hold"
+        raise PhotoFolderError(
+            f"{what} no picture; a file is taken for one by its ending (.jpg, .png, .heic, ...), "
+            "or where it is named itself."
+        )
+
+
 def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[FoundPath]:
     """Depth first, files and folders of one level together in the order of their names."""
     stack = [iter([(folder, True)])]

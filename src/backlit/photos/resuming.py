@@ -4,14 +4,16 @@ import csv
 import io
 import json
 import os
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from backlit._text import printable
 from backlit.errors import PhotoError, SettingError
 from backlit.photos.classifier import Stamp
 from backlit.photos.filing import Promise
-from backlit.photos.writing import CSV_COLUMNS, FILING_COLUMNS
+from backlit.photos.writing import csv_line, row_columns
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,19 @@ class Done:
         Rows with an error.
     promises : tuple of Promise
         Where rows say that their pictures go.
+    labels : dict of str to int
+        How many rows have each label.
     """
 
     paths: frozenset[str] = frozenset()
     failed: int = 0
     promises: tuple[Promise, ...] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
 
 
-def resume(path: str | os.PathLike[str], form: str, *, filing: bool = False) -> Done:
+def resume(
+    path: str | os.PathLike[str], form: str, classes: Sequence[str] = (), *, filing: bool = False
+) -> Done:
     """Read a file of predictions and cut off a last row that is incomplete.
 
     Parameters
@@ -42,6 +49,8 @@ def resume(path: str | os.PathLike[str], form: str, *, filing: bool = False) -> 
         The file; it may be missing.
     form : {"csv", "jsonl"}
         Its format.
+    classes : sequence of str, optional
+        The model's classes, which have columns in CSV.
     filing : bool, optional
         Whether its rows say where their pictures go.
 
@@ -67,8 +76,9 @@ def resume(path: str | os.PathLike[str], form: str, *, filing: bool = False) -> 
         raise PhotoError(f"cannot be read ({error.strerror})", os.fspath(path)) from error
     whole = data[: _complete(data, quotes=form == "csv")]
     text = whole.decode("utf-8", errors="surrogateescape")
-    columns = CSV_COLUMNS + FILING_COLUMNS * filing
-    beginning = b'{"path": "' if form == "jsonl" else ",".join(columns).encode() + b"\n"
+    columns = row_columns(classes, filing)
+    head = csv_line(columns).encode("utf-8", errors="surrogateescape")
+    beginning = b'{"path": "' if form == "jsonl" else head
     try:
         if not whole and data[: len(beginning)] != beginning[: len(data)]:
             raise ValueError("it has no whole row")
@@ -83,7 +93,8 @@ def resume(path: str | os.PathLike[str], form: str, *, filing: bool = False) -> 
     if len(whole) < len(data):
         os.truncate(path, len(whole))
     paths = frozenset(row["path"] for row in rows)
-    return Done(paths, sum(bool(row["error"]) for row in rows), promises)
+    labels = Counter(row["label"] for row in rows if not row["error"])
+    return Done(paths, sum(bool(row["error"]) for row in rows), promises, labels)
 
 
 def _complete(data: bytes, quotes: bool) -> int:
@@ -111,8 +122,9 @@ def _csv_rows(text: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
 def _jsonl_rows(text: str) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in text.split("\n")[:-1]]
     for number, row in enumerate(rows, 1):
-        if not isinstance(row["path"], str) or not isinstance(row["error"], str | None):
-            raise ValueError(f"row {number} has no text as path and error")
+        texts = row["path"], row["label"] or "", row["error"] or ""
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"row {number} has no text as path, label and error")
     return rows
 
 

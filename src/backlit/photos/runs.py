@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ from backlit._comparing import differences
 from backlit._files import beside, write_whole
 from backlit.errors import ModelFileError, PhotoError, SettingError
 from backlit.formats.strict_json import parse_object
+from backlit.photos.class_names import UNSURE
 from backlit.photos.classifier import PhotoClassifier, Prediction
 from backlit.photos.filing import Filer, Promise
 from backlit.photos.resuming import Done, resume
 from backlit.photos.row_file import RowFile
-from backlit.photos.writing import CSV_COLUMNS, FILING_COLUMNS, Rows, open_writer
+from backlit.photos.writing import Rows, open_writer, row_columns
 
 RESUMABLE = ("csv", "jsonl")
 """Formats that a run can go on in."""
@@ -24,6 +26,7 @@ SETTINGS_ENDING = ".settings.json"
 """What the name of an output's settings, which lie beside it, ends with."""
 
 _MOST_SETTINGS = 1 << 22  # bytes
+_MOST_NAMED = 8  # classes that a summary names
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class RunPlan:
 
     Attributes
     ----------
-    form : {"table", "csv", "jsonl", "parquet"}
+    form : {"table", "csv", "json", "jsonl", "parquet"}
         The rows' format.
     output : str or None
         Their file; None for standard output.
@@ -82,8 +85,10 @@ class Run:
 
     Attributes
     ----------
-    failed : int
-        Pictures that cannot be read or filed, those of the rows before included.
+    labels : Counter
+        Pictures by label, those of the rows before included.
+    unreadable, unfiled : int
+        Pictures that cannot be read, those of the rows before included, and that cannot be filed.
     waiting : int
         Pictures whose rows say where they go, and which are not there yet.
     """
@@ -96,9 +101,15 @@ class Run:
         warn: Callable[[str], None],
         note: Callable[[str], None],
     ) -> None:
-        self.done, self.filer, self.failed = done, filer, done.failed
+        self.done, self.filer = done, filer
+        self.labels, self.unreadable, self.unfiled = Counter(done.labels), done.failed, 0
         self._rows, self._warn, self._note = rows, warn, note
         self._waiting: list[Promise] = []
+
+    @property
+    def failed(self) -> int:
+        """Pictures that cannot be read or filed."""
+        return self.unreadable + self.unfiled
 
     @property
     def waiting(self) -> int:
@@ -114,6 +125,11 @@ class Run:
             Where rows cannot be written, or the pictures' disk is full or fails.
         """
         promise = None
+        if prediction.error:
+            self.unreadable += 1
+        else:
+            self.labels[prediction.label] += 1
+        readable = not prediction.error
         if self.filer is not None:
             prediction, promise = self.filer.promise(prediction)
             if promise is not None and self.filer.dry_run:
@@ -121,7 +137,7 @@ class Run:
                 self._note(f"would {verb} {promise.source} to {promise.target}")
                 promise = None
         self._rows(prediction, promise)
-        self.failed += bool(prediction.error)
+        self.unfiled += readable and bool(prediction.error)
         if promise is not None:
             self._waiting.append(promise)
             if self._rows.batch and len(self._waiting) >= self._rows.batch:
@@ -153,10 +169,34 @@ class Run:
         self._waiting.clear()
         self._tell(failures)
 
+    def summary(self, classes: Sequence[str]) -> str:
+        """Say how many pictures there are of each class.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            The model's, in the order in which they are named; of many the most frequent.
+        """
+        named = list(classes)
+        if self.labels[UNSURE] and UNSURE not in named:
+            named.append(UNSURE)
+        if len(named) > _MOST_NAMED:
+            most = {name for name, _ in self.labels.most_common(_MOST_NAMED)}
+            named = [name for name in named if name in most]
+        others = self.labels.total() - sum(self.labels[name] for name in named)
+        parts = [f"{self.labels[name]:,} {name}" for name in named]
+        parts += [f"{others:,} of other classes"] * (others > 0)
+        text = f"{_pictures(self.labels.total())}: {', '.join(parts)}"
+        if self.unreadable:
+            text += f"; {self.unreadable:,} unreadable"
+        if self.unfiled:
+            text += f"; {self.unfiled:,} not filed"
+        return text
+
     def _tell(self, failures: Iterable[tuple[Promise, str]]) -> None:
         for promise, reason in failures:
             self._warn(f"{promise.source}: {reason}")
-            self.failed += 1
+            self.unfiled += 1
 
 
 @contextmanager
@@ -241,7 +281,7 @@ def _settings(classifier: PhotoClassifier, plan: RunPlan, filing: bool) -> dict[
         "classes": list(classifier.classes),
         "unsure": plan.unsure,
         "format": plan.form,
-        "columns": ",".join(CSV_COLUMNS + FILING_COLUMNS * filing),
+        "columns": ",".join(row_columns(classifier.classes, filing)),
         "copy_to": None if plan.move else folder,
         "move_to": folder if plan.move else None,
         **({"spreadsheet": True} if plan.spreadsheet else {}),
@@ -258,7 +298,7 @@ def _begin(
         if before is not None:
             name = str(before.pop("run", ""))
             _compare(file.path, before, settings)
-        done = resume(file.path, plan.form, filing=filing)
+        done = resume(file.path, plan.form, settings["classes"], filing=filing)
         if done.paths:
             if before is None:
                 raise SettingError(
@@ -273,6 +313,10 @@ def _begin(
     except OSError as error:
         raise PhotoError(f"cannot be written ({error.strerror or error})", path) from error
     return Done(), name
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture{'s' * (count != 1)}"
 
 
 def _as_json(settings: dict[str, Any]) -> bytes:

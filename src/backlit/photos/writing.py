@@ -1,8 +1,8 @@
 """Predictions and evaluations as rows for programs (CSV, JSON lines) and for people."""
 
 import csv
+import io
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -25,8 +25,19 @@ Write = Callable[[Prediction, Promise | None], None]
 _PARQUET_ROWS = 10_000
 
 CSV_COLUMNS = ("path", "label", "probability", "error")
+"""The columns of every model; each class's probability, ``p_<class>``, comes after them."""
 FILING_COLUMNS = ("target", "bytes", "modified_ns")
 """Further columns where pictures are copied or moved: where to, and by what each is recognised."""
+
+#: endings of files and the format that each means; nothing and a device's name have none
+ENDINGS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "table",
+}
 
 _BATCH = 32  # rows that are flushed to the disk together, before their pictures are filed
 
@@ -69,7 +80,7 @@ class _Printed(Rows):
     """The same, on standard output."""
 
     def __init__(self, write: Write, out: TextIO) -> None:
-        self._is_file = _is_regular(_STDOUT)
+        self._is_file = terminal.is_to_file()
         super().__init__(write, batch=_BATCH if self._is_file else 1)
         self._out = out
 
@@ -85,11 +96,44 @@ class _Printed(Rows):
 _STDOUT = 1
 
 
-def _is_regular(descriptor: int) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(descriptor).st_mode)
-    except OSError:
-        return False
+def row_columns(classes: Sequence[str], filing: bool = False) -> tuple[str, ...]:
+    """Name the columns of CSV and Parquet.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        The model's classes.
+    filing : bool, optional
+        Whether rows say where their pictures go.
+
+    Returns
+    -------
+    tuple of str
+    """
+    return CSV_COLUMNS + tuple(f"p_{name}" for name in classes) + FILING_COLUMNS * filing
+
+
+def csv_line(values: Sequence[Any]) -> str:
+    """Write a row of CSV; what has a line break of any kind is quoted.
+
+    Parameters
+    ----------
+    values : sequence
+        Text and numbers.
+
+    Returns
+    -------
+    str
+        With its line feed.
+    """
+    line = io.StringIO()
+    # Python's writer takes a carriage return for a line's end where it reads, not where it writes.
+    alone = any("\r" in value for value in values if isinstance(value, str))
+    writer = csv.writer(
+        line, lineterminator="\n", quoting=csv.QUOTE_ALL if alone else csv.QUOTE_MINIMAL
+    )
+    writer.writerow(values)
+    return line.getvalue()
 
 
 @contextmanager
@@ -106,7 +150,7 @@ def open_writer(
 
     Parameters
     ----------
-    form : {"table", "csv", "jsonl", "parquet"}
+    form : {"table", "csv", "json", "jsonl", "parquet"}
         The format; Parquet needs a file, and pyarrow.
     output : path, RowFile or None
         The file; None for standard output. A file that is open already is left open.
@@ -134,24 +178,24 @@ def open_writer(
     if form == "parquet":
         if isinstance(output, RowFile):
             raise SettingError("Parquet cannot be written row by row.")
-        with _parquet_writer(output, filing) as write:
+        with _parquet_writer(output, classes, filing) as write:
             yield Rows(write)
         return
     csv_writer = partial(_csv_writer, spreadsheet=spreadsheet)
-    makers: dict[str, Callable[..., Write]] = {
-        "table": _table_writer, "csv": csv_writer, "jsonl": _jsonl_writer,
-    }  # fmt: skip
-    make = makers[form]
+    make: Callable[..., Write] = csv_writer if form == "csv" else _MAKERS[form]
     if output is None:
         # Bytes of a name that are no UTF-8 come out as they are on the disk.
         out = terminal.output() if form == "table" else terminal.data_output()
-        yield _Printed(make(out, classes, filing, True), out)
+        with _ended(form, out):
+            yield _Printed(make(out, classes, filing, True), out)
         out.flush()
     elif isinstance(output, RowFile):
         if not append:
             output.begin()
-        write = make(cast(TextIO, output), classes, filing, not append)
-        yield Rows(write, output, _BATCH if output.regular else 1)
+        stream = cast(TextIO, output)
+        write = make(stream, classes, filing, not append)
+        with _ended(form, stream):
+            yield Rows(write, output, _BATCH if output.regular else 1)
         output.sync()
     else:
         with (
@@ -163,17 +207,28 @@ def open_writer(
             yield rows
 
 
+@contextmanager
+def _ended(form: str, stream: TextIO) -> Iterator[None]:
+    """Close the array of a JSON file, also after Ctrl-C: what is done stays readable."""
+    try:
+        yield
+    finally:
+        if form == "json":
+            stream.write("\n]\n")
+
+
 def _csv_writer(
     stream: TextIO, classes: Sequence[str], filing: bool, head: bool, spreadsheet: bool = False
 ) -> Write:
-    writer = csv.writer(stream, lineterminator="\n")
     if head:
-        writer.writerow(CSV_COLUMNS + FILING_COLUMNS * filing)
+        stream.write(csv_line(row_columns(classes, filing)))
+    nothing = (None,) * len(classes)
 
     def write(one: Prediction, promise: Promise | None) -> None:
-        row = (one.path, one.label, _number(one.probability), one.error)
+        each = (_number(value) for value in one.probabilities or nothing)
+        row = [one.path, one.label, _number(one.probability), one.error, *each]
         row += _filed(promise, "") * filing
-        writer.writerow(map(_no_formula, row) if spreadsheet else row)
+        stream.write(csv_line([_no_formula(value) for value in row] if spreadsheet else row))
 
     return write
 
@@ -193,6 +248,31 @@ def _filed(promise: Promise | None, nothing: Any) -> tuple[Any, ...]:
 
 def _jsonl_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bool) -> Write:
     def write(one: Prediction, promise: Promise | None) -> None:
+        stream.write(row_text(one, promise) + "\n")
+
+    row_text = _json_row(stream, classes, filing)
+    return write
+
+
+def _json_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bool) -> Write:
+    """Write an array, an object a line."""
+    row_text = _json_row(stream, classes, filing)
+    separator = "\n"
+    if head:
+        stream.write("[")
+
+    def write(one: Prediction, promise: Promise | None) -> None:
+        nonlocal separator
+        stream.write(separator + row_text(one, promise))
+        separator = ",\n"
+
+    return write
+
+
+def _json_row(
+    stream: TextIO, classes: Sequence[str], filing: bool
+) -> Callable[[Prediction, Promise | None], str]:
+    def row_text(one: Prediction, promise: Promise | None) -> str:
         row: dict[str, Any] = {
             "path": one.path,
             "label": one.label or None,
@@ -204,9 +284,9 @@ def _jsonl_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bo
             row["probabilities"] = {name: round(value, 6) for name, value in pairs}
         if filing:
             row |= zip(FILING_COLUMNS, _filed(promise, None), strict=True)
-        stream.write(json_text(row, encoding=stream.encoding) + "\n")
+        return json_text(row, encoding=stream.encoding)
 
-    return write
+    return row_text
 
 
 def _table_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bool) -> Write:
@@ -237,8 +317,18 @@ def _table_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bo
     return write
 
 
+_MAKERS: dict[str, Callable[[TextIO, Sequence[str], bool, bool], Write]] = {
+    "table": _table_writer,
+    "csv": _csv_writer,
+    "json": _json_writer,
+    "jsonl": _jsonl_writer,
+}
+
+
 @contextmanager
-def _parquet_writer(output: str | os.PathLike[str] | None, filing: bool) -> Iterator[Write]:
+def _parquet_writer(
+    output: str | os.PathLike[str] | None, classes: Sequence[str], filing: bool
+) -> Iterator[Write]:
     """Write columns as in CSV, some ten thousand rows at a time; the file appears whole."""
     if output is None:
         raise SettingError("Parquet cannot be written to standard output; give --output.")
@@ -248,10 +338,10 @@ def _parquet_writer(output: str | os.PathLike[str] | None, filing: bool) -> Iter
     except ImportError as error:
         raise MissingExtraError("Parquet", "parquet") from error
     text, number = pyarrow.string(), pyarrow.int64()
-    columns = [("path", text), ("label", text), ("probability", pyarrow.float64()), ("error", text)]
-    if filing:
-        columns += zip(FILING_COLUMNS, (text, number, number), strict=True)
-    schema = pyarrow.schema(columns)
+    share = pyarrow.float64()
+    types = [text, text, share, text, *[share] * len(classes), *[text, number, number] * filing]
+    columns = [_utf8(name) for name in row_columns(classes, filing)]
+    schema = pyarrow.schema(list(zip(columns, types, strict=True)))
     rows: list[dict[str, Any]] = []
 
     def flush() -> None:
@@ -260,7 +350,8 @@ def _parquet_writer(output: str | os.PathLike[str] | None, filing: bool) -> Iter
             rows.clear()
 
     def write(one: Prediction, promise: Promise | None) -> None:
-        values = (one.label or None, one.probability, one.error or None)
+        each = one.probabilities or (None,) * len(classes)
+        values = (one.label or None, one.probability, one.error or None, *each)
         target, *stamp = _filed(promise, None)
         filed = (target and _utf8(target), *stamp) if filing else ()
         rows.append(dict(zip(schema.names, (_utf8(one.path), *values, *filed), strict=True)))
