@@ -6,6 +6,8 @@ scikit-learn or matplotlib.
 
 from typing import TYPE_CHECKING, Any
 
+# whole before any thread is: a fork amid the import of the locks themselves could not be helped
+from backlit._locks import importing
 from backlit._version import __version__
 
 if TYPE_CHECKING:
@@ -113,8 +115,6 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'backlit' has no attribute {name!r}")
     from importlib import import_module
-
-    from backlit._locks import importing
 
     with importing:
         value = getattr(import_module(home), name)
