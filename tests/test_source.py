@@ -123,7 +123,7 @@ FOREIGN = {
     "estimators/regressor.py": {"_fit_context"},
     "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},
     "photos/quiet.py": {"_imaging"},
-    "training/engine/compiled.py": {"_CacheLocator"},
+    "training/engine/compiled.py": {"_CacheLocator", "_lock"},
     "training/engine/simd.py": {"_finalize_dynamic_globals"},
     "_warning.py": {"_getframe"},
     "training/minimisation.py": {"_lbfgsb"},
