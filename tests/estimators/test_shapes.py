@@ -220,3 +220,12 @@ def test_damaged_sparse_matrices(form, wrong):
         bad.indptr[-1] += 1
         with pytest.raises(ValueError, match="a damaged sparse matrix: indptr ends with"):
             model.predict(bad)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_classes_assigned_before_any_fit(method):
+    model = classifier(warm_start=True)
+    model.classes_ = np.arange(3)
+    getattr(model, method)(X, CLASSES[3])
+    assert set(model.predict(X)) <= {0, 1, 2}
+    np.testing.assert_array_equal(model.classes_, [0, 1, 2])

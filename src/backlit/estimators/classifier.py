@@ -287,7 +287,9 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
                 "class_weight='balanced' is not supported by partial_fit, which sees some examples "
                 "at a time: pass the weights as a dict, or as sample_weight."
             )
-        if _check_partial_fit_first_call(self, classes):
+        first_call = _check_partial_fit_first_call(self, classes)
+        if first_call or not hasattr(self, "_label_binarizer"):  # classes_ were assigned
+            classes = self.classes_
             with np.errstate(invalid="ignore"):  # it casts NaN and refuses it later
                 multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
@@ -367,7 +369,8 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         X, y = validate_data(self, X, y, reset=reset, **self._checks())
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+        known = hasattr(self, "classes_") and hasattr(self, "_label_binarizer")
+        if not known or (not self.warm_start and not incremental):
             with np.errstate(invalid="ignore"):  # it casts huge numbers to see if they are whole
                 self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
