@@ -289,7 +289,7 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
             )
         first_call = _check_partial_fit_first_call(self, classes)
         if first_call or not hasattr(self, "_label_binarizer"):  # classes_ were assigned
-            classes = self.classes_
+            classes = getattr(self, "classes_")  # noqa: B009 (set by scikit-learn's function)
             with np.errstate(invalid="ignore"):  # it casts NaN and refuses it later
                 multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if multilabel else classes)
