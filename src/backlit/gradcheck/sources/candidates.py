@@ -96,6 +96,15 @@ FORWARD_METHODS = (
     "fn",
     "function",
     "activation",
+    "f",
+    "fwd",
+    "apply",
+    "loss_function",
+    "func",
+    "value",
+    "cost",
+    "propagate",
+    "transform",
 )
 #: how the backward of X is called: X with one of these behind it or before it
 BEHIND = (

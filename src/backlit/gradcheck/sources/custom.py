@@ -14,7 +14,14 @@ import numpy as np
 
 from backlit.errors import SettingError
 from backlit.gradcheck.probing.adapters import context_pair, own_backward, takes_context
-from backlit.gradcheck.sources.feeds import Feed, attempt, is_finite, output_of
+from backlit.gradcheck.sources.feeds import (
+    CannotFeed,
+    Feed,
+    Furthest,
+    attempt,
+    is_finite,
+    output_of,
+)
 from backlit.gradcheck.sources.guesses import LAYOUTS, arguments_of, combinations, options
 
 
@@ -43,6 +50,7 @@ def custom_feeds(thing: Any) -> Iterator[Feed]:
     if isinstance(thing, type):
         arguments = arguments[1:]
     seen = 0
+    failed = Furthest()
     for layout in LAYOUTS:
         choices = [options(a, layout, rng, first=i == 0) for i, a in enumerate(arguments)]
         for values in combinations(choices, 20):
@@ -54,15 +62,18 @@ def custom_feeds(thing: Any) -> Iterator[Feed]:
                     for a, v in zip(arguments, values, strict=True)
                 }
                 result, error = attempt(forward, **given)
+                failed.note(error)
                 if error is None and is_finite(output_of(result)):
                     break
             else:
                 continue
+            called = in_single(forward) if single else forward
             floating = [
                 n for n, v in given.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"
             ]
             output = np.asarray(output_of(result))
             gradients, error = attempt(backward, np.ones_like(output), result[1])
+            failed.note(error)
             if error is not None or not floating:
                 continue
             returned = gradients if isinstance(gradients, tuple) else (gradients,)
@@ -77,7 +88,23 @@ def custom_feeds(thing: Any) -> Iterator[Feed]:
                 if isinstance(thing, type)
                 else getattr(thing, "bwd", None)
             )
-            yield Feed(forward, backward, given, tuple(there), False, original)
+            yield Feed(called, backward, given, tuple(there), False, original)
             break
         if seen >= 2:
             return
+    if not seen:
+        raise CannotFeed(f"no call of it worked{failed}")
+
+
+def in_single(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that is called with float32 arrays, for code that takes no others."""
+
+    def called(**inputs: Any) -> Any:
+        return function(
+            **{
+                n: v.astype(np.float32) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v
+                for n, v in inputs.items()
+            }
+        )
+
+    return called

@@ -382,6 +382,14 @@ def _package(folder: Path, order: list[Definition]) -> tuple[str, list[Path]]:
         if isinstance(d.node, ast.Import)
         for alias in d.node.names
     }
+    dotted = {
+        (node.module or "").partition(".")[0]
+        for node in imports
+        if not node.level and "." in (node.module or "")
+    }
+    for parent in list(folder.parents)[:4]:
+        if any((parent / name).is_dir() for name in dotted):
+            places.insert(0, parent)  # its own folder may hold a module of that name
     places += [
         parent
         for parent in list(folder.parents)[:4]

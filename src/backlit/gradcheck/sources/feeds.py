@@ -19,7 +19,7 @@ from backlit.gradcheck.probing.calls import fix_global_seeds, quiet
 from backlit.gradcheck.probing.user_code import place_of
 from backlit.gradcheck.reporting.finding import Finding
 from backlit.gradcheck.reporting.report import Report
-from backlit.gradcheck.sources.guesses import Argument, arguments_of
+from backlit.gradcheck.sources.guesses import Argument, arguments_of, role_of
 
 Array = NDArray[Any]
 
@@ -237,6 +237,8 @@ def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -
     """
     bound = Bound([], [])
     taken = False
+    explicit = any(a.role == "upstream" and a.required for a in arguments[1:])
+    labelled = any(role_of(n) == "labels" for n in forward_names)
     names = list(forward_names)
     plain_names = {n.lower().strip("_"): n for n in names}
     for position, argument in enumerate(arguments):
@@ -248,6 +250,8 @@ def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -
             meaning = f"input:{plain_names[low]}"
         elif role == "upstream" and not taken:
             meaning, taken = "upstream", True
+        elif alone and role == "labels" and not taken and not labelled:
+            meaning, taken = "upstream", True  # forward takes no labels, so that y is from above
         elif role == "rate":
             meaning = "value"
             bound.rate = argument.default if isinstance(argument.default, float) else 0.1
@@ -259,9 +263,11 @@ def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -
             bound.values[name] = argument.default
         elif role == "labels":
             meaning = "labels"
-        elif role in ("predictions",) and position > 0:
+        elif role == "predictions" and (position > 0 or explicit):
             meaning = "output"
-        elif not taken and position == 0:
+        elif role == "state" and explicit:
+            meaning = "cache"
+        elif not taken and position == 0 and not explicit:
             meaning, taken = "upstream", True
         elif role in ("data", "predictions") and names:
             meaning = f"input:{names[0]}"

@@ -49,6 +49,13 @@ class Kept:
         self.inputs = dict(inputs)
 
 
+def _own_copy(cache: Any) -> Any:
+    """Copy a cache that is an object: what it remembers of other calls is no fault."""
+    if hasattr(cache, "__dict__") and not callable(cache):
+        return fresh(cache)
+    return cache
+
+
 def _copied(value: Any) -> Any:
     if isinstance(value, (dict, list)):
         return fresh(value)
@@ -256,7 +263,7 @@ def _contracted(
         known["output"] = output_of(came)
         known["upstream"] = d
         if isinstance(came, tuple) and len(came) == 2:
-            known["cache"] = came[1]
+            known["cache"] = _own_copy(came[1])
         elif isinstance(came, tuple):
             known["cache"] = came[1:]
         else:

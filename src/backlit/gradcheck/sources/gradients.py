@@ -288,7 +288,8 @@ def from_attributes(
             if name not in own
             and array.shape == value.shape
             and id(array) not in taken
-            and re.match(r"^_*(d|g|delta|nabla)|grad|deriv", other.last, re.I)
+            and re.search(r"grad|deriv|nabla|^_*d_?[A-Za-z]$", other.last, re.I)
+            and not re.match(r"^_*delta", other.last, re.I)
             and (name not in before or not np.array_equal(before[name], array))
         ]
         rivals = [p for p, v in free if v.shape == value.shape]

@@ -69,7 +69,7 @@ _ROLES = (
     ),
     (
         "predictions",
-        r"^(y_?(pred\w*|hat|out|p|output|proba?\w*)|Y_?(pred\w*|hat)|yhat|pred\w*|outputs?|"
+        r"^(\w*_?last|y_?(pred\w*|hat|out|p|output|proba?\w*)|Y_?(pred\w*|hat)|yhat|pred\w*|outputs?|"
         r"out|A2|AL|AL?_?last|p|P|probs?|probabilit\w*|output_activations|a2|A3|y_?est\w*|"
         r"scores_?out|y_?logits?|activation_output|logits?|scores?)$",
     ),

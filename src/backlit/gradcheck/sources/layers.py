@@ -20,6 +20,7 @@ from backlit.gradcheck.sources.feeds import (
     Bound,
     CannotFeed,
     Feed,
+    Furthest,
     attempt,
     bind_backward,
     is_finite,
@@ -286,12 +287,14 @@ def layer_feeds(
         What forward is called with; tried out where it is not given.
     """
     arguments = arguments_of(getattr(template, forward))
+    failed = Furthest()
     if given is not None:
         rest = [a.default for a in arguments[len(given) :] if not a.required]
-        call = _first_call(template, forward, backward, arguments, [*given, *rest])
+        call = _first_call(template, forward, backward, arguments, [*given, *rest], failed)
         if call is not None:
-            yield from _feeds_of(call)
+            yield from _feeds_of(call, failed)
         return
+    seen = False
     rng = np.random.default_rng(3)
     hints = hints_of(getattr(template, forward))
     for layout in LAYOUTS:
@@ -300,13 +303,21 @@ def layer_feeds(
             for index, a in enumerate(arguments)
         ]
         for values in combinations(choices, 24):
-            call = _first_call(template, forward, backward, arguments, list(values))
-            if call is not None:
-                yield from _feeds_of(call)
+            call = _first_call(template, forward, backward, arguments, list(values), failed)
+            for feed in [] if call is None else _feeds_of(call, failed):
+                seen = True
+                yield feed
+    if not seen:
+        raise CannotFeed(f"no call of {forward} and {backward} worked{failed}")
 
 
 def _first_call(
-    template: Any, forward: str, backward: str, arguments: Sequence[Argument], values: list[Any]
+    template: Any,
+    forward: str,
+    backward: str,
+    arguments: Sequence[Argument],
+    values: list[Any],
+    failed: Furthest,
 ) -> LayerCall | None:
     """Call forward once; None where it fails. The copy that was called is the template."""
     names = [a.name for a in arguments]
@@ -315,6 +326,7 @@ def _first_call(
     except TypeError:
         return None
     result, error = attempt(getattr(held, forward), *[_copied(v) for v in values])
+    failed.note(error)
     if error is not None:
         return None
     out = output_of(result)
@@ -360,7 +372,8 @@ def depends_on(call: LayerCall, out: Array) -> list[Path]:
         if any(isinstance(v, np.ndarray) and v is value for v in call.values):
             continue
         moved = np.array(value, dtype=np.float64)
-        moved = moved * 1.07 + 0.013
+        # no even shift: softmax would not feel it
+        moved = moved * 1.07 + 0.013 * np.linspace(1, 2, moved.size).reshape(moved.shape)
 
         def changed(path: Path = path, moved: Array = moved) -> Any:
             held = fresh(first)
@@ -373,14 +386,15 @@ def depends_on(call: LayerCall, out: Array) -> list[Path]:
         if error is not None or done[0] is None:
             continue
         there, kept = done
-        if kept.shape != moved.shape or not np.array_equal(kept, moved, equal_nan=True):
+        same = kept.shape == moved.shape and np.allclose(kept, moved, rtol=1e-6, equal_nan=True)
+        if not same:
             continue
         if there.shape == out.shape and not np.allclose(there, out, rtol=1e-12, atol=1e-14):
             found.append(path)
     return found
 
 
-def _feeds_of(call: LayerCall) -> Iterator[Feed]:
+def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
     """Yield the ways to read a layer's backward contract, with what was found to be there."""
     method = getattr(call.template, call.backward)
     arguments = arguments_of(method)
@@ -422,7 +436,7 @@ def _feeds_of(call: LayerCall) -> Iterator[Feed]:
     for kind, note in alternatives:
         if kind == "upstream" and "upstream" not in bound.meanings and not _is_derivative(call):
             continue
-        feed = _make_feed(call, bound, inputs, list(own), kind, out, note)
+        feed = _make_feed(call, bound, inputs, list(own), kind, out, note, failed)
         if feed is not None:
             yield feed
 
@@ -463,6 +477,7 @@ def _make_feed(
     kind: str,
     out: Array,
     note: str,
+    failed: Furthest,
 ) -> Feed | None:
     """Build one feed, and call it once; None where no gradient comes of it."""
     method = getattr(call.template, call.backward)
@@ -530,7 +545,7 @@ def _make_feed(
             return Feed(
                 forward, backward, inputs, tuple(shapes), costed, original, (note,) if note else ()
             )
-        call.__dict__["failed"] = error
+        failed.note(error)
         return None
     there = tuple(n for n in shapes if seen.get(n) is not None)
     if not there:

@@ -40,7 +40,7 @@ from backlit.gradcheck.sources.guesses import (
     labels_for,
 )
 from backlit.gradcheck.sources.layers import LayerCall, depends_on
-from backlit.gradcheck.sources.objects import Path, fresh, snapshot
+from backlit.gradcheck.sources.objects import Path, fresh, snapshot, widened
 
 Array = NDArray[Any]
 Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number
@@ -105,6 +105,8 @@ def net_feeds(
         Where no call of it works.
     """
     failed = Furthest()
+    wide, error = attempt(widened, template)
+    template = template if error is not None else wide
     for layout in NET_LAYOUTS:
         rng = np.random.default_rng(21)
         x = data_for(layout, rng)

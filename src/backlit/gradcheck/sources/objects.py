@@ -186,6 +186,23 @@ def fresh(value: Any) -> Any:
         raise TypeError(f"a {type(value).__name__} cannot be copied: {error}") from error
 
 
+def widened(root: Any) -> Any:
+    """Return a copy with its float32 arrays in float64, so that small steps are not lost in it."""
+    made = fresh(root)
+    for path, value in list(arrays_in(made)):
+        if value.dtype.itemsize < 8:
+            holder = Path(path.steps[:-1]).get(made)
+            kind, step = path.steps[-1]
+            try:
+                if kind == "attribute":
+                    setattr(holder, step, value.astype(np.float64))
+                else:
+                    holder[step] = value.astype(np.float64)
+            except (TypeError, AttributeError):
+                continue
+    return made
+
+
 def snapshot(root: Any) -> dict[str, Array]:
     """Return copies of all arrays in an object, by path."""
     return {path.name: np.array(value) for path, value in arrays_in(root, scalars=True)}
