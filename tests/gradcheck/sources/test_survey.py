@@ -343,3 +343,67 @@ def test_check_layer_says_what_is_missing():
         backlit.check_layer(Layer(), forward="go")
     with pytest.raises(SettingError, match="forward stops with ValueError"):
         backlit.check_layer(Layer(), np.zeros((5, 7)))
+
+
+SOFTMAX_LAYER = """
+class Softmax:
+    def __init__(self, n, m):
+        self.w, self.b = np.random.randn(n, m) * 0.1, np.zeros((1, m))
+
+    def forward(self, x):
+        self.x = x
+        e = np.exp(x @ self.w + self.b)
+        return e / e.sum(axis=1, keepdims=True)
+
+    def backward(self, y):
+        self.dw = self.x.T @ y / len(y)
+        self.db = y.sum(axis=0, keepdims=True) / len(y)
+        return y @ self.w.T
+"""
+
+
+def test_an_output_layer_that_takes_the_gradient_before_its_softmax(tmp_path):
+    code, data, _ = run(written(tmp_path, SOFTMAX_LAYER))
+    assert code == 0
+    assert any("A - Y" in note for note in data["notes"])
+    assert (
+        run(written(tmp_path, SOFTMAX_LAYER.replace("self.x.T @ y /", "2 * self.x.T @ y /")))[0]
+        == 1
+    )
+    sigmoid = SOFTMAX_LAYER.replace("e / e.sum(axis=1, keepdims=True)", "e / (1 + e)")
+    assert run(written(tmp_path, sigmoid))[0] == 1  # there it is the derivative that is forgotten
+
+
+def test_float32_layers_are_called_in_float32(tmp_path):
+    text = DENSE.format(
+        forward="forward",
+        backward="backward",
+        dw=WHERE["attributes"][0],
+        db=WHERE["attributes"][1],
+    )
+    text = text.replace("np.random.randn(n_in, n_out)", "np.random.randn(n_in, n_out).astype('f4')")
+    text = text.replace("np.zeros(n_out)", "np.zeros(n_out, dtype='f4')")
+    text = text.replace("self.x = x", "x = x.astype(np.float32)\n        self.x = x")
+    code, data, _ = run(written(tmp_path, text))
+    assert code == 0
+    assert {g for _, g in relations(data)} == {"x", "W", "b"}
+    assert any("float32" in note for note in data["notes"])
+    assert run(written(tmp_path, text.replace("grad.sum(0)", "1.01 * grad.sum(0)")))[0] == 1
+
+
+def test_dataclasses_and_neighbours_by_a_package_s_root(tmp_path):
+    package = tmp_path / "nets" / "layers"
+    package.mkdir(parents=True)
+    (tmp_path / "nets" / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "base.py").write_text("class Base:\n    scale = 1.0\n")
+    text = HEAD + "from dataclasses import dataclass\nfrom .base import Base\n"
+    text += "from nets.layers.base import Base as Same\n\n@dataclass\nclass Kept:\n    x: object\n"
+    text += "\nclass Square(Base):\n    def forward(self, x):\n        self.kept = Kept(x)\n"
+    text += "        return self.scale * x ** 2\n\n    def backward(self, d):\n"
+    text += "        return 2 * Same.scale * self.kept.x * d\n"
+    path = package / "square.py"
+    path.write_text(text)
+    code, data, _ = run(path)
+    assert relations(data) == {("Square.backward", "x"): "correct"}
+    assert code == 0

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 BACKWARD_METHODS = (
     "backward",
@@ -169,6 +170,11 @@ BEFORE = (
 )
 _LOSS = re.compile(r"loss|cost|entropy|mse|error|objective|nll|hinge|svm|criterion", re.I)
 _FLAG = re.compile(r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$", re.I)
+#: functions about gradients that compute none
+_NO_BACKWARD = re.compile(
+    r"^test|check|plot|numeric|approx|zero|clip|apply|update|norm|descent|require|benchmark|print",
+    re.I,
+)
 _BACKWARDISH = re.compile(
     r"back_?(ward|prop)|gradient(?!_?(check|descent|clip|boost))|(^|_)(grad|deriv|d|bprop)s?(_|$)"
     r"|prime|derivative|(^|_)grad|delta|^d[A-Z]|deriv|^nabla"
@@ -231,6 +237,14 @@ def find_candidates(defined: Sequence[Defined]) -> list[Candidate]:
     return found
 
 
+def _is_method(statement: ast.stmt) -> TypeGuard[ast.FunctionDef]:
+    """Say whether a statement of a class defines a method that is called."""
+    return isinstance(statement, ast.FunctionDef) and not any(
+        "property" in ast.unparse(d) or ast.unparse(d).endswith(".setter")
+        for d in statement.decorator_list
+    )
+
+
 def _methods(d: Defined, classes: Mapping[str, Defined]) -> dict[str, ast.FunctionDef]:
     """Return a class's methods, with those of its bases in the same file."""
     methods: dict[str, ast.FunctionDef] = {}
@@ -239,13 +253,13 @@ def _methods(d: Defined, classes: Mapping[str, Defined]) -> dict[str, ast.Functi
         name = base.id if isinstance(base, ast.Name) else ""
         if name in classes and name != d.node.name:
             methods.update(_methods(classes[name], classes))
-    methods.update({s.name: s for s in d.node.body if isinstance(s, ast.FunctionDef)})
+    methods.update({s.name: s for s in d.node.body if _is_method(s)})
     return methods
 
 
 def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]:
     assert isinstance(d.node, ast.ClassDef)
-    own = {s.name for s in d.node.body if isinstance(s, ast.FunctionDef)}
+    own = {s.name for s in d.node.body if _is_method(s)}
     methods = _methods(d, classes)
     backward = next((n for n in BACKWARD_METHODS if n in own), None)
     if backward is None:
@@ -253,7 +267,7 @@ def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]
             (
                 n
                 for n in own
-                if _BACKWARDISH.search(n) and not n.startswith("__") and "check" not in n
+                if _BACKWARDISH.search(n) and not n.startswith("__") and not _NO_BACKWARD.search(n)
             ),
             None,
         )
@@ -347,7 +361,7 @@ def _function(d: Defined, functions: Mapping[str, Defined]) -> Candidate | None:
         return Candidate(name, "loss and gradient", name, name, node.lineno, d.where)
     if _flag_of(node) is not None:
         return Candidate(name, "pair", name, name, node.lineno, d.where)
-    if name.startswith("test") or "check" in name or "plot" in name:
+    if _NO_BACKWARD.search(name):
         return None
     if _BACKWARDISH.search(name) and not name.startswith("__"):
         return Candidate(name, "alone", name, None, node.lineno, d.where)

@@ -210,7 +210,8 @@ def _contracts(
     upstream = [a for a in backs if a.role == "upstream"]
     same = [a.name for a in backs] == [a.name for a in arguments]
     if upstream and len(backs) > 1:
-        return ["upstream"]
+        alone = len(arguments) == 1 and arguments[0].name in [a.name for a in backs]
+        return ["upstream", "upstream, at the output"] if alone else ["upstream"]
     if len(backs) == 1 and not labels:
         if upstream and not _DERIVATIVE.search(named):
             return ["upstream"]
@@ -255,13 +256,15 @@ def _contracted(
             return np.sum(output), kept
         return output, kept
 
-    bound = bind_backward(backs, names) if contract == "upstream" or costed else None
+    bound = bind_backward(backs, names) if contract.startswith("upstream") or costed else None
 
     def gradients(d: Any, kept: Kept) -> dict[str, Any]:
         known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in kept.inputs.items()}
         came = kept.result
         known["output"] = output_of(came)
         known["upstream"] = d
+        if contract == "upstream, at the output":
+            known[f"input:{names[0]}"] = np.array(known["output"])
         if isinstance(came, tuple) and len(came) == 2:
             known["cache"] = _own_copy(came[1])
         elif isinstance(came, tuple):
@@ -272,8 +275,10 @@ def _contracted(
             )
         known["zeros"] = np.zeros_like(d)
         if bound is not None:
-            arguments = bound.arguments(known)
-            return _named(backward(*arguments))
+            came = backward(*bound.arguments(known))
+            if isinstance(came, tuple) and len([g for g in came if np.ndim(g)]) > len(shapes):
+                raise TypeError("it returns gradients of more than forward takes")
+            return _named(came)
         first = known["output"] if contract == "output" else _copied(kept.inputs[names[0]])
         rest = [_copied(kept.inputs[n]) for n in names[1:]][: max(0, len(backs) - 1)]
         gradient = as_array(backward(first, *rest))
@@ -306,6 +311,7 @@ def _contracted(
         return None
     notes = {
         "output": ("It takes the activation's output, not its input.",),
+        "upstream, at the output": ("It takes the activation's output, not its input.",),
         "examples": ("It is each example's own gradient, without the cost's 1/m.",),
         "sum": ("It is the gradient of the sum of what forward returns.",),
     }.get(contract, ())

@@ -733,6 +733,7 @@ def _sizes_for(word: str) -> list[Any]:
             return [
                 INPUTS,
                 (INPUTS,),
+                CHANNELS,
                 (CHANNELS, SIDE, SIDE),
                 (EXAMPLES, INPUTS),
                 (SIDE, SIDE, CHANNELS),
@@ -741,6 +742,8 @@ def _sizes_for(word: str) -> list[Any]:
             return [OUTPUTS, (OUTPUTS,), (CHANNELS, SIDE, SIDE)]
         case "hidden":
             return [HIDDEN, [HIDDEN], (HIDDEN,)]
+        case "channels":
+            return [CHANNELS, (CHANNELS, SIDE, SIDE), (SIDE, SIDE, CHANNELS)]
         case "kernel":
             return [3, (3, 3), 2]
         case "pool":

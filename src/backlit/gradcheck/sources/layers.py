@@ -433,12 +433,37 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
             alternatives = [*readings, *alternatives]
         elif len(bound.meanings) == 1 and bound.names[0] in call.names:
             alternatives += readings
+    if alternatives[0][0] == "upstream" and _probabilities(out) is not None:
+        combined = (
+            "What comes from above is taken for A - Y, the gradient before its softmax, as "
+            "cross-entropy gives it."
+        )
+        alternatives += [("combined", combined), ("combined mean", combined)]
     for kind, note in alternatives:
         if kind == "upstream" and "upstream" not in bound.meanings and not _is_derivative(call):
             continue
         feed = _make_feed(call, bound, inputs, list(own), kind, out, note, failed)
         if feed is not None:
             yield feed
+
+
+def _probabilities(out: Array) -> int | None:
+    """Return the axis along which an output sums to one, as softmax's does."""
+    if np.any(out <= 0):
+        return None
+    axes = [a for a in range(out.ndim) if out.shape[a] > 1 and np.allclose(out.sum(axis=a), 1)]
+    return axes[-1] if axes else None
+
+
+def _one_hot(out: Array) -> Array:
+    """Return a target of an output's shape: one class an example."""
+    made: Array = np.zeros(out.shape)
+    axis = _probabilities(out) or 0
+    moved = np.moveaxis(made, axis, -1)
+    count = out.shape[axis]
+    places = np.arange(moved.size // count).reshape(moved.shape[:-1]) % count
+    np.put_along_axis(moved, places[..., None], 1.0, axis=-1)
+    return made
 
 
 def cost_of(result: Any) -> Array | None:
@@ -483,11 +508,15 @@ def _make_feed(
     method = getattr(call.template, call.backward)
     original = getattr(method, "__func__", method)
     names = returned_names(original)
-    costed = kind in ("mean", "sum", "examples")
+    costed = kind != "upstream" and kind not in ("input", "output")
+    hot = _one_hot(out) if kind.startswith("combined") else None
+    share = 1 if hot is None or kind == "combined" else hot.sum()
     first = call.names[call.free[0]] if call.free else None
     count = count_of(inputs, first)
 
     def cost(output: Array) -> Any:
+        if hot is not None:
+            return -np.sum(hot * np.log(output)) / share
         if kind == "sum":
             return np.sum(output)
         if kind == "examples":
@@ -496,7 +525,7 @@ def _make_feed(
 
     def forward(**given: Any) -> Any:
         result, held = call.run(given)
-        output = cost_of(result) if costed else output_of(result)
+        output = cost_of(result) if costed and hot is None else output_of(result)
         if output is None:
             raise TypeError("forward returned no array of numbers")
         value = cost(output) if costed else output
@@ -518,6 +547,11 @@ def _make_feed(
             # what comes from above is nothing, or the predictions (as in the book nnfs), or what
             # forward returned beside the cost
             above = output_of(cache.result)
+            if hot is not None and above is not None:
+                known["upstream"] = above - hot
+                result = getattr(held, call.backward)(*bound.arguments(known))
+                found = gather(call, bound, shapes, names, result, before, held, d, False)
+                return {n: g if n in own else g / share for n, g in found.items()}
             beside = above is not None and isinstance(cache.result, tuple) and above.size > 1
             known["upstream"] = (
                 _copied(above) if beside else _copied(cache.inputs[first]) if first else d

@@ -269,8 +269,8 @@ def _net_feeds(net: NetCall, functions: Mapping[str, Any], failed: Furthest) -> 
         if measured is None:
             continue
         constant, agreeing = measured
-        if order >= len(own) and agreeing == 0:
-            continue
+        if order >= len(own) and (constant < 0 or agreeing < min(2, len(wrt))):
+            continue  # a cost that nobody wrote down has to explain more than one gradient
         feed = _cost_feed(net, cost, read, inputs, tuple(wrt), constant, label, order < len(own))
         ranked.append((-agreeing, order, feed))
     for _, _, feed in sorted(ranked, key=lambda r: r[:2])[:3]:

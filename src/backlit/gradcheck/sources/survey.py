@@ -165,7 +165,8 @@ def check_candidate(candidate: Candidate, names: Mapping[str, Any], seed: int = 
     report = best_report(feeds, seed)
     if not report.ok and candidate.owner is not None:
         method = getattr(names[candidate.owner], candidate.backward, None)
-        if method is not None and hands_on(method):
+        softmax = "softmax" in source_of(names[candidate.owner]).lower()
+        if method is not None and softmax and hands_on(method):
             raise _NotWritten(
                 "it hands on what comes from above: its derivative is left to the loss"
             )
@@ -315,7 +316,8 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
         raise _NotWritten("it is a declaration for other classes to fill in")
     source = source_of(cls)
     arguments = [a for a in arguments_of(method) if a.name != "self"]
-    labelled = any(a.role == "labels" for a in arguments)
+    required = [a for a in arguments if a.required]
+    labelled = len(required) > 1 and any(a.role == "labels" for a in arguments)
     whole = candidate.forward == candidate.backward or candidate.backward in (
         "train",
         "fit",
