@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from backlit.photos.trained import TrainedPhotos
 
 _MOST_MISTAKES = 25
-_NARROW = 64  # columns below which a bar leaves out what is not a number
+_NARROW = 64  # columns below which bars and tables leave out what can be spared
 
 
 def _console(stderr: bool) -> "Console":
@@ -189,10 +189,21 @@ def _percent(share: float | None) -> str:
     return "–" if share is None or share != share else f"{100 * share:.1f} %"
 
 
-def _accuracy_rows(evaluations: "dict[str, Evaluation]") -> Table:
-    table = _table("", "pictures", "right", "accuracy", "95 % interval")
+def _accuracy_rows(evaluations: "dict[str, Evaluation]", narrow: bool) -> Table:
+    if narrow:
+        table = _table("", "right", "accuracy", "95 %", narrow=True)
+    else:
+        table = _table("", "pictures", "right", "accuracy", "95 % interval")
     for name, evaluation in evaluations.items():
         low, high = evaluation.interval
+        if narrow:
+            table.add_row(
+                printable(name),
+                f"{evaluation.n_right}/{evaluation.n}",
+                Text(_percent(evaluation.accuracy), style="bold"),
+                f"{100 * low:.0f}–{100 * high:.0f} %",
+            )
+            continue
         table.add_row(
             printable(name),
             f"{evaluation.n:,}",
@@ -203,9 +214,22 @@ def _accuracy_rows(evaluations: "dict[str, Evaluation]") -> Table:
     return table
 
 
-def _confusion(evaluation: "Evaluation") -> Table:
+def _class_rows(evaluation: "Evaluation", narrow: bool) -> Table:
+    heads = ("n", "prec. %", "rec. %", "F1 %")
+    if not narrow:
+        heads = ("pictures", "precision", "recall", "F1")
+    table = _table("class", *heads, narrow=narrow)
+    for row in evaluation.per_class:
+        shares = [_percent(share) for share in (row.precision, row.recall, row.f1)]
+        if narrow:
+            shares = [share.removesuffix(" %") for share in shares]
+        table.add_row(printable(row.name), f"{row.n:,}", *shares)
+    return table
+
+
+def _confusion(evaluation: "Evaluation", narrow: bool) -> Table:
     classes = [printable(name) for name in evaluation.classes]
-    table = _table("true \\ predicted", *classes)
+    table = _table("true \\ predicted", *classes, narrow=narrow)
     for row, name in enumerate(classes):
         table.add_row(
             name,
@@ -223,10 +247,11 @@ def _cell_style(diagonal: bool, count: int) -> str:
     return "bold red" if count else "dim"
 
 
-def _table(first: str, *others: str) -> Table:
+def _table(first: str, *others: str, narrow: bool = False) -> Table:
     from rich.box import SIMPLE_HEAD
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    padding = (0, 0) if narrow else (0, 1)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=padding)
     table.add_column(first, overflow="fold")
     for name in others:
         table.add_column(name, justify="right", overflow="fold")
@@ -246,10 +271,11 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     if trained.interrupted:
         warn("interrupted: this is the best network so far.")
     out = _console(stderr=False)
-    out.print(_accuracy_rows(trained.evaluations))
+    narrow = out.width < _NARROW
+    out.print(_accuracy_rows(trained.evaluations, narrow))
     name = "test" if "test" in trained.evaluations else "validation"
     out.print(Text(f"Confusion, {name}", style="bold"))
-    out.print(_confusion(trained.evaluations[name]))
+    out.print(_confusion(trained.evaluations[name], narrow))
     if trained.broken:
         count = len(trained.broken)
         out.print(f"{count:,} broken picture{'s' if count > 1 else ''} left out.")
@@ -296,19 +322,11 @@ def show_evaluation(found: "FolderEvaluation") -> None:
     """
     out = _console(stderr=False)
     evaluation = found.evaluation
-    out.print(_accuracy_rows({found.split or "all": evaluation}))
-    table = _table("class", "pictures", "precision", "recall", "F1")
-    for row in evaluation.per_class:
-        table.add_row(
-            printable(row.name),
-            f"{row.n:,}",
-            _percent(row.precision),
-            _percent(row.recall),
-            _percent(row.f1),
-        )
-    out.print(table)
+    narrow = out.width < _NARROW
+    out.print(_accuracy_rows({found.split or "all": evaluation}, narrow))
+    out.print(_class_rows(evaluation, narrow))
     out.print(Text("Confusion", style="bold"))
-    out.print(_confusion(evaluation))
+    out.print(_confusion(evaluation, narrow))
     if found.mistakes:
         out.print(Text(f"Wrong: {len(found.mistakes)}, the surest first", style="bold"))
         width = max(len(printable(name)) for name in evaluation.classes)
