@@ -1,8 +1,16 @@
 """The nets that a step of training is timed on, and data for them."""
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import NDArray
 
 from backlit.parameters import initialize_parameters
+from backlit.training.batches import BatchSteps
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
+from backlit.training.stopping import StoppingState, never
+from backlit.training.trainer import Trainer
 
 #: layers, batch, examples
 NETS: list[tuple[tuple[int, ...], int, int]] = [
@@ -47,3 +55,16 @@ class Problem:
 
         _, caches = model_forward(self.X.T, self.weights, activations=self.activations)
         return float(cost_from_logits(caches[-1].activation_cache, self.y))
+
+
+def epochs_of(
+    engine: Engine,
+    examples: Examples,
+    batch: int,
+    rate: float,
+    shuffle: Callable[[NDArray[np.int64]], None],
+) -> Callable[[], float]:
+    """Return a function that trains an epoch over all rows, and returns its mean loss."""
+    rows = np.arange(examples.X.shape[0], dtype=np.int64)
+    steps = BatchSteps(engine, examples, rows, batch, shuffle=shuffle)
+    return Trainer(steps, 1, never, StoppingState(learning_rate=rate)).run_epoch

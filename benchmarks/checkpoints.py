@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from backlit.training import Checkpoint, fit
-from backlit.training.checkpoints import Keeper
+from backlit.training.checkpoints import Checkpointer
 from benchmarks import _harness
 
 #: rows, features, hidden layers
@@ -27,14 +27,14 @@ def measure(m: int, n: int, hidden: tuple[int, ...], seconds: float) -> tuple[fl
     X = generator.standard_normal((m, n), np.float32)
     y = (X[:, 0] > 0).astype(int)
     taken: list[float] = []
-    save = Keeper.save
+    save = Checkpointer.save
 
-    def timed(self: Keeper, *, stopped: str | None = None) -> None:
+    def timed(self: Checkpointer, *, stopped: str | None = None) -> None:
         began = time.perf_counter()
         save(self, stopped=stopped)
         taken.append(time.perf_counter() - began)
 
-    Keeper.save = timed  # type: ignore[method-assign]
+    Checkpointer.save = timed  # type: ignore[method-assign]
     try:
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
@@ -44,7 +44,7 @@ def measure(m: int, n: int, hidden: tuple[int, ...], seconds: float) -> tuple[fl
             )  # fmt: skip
             whole = time.perf_counter() - began
     finally:
-        Keeper.save = save  # type: ignore[method-assign]
+        Checkpointer.save = save  # type: ignore[method-assign]
     # the last one is due to the stop, not to time
     return statistics.median(taken), sum(taken[:-1]) / whole
 

@@ -13,11 +13,11 @@ import time
 import numpy as np
 
 from backlit.parameters import Layout, initialize_parameters
-from backlit.training.engine.engine import Engine, Examples
-from backlit.training.loop import Loop
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 from backlit.training.optimizers import Adam
-from backlit.training.schedules import Constant
 from benchmarks import _harness
+from benchmarks._problems import epochs_of
 
 #: networks, examples a batch, and epochs
 NETS = (((100, 256, 128, 1), 256, 400), ((30, 100, 1), 200, 4000), ((4, 32, 16, 1), 64, 8000))
@@ -37,15 +37,13 @@ def _times(
         dims, activations, "binary_cross_entropy", Layout(dims).pack(weights, np.float32), batch,
         numbers=Adam(1e-2).numbers(),
     )  # fmt: skip
-    loop = Loop(
-        engine, Examples(X, classes=y), np.arange(len(X)), batch,
-        shuffle=np.random.RandomState(0).shuffle, learning_rate=1e-2, schedule=Constant(),
-        total_steps=1 << 40,
-    )  # fmt: skip
+    run_epoch = epochs_of(
+        engine, Examples(X, classes=y), batch, 1e-2, np.random.RandomState(0).shuffle
+    )
     times, loss = [], 0.0
     for _ in range(epochs):
         began = time.perf_counter()
-        loss = loop.run_epoch()
+        loss = run_epoch()
         times.append(time.perf_counter() - began)
     return times, loss
 

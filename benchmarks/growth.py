@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 
 from backlit.parameters import Layout, initialize_parameters
-from backlit.training.engine.engine import Engine, Examples
-from backlit.training.loop import Loop
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 from backlit.training.optimizers import Adam
-from backlit.training.schedules import Constant
 from backlit.training.threads import choose_threads
 from benchmarks import _harness
+from benchmarks._problems import epochs_of
 
 BATCH = 200
 
@@ -31,12 +31,10 @@ def epoch_seconds(dims: tuple[int, ...], m: int, rounds: int) -> float:
         dims, activations, "binary_cross_entropy", Layout(dims).pack(drawn, np.float32), BATCH,
         numbers=Adam(1e-3).numbers(), threads=choose_threads("benchmark", None, dims, BATCH),
     )  # fmt: skip
-    loop = Loop(
-        engine, Examples(X, classes=y), np.arange(m), BATCH,
-        shuffle=np.random.default_rng(0).shuffle, learning_rate=1e-3, schedule=Constant(),
-        total_steps=1 << 40,
-    )  # fmt: skip
-    result = _harness.contest("epoch", {"epoch": loop.run_epoch}, rounds=rounds, least_seconds=0.05)
+    run_epoch = epochs_of(
+        engine, Examples(X, classes=y), BATCH, 1e-3, np.random.default_rng(0).shuffle
+    )
+    result = _harness.contest("epoch", {"epoch": run_epoch}, rounds=rounds, least_seconds=0.05)
     return result.median("epoch")
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from backlit.parameters import Layout, initialize_parameters
-from backlit.training.engine.engine import Engine, Examples
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 from backlit.training.optimizers import Adam
 from backlit.training.threads import choose_threads
 from benchmarks import _harness

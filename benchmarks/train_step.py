@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.parameters import Layout
-from backlit.training.engine.engine import Engine, Examples
-from backlit.training.loop import Loop
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 from backlit.training.optimizers import Adam
-from backlit.training.schedules import Constant
 from backlit.training.threads import choose_threads
 from benchmarks import _harness, _pace
 from benchmarks._peers import PEERS, Epoch
-from benchmarks._problems import NETS, RATE, Problem
+from benchmarks._problems import NETS, RATE, Problem, epochs_of
 
 
 def ours(problem: Problem, threads: int | None) -> Epoch:
@@ -38,18 +37,8 @@ def ours(problem: Problem, threads: int | None) -> Epoch:
         numbers=Adam(RATE).numbers(),
         threads=choose_threads("benchmark", threads, problem.dims, problem.batch),
     )
-    rows = np.arange(problem.m, dtype=np.int64)
-    loop = Loop(
-        engine,
-        Examples(problem.X, classes=problem.y),
-        rows,
-        problem.batch,
-        shuffle=np.random.RandomState(0).shuffle,
-        learning_rate=RATE,
-        schedule=Constant(),
-        total_steps=1 << 40,
-    )
-    return loop.run_epoch
+    examples = Examples(problem.X, classes=problem.y)
+    return epochs_of(engine, examples, problem.batch, RATE, np.random.RandomState(0).shuffle)
 
 
 def products_alone(problem: Problem) -> Epoch:

@@ -589,12 +589,12 @@ def test_models_are_kept_under_any_name_and_without_links(tmp_path, monkeypatch,
 
 
 def test_train_goes_on_from_a_checkpoint(run, photos, tmp_path, monkeypatch):
-    from backlit.training.checkpoints import Keeper
+    from backlit.training.checkpoints import Checkpointer
 
     plain, kept, place = tmp_path / "plain", tmp_path / "kept", tmp_path / "c"
     quick = ("--epochs", "6", "--members", "3", "--copies", "1")
     assert run("train", photos, "-m", plain, *quick)[0] == 0
-    save, saves = Keeper.save, []
+    save, saves = Checkpointer.save, []
 
     def stop_in_the_second_member(self, *, stopped=None):
         save(self, stopped=stopped)
@@ -602,7 +602,7 @@ def test_train_goes_on_from_a_checkpoint(run, photos, tmp_path, monkeypatch):
         if len(saves) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "save", stop_in_the_second_member)
+    monkeypatch.setattr(Checkpointer, "save", stop_in_the_second_member)
     options = ("train", photos, "-m", kept, "--checkpoint", place, *quick)
     code, out, err = run(*options, "--resume")  # there is nothing yet: from the start
     assert code == 130

@@ -53,7 +53,7 @@ def at(epoch, share, action):
 
 @pytest.fixture(autouse=True)
 def tell_at_each_step(monkeypatch):
-    monkeypatch.setattr("backlit.cluster.training._TELL_SECONDS", 0.0)
+    monkeypatch.setattr("backlit.training.trainer.CALL_SECONDS", 0.0)
 
 
 def a_worker(client):

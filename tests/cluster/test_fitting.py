@@ -17,7 +17,8 @@ from backlit.errors import (
 )
 from backlit.training import LBFGS, SGD, Adam
 from backlit.training import fit as fit_here
-from backlit.training.engine.engine import Engine, Examples
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 from cluster.conftest import SIZES, cut
 
 
@@ -195,7 +196,7 @@ class _Stops:
 def test_a_training_that_stops_and_resumes_ends_with_the_same_bits(
     data, tmp_path, judged, monkeypatch
 ):
-    monkeypatch.setattr("backlit.cluster.training._TELL_SECONDS", 0.0)
+    monkeypatch.setattr("backlit.training.trainer.CALL_SECONDS", 0.0)
     X, y, _ = data
     settings = {
         "hidden": (12,), "batch_size": 300, "epochs": 5, "schedule": "cosine", "patience": 4,

@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import backlit
 from backlit.training import fit
 from backlit.training.engine.engine import Engine
-from backlit.training.loop import Loop
+from backlit.training.trainer import Trainer
 
 HOMES = (sklearn.neural_network, backlit)
 
@@ -232,7 +232,7 @@ def interrupted(monkeypatch):
         return run
 
     monkeypatch.setattr(Engine, "gradient", once(Engine.gradient))
-    monkeypatch.setattr(Loop, "run_epoch", once(Loop.run_epoch))
+    monkeypatch.setattr(Trainer, "run_epoch", once(Trainer.run_epoch))
     return came
 
 

@@ -11,18 +11,19 @@ from sklearn.base import clone
 from backlit import MLPClassifier, MLPRegressor
 from backlit.errors import SettingError
 from backlit.estimators import DPSGD, PrivacySpent
-from backlit.estimators.privacy import PrivateLoop
-from backlit.training.engine.engine import Examples
+from backlit.estimators.privacy import PrivateSteps
+from backlit.training.data import Examples
 from backlit.training.optimizers import SGD, Adam
-from backlit.training.schedules import Constant
+from backlit.training.stopping import StoppingState, never
 from backlit.training.task import Task
+from backlit.training.trainer import Trainer
 from networks import Network, networks
 
 RATES = {"sgd": SGD(0.05, momentum=0), "momentum": SGD(0.05, nesterov=False),
          "nesterov": SGD(0.05), "adam": Adam(0.01, scaled_epsilon=True)}  # fmt: skip
 
 
-def _loop(network, optimizer=RATES["sgd"], *, clip=np.inf, noise=0.0, seed=5, **more):
+def _trainer(network, optimizer=RATES["sgd"], *, clip=np.inf, noise=0.0, seed=5, **more):
     numbers = optimizer.numbers()._replace(**more)
     engine = network.engine(numbers=numbers)
     rows = np.arange(len(network.X))
@@ -30,19 +31,19 @@ def _loop(network, optimizer=RATES["sgd"], *, clip=np.inf, noise=0.0, seed=5, **
     task = Task(network.activations, network.loss, network.parameter, 0.0, examples, rows,
                 network.dims[-1])  # fmt: skip
     given = DPSGD(clip=clip, noise_multiplier=noise)
-    loop = PrivateLoop(
-        engine, task, 10, given, noise, numbers, np.random.default_rng(seed),
-        learning_rate=optimizer.learning_rate, schedule=Constant(), total_steps=100, loss_scale=1.0,
-    )  # fmt: skip
-    return engine, loop
+    steps = PrivateSteps(
+        engine, task, 10, given, noise, numbers, np.random.default_rng(seed), loss_scale=1.0
+    )
+    trainer = Trainer(steps, 100, never, StoppingState(learning_rate=optimizer.learning_rate))
+    return engine, trainer
 
 
 @pytest.mark.parametrize("name", list(RATES))
 def test_without_bound_and_noise_it_is_plain_training_on_the_same_batches(name):
     network = Network((6, 9, 4, 3), ("relu", "tanh"), "cross_entropy", 30, spare=11, seed=3)
     optimizer = RATES[name]
-    engine, loop = _loop(network, optimizer, l2=0.2)
-    loss = loop.run_epoch()
+    engine, trainer = _trainer(network, optimizer, l2=0.2)
+    loss = trainer.run_epoch()
     # the same draws, and the compiled engine's own gradient and step
     plain = network.engine(numbers=optimizer.numbers()._replace(l2=0.2))
     generator = np.random.default_rng(5)
@@ -67,9 +68,9 @@ def test_full_batches_are_the_compiled_engine_s_training(name):
     """With q = 1 every batch is the whole set: then even the steps are the engine's."""
     network = Network((6, 9, 4, 1), ("relu", "tanh"), "squared", 10, spare=0, seed=3)
     optimizer = RATES[name]
-    engine, loop = _loop(network, optimizer, l2=0.2, decay=0.1)
+    engine, trainer = _trainer(network, optimizer, l2=0.2, decay=0.1)
     for _ in range(4):
-        loop.run_epoch()
+        trainer.run_epoch()
     plain = network.engine(numbers=optimizer.numbers()._replace(l2=0.2, decay=0.1))
     plain.train(
         Examples(network.X, None, network.targets), np.tile(np.arange(10), 4),
@@ -81,13 +82,13 @@ def test_full_batches_are_the_compiled_engine_s_training(name):
 @given(networks(), st.floats(0.05, 5))
 @settings(max_examples=20)
 def test_one_example_moves_the_sum_by_no_more_than_the_bound(network, clip):
-    _, loop = _loop(network, clip=clip, noise=1.0)
+    _, trainer = _trainer(network, clip=clip, noise=1.0)
     rows = np.arange(len(network.X))
-    whole, _ = loop.clipped_sum(rows)
+    whole, _ = trainer.steps.clipped_sum(rows)
     for left in (0, len(rows) // 2):
-        rest, _ = loop.clipped_sum(np.delete(rows, left))
+        rest, _ = trainer.steps.clipped_sum(np.delete(rows, left))
         assert np.linalg.norm(whole - rest) <= clip * (1 + 1e-3)
-    nothing, loss = loop.clipped_sum(rows[:0])
+    nothing, loss = trainer.steps.clipped_sum(rows[:0])
     assert not nothing.any()
     assert loss == 0
 
@@ -96,11 +97,11 @@ def test_the_noise_has_the_spread_that_was_asked_for():
     """The step of plain gradient descent is rate * (sum + noise) / batch_size."""
     network = Network((30, 40, 1), ("tanh",), "binary_cross_entropy", 20, spare=0, seed=1)
     optimizer, clip, noise = SGD(1.0, momentum=0), 0.5, 3.0
-    engine, loop = _loop(network, optimizer, clip=clip, noise=noise)
+    engine, trainer = _trainer(network, optimizer, clip=clip, noise=noise)
     before, generator = engine.parameters.copy(), np.random.default_rng(5)
     drawn = np.arange(20)[generator.random(20) < 0.5]
-    total, _ = loop.clipped_sum(drawn)
-    loop._step(np.arange(20)[np.random.default_rng(5).random(20) < 0.5])
+    total, _ = trainer.steps.clipped_sum(drawn)
+    trainer.steps.run(0, np.ones(1))
     moved = (before - engine.parameters) * 10 - total
     assert len(moved) > 1200
     assert moved.std() == pytest.approx(noise * clip, rel=0.1)

@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 import backlit.estimators.progress as progress
 from backlit import MLPClassifier, MLPRegressor
-from backlit.estimators.validation import accuracy, r_squared
-from backlit.training.loop import Loop
+from backlit.training.metrics import Accuracy, RSquared
+from backlit.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -31,15 +31,15 @@ def interrupted(monkeypatch):
     """Make Ctrl-C arrive in a given epoch."""
 
     def at(epoch):
-        run, done = Loop.run_epoch, []
+        run, done = Trainer.run_epoch, []
 
-        def run_epoch(self, tick=None):
+        def run_epoch(self):
             done.append(None)
             if len(done) == epoch:
                 raise KeyboardInterrupt
-            return run(self, tick)
+            return run(self)
 
-        monkeypatch.setattr(Loop, "run_epoch", run_epoch)
+        monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
 
     return at
 
@@ -179,14 +179,16 @@ def test_scores_are_scikit_learn_s():
     y[:, 1] = 0.3
     for w in (None, weights):
         np.testing.assert_allclose(
-            r_squared(y, predicted, w), r2_score(y, predicted, sample_weight=w), rtol=1e-12
+            RSquared.of(y, predicted, w).value, r2_score(y, predicted, sample_weight=w), rtol=1e-12
         )
         exact = np.c_[predicted[:, 0], y[:, 1], predicted[:, 2]]
         np.testing.assert_allclose(
-            r_squared(y, exact, w), r2_score(y, exact, sample_weight=w), rtol=1e-12
+            RSquared.of(y, exact, w).value, r2_score(y, exact, sample_weight=w), rtol=1e-12
         )
         a, b = rng.randint(2, size=(2, 30))
-        np.testing.assert_allclose(accuracy(a == b, w), accuracy_score(a, b, sample_weight=w))
+        np.testing.assert_allclose(
+            Accuracy.of(a == b, w).value, accuracy_score(a, b, sample_weight=w)
+        )
 
 
 # ---------------------------------------------------------------------------------- callbacks

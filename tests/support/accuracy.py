@@ -14,7 +14,8 @@ import numpy as np
 from backlit.model import model_backward, model_forward
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout
-from backlit.training.engine.engine import Engine, Examples
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 
 Long = np.longdouble
 HIDDEN = tuple(name for name, entry in ACTIVATIONS.items() if entry.hidden)

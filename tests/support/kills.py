@@ -26,7 +26,7 @@ import scipy.sparse
 
 from backlit import MLPClassifier, MLPRegressor
 from backlit.errors import CheckpointError, CheckpointWarning
-from backlit.training import LBFGS, SGD, Adam, Checkpoint, fit, loop
+from backlit.training import LBFGS, SGD, Adam, Checkpoint, fit, trainer
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2000, 6))
@@ -89,7 +89,7 @@ WAYS = ("clock", "clock", "torn write", "before rename", "after rename", "full d
 
 
 def _digest(case, folder):
-    loop.CALL_SECONDS = 0.002  # so that there are many states within an epoch
+    trainer.CALL_SECONDS = 0.002  # so that there are many states within an epoch
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", CheckpointWarning)

@@ -10,7 +10,8 @@ from backlit.losses import cost_from_logits
 from backlit.model import model_backward, model_forward
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout
-from backlit.training.engine.engine import Engine, Examples
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 from backlit.training.engine.steps import DIRECT_INPUTS, DIRECT_UNITS
 
 HIDDEN = tuple(name for name, entry in ACTIVATIONS.items() if entry.hidden)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import oracles
 from backlit.names import LOSSES
 from backlit.training import SGD, Adam
+from backlit.training.data import Examples
 from backlit.training.engine import engine as engine_module
 from backlit.training.engine.compiled import cache_folder, engine_for
-from backlit.training.engine.engine import Examples
 from backlit.training.engine.products import BLOCK_COLUMNS, BLOCK_K, BLOCK_ROWS
 from backlit.training.engine.steps import FUSED_WEIGHTS
 from networks import HIDDEN, TOLERANCE, Network, assert_vectors_agree, networks

@@ -19,7 +19,7 @@ from backlit.errors import (
     UnknownNameError,
 )
 from backlit.model import model_forward
-from backlit.training import SGD, Adam, Cosine, fit, loop
+from backlit.training import SGD, Adam, Cosine, batches, fit, trainer
 from backlit.training.engine.engine import Engine
 from backlit.training.threads import choose_threads
 
@@ -118,14 +118,14 @@ def test_the_split_takes_each_class_alike(as_type):
     labels = (np.arange(200) < 20).astype(as_type)
     inputs = np.arange(200.0).reshape(-1, 1) / 200
     seen = []
-    original = loop.Loop.__init__
+    original = batches.BatchSteps.__init__
 
     def spy(self, engine, examples, rows, *arguments, **settings):
         seen.append(rows.copy())
         original(self, engine, examples, rows, *arguments, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Loop, "__init__", spy)
+        patch.setattr(batches.BatchSteps, "__init__", spy)
         fit(inputs, labels, validation=0.3, **SMALL)
         fit(inputs, np.eye(2)[labels.astype(int)], output="softmax", validation=0.3, **SMALL)
         fit(inputs, labels, validation=0.3, **SMALL, seed=1)
@@ -225,7 +225,7 @@ def test_where_calls_end_and_how_many_threads_change_no_bit(units, dtype, monkey
     }  # fmt: skip
     results = [fit(X, Y, **settings), fit(X, Y, threads=3, **settings)]
     for seconds in (1e-9, 1e9):
-        monkeypatch.setattr(loop, "CALL_SECONDS", seconds)
+        monkeypatch.setattr(trainer, "CALL_SECONDS", seconds)
         results.append(fit(X, Y, threads=1, **settings))
         results.append(fit(X, Y, threads=2, **settings))
     _same(*results)
@@ -379,7 +379,7 @@ def test_progress_and_a_callback_that_stops():
 
 
 def test_a_callback_stops_within_an_epoch(monkeypatch):
-    monkeypatch.setattr(loop, "CALL_SECONDS", 1e-9)  # one step a call
+    monkeypatch.setattr(trainer, "CALL_SECONDS", 1e-9)  # one step a call
     result = fit(X, Y, callback=lambda progress: progress.share > 0.5, **SMALL)
     assert (result.stopped, result.n_epochs, result.n_steps) == ("callback", 0, 3)
     assert result.best_epoch == 0

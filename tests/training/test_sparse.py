@@ -4,9 +4,9 @@ import scipy.sparse
 
 from backlit.errors import DTypeError, NonFiniteError, ShapeError
 from backlit.training import Adam, fit
-from backlit.training.engine.engine import Engine, Examples
-from backlit.training.loop import shuffle_blocks
-from backlit.training.sparse import is_sparse, prepare_sparse_inputs
+from backlit.training.batches import shuffle_blocks
+from backlit.training.data import Examples, is_sparse, prepare_sparse_inputs
+from backlit.training.engine.engine import Engine
 from networks import TOLERANCE, Network, assert_vectors_agree
 
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr")

@@ -5,7 +5,8 @@ import pytest
 
 from backlit.parameters import Layout, initialize_parameters
 from backlit.training import SGD, Adam
-from backlit.training.engine.engine import Engine, Examples
+from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
 from backlit.training.stepping import Stepper
 
 DIMS, NAMES = (6, 9, 4, 1), ("tanh", "relu", "sigmoid")

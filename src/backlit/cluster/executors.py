@@ -33,7 +33,7 @@ class Executor(Protocol):
     def start(self, network: Network, plans: dict[str, Plan]) -> None:
         """Get ready to compute."""
 
-    def total(self, method: str, name: str, *arguments: Any) -> Sums:
+    def total(self, method: str, name: str, *arguments: Any) -> Any:
         """Return the sum over all lanes of what a method of `Shard` gives."""
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class LocalExecutor:
         self._plans = plans
         self._shard = Shard(network, plans, lambda name, p: self._partitions[name, p])
 
-    def total(self, method: str, name: str, *arguments: Any) -> Sums:
+    def total(self, method: str, name: str, *arguments: Any) -> Any:
         """Sum over all lanes."""
         n_lanes = self._plans[name].n_lanes
         return join(getattr(self._shard, method)(0, n_lanes, *arguments), n_lanes)
@@ -174,7 +174,7 @@ class DaskExecutor:
 
     # ------------------------------------------------------------------------------- summing
 
-    def total(self, method: str, name: str, *arguments: Any) -> Sums:
+    def total(self, method: str, name: str, *arguments: Any) -> Any:
         """Sum over all lanes; what a lost worker owed is computed by others."""
         self._look()
         n_lanes = self._plans[name].n_lanes

@@ -2,35 +2,38 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from backlit._checks import number_or_nan
-from backlit.cluster.collections import partitions_of
-from backlit.cluster.executors import executor_for
+from backlit.cluster.collections import Blocks, partitions_of
+from backlit.cluster.executors import Executor, executor_for
 from backlit.cluster.network import Network
 from backlit.cluster.partitions import Summary
 from backlit.cluster.plan import Plan
-from backlit.cluster.training import Training, run_epochs
-from backlit.errors import SettingError, ShapeError
+from backlit.cluster.steps import ClusterSteps
+from backlit.errors import ClusterError, SettingError, ShapeError
 from backlit.parameters import checked_dtype
-from backlit.training.checkpoints import (
-    Checkpoint,
-    Keeper,
-    random_state,
-    set_random_state,
-)
-from backlit.training.choices import checked_choices
-from backlit.training.fingerprints import digest, name_of
-from backlit.training.optimizers import LBFGS, Optimizer
-from backlit.training.preparing import as_generator
+from backlit.training.checkpoints import Checkpointer
+from backlit.training.fingerprints import digest
+from backlit.training.optimizers import Optimizer
+from backlit.training.progress import CallbackObserver, FitResult, Progress, fit_result
 from backlit.training.schedules import Schedule
-from backlit.training.settings import given_checkpoint
-from backlit.training.watch import FitResult, Progress
+from backlit.training.settings import (
+    Checkpoint,
+    Settings,
+    as_generator,
+    check_counts,
+    checked_settings,
+    given_checkpoint,
+)
+from backlit.training.stopping import Patience, StoppingState
+from backlit.training.trainer import Keep, Trainer, train
 
 
 def fit(
@@ -130,9 +133,8 @@ def fit(
         As `backlit.training.fit`.
     """
     began = time.perf_counter()
-    function = "fit"
-    choices = checked_choices(
-        function,
+    settings = checked_settings(
+        "fit",
         output=output,
         loss=loss,
         loss_parameter=loss_parameter,
@@ -141,110 +143,211 @@ def fit(
         dropout=0.0,
         optimizer=optimizer,
         schedule=schedule,
+        batch_size=batch_size,
+        epochs=epochs,
         l2=l2,
         clip=clip,
         patience=patience,
         min_improvement=min_improvement,
-        batch_size=batch_size,
-        epochs=epochs,
-        accumulate=accumulate,
-        **({} if lanes is None else {"lanes": lanes}),
     )
-    output, optimizer = choices.output, choices.optimizer
-    for name, seconds in (("timeout", timeout), ("step_timeout", step_timeout)):
-        if not 0 < number_or_nan(seconds) < float("inf"):
-            raise SettingError(f"{function}: {name} is {seconds!r}, expected seconds above 0.")
-    given = given_checkpoint(function, checkpoint, resume)
-    generator = as_generator(function, seed)
-    wanted = None if dtype is None else checked_dtype(function, dtype).name
-    blocks = partitions_of(function, X, y, sample_weight)
-    held_blocks = None
+    spread = Spread(lanes, accumulate, shuffle, timeout, step_timeout)
+    given = given_checkpoint("fit", checkpoint, resume)
+    generator = as_generator("fit", seed)
+    wanted = None if dtype is None else checked_dtype("fit", dtype).name
+    blocks = partitions_of("fit", X, y, sample_weight)
+    held = None
     if validation is not None:
         if len(validation) != 2:
-            raise SettingError(
-                f"{function}: validation has {len(validation)} entries, expected (X, y)."
-            )
-        held_blocks = partitions_of(function, *validation, None, "validation X")
-    first_state = random_state(generator)
-    keeper: Keeper | None = None
-    if given is not None:
-        keeper = Keeper(function, given, resume, "cluster-fit")
-        if keeper.found is not None:  # a seed that was drawn is that of the first run
-            first_state = keeper.found.values["first_random_state"]
-            set_random_state(generator, first_state)
+            raise SettingError(f"fit: validation has {len(validation)} entries, expected (X, y).")
+        held = partitions_of("fit", *validation, None, "validation X")
+    checkpointer = None if given is None else Checkpointer("fit", given, resume, "cluster-fit")
     with (
-        closing(keeper) if keeper is not None else nullcontext(),
-        closing(executor_for(client, timeout, step_timeout)) as executor,
+        closing(checkpointer) if checkpointer is not None else nullcontext(),
+        prepared(
+            settings,
+            spread,
+            blocks,
+            held,
+            client=client,
+            generator=generator,
+            initial_parameters=initial_parameters,
+            dtype=wanted,
+            checkpointer=checkpointer,
+        ) as steps,
     ):
-        summaries = executor.load("train", blocks, output, wanted)
-        n_outputs, kind = _agreed(function, summaries, output, "X")
+        trainer = _trainer(settings, steps, callback, checkpointer)
+        trainer.count_from(began)
+        try:
+            reason = train(trainer, steps, settings)
+        except ClusterError as error:
+            raise ClusterError(_lost(trainer, checkpointer, error)) from error
+    return fit_result(trainer, settings, reason)
+
+
+def _trainer(
+    settings: Settings,
+    steps: ClusterSteps,
+    callback: Callable[[Progress], Any] | None,
+    checkpointer: Checkpointer | None,
+) -> Trainer:
+    """Return what runs the epochs, with the validation and the callback."""
+    views = steps.layout.views(steps.parameters)
+    return Trainer(
+        steps,
+        settings.epochs,
+        Patience(settings.patience, settings.min_improvement),
+        StoppingState(learning_rate=settings.learning_rate),
+        schedule=settings.schedule,
+        validate=steps.validate if steps.validates else None,
+        observer=CallbackObserver(settings.epochs, views, callback),
+        checkpointer=checkpointer,
+        keep=Keep.BEST if steps.validates else Keep.NOTHING,
+    )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the batches are spread, and how long is waited; see `fit`.
+
+    Raises
+    ------
+    SettingError
+        If a number has no meaning.
+    """
+
+    lanes: int | None = None
+    accumulate: int = 1
+    shuffle: bool = True
+    timeout: float = 600.0
+    step_timeout: float = 120.0
+
+    def __post_init__(self) -> None:
+        check_counts("fit", accumulate=self.accumulate)
+        if self.lanes is not None:
+            check_counts("fit", lanes=self.lanes)
+        for name in ("timeout", "step_timeout"):
+            seconds = getattr(self, name)
+            if not 0 < number_or_nan(seconds) < float("inf"):
+                raise SettingError(f"fit: {name} is {seconds!r}, expected seconds above 0.")
+
+
+@contextmanager
+def prepared(
+    settings: Settings,
+    spread: Spread,
+    blocks: Blocks,
+    validation: Blocks | None,
+    *,
+    client: Any,
+    generator: np.random.Generator,
+    initial_parameters: dict[str, Any] | None,
+    dtype: str | None,
+    checkpointer: Checkpointer | None = None,
+) -> Iterator[ClusterSteps]:
+    """Load the data where they are trained on, and yield what runs the steps there.
+
+    Parameters
+    ----------
+    settings : Settings
+        What is trained, and how.
+    spread : Spread
+        How the batches are spread.
+    blocks, validation : Blocks
+        The data, and the validation set or None.
+    client : distributed.Client or None
+        The cluster; None computes in this process.
+    generator : Generator
+        Where the first weights and the orders come from.
+    initial_parameters : dict or None
+        ``W1, b1, ..., WL, bL`` to begin from instead.
+    dtype : str or None
+        float32 or float64; None keeps that of the data.
+    checkpointer : Checkpointer, optional
+        What saves the state, and may refuse that of another training.
+
+    Raises
+    ------
+    ShapeError, SettingError, ClusterError, CheckpointError
+        As `fit`.
+    """
+    if checkpointer is not None:
+        checkpointer.begin_from(generator)
+    with closing(executor_for(client, spread.timeout, spread.step_timeout)) as executor:
+        summaries = executor.load("train", blocks, settings.output, dtype)
+        n_outputs, kind = _agreed(settings.function, summaries, settings.output, "X")
         total_weight = sum(one.weight for one in summaries)
         if total_weight <= 0:
-            raise SettingError(f"{function}: sample_weight is 0 everywhere, expected some above.")
+            raise SettingError(
+                f"{settings.function}: sample_weight is 0 everywhere, expected some above."
+            )
         plans = {}
-        if held_blocks is not None:
-            held = executor.load("held", held_blocks, output, kind)
-            n_held, _ = _agreed(function, held, output, "validation X")
-            n_outputs = _joined_outputs(function, n_outputs, n_held, summaries, held, output)
-            _same_features(function, summaries, held)
-            plans["held"] = Plan([one.rows for one in held], 1, lanes or 64, shuffle=False)
+        if validation is not None:
+            plans["validation"], n_outputs = _validation_plan(
+                settings, spread, executor, validation, summaries, n_outputs, kind
+            )
         n_features = next(one.n_features for one in summaries if one.rows)
-        layout, vector = choices.begin(
+        layout, vector = settings.first_parameters(
             n_features, n_outputs, initial_parameters, generator, np.dtype(kind)
         )
         plans["train"] = Plan(
             [one.rows for one in summaries],
-            batch_size * accumulate,
-            lanes,
+            settings.batch_size * spread.accumulate,
+            spread.lanes,
             int(generator.integers(1 << 62)),
-            shuffle,
+            spread.shuffle,
         )
-        network = Network(
-            layout.layer_dims,
-            choices.activations,
-            choices.loss,
-            choices.loss_parameter,
-            kind,
-            choices.numbers,
-        )
-        if keeper is not None:
-            keeper.compare(
+        if checkpointer is not None:
+            checkpointer.compare(
                 {
-                    "activations": list(network.activations),
-                    "epochs": epochs,
+                    **{name: value for name, value in settings.fingerprint().items()
+                       if name != "batch_size"},
                     "first parameters": digest(vector),
-                    "layer_dims": list(network.layer_dims),
-                    "loss": network.loss,
-                    "loss_parameter": network.loss_parameter,
-                    "min_improvement": choices.min_improvement,
-                    "numbers": list(network.numbers),
-                    "optimizer": name_of(optimizer),
-                    "patience": patience,
-                    "schedule": name_of(choices.schedule),
+                    "layer_dims": list(layout.layer_dims),
                     "total weight": total_weight,
                     **{f"{name} {what}": value for name, plan in plans.items()
                        for what, value in plan.description().items()},
                 }
             )  # fmt: skip
-        executor.start(network, plans)
-        training = Training(
-            executor,
-            network,
-            plans,
-            vector,
-            patience=patience,
-            min_improvement=choices.min_improvement,
-            epochs=epochs,
-            callback=callback,
-            began=began,
-            keeper=keeper,
-            first_state=first_state,
+        network = Network(
+            layout.layer_dims,
+            settings.activations,
+            settings.loss,
+            settings.loss_parameter,
+            kind,
+            settings.numbers,
         )
-        if isinstance(optimizer, LBFGS):
-            reason = training.run_lbfgs(total_weight, choices.l2, optimizer)
-        else:
-            reason = run_epochs(training, optimizer.learning_rate, choices.schedule)
-        return training.result(reason)
+        executor.start(network, plans)
+        yield ClusterSteps(executor, network, plans, vector, total_weight, checkpointer)
+
+
+def _validation_plan(
+    settings: Settings,
+    spread: Spread,
+    executor: Executor,
+    validation: Blocks,
+    summaries: list[Summary],
+    n_outputs: int,
+    kind: str,
+) -> tuple[Plan, int]:
+    """Load the validation set; return its plan, and the outputs that both sets fit."""
+    function, output = settings.function, settings.output
+    held = executor.load("validation", validation, output, kind)
+    n_held, _ = _agreed(function, held, output, "validation X")
+    n_outputs = _joined_outputs(function, n_outputs, n_held, summaries, held, output)
+    _same_features(function, summaries, held)
+    plan = Plan([one.rows for one in held], 1, spread.lanes or 64, shuffle=False)
+    return plan, n_outputs
+
+
+def _lost(trainer: Trainer, checkpointer: Checkpointer | None, error: ClusterError) -> str:
+    epoch, batch = trainer.place
+    where = f"epoch {epoch + 1}, batch {batch + 1}"
+    if checkpointer is None:
+        return f"{error} The training ended in {where}; nothing is kept without a checkpoint."
+    return (
+        f"{error} The training ended in {where}; {checkpointer.folder} goes on from there with "
+        "resume=True."
+    )
 
 
 def _agreed(function: str, summaries: list[Summary], output: str, name: str) -> tuple[int, str]:

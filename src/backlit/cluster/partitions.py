@@ -5,9 +5,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backlit.errors import ShapeError
-from backlit.training.data import prepare_inputs, prepare_labels, prepare_weights
-from backlit.training.engine.engine import Examples, Rows
-from backlit.training.sparse import is_sparse, prepare_sparse_inputs
+from backlit.training.data import (
+    Examples,
+    Rows,
+    is_sparse,
+    prepare_inputs,
+    prepare_labels,
+    prepare_sparse_inputs,
+    prepare_weights,
+)
 
 
 class Summary(NamedTuple):

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from backlit.cluster.network import Network
 from backlit.cluster.partitions import Partition
 from backlit.cluster.plan import Plan
-from backlit.cluster.tree import Node, Sums, evaluate, nodes_of
-from backlit.training.engine.engine import Engine, Examples
+from backlit.cluster.tree import Node, Sums, ValidationSums, add, evaluate, nodes_of
+from backlit.training.batches import FORWARD_ROWS, batch_starts
+from backlit.training.data import Examples
+from backlit.training.engines import engine_of
+from backlit.training.metrics import score_of
+from backlit.training.steps import Engine
 from backlit.training.threads import choose_threads
 
-#: rows that go through the engine at a time
-BLOCK = 512
 #: partitions whose order of rows is kept
 _ORDERS = 128
 
@@ -29,7 +31,7 @@ class Shard:
     network : Network
         What is trained.
     plans : dict of str to Plan
-        "train", and "held" where there is a validation set.
+        "train", and "validation" where there is a validation set.
     fetch : callable
         Called with a plan's name and a partition's number; returns the partition.
     threads : int
@@ -41,13 +43,15 @@ class Shard:
     ) -> None:
         self._network, self._plans, self._fetch = network, plans, fetch
         self._vector = np.zeros(network.size, network.dtype)
-        threads = max(1, min(threads, choose_threads("fit", None, network.layer_dims, BLOCK)))
-        self._engine = Engine(
+        threads = max(
+            1, min(threads, choose_threads("fit", None, network.layer_dims, FORWARD_ROWS))
+        )
+        self._engine = engine_of(
             network.layer_dims,
             network.activations,
             network.loss,
             self._vector,
-            BLOCK,
+            FORWARD_ROWS,
             loss_parameter=network.loss_parameter,
             threads=threads,
         )
@@ -83,25 +87,25 @@ class Shard:
 
         return self._nodes(begin, end, plan.n_lanes, leaf)
 
-    def judge(self, begin: int, end: int, vector: NDArray[Any]) -> dict[Node, Sums | None]:
-        """Sum loss, rows, right answers and squares of the validation set over lanes."""
+    def validate(self, begin: int, end: int, vector: NDArray[Any]) -> dict[Node, Any]:
+        """Sum loss and score of the validation set over lanes."""
         self._vector[...] = vector
-        plan = self._plans["held"]
+        plan = self._plans["validation"]
 
-        def leaf(lane: int) -> Sums | None:
+        def leaf(lane: int) -> ValidationSums | None:
             total = None
             for partition in plan.lanes[lane]:
-                examples = self._examples("held", partition)
+                examples = self._examples("validation", partition)
                 order = np.arange(plan.sizes[partition], dtype=np.int64)
-                found = _judged(self._engine, examples, order, self._network.activations[-1])
-                total = found if total is None else Sums(total[0] + found[0], total[1] + found[1])
+                output = self._network.activations[-1]
+                total = add(total, _validated(self._engine, examples, order, output))
             return total
 
         return self._nodes(begin, end, plan.n_lanes, leaf)
 
     def _nodes(
-        self, begin: int, end: int, n_lanes: int, leaf: Callable[[int], Sums | None]
-    ) -> dict[Node, Sums | None]:
+        self, begin: int, end: int, n_lanes: int, leaf: Callable[[int], Any]
+    ) -> dict[Node, Any]:
         return {node: evaluate(node, n_lanes, leaf) for node in nodes_of(begin, end, n_lanes)}
 
     def _examples(self, name: str, partition: int) -> Examples:
@@ -118,7 +122,7 @@ class Shard:
         return self._orders[key]
 
     def _added(self, total: Sums | None, examples: Examples, order: NDArray[np.int64]) -> Sums:
-        starts = np.append(np.arange(0, len(order), BLOCK, dtype=np.int64), len(order))
+        starts = batch_starts(len(order), FORWARD_ROWS)
         loss, summed = self._engine.gradient(examples, order, starts, 1.0)
         weights = examples.sample_weight
         weight = float(len(order) if weights is None else weights[order].sum())
@@ -128,26 +132,13 @@ class Shard:
         return Sums(total.numbers + numbers, total.vector + summed)
 
 
-def _judged(engine: Engine, examples: Examples, order: NDArray[np.int64], output: str) -> Sums:
-    """Return loss, weight, rows, right answers and squared error; sums of targets and squares."""
-    weights = examples.sample_weight
-    weight = float(len(order) if weights is None else weights[order].sum())
+def _validated(
+    engine: Engine, examples: Examples, order: NDArray[np.int64], output: str
+) -> ValidationSums:
+    """Return the sums of a partition."""
+    _, classes, targets, weights = examples
     loss, outputs = engine.forward(examples, order, total_weight=1.0)
     assert outputs is not None
-    classes, targets = examples.classes, examples.targets
-    right = left = 0.0
-    squares = np.zeros((2, outputs.shape[1]))
-    if output in ("identity", "exp"):
-        assert targets is not None
-        wide = targets.astype(np.float64)
-        left = float(np.sum((outputs - wide) ** 2))
-        squares = np.stack([wide.sum(axis=0), (wide * wide).sum(axis=0)])
-    elif output == "softmax":
-        expected = classes if classes is not None else targets.argmax(axis=1)  # type: ignore[union-attr]
-        right = float((outputs.argmax(axis=1) == expected).sum())
-    elif classes is not None:
-        right = float(((outputs[:, 0] > 0.5) == (classes > 0.5)).sum())
-    else:
-        assert targets is not None
-        right = float(((outputs > 0.5) == (targets > 0.5)).all(axis=1).sum())
-    return Sums(np.array([loss, weight, len(order), right, left]), squares.reshape(-1))
+    metric = score_of(output, outputs, classes, targets, weights)
+    weight = float(len(order) if weights is None else weights[order].sum())
+    return ValidationSums(loss, weight, metric)

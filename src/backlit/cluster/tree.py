@@ -16,18 +16,38 @@ Node = tuple[int, int]
 
 
 class Sums(NamedTuple):
-    """What is added up: a few numbers in double precision, and a flat vector."""
+    """Loss and weight of some examples in double precision, and their gradient, flat."""
 
     numbers: NDArray[np.float64]
     vector: NDArray[Any]
 
+    def plus(self, other: "Sums") -> "Sums":
+        """Return the sum with that of other examples."""
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is seen by the loss
+            return Sums(self.numbers + other.numbers, self.vector + other.vector)
 
-def add(left: Sums | None, right: Sums | None) -> Sums | None:
+
+class ValidationSums(NamedTuple):
+    """Loss and weight of some examples that validate, and their accuracy or R^2 as sums."""
+
+    loss: float
+    weight: float
+    metric: Any
+
+    def plus(self, other: "ValidationSums") -> "ValidationSums":
+        """Return the sums with those of other examples."""
+        return ValidationSums(
+            self.loss + other.loss,
+            self.weight + other.weight,
+            self.metric.merged(other.metric),
+        )
+
+
+def add(left: Any, right: Any) -> Any:
     """Return the sum; None is nothing."""
     if left is None or right is None:
         return right if left is None else left
-    with np.errstate(over="ignore", invalid="ignore"):  # divergence is seen by the loss
-        return Sums(left.numbers + right.numbers, left.vector + right.vector)
+    return left.plus(right)
 
 
 def nodes_of(begin: int, end: int, n_lanes: int) -> list[Node]:
@@ -44,7 +64,7 @@ def nodes_of(begin: int, end: int, n_lanes: int) -> list[Node]:
     return found
 
 
-def evaluate(node: Node, n_lanes: int, leaf: Callable[[int], Sums | None]) -> Sums | None:
+def evaluate(node: Node, n_lanes: int, leaf: Callable[[int], Any]) -> Any:
     """Sum a node from its lanes."""
     level, i = node
     if level == 0:
@@ -56,11 +76,11 @@ def evaluate(node: Node, n_lanes: int, leaf: Callable[[int], Sums | None]) -> Su
     return add(value, evaluate(right, n_lanes, leaf))
 
 
-def join(nodes: dict[Node, Sums | None], n_lanes: int) -> Sums:
+def join(nodes: dict[Node, Any], n_lanes: int) -> Any:
     """Sum the whole tree from nodes that cover it."""
     level = (n_lanes - 1).bit_length()
 
-    def value(node: Node) -> Sums | None:
+    def value(node: Node) -> Any:
         if node in nodes:
             return nodes[node]
         level, i = node

@@ -34,10 +34,10 @@ from backlit.estimators.validation import check_has_weight
 from backlit.estimators.weights import Weights, WeightsMixin
 from backlit.training.data import Labels, check_sparse
 
-if TYPE_CHECKING:  # load the compiler
-    from backlit.estimators.validation import Held
-    from backlit.training.checkpoints import Keeper
-    from backlit.training.engine.engine import Examples
+if TYPE_CHECKING:
+    from backlit.estimators.validation import ValidationSet
+    from backlit.training.checkpoints import Checkpointer
+    from backlit.training.data import Examples
 
 STOCHASTIC = ("sgd", "adam")
 
@@ -119,8 +119,10 @@ class BaseMLP(
         """Return the engine's loss, its parameter, and what the reported loss is scaled by."""
 
     @abstractmethod
-    def _held(self, examples: "Examples", rows: NDArray[np.int64], inputs: Any) -> "Held":
-        """Return rows to judge by."""
+    def _validation_set(
+        self, examples: "Examples", rows: NDArray[np.int64], inputs: Any
+    ) -> "ValidationSet":
+        """Return rows that validate."""
 
     @abstractmethod
     def _positive(self, labels: Labels) -> NDArray[np.bool_] | None:
@@ -163,24 +165,10 @@ class BaseMLP(
             fit_collections(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             return self
         with importing:
-            from backlit.estimators.job import Job, as_inputs, fingerprint
-            from backlit.estimators.lbfgs import fit_lbfgs
-            from backlit.estimators.stochastic import fit_stochastic
-            from backlit.training.engine.engine import Examples
+            from backlit.estimators.training import Problem, as_inputs, fit_lbfgs, fit_stochastic
+            from backlit.training.data import Examples
 
-        for name, array in {
-            "X": X,
-            "y": None if is_classifier(self) else y,
-            "sample_weight": sample_weight,
-            "X_val": X_val,
-            "y_val": None if is_classifier(self) else y_val,
-            "sample_weight_val": sample_weight_val,
-        }.items():
-            refuse_what_is_lost(self, name, array)
-            if scipy.sparse.issparse(array):
-                check_sparse(name, array)
-        if is_classifier(self):
-            refuse_what_is_lost(self, "y", y, dates=False)
+        self._refuse_what_is_lost(X, y, sample_weight, X_val, y_val, sample_weight_val)
         check_overrides(self)
         if X_val is not None:
             warn_if_untransformed(X_val)
@@ -198,13 +186,12 @@ class BaseMLP(
         labels = self._encode(y, dtype)
         if not first_pass:
             check_goes_on(self, X.shape[1], labels.n_outputs, sizes, self._weights)
-        keeper = self._keeper(incremental)
-        random_state = self._source_of_randomness(keeper)
+        checkpointer = self._checkpointer(incremental)
+        random_state = self._source_of_randomness(checkpointer)
         self._random_state = random_state
-        first_state = None
-        with closing(keeper) if keeper is not None else nullcontext():
-            if keeper is not None:
-                first_state = self._first_random_state(keeper)
+        with closing(checkpointer) if checkpointer is not None else nullcontext():
+            if checkpointer is not None:
+                checkpointer.begin_from(random_state)
             self.n_outputs_ = labels.n_outputs
             if first_pass:
                 self._begin(labels, [X.shape[1], *sizes, labels.n_outputs], dtype)
@@ -213,7 +200,7 @@ class BaseMLP(
             loss, parameter, scale = self._engine_loss(dtype)
             if overridden_pass(self) is not None:
                 scale = 1.0  # its losses are as they are reported
-            job = Job(
+            problem = Problem(
                 X.tocsr() if scipy.sparse.issparse(X) else X,
                 Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
                 trained,
@@ -224,10 +211,11 @@ class BaseMLP(
                 self._positive(labels),
                 self._given(X_val, y_val, sample_weight_val, dtype),
                 random_state,
-                first_state,
             )
-            if keeper is not None:
-                keeper.compare(fingerprint(self, job, held=X_val is not None, first=first_pass))
+            if checkpointer is not None:
+                checkpointer.compare(
+                    problem.fingerprint(self, validated=X_val is not None, first=first_pass)
+                )
             callbacks = EpochCallbacks(
                 self,
                 X,
@@ -239,15 +227,34 @@ class BaseMLP(
             try:
                 if self.solver in STOCHASTIC:
                     complete_what_epochs_keep(self)
-                    fit_stochastic(self, job, callbacks, incremental, keeper)
+                    fit_stochastic(self, problem, callbacks, incremental, checkpointer)
                 else:
-                    fit_lbfgs(self, job, callbacks, keeper)
+                    fit_lbfgs(self, problem, callbacks, checkpointer)
             finally:
                 self._weights.take(trained.vector)
         callbacks.fit_ends(dict)
         return self
 
-    def _keeper(self, incremental: bool) -> "Keeper | None":
+    def _refuse_what_is_lost(
+        self, X: Any, y: Any, weights: Any, X_val: Any, y_val: Any, weights_val: Any
+    ) -> None:
+        """Raise where scikit-learn's conversions would lose something of the data."""
+        labelled = is_classifier(self)
+        for name, array in {
+            "X": X,
+            "y": None if labelled else y,
+            "sample_weight": weights,
+            "X_val": X_val,
+            "y_val": None if labelled else y_val,
+            "sample_weight_val": weights_val,
+        }.items():
+            refuse_what_is_lost(self, name, array)
+            if scipy.sparse.issparse(array):
+                check_sparse(name, array)
+        if labelled:
+            refuse_what_is_lost(self, "y", y, dates=False)
+
+    def _checkpointer(self, incremental: bool) -> "Checkpointer | None":
         """Return what saves the training's state, if it is to be saved."""
         if self.checkpoint is None:
             if self.resume:
@@ -257,36 +264,29 @@ class BaseMLP(
             raise ValueError(
                 "checkpoint is for fit: partial_fit trains for one epoch; leave it out there."
             )
-        from backlit.training.checkpoints import Keeper, as_checkpoint
+        from backlit.training.checkpoints import Checkpointer
+        from backlit.training.settings import as_checkpoint
 
         name = type(self).__name__
-        return Keeper(name, as_checkpoint(name, self.checkpoint), self.resume, name)
+        return Checkpointer(name, as_checkpoint(name, self.checkpoint), self.resume, name)
 
-    def _source_of_randomness(self, keeper: "Keeper | None") -> np.random.RandomState:
+    def _source_of_randomness(self, checkpointer: "Checkpointer | None") -> np.random.RandomState:
         """Return where the draws come from.
 
         A checkpoint must not set NumPy's global state back when it is gone on from: then a source
         that is seeded from it takes its place.
         """
         random_state: np.random.RandomState = check_random_state(self.random_state)
-        if keeper is not None and self.random_state is None:
+        if checkpointer is not None and self.random_state is None:
             return np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
         return random_state
 
-    def _first_random_state(self, keeper: "Keeper") -> dict[str, Any]:
-        """Return where the draws begin: in a training that is resumed, where they began."""
-        from backlit.training.checkpoints import random_state, set_random_state
-
-        if keeper.found is None:
-            return random_state(self._random_state)
-        first: dict[str, Any] = keeper.found.values["first_random_state"]
-        set_random_state(self._random_state, first)
-        return first
-
-    def _given(self, X_val: Any, y_val: Any, weights: Any, dtype: np.dtype[Any]) -> "Held | None":
+    def _given(
+        self, X_val: Any, y_val: Any, weights: Any, dtype: np.dtype[Any]
+    ) -> "ValidationSet | None":
         """Return the validation set that the caller gave, checked, or None."""
-        from backlit.estimators.job import as_inputs
-        from backlit.training.engine.engine import Examples
+        from backlit.estimators.training import as_inputs
+        from backlit.training.data import Examples
 
         if X_val is None and y_val is None:
             if weights is not None:
@@ -308,7 +308,7 @@ class BaseMLP(
             )
         examples = Examples(as_inputs(X_val, dtype), labels.classes, labels.targets, weights)
         X_val = X_val.tocsr() if scipy.sparse.issparse(X_val) else X_val
-        return self._held(examples, np.arange(X_val.shape[0], dtype=np.int64), X_val)
+        return self._validation_set(examples, np.arange(X_val.shape[0], dtype=np.int64), X_val)
 
     @abstractmethod
     def _validate_held(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:

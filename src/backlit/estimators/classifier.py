@@ -22,11 +22,12 @@ from backlit.estimators.labels import chosen, decode, encode, select
 from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, check_class_weight
 from backlit.estimators.protocols import is_collection
-from backlit.estimators.validation import Held, accuracy, check_has_weight
+from backlit.estimators.validation import ValidationSet, check_has_weight
 from backlit.training.data import Labels
+from backlit.training.metrics import Accuracy
 
-if TYPE_CHECKING:  # loads the compiler
-    from backlit.training.engine.engine import Examples
+if TYPE_CHECKING:
+    from backlit.training.data import Examples
 
 
 class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
@@ -438,7 +439,9 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         positive: NDArray[np.bool_] = labels.classes == 1
         return positive
 
-    def _held(self, examples: "Examples", rows: NDArray[np.int64], inputs: Any) -> Held:
+    def _validation_set(
+        self, examples: "Examples", rows: NDArray[np.int64], inputs: Any
+    ) -> ValidationSet:
         labels = Labels(examples.classes, examples.targets, self.n_outputs_)
         expected = select(labels, rows)
         weights = None if examples.sample_weight is None else examples.sample_weight[rows]
@@ -447,15 +450,17 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
 
         def score(outputs: NDArray[Any]) -> float:
             if examples.classes is not None:
-                return accuracy(chosen(binarizer, outputs) == expected, weights)
-            return accuracy(((outputs > 0.5) == (expected > 0.5)).all(axis=1), weights)
+                right = chosen(binarizer, outputs) == expected
+            else:
+                right = ((outputs > 0.5) == (expected > 0.5)).all(axis=1)
+            return Accuracy.of(right, weights).value
 
         def originals() -> Any:
             if examples.classes is not None:
                 return binarizer.classes_[expected]
             return expected.astype(int)
 
-        return Held(examples, rows, inputs, score, originals)
+        return ValidationSet(examples, rows, inputs, score, originals)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from backlit._warning import warn_user
 from backlit.errors import SettingError, ShapeError
 from backlit.estimators.labels import decode
 from backlit.estimators.optimizer import OptimizerState
@@ -28,12 +26,13 @@ from backlit.estimators.parameters import (
     hidden_sizes,
     step_schedule,
 )
-from backlit.estimators.progress import reporter
 from backlit.estimators.protocols import is_collection
 from backlit.estimators.shapes import check_goes_on
-from backlit.estimators.validation import merged_r_squared, r_squared_parts
-from backlit.estimators.weights import Weights
+from backlit.estimators.training import run_lbfgs, run_stochastic
+from backlit.estimators.weights import Parameters, Weights
+from backlit.training.metrics import Accuracy, RSquared, merged
 from backlit.training.optimizers import LBFGS, SGD, Adam, Optimizer
+from backlit.training.settings import Settings, checked_settings
 
 #: examples a step where `batch_size` is "auto": a step has to be worth a round of messages
 AUTO_BATCH = 4096
@@ -64,7 +63,7 @@ def fit_collections(
     """
     from backlit.cluster.collections import partitions_of
     from backlit.cluster.connecting import current_client
-    from backlit.cluster.fitting import fit
+    from backlit.cluster.fitting import Spread, prepared
     from backlit.cluster.labelled import look_at_labels, numbered, set_aside
 
     name = type(estimator).__name__
@@ -107,33 +106,51 @@ def fit_collections(
     elif estimator.early_stopping:
         blocks, held = set_aside(blocks, found.rows, estimator.validation_fraction, seed)
         rows -= round(rows * estimator.validation_fraction)
+    spread = Spread(shuffle=estimator.shuffle, timeout=_TIMEOUT)
+    with prepared(
+        _settings(estimator, sizes, activation, dtype),
+        spread,
+        blocks,
+        held,
+        client=client,
+        generator=np.random.default_rng(seed),
+        initial_parameters=estimator._weights.as_mapping(),
+        dtype=dtype.name,
+    ) as steps:
+        network = Parameters(steps.parameters, steps.layout.layer_dims)
+        try:
+            if estimator.solver == "lbfgs":
+                run_lbfgs(estimator, steps, network)
+            else:
+                estimator._optimizer = OptimizerState(estimator)
+                validate = None if held is None else steps.validate
+                run_stochastic(estimator, steps, rows, network, validate)
+        finally:
+            estimator._weights = Weights(network.vector, network.layer_dims)
+
+
+def _settings(
+    estimator: Any, sizes: list[int], activation: list[str], dtype: np.dtype[Any]
+) -> Settings:
+    """Return what `backlit.cluster` is to train, and how."""
     loss, parameter, _ = estimator._engine_loss(dtype)
-    watch = _Watch(estimator, rows, held is not None)
-    with watch.show:
-        result = fit(
-            blocks,
-            None,
-            client=client,
-            hidden=sizes,
-            activation=activation,
-            output=estimator._activations()[-1],
-            loss=loss,
-            loss_parameter=parameter if loss in ("huber", "quantile") else None,
-            optimizer=_optimizer(estimator),
-            schedule=step_schedule(estimator.learning_rate),
-            batch_size=AUTO_BATCH if estimator.batch_size == "auto" else estimator.batch_size,
-            epochs=estimator.max_iter,
-            l2=estimator.alpha,
-            clip=estimator.max_grad_norm,
-            validation=None if held is None else (held, None),
-            shuffle=estimator.shuffle,
-            seed=seed,
-            initial_parameters=estimator._weights.as_mapping(),
-            dtype=dtype,
-            timeout=_TIMEOUT,
-            callback=watch,
-        )
-    watch.finish(result)
+    return checked_settings(
+        "fit",
+        output=estimator._activations()[-1],
+        loss=loss,
+        loss_parameter=parameter if loss in ("huber", "quantile") else None,
+        hidden=sizes,
+        activation=activation,
+        dropout=0.0,
+        optimizer=_optimizer(estimator),
+        schedule=step_schedule(estimator.learning_rate),
+        batch_size=AUTO_BATCH if estimator.batch_size == "auto" else estimator.batch_size,
+        epochs=estimator.max_iter,
+        l2=estimator.alpha,
+        clip=estimator.max_grad_norm,
+        patience=None,
+        min_improvement=0.0,
+    )
 
 
 def _refuse(estimator: Any, name: str, X: Any, y: Any, weights: Any, *held: Any) -> None:
@@ -247,67 +264,6 @@ def _optimizer(estimator: Any) -> Optimizer:
     )
 
 
-class _Watch:
-    """Follows a training epoch by epoch, and ends it, as the estimator's settings say."""
-
-    def __init__(self, estimator: Any, rows: int, judged: bool) -> None:
-        self._estimator, self._rows, self._judged = estimator, rows, judged
-        self._stochastic = estimator.solver != "lbfgs"
-        self._last = estimator._weights.for_engine().vector
-        self._ended = False
-        self.show = reporter(estimator.verbose, estimator.max_iter)
-        estimator.n_iter_ = 0
-        if self._stochastic:
-            estimator._optimizer = OptimizerState(estimator)
-            if judged:
-                estimator.validation_scores_ = estimator.validation_scores_ or []
-                estimator.__dict__.setdefault("validation_loss_curve_", [])
-            if estimator.early_stopping:
-                estimator._best = self._last.copy()
-
-    def __call__(self, progress: Any) -> bool:
-        """Take note of an epoch that is over; return whether it was the last."""
-        from backlit.estimators.stochastic import judge_epoch, standstill  # loads the compiler
-
-        estimator = self._estimator
-        if progress.epoch == estimator.n_iter_:
-            if self.show.live:
-                self.show.share(progress.share)
-            return False
-        layout = estimator._weights.layout
-        self._last = layout.pack(progress.parameters, self._last.dtype)
-        estimator.n_iter_, estimator.loss_ = progress.epoch, progress.loss
-        estimator.t_ += self._rows
-        self.show.epoch(progress.epoch, progress.loss)
-        if not self._stochastic:
-            return False
-        estimator.loss_curve_.append(progress.loss)
-        measured = (progress.validation_loss, progress.validation_score)
-        judge_epoch(estimator, measured if self._judged else None, self._last, self.show)
-        self._ended = bool(estimator._no_improvement_count > estimator.n_iter_no_change)
-        if self._ended:
-            self.show.say(f"{standstill(estimator)} Stopping.")
-        return self._ended
-
-    def finish(self, result: Any) -> None:
-        """Keep the network, and warn where it might be better."""
-        estimator, vector = self._estimator, self._last
-        if result.stopped == "interrupted" and not self._judged:
-            vector = result.vector
-        if self._stochastic and estimator.early_stopping:
-            vector = estimator._best
-            del estimator._best
-        estimator._weights = Weights(vector, result.layer_dims)
-        if result.stopped == "interrupted":
-            warn_user(f"Training interrupted by user. It had finished {estimator.n_iter_} epochs.")
-        elif result.stopped == "epochs" and not self._ended:
-            warn_user(
-                f"Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
-                "converged yet.",
-                ConvergenceWarning,
-            )
-
-
 # ------------------------------------------------------------------------------- predicting
 
 
@@ -348,27 +304,23 @@ def score_collections(estimator: Any, X: Any, y: Any, sample_weight: Any) -> flo
     from backlit.cluster.connecting import current_client
     from backlit.cluster.mapping import sums_over
 
-    judge = _accuracy_parts if is_classifier(estimator) else _r_squared_parts
-    function = partial(judge, _frozen(estimator))
+    parts = _accuracy if is_classifier(estimator) else _r_squared
+    function = partial(parts, _frozen(estimator))
     found = sums_over(current_client(), X, y, sample_weight, function, _TIMEOUT)
     if not found:
         raise ShapeError("score: X has no rows, expected at least one.")
-    if is_classifier(estimator):
-        right, total = np.sum(found, axis=0)
-        return float(right / total)
-    return merged_r_squared(found)
+    return float(merged(found).value)
 
 
-def _accuracy_parts(estimator: Any, X: Any, y: Any, weights: Any) -> tuple[float, float]:
-    expected, given = np.asarray(y), estimator._outputs(X)
-    predicted = np.asarray(decode(estimator._label_binarizer, given))
+def _accuracy(estimator: Any, X: Any, y: Any, weights: Any) -> Accuracy:
+    expected, outputs = np.asarray(y), estimator._outputs(X)
+    predicted = np.asarray(decode(estimator._label_binarizer, outputs))
     right = predicted == expected.reshape(predicted.shape)
     right = right.all(axis=1) if right.ndim == 2 else right
-    w = np.ones(len(right)) if weights is None else np.asarray(weights, np.float64)
-    return float(w[right].sum()), float(w.sum())
+    return Accuracy.of(right, None if weights is None else np.asarray(weights, np.float64))
 
 
-def _r_squared_parts(estimator: Any, X: Any, y: Any, weights: Any) -> Any:
+def _r_squared(estimator: Any, X: Any, y: Any, weights: Any) -> RSquared:
     outputs = estimator._outputs(X)
     w = None if weights is None else np.asarray(weights, np.float64)
-    return r_squared_parts(np.asarray(y).reshape(len(outputs), -1), outputs, w)
+    return RSquared.of(np.asarray(y).reshape(len(outputs), -1), outputs, w)

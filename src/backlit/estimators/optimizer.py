@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 
 from backlit.errors import ShapeError
 from backlit.training.optimizers import ADAM_CODE, MOMENTUM_CODE, NESTEROV_CODE, SGD_CODE, Numbers
+from backlit.training.stopping import ScikitLearnStopping
 
 if TYPE_CHECKING:  # loads the compiler
-    from backlit.training.engine.engine import Engine
-
-#: the adaptive schedule ends below this rate
-_SMALLEST_RATE = 1e-6
+    from backlit.training.steps import Engine
 
 
 class OptimizerState:
@@ -110,9 +108,11 @@ class OptimizerState:
                 f"moments are those of {self._layer_dims and list(self._layer_dims)}: partial_fit "
                 "goes on with arrays of the same shapes; call fit to begin anew."
             )
-        first, second = (moment.astype(engine.dtype, copy=False) for moment in (first, second))
+        first, second = (
+            moment.astype(engine.parameters.dtype, copy=False) for moment in (first, second)
+        )
         self._moments = first, second, steps
-        engine.state = engine.state._replace(first=first, second=second, steps=steps)
+        engine.go_on_from(first, second, steps)
 
     def generator(self, random_state: np.random.RandomState) -> np.random.Generator:
         """Return what draws dropout's masks, seeded once from the estimator's random state."""
@@ -120,16 +120,15 @@ class OptimizerState:
             self._generator = np.random.default_rng(random_state.randint(np.iinfo(np.int32).max))
         return self._generator
 
-    def epoch_ends(self, seen: int) -> None:
-        """Set the next epoch's rate, after so many examples have been seen in all."""
-        if self.inverse_scaling:
-            self.learning_rate = self._first_rate / (seen + 1) ** self._power
-
-    def stops(self) -> tuple[bool, str]:
-        """Say whether training ends when it gets no further, and what a log reads."""
-        if not self.adaptive:
-            return True, "Stopping."
-        if self.learning_rate <= _SMALLEST_RATE:
-            return True, "Learning rate too small. Stopping."
-        self.learning_rate /= 5.0
-        return False, f"Setting learning rate to {self.learning_rate:f}"
+    def stopping(self, estimator: Any, rows: int) -> ScikitLearnStopping:
+        """Return the stopping rule for epochs of so many rows."""
+        return ScikitLearnStopping(
+            estimator.tol,
+            estimator.n_iter_no_change,
+            bool(estimator.early_stopping),
+            rows,
+            self.adaptive,
+            self._first_rate,
+            self._power if self.inverse_scaling else None,
+            stops=estimator.dp is None,
+        )

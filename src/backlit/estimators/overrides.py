@@ -23,8 +23,8 @@ from backlit.parameters import Layout, aligned_zeros
 from backlit.training.optimizers import Numbers
 from backlit.training.stepping import Stepper
 
-if TYPE_CHECKING:  # loads the compiler
-    from backlit.training.engine.engine import Examples
+if TYPE_CHECKING:
+    from backlit.training.data import Examples
 
 #: what `fit` runs if it is overridden
 _PASSES = ("_forward_pass", "_backprop", "_compute_loss_grad", "_loss_grad_lbfgs")
@@ -117,6 +117,12 @@ class MethodEngine:
         )
         self._examples: Examples | None = None
         self._X: Any = None
+
+    def go_on_from(
+        self, first: NDArray[Any], second: NDArray[Any], steps: NDArray[np.int64]
+    ) -> None:
+        """Take moments and the number of steps of an engine before, and change them in place."""
+        self.state = self.state._replace(first=first, second=second, steps=steps)
 
     def _batch(self, examples: "Examples", rows: NDArray[np.int64]) -> tuple[Any, Any, Any]:
         """Return some rows as scikit-learn's methods take them: X, y and weights."""

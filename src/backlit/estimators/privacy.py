@@ -14,7 +14,6 @@ The gradient is that of the open functions (`backlit.per_example`), the optimize
 generator, which is not a cryptographic one, in double precision.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,15 +23,16 @@ from numpy.typing import NDArray
 
 from backlit._checks import number_or_nan
 from backlit.errors import MissingExtraError, SettingError
+from backlit.formats.generations import State
 from backlit.losses import FUNCTIONS_OF_LOGITS
 from backlit.model import model_forward
+from backlit.parameters import Layout
 from backlit.per_example import clipped_gradients
-from backlit.training.schedules import Schedule
 from backlit.training.stepping import Stepper
 from backlit.training.task import Task
 
 if TYPE_CHECKING:  # loads the compiler
-    from backlit.training.engine.engine import Engine
+    from backlit.training.steps import Engine
 
 #: examples whose gradients are clipped together
 _BLOCK = 1024
@@ -202,10 +202,10 @@ def _event(rate: float, noise: float, steps: int) -> Any:
     return accounting.SelfComposedDpEvent(step, steps)
 
 
-class PrivateLoop:
-    """Runs private epochs; it stands where `backlit.training.loop.Loop` does.
+class PrivateSteps:
+    """Private steps: each takes a sample of its own, clips each example's gradient, adds noise.
 
-    An epoch is ``ceil(m / batch_size)`` steps, each on a sample of its own.
+    An epoch is ``ceil(m / batch_size)`` of them.
 
     Parameters
     ----------
@@ -223,14 +223,9 @@ class PrivateLoop:
         The optimizer.
     generator : Generator
         Where samples and noise come from.
-    learning_rate : float
-        The optimizer's rate, before the schedule; may be changed between epochs.
-    schedule : Schedule
-        Factors of it.
-    total_steps : int
-        How many steps there will be at most.
     loss_scale : float
-        What the mean loss is multiplied by, for reports.
+        What the mean loss is multiplied by, for reports. It is measured without noise, and so is
+        not private.
     """
 
     def __init__(
@@ -243,61 +238,78 @@ class PrivateLoop:
         numbers: Any,
         generator: np.random.Generator,
         *,
-        learning_rate: float,
-        schedule: Schedule,
-        total_steps: int,
         loss_scale: float,
     ) -> None:
         self.engine, self.rows = engine, task.rows
         self.batch_size, self.noise = batch_size, noise
-        self.learning_rate = learning_rate
         self.rate = min(1.0, batch_size / len(task.rows))
-        self.steps_per_epoch = -(-len(task.rows) // batch_size)
         self._task, self._clip, self._generator = task, float(settings.clip), generator
-        self._schedule, self._total_steps, self._loss_scale = schedule, total_steps, loss_scale
-        self._parameters = engine.layout.views(engine.parameters)
+        self._loss_scale, self._seen = loss_scale, 0
+        self._views = engine.layout.views(engine.parameters)
         self._stepper = Stepper(engine.layout, engine.parameters, numbers)
         state = engine.state
         self._stepper.first, self._stepper.second = state.first, state.second
         self._stepper.steps = int(state.steps[0])
 
-    def end_epoch(self) -> None:
-        """Say that the epoch is judged; nothing is kept from one to the next."""
+    @property
+    def layout(self) -> Layout:
+        """Where each layer's parameters lie in the flat vector."""
+        return self.engine.layout
 
-    def run_epoch(self, tick: Callable[[float], None] | None = None) -> float:
-        """Take an epoch's steps.
+    @property
+    def parameters(self) -> NDArray[Any]:
+        """The flat vector, shape (layout.size,)."""
+        return self.engine.parameters
 
-        Parameters
-        ----------
-        tick : callable, optional
-            Called after each step with the share of the epoch that is done.
+    @property
+    def taken(self) -> int:
+        """Optimizer steps so far."""
+        return self._stepper.steps
 
-        Returns
-        -------
-        float
-            The mean loss of the examples that were drawn, penalty included. It is measured without
-            noise, and so is not private.
-        """
-        total, seen, penalties = 0.0, 0, 0.0
-        for step in range(self.steps_per_epoch):
+    @property
+    def per_epoch(self) -> int:
+        """Steps an epoch."""
+        return -(-len(self.rows) // self.batch_size)
+
+    @property
+    def largest_call(self) -> int:
+        """Steps that one call may take."""
+        return self.per_epoch
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Begin to count the examples that are drawn."""
+        self._seen = 0
+
+    def run(self, first: int, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take steps, one for each learning rate."""
+        found = []
+        for rate in rates.tolist():
             drawn = self.rows[self._generator.random(len(self.rows)) < self.rate]
-            penalties += self._stepper.penalty(self.batch_size)
-            total += self._step(drawn)
-            seen += len(drawn)
-            if tick is not None:
-                tick((step + 1) / self.steps_per_epoch)
-        return self._loss_scale * total / max(seen, 1) + penalties / self.steps_per_epoch
+            penalty = self._stepper.penalty(self.batch_size)
+            found.append(self._loss_scale * self._step(drawn, rate) + penalty * len(drawn))
+            self._seen += len(drawn)
+        return np.array(found)
 
-    def _step(self, rows: NDArray[np.int64]) -> float:
+    def epoch_weight(self) -> float:
+        """Return how many examples the epoch has drawn."""
+        return float(max(self._seen, 1))
+
+    def state(self) -> State:
+        """Refuse: a training that is run again from a saved state spends more than its account."""
+        raise SettingError("dp does not go with checkpoint.")
+
+    def restore(self, state: State) -> None:
+        """Refuse, as `state` does."""
+        raise SettingError("dp does not go with checkpoint.")
+
+    def _step(self, rows: NDArray[np.int64], rate: float) -> float:
         """Take one step; return the sum of the examples' losses."""
-        done = self._stepper.steps
-        factor = self._schedule.factors(np.array([done], np.int64), self._total_steps)[0]
         total, loss = self.clipped_sum(rows)
         if self.noise:
             spread = self.noise * self._clip
             total = total + spread * self._generator.standard_normal(total.shape)
-        gradient = (total / self.batch_size).astype(self.engine.parameters.dtype)
-        self._stepper.step(gradient, float(self.learning_rate * factor), float(self.batch_size))
+        gradient = (total / self.batch_size).astype(self.parameters.dtype)
+        self._stepper.step(gradient, rate, float(self.batch_size))
         self.engine.state.steps[0] = self._stepper.steps
         return loss
 
@@ -320,7 +332,7 @@ class PrivateLoop:
         total, loss = np.zeros(layout.size), 0.0
         for begin in range(0, len(rows), _BLOCK):
             X, Y, _ = task.of(rows[begin : begin + _BLOCK])
-            AL, caches = model_forward(X, self._parameters, activations=task.activations)
+            AL, caches = model_forward(X, self._views, activations=task.activations)
             grads, _ = clipped_gradients(
                 AL,
                 Y,

@@ -15,11 +15,12 @@ from backlit.estimators.base import BaseMLP, given_only
 from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, REGRESSION_LOSSES
 from backlit.estimators.protocols import is_collection
-from backlit.estimators.validation import Held, check_has_weight, r_squared
+from backlit.estimators.validation import ValidationSet, check_has_weight
 from backlit.training.data import Labels
+from backlit.training.metrics import RSquared
 
-if TYPE_CHECKING:  # loads the compiler
-    from backlit.training.engine.engine import Examples
+if TYPE_CHECKING:
+    from backlit.training.data import Examples
 
 
 class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
@@ -326,16 +327,18 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
     def _positive(self, labels: Labels) -> NDArray[np.bool_] | None:
         return None
 
-    def _held(self, examples: "Examples", rows: NDArray[np.int64], inputs: Any) -> Held:
+    def _validation_set(
+        self, examples: "Examples", rows: NDArray[np.int64], inputs: Any
+    ) -> ValidationSet:
         assert examples.targets is not None
         expected = examples.targets[rows]
         weights = None if examples.sample_weight is None else examples.sample_weight[rows]
         check_has_weight("sample_weight", weights)
 
         def score(outputs: NDArray[Any]) -> float:
-            return r_squared(expected, outputs, weights)
+            return RSquared.of(expected, outputs, weights).value
 
         def originals() -> Any:
             return expected.ravel() if expected.shape[1] == 1 else expected
 
-        return Held(examples, rows, inputs, score, originals)
+        return ValidationSet(examples, rows, inputs, score, originals)

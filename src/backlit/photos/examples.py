@@ -26,7 +26,7 @@ from backlit.photos.pool import ordered_map
 from backlit.photos.reading import Box, read_crops, reduce_picture
 
 if TYPE_CHECKING:
-    from backlit.training.watch import FitResult
+    from backlit.training.progress import FitResult
 
 Pixels = NDArray[np.uint8]
 Source = str | Pixels

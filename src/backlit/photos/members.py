@@ -18,7 +18,7 @@ from backlit.photos.trained import Curve
 
 if TYPE_CHECKING:
     from backlit.tracing import Trace, TraceHistory, TraceRecorder
-    from backlit.training.watch import Progress as FitProgress
+    from backlit.training.progress import Progress as FitProgress
 
 MOST_COMPARED = 20_000
 """Pictures that are compared with each other."""

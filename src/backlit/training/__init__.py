@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backlit.training.fitting import fit
     from backlit.training.optimizers import LBFGS, SGD, Adam
+    from backlit.training.progress import FitResult, Progress
     from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
     from backlit.training.settings import Checkpoint
-    from backlit.training.watch import FitResult, Progress
 
 _HOMES = {
     "LBFGS": "backlit.training.optimizers",
@@ -20,10 +20,10 @@ _HOMES = {
     "Checkpoint": "backlit.training.settings",
     "Constant": "backlit.training.schedules",
     "Cosine": "backlit.training.schedules",
-    "FitResult": "backlit.training.watch",
+    "FitResult": "backlit.training.progress",
     "InverseScaling": "backlit.training.schedules",
     "OneCycle": "backlit.training.schedules",
-    "Progress": "backlit.training.watch",
+    "Progress": "backlit.training.progress",
     "fit": "backlit.training.fitting",
 }
 

@@ -12,10 +12,8 @@ from backlit._comparing import differences
 from backlit._warning import warn_user
 from backlit.errors import CheckpointError, CheckpointWarning
 from backlit.formats.generations import Generations, State, plain, unplain
-from backlit.training.settings import Checkpoint, as_checkpoint
+from backlit.training.settings import Checkpoint
 from backlit.training.signals import Caught, Signals
-
-__all__ = ["Checkpoint", "Keeper", "as_checkpoint", "random_state", "set_random_state", "whole"]
 
 #: seconds between checkpoints that are worth this many times what the last one took
 WORTH = 100.0
@@ -23,7 +21,7 @@ WORTH = 100.0
 FIRST = 1.0
 
 
-class Keeper:
+class Checkpointer:
     """Saves one training's state; a context, in which signals wait until it is saved.
 
     Parameters
@@ -60,6 +58,7 @@ class Keeper:
             )
         self.signals = Signals()
         self._fingerprint: dict[str, Any] = {}
+        self._first_random_state: dict[str, Any] | None = None
         self._collect: Callable[[], State] | None = None
         self._cost = FIRST / WORTH
         self._last = time.monotonic()
@@ -93,6 +92,16 @@ class Keeper:
                 f"training: {'; '.join(differing)}. Give the same data and settings, or another "
                 "folder."
             )
+
+    def begin_from(self, source: "Random") -> None:
+        """Put a source of random numbers where the training's first draw finds it.
+
+        In a training that is gone on from that is where it stood at the first start, so that a
+        seed that was drawn is that of the first run.
+        """
+        if self.found is not None:
+            set_random_state(source, self.found.values["first_random_state"])
+        self._first_random_state = random_state(source)
 
     def watch(self, collect: Callable[[], State]) -> None:
         """Take the function that collects the state; it is called where the state is whole."""
@@ -140,7 +149,12 @@ class Keeper:
             return
         began = time.monotonic()
         state = self._collect()
-        values = {**state.values, "fingerprint": self._fingerprint, "stopped": stopped}
+        values = {
+            **state.values,
+            "fingerprint": self._fingerprint,
+            "first_random_state": self._first_random_state,
+            "stopped": stopped,
+        }
         try:
             self._generations.save(state.arrays, plain(values))
         except CheckpointError as error:
@@ -173,9 +187,9 @@ class Keeper:
             self.close()
 
 
-def whole(keeper: Keeper | None) -> Any:
-    """Return the context in which a signal is answered at once, where there is a keeper."""
-    return keeper.whole() if keeper is not None else nullcontext()
+def whole(checkpointer: Checkpointer | None) -> Any:
+    """Return the context in which a signal is answered at once, where there is a checkpointer."""
+    return checkpointer.whole() if checkpointer is not None else nullcontext()
 
 
 Random = np.random.Generator | np.random.RandomState

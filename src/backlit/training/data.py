@@ -1,16 +1,44 @@
-"""Examples as the caller has them -> arrays as the engine reads them, copied only if need be."""
+"""Examples as the caller has them -> arrays as an engine reads them, copied only if need be."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from backlit._checks import as_numpy
-from backlit.errors import NonFiniteError, SettingError, ShapeError
+from backlit._checks import as_numpy, number_or_nan
+from backlit.errors import DTypeError, NonFiniteError, SettingError, ShapeError
 from backlit.parameters import checked_dtype
 
 #: elements whose finiteness is looked at together, so that the check needs little memory
 _CHECK_BLOCK = 1 << 20
+
+
+class Rows(NamedTuple):
+    """Sparse rows (CSR): row r has ``values[starts[r] : starts[r + 1]]`` in those `columns`."""
+
+    values: NDArray[Any]
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    n_columns: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, as an array has them."""
+        return len(self.starts) - 1, self.n_columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The values' type."""
+        return self.values.dtype
+
+
+class Examples(NamedTuple):
+    """Examples as an engine reads them: inputs, whole classes or targets, and weights."""
+
+    X: NDArray[Any] | Rows
+    classes: NDArray[np.int32] | None = None
+    targets: NDArray[Any] | None = None
+    sample_weight: NDArray[np.float64] | None = None
 
 
 class Labels(NamedTuple):
@@ -232,3 +260,129 @@ def prepare_weights(
             f"{weights.sum()}, expected none below zero and a sum above it."
         )
     return weights
+
+
+def prepare_examples(
+    function: str, X: Any, dtype: DTypeLike | None, name: str = "X"
+) -> NDArray[Any] | Rows:
+    """Return dense or sparse inputs in the engine's form."""
+    if is_sparse(X):
+        return prepare_sparse_inputs(function, X, dtype, name)
+    return prepare_inputs(function, X, dtype, name)
+
+
+def shared_outputs(function: str, output: str, labels: Labels, held: Labels) -> int:
+    """Return the number of outputs that both sets of labels fit."""
+    # classes fit any softmax that has at least as many; every other label says the number itself
+    n_outputs = labels.n_outputs
+    if output == "softmax" and labels.classes is not None:
+        n_outputs = max(n_outputs, held.n_outputs)
+    fits = held.n_outputs == n_outputs
+    if output == "softmax" and held.classes is not None:
+        fits = held.n_outputs <= n_outputs
+    if labels.n_outputs < n_outputs and labels.classes is None:
+        fits = False
+    if not fits:
+        raise ShapeError(
+            f"{function}: validation y has {held.n_outputs} outputs, expected {n_outputs} because "
+            "y has so many."
+        )
+    return n_outputs
+
+
+def split_rows(
+    function: str, given: float, labels: Labels, output: str, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Set aside a share of the rows, of each class alike; return those to train on, then these."""
+    classes = labels.classes
+    if classes is None:
+        assert labels.targets is not None
+        m = len(labels.targets)
+        if output == "softmax":
+            classes = labels.targets.argmax(axis=1).astype(np.int32)
+    else:
+        m = len(classes)
+    share = number_or_nan(given)
+    if not 0 < share < 1:
+        raise SettingError(
+            f"{function}: validation is {given!r}, expected (X, y) or a share between 0 and 1."
+        )
+    groups = [np.arange(m)]
+    if classes is not None:
+        groups = [np.flatnonzero(classes == k) for k in np.unique(classes)]
+    held = np.concatenate(
+        [
+            generator.permutation(group)[: min(round(share * len(group)), len(group) - 1)]
+            for group in groups
+        ]
+    )
+    if len(held) == 0 or len(held) == m:
+        raise SettingError(
+            f"{function}: validation is {share}, which sets aside {len(held)} of {m} rows; "
+            "expected at least one on either side."
+        )
+    mask = np.zeros(m, bool)
+    mask[held] = True
+    return np.flatnonzero(~mask).astype(np.int64), np.flatnonzero(mask).astype(np.int64)
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is a SciPy sparse matrix or array."""
+    if type(X).__module__.partition(".")[0] != "scipy":
+        return False
+    from scipy.sparse import issparse
+
+    return bool(issparse(X))
+
+
+def prepare_sparse_inputs(function: str, X: Any, dtype: DTypeLike | None, name: str = "X") -> Rows:
+    """Return a sparse X as finite CSR rows of float32 or float64.
+
+    Parameters
+    ----------
+    function, name : str
+        The public function, and the name of its matrix, for messages.
+    X : sparse matrix or array, shape (m, n_0)
+        Examples in rows, of any sparse format; explicit zeros and duplicates may be in it.
+    dtype : dtype or None
+        float32 or float64; None keeps X's own, and makes integers float32.
+
+    Returns
+    -------
+    Rows
+        Values (X's own memory where X is CSR of that type), starts, columns.
+
+    Raises
+    ------
+    ShapeError, DTypeError, NonFiniteError, SettingError
+        If it is empty, not real or not finite.
+    """
+    if X.dtype.kind not in "fiub":
+        raise DTypeError(f"{function}: {name} has dtype {X.dtype}, expected real numbers.")
+    if X.ndim != 2 or 0 in X.shape:
+        raise ShapeError(
+            f"{function}: {name} has shape {X.shape}, expected (m, n_features), examples in rows, "
+            "neither number zero."
+        )
+    check_sparse(f"{function}: {name}", X)
+    if dtype is None:
+        dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.float32
+    rows = csr_rows(X, checked_dtype(function, dtype))
+    finite = np.isfinite(rows.values)
+    if not finite.all():
+        raise NonFiniteError(
+            f"{function}: {name} has {rows.values[~finite][0]}, expected finite numbers only."
+        )
+    return rows
+
+
+def csr_rows(X: Any, dtype: np.dtype[Any]) -> Rows:
+    """Return a sparse matrix that has been checked as CSR rows, without a copy where it is so."""
+    csr = X.tocsr()
+    check_sparse("X", csr)  # before indices of 64 bits are cut down to 32
+    return Rows(
+        np.require(csr.data, dtype, ["C", "A"]),
+        np.require(csr.indptr, np.int64, ["C", "A"]),
+        np.require(csr.indices, np.int32, ["C", "A"]),
+        int(X.shape[1]),
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.training.engine.engine import Rows
+from backlit.training.data import Rows
 
 #: bytes that are digested at a time, so that a memory map needs little memory
 _BLOCK = 1 << 24

@@ -4,41 +4,39 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from backlit.errors import SettingError, ShapeError
-from backlit.formats.generations import State
-from backlit.training.checkpoints import (
-    Checkpoint,
-    Keeper,
-    random_state,
-    set_random_state,
-)
-from backlit.training.choices import checked_choices
-from backlit.training.data import Labels, prepare_labels, prepare_weights
-from backlit.training.engine.engine import Engine, Examples
-from backlit.training.fingerprints import digest, name_of
-from backlit.training.loop import Loop
-from backlit.training.optimizers import LBFGS, Optimizer
-from backlit.training.preparing import (
-    as_generator,
+from backlit.training.batches import FORWARD_ROWS, BatchSteps, Validation, score_by, shuffler
+from backlit.training.checkpoints import Checkpointer, random_state
+from backlit.training.data import (
+    Examples,
+    Labels,
     prepare_examples,
+    prepare_labels,
+    prepare_weights,
     shared_outputs,
-    shuffler,
     split_rows,
 )
-from backlit.training.running import run_epochs, run_kept, run_lbfgs
+from backlit.training.engines import engine_of
+from backlit.training.fingerprints import digest
+from backlit.training.optimizers import Optimizer
+from backlit.training.progress import CallbackObserver, FitResult, Progress, fit_result
 from backlit.training.schedules import Schedule
-from backlit.training.settings import given_checkpoint
+from backlit.training.settings import (
+    Checkpoint,
+    Settings,
+    as_generator,
+    checked_settings,
+    given_checkpoint,
+)
+from backlit.training.stopping import Patience, StoppingState
 from backlit.training.task import Task
 from backlit.training.threads import choose_threads
-from backlit.training.watch import FitResult, Progress, Validation, Watch
-
-#: rows that validation runs forward at a time
-_VALIDATION_BLOCK = 512
+from backlit.training.trainer import Keep, Trainer, train
 
 
 def fit(
@@ -161,9 +159,8 @@ def fit(
         one of other data or settings; the message says what differs.
     """
     began = time.perf_counter()
-    function = "fit"
-    choices = checked_choices(
-        function,
+    settings = checked_settings(
+        "fit",
         output=output,
         loss=loss,
         loss_parameter=loss_parameter,
@@ -172,154 +169,213 @@ def fit(
         dropout=dropout,
         optimizer=optimizer,
         schedule=schedule,
+        batch_size=batch_size,
+        epochs=epochs,
         l2=l2,
         clip=clip,
         patience=patience,
         min_improvement=min_improvement,
-        batch_size=batch_size,
-        epochs=epochs,
     )
-    output, loss, parameter = choices.output, choices.loss, choices.loss_parameter
-    optimizer, l2 = choices.optimizer, choices.l2
+    data = _prepare(settings, X, y, sample_weight, validation, dtype)
+    generator = as_generator("fit", seed)
+    given = given_checkpoint("fit", checkpoint, resume)
+    checkpointer = None if given is None else Checkpointer("fit", given, resume, "fit")
+    with closing(checkpointer) if checkpointer is not None else nullcontext():
+        if checkpointer is not None:
+            data_and_draws = {
+                **data.fingerprint(),
+                "initial_parameters": _digests(initial_parameters),
+                "seed": _name_of_seed(seed, generator),
+                "shuffle": shuffle,
+                "validation": "rows" if data.held is not None else validation,
+            }
+            checkpointer.compare(settings.fingerprint() | data_and_draws)
+            checkpointer.begin_from(generator)
+        if validation is not None and data.held is None:
+            data = _split(settings, data, validation, generator)
+        steps = _steps(
+            settings,
+            data,
+            generator,
+            initial_parameters,
+            shuffler("fit", shuffle, generator),
+            threads,
+            on_compile,
+        )
+        trainer = _trainer(settings, data, steps, callback, checkpointer, began)
+        reason = train(trainer, steps, settings)
+    return fit_result(trainer, settings, reason)
+
+
+class _Data(NamedTuple):
+    """The examples, and which of them train and validate.
+
+    Attributes
+    ----------
+    examples : Examples
+        The caller's X, y and weights.
+    labels : Labels
+        Its labels, with the number of outputs.
+    rows : int64 array
+        Which rows are trained on.
+    held : Examples or None
+        The caller's own validation set.
+    held_rows : int64 array
+        Rows that validate, of that or of `examples`; there may be none.
+    n_outputs : int
+        Outputs that all labels fit.
+    """
+
+    examples: Examples
+    labels: Labels
+    rows: NDArray[np.int64]
+    held: Examples | None
+    held_rows: NDArray[np.int64]
+    n_outputs: int
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the data are, as JSON can hold it."""
+        held = self.held
+        return {
+            "X": digest(self.examples.X),
+            "y": _digest_of_labels(self.examples),
+            "sample_weight": digest(self.examples.sample_weight),
+            "validation X": None if held is None else digest(held.X),
+            "validation y": None if held is None else _digest_of_labels(held),
+        }
+
+
+def _prepare(
+    settings: Settings, X: Any, y: Any, sample_weight: Any, validation: Any, dtype: Any
+) -> _Data:
+    """Check the data and bring them into the engine's form."""
+    function, output = settings.function, settings.output
     X = prepare_examples(function, X, dtype)
     m = X.shape[0]
     labels = prepare_labels(function, y, m, output, X.dtype)
     weights = prepare_weights(function, sample_weight, m)
-    generator = as_generator(function, seed)
-    given = given_checkpoint(function, checkpoint, resume)
-    keeper = None if given is None else Keeper(function, given, resume, "fit")
-    with closing(keeper) if keeper is not None else nullcontext():
-        rows = np.arange(m, dtype=np.int64)
-        held_out: Examples | None = None
-        held_rows = rows[:0]
-        held_labels = labels
-        if isinstance(validation, tuple):
-            if len(validation) != 2:
-                raise SettingError(
-                    f"{function}: validation has {len(validation)} entries, expected (X, y)."
-                )
-            X_held = prepare_examples(function, validation[0], X.dtype, "validation X")
-            if X_held.shape[1] != X.shape[1]:
-                raise ShapeError(
-                    f"{function}: validation X has {X_held.shape[1]} features, expected "
-                    f"{X.shape[1]} because X has so many."
-                )
-            held_labels = prepare_labels(
-                function, validation[1], X_held.shape[0], output, X.dtype, "validation y"
-            )
-            held_out = Examples(X_held, held_labels.classes, held_labels.targets)
-            held_rows = np.arange(X_held.shape[0], dtype=np.int64)
-        first_state = random_state(generator)
-        if keeper is not None:
-            keeper.compare(
-                {
-                    "activation": name_of(activation),
-                    "batch_size": batch_size,
-                    "clip": clip,
-                    "dropout": name_of(dropout),
-                    "epochs": epochs,
-                    "hidden": choices.hidden,
-                    "initial_parameters": _digests(initial_parameters),
-                    "l2": l2,
-                    "loss": loss,
-                    "loss_parameter": parameter,
-                    "min_improvement": choices.min_improvement,
-                    "optimizer": name_of(optimizer),
-                    "output": output,
-                    "patience": patience,
-                    "sample_weight": digest(weights),
-                    "schedule": name_of(choices.schedule),
-                    "seed": seed
-                    if isinstance(seed, (int, np.integer))
-                    else first_state["bit_generator"],
-                    "shuffle": shuffle,
-                    "validation": "rows" if held_out else validation,
-                    "validation X": digest(held_out.X) if held_out else None,
-                    "validation y": _digest_of_labels(held_labels) if held_out else None,
-                    "X": digest(X),
-                    "y": _digest_of_labels(labels),
-                }
-            )
-            if keeper.found is not None:  # a seed that was drawn is that of the first run
-                first_state = keeper.found.values["first_random_state"]
-                set_random_state(generator, first_state)
-        if validation is not None and not isinstance(validation, tuple):
-            rows, held_rows = split_rows(function, validation, labels, output, generator)
-            if weights is not None and not (weights[rows].any() and weights[held_rows].any()):
-                raise SettingError(
-                    f"{function}: sample_weight is 0 in all rows on one side of the validation "
-                    "split, expected some weight on either side."
-                )
-        n_outputs = shared_outputs(function, output, labels, held_labels)
+    examples = Examples(X, labels.classes, labels.targets, weights)
+    rows = np.arange(m, dtype=np.int64)
+    if not isinstance(validation, tuple):
+        return _Data(examples, labels, rows, None, rows[:0], labels.n_outputs)
+    if len(validation) != 2:
+        raise SettingError(
+            f"{function}: validation has {len(validation)} entries, expected (X, y)."
+        )
+    X_held = prepare_examples(function, validation[0], X.dtype, "validation X")
+    if X_held.shape[1] != X.shape[1]:
+        raise ShapeError(
+            f"{function}: validation X has {X_held.shape[1]} features, expected {X.shape[1]} "
+            "because X has so many."
+        )
+    m_held = X_held.shape[0]
+    held = prepare_labels(function, validation[1], m_held, output, X.dtype, "validation y")
+    return _Data(
+        examples,
+        labels,
+        rows,
+        Examples(X_held, held.classes, held.targets),
+        np.arange(m_held, dtype=np.int64),
+        shared_outputs(function, output, labels, held),
+    )
 
-        layout, vector = choices.begin(
-            X.shape[1], n_outputs, initial_parameters, generator, X.dtype
-        )
-        layer_dims, activations = layout.layer_dims, choices.activations
-        batch_size = min(batch_size, len(rows))
-        engine = Engine(
-            layer_dims,
-            activations,
-            loss,
-            vector,
-            max(batch_size, min(_VALIDATION_BLOCK, len(held_rows))),
-            loss_parameter=parameter,
-            numbers=choices.numbers,
-            dropout=choices.dropout,
-            threads=choose_threads(function, threads, layer_dims, batch_size),
-            on_compile=on_compile,
-        )
-        examples = Examples(X, labels.classes, labels.targets, weights)
-        judge = None
-        if held_out is not None or len(held_rows):
-            judge = Validation(engine, held_out or examples, held_rows, held_labels)
-        task = Task(activations, loss, parameter or None, l2, examples, rows, n_outputs)
-        progress = Progress(epochs, layout.views(vector), task)
-        watch = Watch(
-            engine,
-            judge,
-            output,
-            patience,
-            choices.min_improvement,
-            progress,
-            callback,
-            began,
-            keeper,
-        )
-        if isinstance(optimizer, LBFGS):
-            stopped = run_lbfgs(watch, examples, rows, l2, optimizer, keeper, first_state)
-            return watch.result(stopped, activations, loss)
-        loop = Loop(
-            engine,
-            examples,
-            rows,
-            batch_size,
-            shuffle=shuffler(function, shuffle, generator),
-            learning_rate=optimizer.learning_rate,
-            schedule=choices.schedule,
-            total_steps=epochs * -(-len(rows) // batch_size),
-            hidden_units=sum(layer_dims[1:-1]) if choices.drops else 0,
-            dropout_generator=generator if choices.drops else None,
-            report_every=getattr(callback, "every", None),
-        )
-        if keeper is None:
-            return watch.result(run_epochs(watch, loop, None), activations, loss)
 
-        def collect() -> State:
-            run, judged = loop.state(), watch.state()
-            values = {
-                "first_random_state": first_state,
-                "random_state": random_state(generator),
-                **run.values,
-                **judged.values,
-            }
-            return State({**run.arrays, **judged.arrays}, values)
+def _split(settings: Settings, data: _Data, share: Any, generator: np.random.Generator) -> _Data:
+    """Set rows aside that validate."""
+    function, weights = settings.function, data.examples.sample_weight
+    rows, held_rows = split_rows(function, share, data.labels, settings.output, generator)
+    if weights is not None and not (weights[rows].any() and weights[held_rows].any()):
+        raise SettingError(
+            f"{function}: sample_weight is 0 in all rows on one side of the validation split, "
+            "expected some weight on either side."
+        )
+    return data._replace(rows=rows, held_rows=held_rows)
 
-        if keeper.found is not None:
-            loop.restore(keeper.found)
-            watch.restore(keeper.found)
-            set_random_state(generator, keeper.found.values["random_state"])
-        return watch.result(run_kept(watch, loop, keeper, collect), activations, loss)
+
+def _steps(
+    settings: Settings,
+    data: _Data,
+    generator: np.random.Generator,
+    initial_parameters: dict[str, Any] | None,
+    shuffle: Callable[[NDArray[np.int64]], None] | None,
+    threads: int | None,
+    on_compile: Callable[[], None] | None,
+) -> BatchSteps:
+    """Draw the first parameters, and return what runs the batches."""
+    X = data.examples.X
+    layout, vector = settings.first_parameters(
+        X.shape[1], data.n_outputs, initial_parameters, generator, X.dtype
+    )
+    batch_size = min(settings.batch_size, len(data.rows))
+    engine = engine_of(
+        layout.layer_dims,
+        settings.activations,
+        settings.loss,
+        vector,
+        max(batch_size, min(FORWARD_ROWS, len(data.held_rows))),
+        loss_parameter=settings.loss_parameter,
+        numbers=settings.numbers,
+        dropout=settings.dropout,
+        threads=choose_threads(settings.function, threads, layout.layer_dims, batch_size),
+        on_compile=on_compile,
+    )
+    return BatchSteps(
+        engine,
+        data.examples,
+        data.rows,
+        batch_size,
+        shuffle=shuffle,
+        hidden_units=sum(settings.hidden) if settings.drops else 0,
+        dropout_generator=generator if settings.drops else None,
+        sources={"generator": generator},
+    )
+
+
+def _trainer(
+    settings: Settings,
+    data: _Data,
+    steps: BatchSteps,
+    callback: Callable[[Progress], Any] | None,
+    checkpointer: Checkpointer | None,
+    began: float,
+) -> Trainer:
+    """Return what runs the epochs, with the validation and the callback."""
+    task = Task(
+        settings.activations,
+        settings.loss,
+        settings.loss_parameter or None,
+        settings.l2,
+        data.examples,
+        data.rows,
+        data.n_outputs,
+    )
+    validation = None
+    if len(data.held_rows):
+        held = data.examples if data.held is None else data.held
+        score = score_by(held, data.held_rows, settings.output)
+        validation = Validation(steps.engine, held, data.held_rows, score)
+    trainer = Trainer(
+        steps,
+        settings.epochs,
+        Patience(settings.patience, settings.min_improvement),
+        StoppingState(learning_rate=settings.learning_rate),
+        schedule=settings.schedule,
+        validate=None if validation is None else validation.measure,
+        observer=CallbackObserver(
+            settings.epochs, steps.layout.views(steps.parameters), callback, task
+        ),
+        checkpointer=checkpointer,
+        keep=Keep.NOTHING if validation is None else Keep.BEST,
+    )
+    trainer.count_from(began)
+    return trainer
+
+
+def _name_of_seed(seed: Any, generator: np.random.Generator) -> Any:
+    """Return a seed as JSON can hold it; of a generator, which kind it is."""
+    if isinstance(seed, (int, np.integer)):
+        return int(seed)
+    return random_state(generator)["bit_generator"]
 
 
 def _digests(parameters: dict[str, Any] | None) -> Any:
@@ -328,5 +384,5 @@ def _digests(parameters: dict[str, Any] | None) -> Any:
     return {name: digest(np.asarray(value)) for name, value in sorted(parameters.items())}
 
 
-def _digest_of_labels(labels: Labels) -> str | None:
-    return digest(labels.targets if labels.classes is None else labels.classes)
+def _digest_of_labels(examples: Examples) -> str | None:
+    return digest(examples.targets if examples.classes is None else examples.classes)

@@ -1,12 +1,11 @@
-"""What a training minimises, and some of the examples it does so on, for whoever looks on."""
+"""The objective and a sample of the data, as callbacks receive them."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from backlit.training.engine.engine import Examples, Rows
+from backlit.training.data import Examples, Rows
 
 
 class Sample(NamedTuple):
@@ -50,7 +49,7 @@ class Task(NamedTuple):
     loss: str
     loss_parameter: float | None
     l2: float
-    examples: "Examples"
+    examples: Examples
     rows: NDArray[np.int64]
     n_outputs: int
 
@@ -73,23 +72,33 @@ class Task(NamedTuple):
 
     def of(self, rows: NDArray[np.int64]) -> Sample:
         """Return these rows."""
-        X, classes, targets, weights = self.examples
-        inputs = dense_rows(X, rows)
-        if targets is not None:
-            labels = targets[rows]
-        else:
-            assert classes is not None
-            numbers = np.arange(self.n_outputs) if self.n_outputs > 1 else np.ones(1, int)
-            labels = (classes[rows].reshape(-1, 1) == numbers).astype(inputs.dtype)
-        return Sample(inputs.T, labels.T, None if weights is None else weights[rows])
+        return sample_of(self.examples, rows, self.n_outputs)
 
 
-def dense_rows(X: "NDArray[Any] | Rows", rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Return some rows of the engine's inputs as a dense matrix."""
+def sample_of(examples: Examples, rows: NDArray[np.int64], n_outputs: int) -> Sample:
+    """Return rows of examples in columns, as the open functions take them.
+
+    Whole classes become one-hot columns, or 0 and 1 where there is one output. Without labels `Y`
+    has no rows.
+    """
+    X, classes, targets, weights = examples
+    inputs = dense_rows(X, rows)
+    if targets is not None:
+        labels = targets[rows]
+    elif classes is not None:
+        numbers = np.arange(n_outputs) if n_outputs > 1 else np.ones(1, int)
+        labels = (classes[rows].reshape(-1, 1) == numbers).astype(inputs.dtype)
+    else:
+        labels = np.empty((len(rows), 0), inputs.dtype)
+    return Sample(inputs.T, labels.T, None if weights is None else weights[rows])
+
+
+def dense_rows(X: NDArray[Any] | Rows, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Return some rows of an engine's inputs as a dense matrix; duplicates in CSR rows add up."""
     if isinstance(X, np.ndarray):
         return X[rows]
     dense = np.zeros((len(rows), X.n_columns), X.dtype)
     for place, row in enumerate(rows.tolist()):
         held = slice(int(X.starts[row]), int(X.starts[row + 1]))
-        dense[place, X.columns[held]] = X.values[held]
+        np.add.at(dense[place], X.columns[held], X.values[held])
     return dense

@@ -8,7 +8,7 @@ for the largest batch.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout, aligned_zeros
+from backlit.training.data import Examples, Rows
 from backlit.training.engine import blocks, boundary, compiled, steps, units
 from backlit.training.engine.functions import (
     BINARY_CROSS_ENTROPY,
@@ -34,34 +35,6 @@ _WORK_PER_CALL = 400_000_000
 
 #: how long a thread whose start was interrupted is waited for
 _SECONDS_TO_APPEAR = 0.1
-
-
-class Rows(NamedTuple):
-    """Sparse rows (CSR): row r has ``values[starts[r] : starts[r + 1]]`` in those `columns`."""
-
-    values: NDArray[Any]
-    starts: NDArray[np.int64]
-    columns: NDArray[np.int32]
-    n_columns: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns, as an array has them."""
-        return len(self.starts) - 1, self.n_columns
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The values' type."""
-        return self.values.dtype
-
-
-class Examples(NamedTuple):
-    """Examples as the engine reads them; `backlit.training.data` prepares them."""
-
-    X: NDArray[Any] | Rows
-    classes: NDArray[np.int32] | None = None
-    targets: NDArray[Any] | None = None
-    sample_weight: NDArray[np.float64] | None = None
 
 
 def _once(call: Callable[[], None] | None) -> Callable[[], None]:
@@ -260,6 +233,12 @@ class Engine:
         for thread in range(self.threads):
             begin = thread * slab + ones
             self._work.buffer[begin : begin + pitch] = 1
+
+    def go_on_from(
+        self, first: NDArray[Any], second: NDArray[Any], steps: NDArray[np.int64]
+    ) -> None:
+        """Take moments and the number of steps of an engine before, and change them in place."""
+        self.state = self.state._replace(first=first, second=second, steps=steps)
 
     def train(
         self,

@@ -1,0 +1,109 @@
+"""Which engine trains: the compiled one, or the plain one in NumPy.
+
+``BACKLIT_ENGINE`` chooses: "compiled" or "numpy". Without it the compiled engine is taken where its
+compiler can be imported.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from numpy.typing import NDArray
+
+from backlit.errors import SettingError
+from backlit.training.optimizers import Numbers
+from backlit.training.steps import Engine
+
+#: the environment variable, and what it may be
+VARIABLE, COMPILED, NUMPY = "BACKLIT_ENGINE", "compiled", "numpy"
+
+_log = logging.getLogger(__name__)
+
+
+def engine_name() -> str:
+    """Return "compiled" or "numpy".
+
+    Raises
+    ------
+    SettingError
+        If the environment variable is neither.
+    """
+    wanted = os.environ.get(VARIABLE, "")
+    if not wanted:
+        return COMPILED if _has_compiler() else NUMPY
+    if wanted not in (COMPILED, NUMPY):
+        raise SettingError(f"{VARIABLE} is {wanted!r}, expected {COMPILED!r} or {NUMPY!r}.")
+    return wanted
+
+
+@cache
+def _has_compiler() -> bool:
+    found = find_spec("numba") is not None
+    if not found:
+        _log.warning(
+            "Numba is not installed: training runs on the plain NumPy engine, which gives the same "
+            "networks to rounding and takes many times as long."
+        )
+    return found
+
+
+def engine_of(
+    layer_dims: Sequence[int],
+    activations: Sequence[str],
+    loss: str,
+    parameters: NDArray[Any],
+    batch_size: int,
+    *,
+    loss_parameter: float = 0.0,
+    numbers: Numbers | None = None,
+    dropout: Sequence[float] = (),
+    threads: int = 1,
+    on_compile: Callable[[], None] | None = None,
+) -> Engine:
+    """Return an engine for a network.
+
+    Parameters
+    ----------
+    layer_dims : sequence of int
+        ``n_0, ..., n_L``.
+    activations : sequence of str
+        The L names, one a layer.
+    loss : str
+        A name of `backlit.names.LOSSES`.
+    parameters : array, shape (layout.size,)
+        The flat vector that `train` updates in place; its dtype is the engine's.
+    batch_size : int
+        The largest batch.
+    loss_parameter : float, default 0
+        Huber's delta or the quantile. For the cross-entropies of whole classes, the share that
+        probabilities are kept away from 0 and 1 in the losses that are reported.
+    numbers : Numbers, optional
+        The optimizer and penalty. Without, the engine only runs forward and takes gradients.
+    dropout : sequence of float, optional
+        The share of units dropped in each hidden layer.
+    threads : int, default 1
+        How many threads share each batch.
+    on_compile : callable, optional
+        Called before a compilation.
+    """
+    kind: Any
+    if engine_name() == NUMPY:
+        from backlit.training.numpy_steps import NumpyEngine as kind
+    else:
+        from backlit.training.engine.engine import Engine as kind
+    engine: Engine = kind(
+        layer_dims,
+        activations,
+        loss,
+        parameters,
+        batch_size,
+        loss_parameter=loss_parameter,
+        numbers=numbers,
+        dropout=dropout,
+        threads=threads,
+        on_compile=on_compile,
+    )
+    return engine

@@ -1,0 +1,47 @@
+"""The curves of a training."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.formats.generations import State
+from backlit.training.stopping import Scores
+
+
+@dataclass
+class History:
+    """The curves of a training, an entry an epoch.
+
+    Attributes
+    ----------
+    losses : list of float
+        Mean training losses, penalty included.
+    validation_losses, validation_scores : list of float
+        Empty where there is no validation.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+
+    def append(self, loss: float, validation: Scores | None) -> None:
+        """Add an epoch."""
+        self.losses.append(loss)
+        if validation is not None:
+            self.validation_losses.append(validation.loss)
+            self.validation_scores.append(validation.score)
+
+    def arrays(self) -> dict[str, NDArray[np.float64]]:
+        """Return the curves as arrays, for a checkpoint."""
+        return {
+            "loss_curve": np.array(self.losses, np.float64),
+            "validation_curve": np.array(self.validation_losses, np.float64),
+            "validation_scores": np.array(self.validation_scores, np.float64),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take the curves of a checkpoint."""
+        self.losses[:] = state.arrays["loss_curve"].tolist()
+        self.validation_losses[:] = state.arrays["validation_curve"].tolist()
+        self.validation_scores[:] = state.arrays["validation_scores"].tolist()
