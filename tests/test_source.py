@@ -119,14 +119,13 @@ FOREIGN = {
     "estimators/callbacks.py": {"_init_callback_context"},
     "estimators/classifier.py": {"_check_partial_fit_first_call", "_fit_context"},
     "estimators/insight.py": {"_check_sample_weight"},
-    "estimators/lbfgs.py": {"_check_optimize_result"},
+    "estimators/training.py": {"_check_optimize_result"},
     "estimators/regressor.py": {"_fit_context"},
     "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},
     "photos/quiet.py": {"_imaging"},
     "training/engine/compiled.py": {"_CacheLocator", "_lock"},
     "training/engine/simd.py": {"_finalize_dynamic_globals"},
     "_warning.py": {"_getframe"},
-    "training/minimisation.py": {"_lbfgsb"},
 }
 #: of any named tuple
 NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
@@ -175,3 +174,17 @@ def test_those_tests_see_private_names():
     assert private_names("x = model._walk_back(1)")[1] == {"_walk_back"}
     assert private_names("class A:\n    def _b(self): return self._b()")[1] == set()
     assert private_names("self._c = 1\nprint(self._c, t._replace(a=1), m.__name__)")[1] == set()
+
+
+def test_the_trainer_alone_runs_steps():
+    """One epoch loop: no other module calls `begin_epoch`, or `run` of steps."""
+    callers = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                owner = ast.unparse(node.func.value)
+                if node.func.attr == "begin_epoch" or (
+                    node.func.attr == "run" and owner.rpartition(".")[2] == "steps"
+                ):
+                    callers.setdefault(path.name, set()).add(node.func.attr)
+    assert callers == {"trainer.py": {"begin_epoch", "run"}}

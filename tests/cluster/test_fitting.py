@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from sklearn.metrics import r2_score
 
 from backlit.cluster import Plan, fit
 from backlit.errors import (
@@ -163,8 +164,25 @@ def test_a_regression_is_judged_by_r_squared():
     W1, b1, W2, b2 = found.parameters.values()
     outputs = np.maximum(np.concatenate(X) @ W1.T + b1.T, 0) @ W2.T + b2.T
     Y = np.concatenate(y)
-    expected = 1 - ((outputs - Y) ** 2).sum() / ((Y - Y.mean(axis=0)) ** 2).sum()
+    expected = r2_score(Y, outputs)
     assert found.validation_scores[found.best_epoch - 1] == pytest.approx(expected, rel=1e-9)
+
+
+def test_r_squared_of_targets_far_from_zero():
+    """Their squares have no digit left for a spread of 1; sums of them gave 0.944 for 0.909."""
+    generator = np.random.default_rng(1)
+    X = [generator.normal(size=(n, 3)) for n in (200, 410, 90)]
+    y = [1e8 + (x[:, :1] + 0.3 * generator.normal(size=(len(x), 1))) for x in X]
+    start = {"W1": np.array([[1.0, 0, 0]]), "b1": np.array([[1e8]])}
+    found = fit(
+        X, y, hidden=(), output="identity", optimizer=SGD(1e-30, momentum=0), epochs=1,
+        batch_size=99, validation=(X, y), initial_parameters=start,
+    )  # fmt: skip
+    outputs = np.concatenate(X)[:, :1] + 1e8
+    expected = r2_score(np.concatenate(y), outputs)
+    assert 0.9 < expected < 0.93
+    # a target and its square's parts are known to eps * 1e8
+    assert found.validation_scores[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_sparse_partitions_are_as_dense_ones(data):

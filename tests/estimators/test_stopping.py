@@ -1,6 +1,7 @@
 """When and how a fit ends: patience, divergence, Ctrl-C, callbacks; and what it shows meanwhile."""
 
 import io
+import sys
 import warnings
 
 import numpy as np
@@ -10,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import StandardScaler
 
-import backlit.estimators.progress as progress
 from backlit import MLPClassifier, MLPRegressor
 from backlit.training.metrics import Accuracy, RSquared
 from backlit.training.trainer import Trainer
@@ -274,7 +274,7 @@ def test_a_bar_in_a_terminal(wine, monkeypatch):
             return True
 
     terminal = Terminal()
-    monkeypatch.setattr(progress.sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     model = MLPClassifier(verbose=True, tol=9.0, n_iter_no_change=1, early_stopping=True)

@@ -114,7 +114,7 @@ def test_sparse_rows_with_duplicates():
 def test_gradient_and_outputs():
     network = Network((6, 9, 3), ("selu",), "cross_entropy", 31, weighted=True)
     compiled, plain = _pair(network, batch_size=10)
-    starts = np.array([0, 10, 20, 31])
+    starts = np.array([0, 10, 20, 30, 31])
     ours = compiled.gradient(network.examples, network.order, starts, 7.0)
     theirs = plain.gradient(network.examples, network.order, starts, 7.0)
     assert theirs[0] == pytest.approx(ours[0], rel=STEP)

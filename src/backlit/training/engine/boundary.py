@@ -20,6 +20,10 @@ from backlit.training.engine.functions import CROSS_ENTROPY
 _MOMENTS = {updates.SGD: 0, updates.MOMENTUM: 1, updates.NESTEROV: 1, updates.ADAM: 2}
 
 
+#: batches whose sizes are checked at a time
+_BATCHES = 128
+
+
 def check_array(
     name: str, array: Any, dtype: Any, length: int | None, why: str = "", *, written: bool = False
 ) -> None:
@@ -243,11 +247,13 @@ def check_batches(batches: Any, n_rows: int, batch_size: int) -> int:
         )
     if starts.size == 1:
         return n_ordered
-    # without a sign, what is below zero is the largest of all
-    sizes = starts[1:] - starts[:-1] - 1
-    if np.maximum.reduce(sizes.view(np.uint64)) >= batch_size:
-        wrong = sizes[(sizes < 0) | (sizes >= batch_size)][0] + 1
-        raise ShapeError(f"engine: a batch has {wrong} rows, expected 1 to {batch_size}.")
+    # without a sign, what is below zero is the largest of all; some batches at a time, so that a
+    # longer call takes no more memory
+    for begin in range(0, starts.size - 1, _BATCHES):
+        sizes = np.diff(starts[begin : begin + _BATCHES + 1]) - 1
+        if np.maximum.reduce(sizes.view(np.uint64)) >= batch_size:
+            wrong = sizes[(sizes < 0) | (sizes >= batch_size)][0] + 1
+            raise ShapeError(f"engine: a batch has {wrong} rows, expected 1 to {batch_size}.")
     if np.maximum.reduce(order[:n_ordered].view(np.uint64)) >= n_rows:
         used = order[:n_ordered]
         wrong = used[(used < 0) | (used >= n_rows)][0]
