@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from backlit.errors import SettingError
-from backlit.gradcheck.sources.cells import plain_python
 from backlit.gradcheck.sources.target import check_target, load_target
 from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, source
 
@@ -195,15 +194,6 @@ def test_broken_files(tmp_path):
     other.write_text("x", encoding="utf-8")
     assert run(other)[0] == 2
     assert run(script, "yaml")[0] == 2
-
-
-def test_ipython_lines_are_blanked_and_keep_their_numbers():
-    text = "%load_ext x\n!ls \\\n  -l\nfiles = !ls\nx = %timeit f()\nhelp?\n"
-    text += "a = b % c\nif a:\n    !ls\n"
-    lines = plain_python(text).splitlines()
-    assert lines == ["pass", "pass", "", "pass", "pass", "pass", "a = b % c", "if a:", "    pass"]
-    assert plain_python("%%bash\nrm x\n") == ""
-    assert plain_python("%%time\nx = 1\n") == "\nx = 1\n"
 
 
 def test_an_old_notebook_format(tmp_path):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from backlit.errors import SettingError
+from backlit.gradcheck.sources.magics import cell_magic, plain_python
 
 #: what `ast.parse` raises: the others for null bytes, and for text that is nested too deeply
 UNPARSABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -19,6 +19,7 @@ class Cell:
 
     label: str
     text: str
+    magic: str | None = None  # IPython's cell magic, where the body is not run as Python
 
 
 def notebook_cells(text: str, path: Path) -> list[Cell]:
@@ -44,36 +45,6 @@ def notebook_cells(text: str, path: Path) -> list[Cell]:
         raise SettingError(f"{path} is no notebook: {error}") from error
     cells = []
     for number, joined in enumerate(texts, 1):
-        cells.append(Cell(f"{path.name}, code cell {number}", plain_python(joined)))
+        label, magic = f"{path.name}, code cell {number}", cell_magic(joined)
+        cells.append(Cell(label, joined if magic else plain_python(joined), magic))
     return cells
-
-
-def plain_python(text: str) -> str:
-    """Blank out IPython's magics and shell commands, keeping every line's number."""
-    lines = text.splitlines()
-    if lines and lines[0].lstrip().startswith("%%"):
-        magic = lines[0].strip().split()[0]
-        if magic not in ("%%time", "%%timeit", "%%capture", "%%prun"):
-            return ""
-        lines[0] = ""
-    kept = []
-    continued = False
-    for line in lines:
-        stripped = line.lstrip()
-        command = stripped.startswith(("%", "!", "?")) or stripped.rstrip().endswith("?")
-        assigned = any(f"= {mark}" in stripped for mark in ("!", "%")) and not _parses(stripped)
-        if continued or ((command or assigned) and not _parses(stripped)):
-            indent = line[: len(line) - len(stripped)]
-            kept.append("" if continued else indent + "pass")
-            continued = stripped.rstrip().endswith("\\")
-        else:
-            kept.append(line)
-    return "\n".join(kept) + "\n"
-
-
-def _parses(text: str) -> bool:
-    try:
-        ast.parse(text)
-    except UNPARSABLE:
-        return False
-    return True

@@ -183,6 +183,11 @@ def extract(
     order: list[Definition] = []
     unread: list[Unchecked] = []
     for cell in cells:
+        if cell.magic is not None:
+            if _has_backward(cell):
+                reason = f"{cell.magic} keeps the cell's text from Python: it is not run there"
+                unread.append(Unchecked(cell.label, reason, None, cell.label))
+            continue
         try:
             tree = ast.parse(cell.text)
         except UNPARSABLE as error:
@@ -236,8 +241,12 @@ def _unread(cell: Cell, error: BaseException) -> Unchecked:
     reason = f"it is no Python that can be read: {what}"
     if re.search(r"^\s*print\s+[^(=\s]", cell.text, re.M):
         reason = f"it is Python 2 ({what}): convert it with 2to3 first"
-    backward = re.search(r"def\s+\w*(back|grad|deriv|loss|delta)", cell.text) is not None
-    return Unchecked(cell.label, reason, line, cell.label, abstract=not backward)
+    return Unchecked(cell.label, reason, line, cell.label, abstract=not _has_backward(cell))
+
+
+def _has_backward(cell: Cell) -> bool:
+    """Say whether a function in a cell that is not read looks like a backward pass."""
+    return re.search(r"def\s+\w*(back|grad|deriv|loss|delta)", cell.text) is not None
 
 
 def _roots(
