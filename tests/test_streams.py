@@ -241,3 +241,23 @@ def test_bytes_of_names_stay_in_files_and_pipes(place):
         timeout=60,
     )  # fmt: skip
     assert EVIL in done.stdout
+
+
+@pytest.mark.parametrize("where", ["pipe", "file"])
+def test_rows_and_bar_do_not_share_a_terminal(place, tmp_path, where):
+    """What goes through a pipe may end at the terminal that standard error is."""
+    master, slave = pty.openpty()
+    with open(tmp_path / "rows.csv", "wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backlit", "predict", "photos", "-m", "model", "-f", "csv"],
+            cwd=place, stdout=subprocess.PIPE if where == "pipe" else file, stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color"},
+        )  # fmt: skip
+        os.close(slave)
+        process.communicate(timeout=60)
+    try:
+        shown = os.read(master, 65536)
+    except OSError:  # nothing was written, and the other end is closed
+        shown = b""
+    os.close(master)
+    assert (b"predicting" in shown) == (where == "file")
