@@ -446,6 +446,17 @@ def picture_seeds() -> list[bytes]:
         ("GIF", "P", {}),
         ("TIFF", "RGB", {"compression": "tiff_lzw"}),
         ("TIFF", "F", {}),
+        ("TIFF", "RGB", {"compression": "jpeg"}),
+        ("AVIF", "RGB", {}),
+        ("JPEG2000", "RGB", {}),
+        ("PPM", "RGB", {}),
+        ("ICO", "RGBA", {"sizes": [(16, 16)]}),
+        ("ICO", "RGBA", {"sizes": [(16, 16)], "bitmap_format": "bmp"}),
+        ("TGA", "RGB", {"compression": "tga_rle"}),
+        ("PCX", "RGB", {}),
+        ("DDS", "RGBA", {}),
+        ("SGI", "RGB", {}),
+        ("QOI", "RGB", {}),
     ):
         stream = io.BytesIO()
         through = picture.convert("L").convert("I") if mode == "I;16" else picture
