@@ -38,7 +38,7 @@ class Entry:
     def verdict(self, report):
         """Return what is not as it should be; an empty text if all is."""
         found = {}
-        for f in report.problems:
+        for f in (*report.problems, *report.remarks):
             found.setdefault(f.gradient, []).append(f)
         said = []
         for key, expected in self.problems.items():

@@ -13,7 +13,7 @@ def names(entries):
 @pytest.mark.parametrize("entry", catalogue.WRONG, ids=names(catalogue.WRONG))
 def test_names_what_is_wrong_and_nothing_else(entry):
     report = entry.check(seed=3)
-    assert not report.ok
+    assert report.problems or report.remarks
     assert entry.verdict(report) == ""
 
 

@@ -19,6 +19,10 @@ def check(
     form: Annotated[
         ReportFormat, typer.Option("--format", "-f", help="How the report is written.")
     ] = ReportFormat.table,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Count what is fragile or a matter of style as wrong."),
+    ] = False,
 ) -> None:
     """Say what is wrong with a backward pass of your own (its functions are run).
 
@@ -26,12 +30,16 @@ def check(
     a notebook only functions, classes, imports and constants are taken: no line that trains, plots,
     downloads or installs is run. Exit code 0: everything that was found is right; 1: something is
     wrong; 2: nothing was checked; 3: what was checked is right, and some could not be checked.
+    What is only fragile (NaN where something saturates) or a matter of style (a gradient that adds
+    up until it is zeroed) counts with --strict.
     """
     from backlit import _terminal as terminal
     from backlit.gradcheck.sources.target import check_targets
 
     terminal.require_output()
     stdout = terminal.data_output() if form is ReportFormat.json else terminal.output()
-    code = check_targets(targets, format=form.value, stdout=stdout, stderr=terminal.errors())
+    code = check_targets(
+        targets, format=form.value, strict=strict, stdout=stdout, stderr=terminal.errors()
+    )
     if code:
         raise typer.Exit(code)

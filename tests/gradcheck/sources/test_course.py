@@ -48,8 +48,16 @@ def test_the_two_classic_faults_are_exactly_two_problems(seed, safe):
 
 def test_the_quotient_at_the_output_is_found_where_the_sigmoid_saturates():
     report = check_model(namespace())
-    assert problems(report) == [("L_model_backward", "AL", "nonfinite", None)]
-    assert "use dZ = AL - Y" in report.first.message
+    assert report.ok
+    assert report.exit_code == 0
+    assert report.exit_code_for(strict=True) == 1
+    (remark,) = report.remarks
+    assert (remark.function, remark.gradient, remark.level) == ("L_model_backward", "AL", "fragile")
+    assert "dZ = AL - Y" in remark.message
+    whole = [f.gradient for f in report.findings if f.function == "L_model_backward" and f.right]
+    assert sorted(whole) == sorted(
+        [*(f"{k}{l}" for k in "Wb" for l in (1, 2, 3)), "A0", "A1", "A2"]
+    )
 
 
 @pytest.mark.parametrize(

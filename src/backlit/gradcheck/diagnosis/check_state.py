@@ -31,6 +31,7 @@ from backlit.gradcheck.probing.calls import (
     Pass,
     Subject,
     first_call,
+    keeps_own_state,
     other_inputs,
     same,
     second_call,
@@ -59,9 +60,15 @@ class CheckState:
     projections: dict[str, Projection] = field(default_factory=dict)
     accumulating: set[str] = field(default_factory=set)
     stale: set[str] = field(default_factory=set)
+    doubled: set[str] = field(default_factory=set)  # the second call gives exactly twice the first
     probes: list[Probe] | None = None
     named: dict[str, Dimension] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def by_contract(self) -> bool:
+        """Whether an object keeps the state of the pass."""
+        return keeps_own_state(self.base.cache, self.subject.backward)
 
     def all_dimensions(self) -> list[Dimension]:
         """Return the function's dimensions, found on first use."""
@@ -88,6 +95,8 @@ def watch_state(state: CheckState, again: Pass | None, changed: list[str]) -> No
         if first is None or second is None or first.shape != second.shape:
             continue
         step = second - first
+        if same(step, first):
+            state.doubled.add(name)
         if _looks_right(state, name, step) and not _looks_right(state, name, first):
             point.gradients[name] = step
     steady = [n for n in subject.wrt if n not in state.accumulating]
@@ -269,6 +278,17 @@ def _point(subject: Subject, inputs: Inputs, rng: np.random.Generator) -> Point 
     except (CallFailed, BacklitError):
         return None
     return made if all(np.all(np.isfinite(out)) for out in made.done.outs) else None
+
+
+def right_when_moderate(state: CheckState, reading: Reading, name: str) -> bool:
+    """Say whether a gradient that is NaN here is right where the inputs are a tenth as large."""
+    subject = state.subject
+    smaller = {
+        n: v * 0.1 if isinstance(v, np.ndarray) and v.dtype.kind == "f" and n in subject.wrt else v
+        for n, v in subject.inputs.items()
+    }
+    there = _point(subject, smaller, state.rng)
+    return there is not None and there.small(name) and right_at(there, name, reading.factor)
 
 
 def _off_kinks(state: CheckState) -> Point | None:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from backlit.gradcheck.diagnosis.check_state import SQUARE, CheckState, square_state, watch_state
 from backlit.gradcheck.diagnosis.verdicts import judge
 from backlit.gradcheck.probing.axes import Dimension, Examples, find_examples, resized, try_run
-from backlit.gradcheck.probing.calls import CallFailed, Pass, Subject, first_call
+from backlit.gradcheck.probing.calls import (
+    CallFailed,
+    Pass,
+    Subject,
+    first_call,
+    keeps_own_state,
+)
 from backlit.gradcheck.probing.truth import Point, draw_upstream, regime_of
 from backlit.gradcheck.probing.user_code import (
     COUNTS,
@@ -58,8 +64,10 @@ def check_subject(subject: Subject, mean_over: str | None, seed: int) -> Report:
     if reached.called is None:
         return Report(tuple(found))
     done, d_outs, gradients, changed, again = reached.called
+    by_contract = keeps_own_state(base.cache, subject.backward)
     for name in changed:
-        found.append(_mutation(subject, name, "backward"))
+        finding = _mutation(subject, name, "backward")
+        found.append(replace(finding, level="style") if by_contract else finding)
     point = Point(subject, subject.inputs, done, d_outs, gradients, regime_of(done))
     state = CheckState(subject, rng, base, examples, point, seed)
     watch_state(state, again, changed)

@@ -15,6 +15,7 @@ from backlit.gradcheck.diagnosis.check_state import (
     diagnose_gradient,
     diagnose_on_squares,
     readings,
+    right_when_moderate,
 )
 from backlit.gradcheck.diagnosis.diagnose import Diagnosis
 from backlit.gradcheck.diagnosis.words import sentence, unknown_sentence
@@ -130,13 +131,27 @@ def _finish(state: CheckState, reading: Reading, verdict: Verdict) -> Finding:
             "with a fresh array (= for +=)."
         )
         relations: tuple[str, ...] = ("accumulates",)
+        level = "wrong"
         if not right:
             relations = ("accumulates", "unknown")
             text += " The first call's is wrong as well."
+        elif name in state.doubled and state.by_contract:
+            level = "style"
+            text = (
+                f"d{name} adds up until it is zeroed, as PyTorch's .grad does: the first call's is "
+                "right, the second's exactly twice it."
+            )
         residual = verdict.off if gradient is not None and not right else 0.0
-        return _pointed(
-            state, Finding(name, "accumulates", text, residual=residual, relations=relations)
+        found = Finding(
+            name, "accumulates", text, residual=residual, relations=relations, level=level
         )
+        return _pointed(state, found) if level == "wrong" else found
+    if name in state.stale and verdict.ok and state.by_contract:
+        text = (
+            f"d{name} is right, and belongs to the last forward pass of its object: call backward "
+            "before the next forward."
+        )
+        return Finding(name, "stale", text, residual=0.0, level="style")
     if name in state.stale:
         text = (
             f"d{name} belongs to the last forward pass and not to the cache that backward was "
@@ -248,7 +263,7 @@ def _explain_nonfinite(state: CheckState, reading: Reading, verdict: Verdict) ->
         ". For sigmoid or softmax with cross-entropy use dZ = AL - Y; elsewhere guard the quotient."
     )
     relations: tuple[str, ...] = ("nonfinite",)
-    details = ""
+    details, level = "", "wrong"
     if gradient.shape == x.shape and point.small(name):
         truth = point.truth(name)
         factor = reading.factor(point, name)
@@ -260,11 +275,20 @@ def _explain_nonfinite(state: CheckState, reading: Reading, verdict: Verdict) ->
         elif not seen.ok:
             relations = ("nonfinite", "unknown")
             text += " The finite entries are wrong as well."
+        if relations == ("nonfinite",) and right_when_moderate(state, reading, name):
+            level = "fragile"
+            text = f"d{name} is right at ordinary numbers; " + text.replace(f"d{name} is", "it is")
         first = np.argwhere(bad)[0]
         place = tuple(int(i) for i in first)
         details = f"{list(place)}: yours {gradient[place]}, right {truth.value[place] * factor:.6g}"
     verdict.finding = Finding(
-        name, "nonfinite", text, residual=0.0, relations=relations, details=details
+        name,
+        "nonfinite",
+        text,
+        residual=0.0,
+        relations=relations,
+        details=details,
+        level=level,
     )
     verdict.complexity = 5.0
 

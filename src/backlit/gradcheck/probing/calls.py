@@ -276,6 +276,17 @@ def differs(given: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def keeps_own_state(cache: Any, backward: Any) -> bool:
+    """Say whether an object holds the state, so that backward follows its last forward pass.
+
+    That is the contract of layers: a cache that is None or the layer itself, or a bound method.
+    """
+    if cache is None or inspect.ismethod(inspect.unwrap(backward)):
+        return True
+    plain = (np.ndarray, np.generic, Mapping, Sequence, str, bytes, int, float)
+    return hasattr(cache, "__dict__") and not isinstance(cache, plain)
+
+
 def first_call(
     subject: Subject, d_outs: list[Array] | None, draw: Any
 ) -> tuple[Pass, list[Array], dict[str, Any], list[str], Pass | None]:

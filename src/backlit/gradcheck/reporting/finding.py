@@ -53,6 +53,10 @@ class Finding:
         The line to look at, with its text in `source`, in `file` (a path, or a notebook's cell).
     details : str
         Further lines: the worst entries.
+    level : str
+        "right"; "wrong"; "fragile": right at ordinary numbers, NaN where something saturates;
+        "style": right where the object is used as its contract says, such as a gradient that adds
+        up until it is zeroed.
     """
 
     gradient: str | None
@@ -67,15 +71,23 @@ class Finding:
     source: str | None = None
     file: str | None = None
     details: str = ""
+    level: str = ""
 
     def __post_init__(self) -> None:
+        if not self.level:
+            object.__setattr__(self, "level", "right" if self.relation == "correct" else "wrong")
         if not self.relations:
             object.__setattr__(self, "relations", (self.relation,))
 
     @property
     def ok(self) -> bool:
-        """Whether this is not a problem."""
-        return self.relation == "correct"
+        """Whether this is not a problem: everything but "wrong"."""
+        return self.level != "wrong"
+
+    @property
+    def right(self) -> bool:
+        """Whether there is nothing to say."""
+        return self.level == "right"
 
     @property
     def sentence(self) -> str:
@@ -96,6 +108,7 @@ class Finding:
             "function": self.function,
             "gradient": self.gradient,
             "relation": self.relation,
+            "level": self.level,
             "relations": list(self.relations),
             "factor": _plain(self.factor),
             "factor_name": self.factor_name,

@@ -46,8 +46,13 @@ class Report:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """The findings that are not "correct"."""
+        """The findings of level "wrong"."""
         return tuple(f for f in self.findings if not f.ok)
+
+    @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """The findings of level "fragile" or "style": no faults, but worth knowing."""
+        return tuple(f for f in self.findings if f.ok and not f.right)
 
     @property
     def ok(self) -> bool:
@@ -57,7 +62,11 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0: all that was found is right; 1: some is wrong; 2: nothing checked; 3: some not."""
-        if self.problems:
+        return self.exit_code_for(strict=False)
+
+    def exit_code_for(self, *, strict: bool) -> int:
+        """Return the exit code; where `strict`, what is fragile or a matter of style is wrong."""
+        if self.problems or (strict and self.remarks):
             return 1
         if not self.findings:
             return 2
@@ -77,6 +86,7 @@ class Report:
             "convention": self.convention,
             "findings": [f.as_dict() for f in self.findings],
             "problems": [f.as_dict() for f in self.problems],
+            "remarks": [f.as_dict() for f in self.remarks],
             "first": self.first.as_dict() if self.first else None,
             "notes": list(self.notes),
             "unchecked": [u.as_dict() for u in self.unchecked],
@@ -95,10 +105,14 @@ class Report:
                 f"– {self.title}: nothing in it looks like a backward pass. From Python: "
                 "backlit.check_backward(forward, backward, inputs)."
             )
+        said = len(self.remarks)
+        aside = f" ({said} remark{'s' if said > 1 else ''})" if said else ""
         if self.ok and left:
-            return f"✓ {scope}: every gradient that was checked is right; {left} not checked."
+            return (
+                f"✓ {scope}: every gradient that was checked is right{aside}; {left} not checked."
+            )
         if self.ok:
-            return f"✓ {scope}: every gradient is right."
+            return f"✓ {scope}: every gradient is right{aside}."
         count = len(self.problems)
         text = f"✗ {scope}: {count} problem{'s' if count > 1 else ''}."
         if functions > 1 and self.first is not None and self.first.function:
@@ -188,10 +202,10 @@ def _of_gradients(findings: Sequence[Finding]) -> Iterator[RenderableType]:
     table.add_column("what it means", overflow="fold")
     for finding in findings:
         table.add_row(
-            _mark(finding.ok),
+            _mark(finding.level),
             Text(_name(finding), style="bold"),
-            Text(finding.label, style="green" if finding.ok else "red"),
-            Text(finding.message, style="dim") if finding.ok else _meaning(finding),
+            Text(finding.label, style=_COLOURS[finding.level]),
+            Text(finding.message, style="dim") if finding.right else _meaning(finding),
         )
     yield table
 
@@ -212,9 +226,9 @@ def _of_functions(findings: Sequence[Finding]) -> Iterator[RenderableType]:
         own = [f for f in findings if f.function == function]
         wrong = list(dict.fromkeys(_name(f) for f in own if not f.ok))
         table.add_row(
-            _mark(not wrong),
+            _mark("wrong" if wrong else "right"),
             Text(function or "", style="bold"),
-            Text(", ".join(_name(f) for f in own if f.ok), style="green"),
+            Text(", ".join(dict.fromkeys(_name(f) for f in own if f.ok)), style="green"),
             Text(", ".join(wrong), style="red"),
         )
     yield table
@@ -222,16 +236,24 @@ def _of_functions(findings: Sequence[Finding]) -> Iterator[RenderableType]:
         title = Text(f"{finding.function}, {_name(finding)}: ", style="bold")
         title.append(finding.label, style="red")
         yield Panel(_meaning(finding), title=title, title_align="left", border_style="red")
+    for finding in [f for f in findings if f.ok and not f.right]:
+        title = Text(f"{finding.function}, {_name(finding)}: ", style="bold")
+        title.append(f"{finding.label} ({finding.level})", style="yellow")
+        yield Panel(_meaning(finding), title=title, title_align="left", border_style="yellow")
 
 
 def _name(finding: Finding) -> str:
     return f"d{finding.gradient}" if finding.gradient else "the call"
 
 
-def _mark(ok: bool) -> Text:
+_COLOURS = {"right": "green", "style": "yellow", "fragile": "yellow", "wrong": "red"}
+_MARKS = {"right": "✓", "style": "!", "fragile": "!", "wrong": "✗"}
+
+
+def _mark(level: str) -> Text:
     from rich.text import Text
 
-    return Text("✓", style="green") if ok else Text("✗", style="bold red")
+    return Text(_MARKS[level], style=f"bold {_COLOURS[level]}")
 
 
 def _meaning(finding: Finding) -> Text:
@@ -251,19 +273,19 @@ def html_of(verdict: str, findings: Sequence[Finding], notes: Sequence[str]) -> 
     """Return a report as a piece of HTML."""
     rows = []
     for f in findings:
-        colour = "#1a7f37" if f.ok else "#b42318"
+        colour = {"right": "#1a7f37", "wrong": "#b42318"}.get(f.level, "#9a6700")
         name = f"{f.function}: " if f.function else ""
         name += f"d{f.gradient}" if f.gradient else "the call"
         where = f"<br><code>line {f.line}: {html.escape(f.source)}</code>" if f.source else ""
         text = html.escape(f.sentence)
-        if not f.ok:
+        if not f.right:
             text += where
         if f.details:
             text += f"<pre style='margin:4px 0'>{html.escape(f.details)}</pre>"
         rows.append(
             "<tr>"
             f"<td style='text-align:left;vertical-align:top;color:{colour}'>"
-            f"{'✓' if f.ok else '✗'}</td>"
+            f"{_MARKS[f.level]}</td>"
             f"<td style='text-align:left;vertical-align:top'><code>{html.escape(name)}</code>"
             "</td>"
             f"<td style='text-align:left;vertical-align:top;color:{colour};white-space:nowrap'>"

@@ -308,6 +308,7 @@ def keep_first_layer(course: CourseCheck, mark: int) -> None:
     own = course.found[mark:]
     wrong = [f for f in own if not f.ok]
     if not wrong:
+        _keep_one_remark(course, mark)
         return
     last = len(LAYERS) - 1
     first = max(_layer_of(f) for f in wrong)
@@ -327,6 +328,20 @@ def keep_first_layer(course: CourseCheck, mark: int) -> None:
     if follow:
         course.notes.append(f"Wrong as well, and likely from the same cause: {', '.join(follow)}.")
     course.found[mark:] = kept + [f for f in own if f.ok]
+
+
+def _keep_one_remark(course: CourseCheck, mark: int) -> None:
+    """Say once, of the output, what holds of every gradient where it saturates."""
+    own = course.found[mark:]
+    fragile = [f for f in own if f.level == "fragile"]
+    if len(fragile) < 2:
+        return
+    text = (
+        "Right at ordinary numbers; NaN once the output's sigmoid saturates (|Z| > 37): dAL = "
+        "-(Y/AL - (1-Y)/(1-AL)) is 0/0 there; dZ = AL - Y at the output is not."
+    )
+    one = replace(fragile[0], gradient="AL", message=text, details="", line=None, source=None)
+    course.found[mark:] = [*[f for f in own if f.level != "fragile"], one]
 
 
 def _of_output(findings: list[Finding]) -> Finding:

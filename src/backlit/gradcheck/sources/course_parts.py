@@ -108,7 +108,7 @@ def add_findings(course: CourseCheck, function: str, reports: Iterator[tuple[str
     right: dict[str | None, Finding] = {}
     for where, report in reports:
         for finding in report.findings:
-            if finding.ok:
+            if finding.right:
                 right.setdefault(finding.gradient, finding)
                 continue
             key = (finding.gradient, finding.relation, finding.factor_name)
@@ -125,11 +125,11 @@ def add_findings(course: CourseCheck, function: str, reports: Iterator[tuple[str
                 message += f" (Line {finding.line}: {finding.source})"
             problems[key] = replace(finding, message=message)
         course.notes += [n for n in report.notes if "float32" in n or "dimension" in n]
-    wrong = {key[0] for key in problems}
+    wrong = {key[0] for key, f in problems.items() if not f.ok}
     merged = list(problems.values())
     merged += [f for gradient, f in right.items() if gradient not in wrong]
     course.found += [replace(f, function=function) for f in merged]
-    return not problems
+    return all(f.ok for f in problems.values())
 
 
 def stand_in(course: CourseCheck, name: str, function: Callable[..., Any], fits: bool) -> None:

@@ -32,7 +32,12 @@ USAGE = 2
 
 
 def check_targets(
-    targets: Sequence[str], *, format: str = "table", stdout: TextIO, stderr: TextIO
+    targets: Sequence[str],
+    *,
+    format: str = "table",
+    strict: bool = False,
+    stdout: TextIO,
+    stderr: TextIO,
 ) -> int:
     """Check one or several targets and print the reports.
 
@@ -43,6 +48,8 @@ def check_targets(
         ":function", ":Class" or ":Class.method" behind it.
     format : {"table", "json"}
         What is printed on `stdout`.
+    strict : bool
+        Whether what is fragile or a matter of style counts as wrong.
     stdout, stderr : text files
         The report; what went wrong, and what the user's functions print.
 
@@ -68,7 +75,7 @@ def check_targets(
             continue
         if len(every) > 1 and not report.findings and not report.unchecked:
             continue  # a file of a folder with nothing like a backward pass in it
-        codes.append(report.exit_code)
+        codes.append(report.exit_code_for(strict=strict))
         if format == "json":
             checked.append({"target": target, **report.as_dict()})
             continue
