@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candid
 from backlit.gradcheck.sources.cells import Cell, notebook_cells
 from backlit.gradcheck.sources.course_parts import ORDER
 from backlit.gradcheck.sources.extraction import extract
+from backlit.gradcheck.sources.namespaces import serve_modules
 from backlit.gradcheck.sources.survey import check_all
 
 USAGE = 2
@@ -201,10 +201,8 @@ def _load_module(name: str, only: str | None) -> Loaded:
             f"{name!r} is no file here and no module's name; expected a .py or .ipynb file or "
             "package.module:function."
         )
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
+    notes: list[str] = []
+    serve_modules([Path.cwd()], notes)
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -213,12 +211,9 @@ def _load_module(name: str, only: str | None) -> Loaded:
         raise SettingError(
             f"the module {name} stops when it is imported: {type(error).__name__}: {error}"
         ) from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
     if only is not None and getattr(module, only.partition(".")[0], None) is None:
         raise SettingError(f"the module {name} has no function {only}.")
-    return Loaded(_attributes(module), only, candidates=_candidates(module))
+    return Loaded(_attributes(module), only, notes, _candidates(module))
 
 
 def _candidates(module: Any) -> list[Candidate]:
