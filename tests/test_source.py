@@ -119,7 +119,6 @@ FOREIGN = {
     "estimators/callbacks.py": {"_init_callback_context"},
     "estimators/classifier.py": {"_check_partial_fit_first_call", "_fit_context"},
     "estimators/insight.py": {"_check_sample_weight"},
-    "estimators/training.py": {"_check_optimize_result"},
     "estimators/regressor.py": {"_fit_context"},
     "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},
     "photos/quiet.py": {"_imaging"},

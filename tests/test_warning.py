@@ -70,6 +70,10 @@ def test_estimators_below_scikit_learns_wrapper():
     with pytest.warns(ConvergenceWarning) as told:
         clone(model).fit(X, Y)  # fitted
     assert {(one.filename, one.lineno) for one in told} == {(__file__, line_of("fitted"))}
+    lbfgs = clone(model).set_params(solver="lbfgs")
+    with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge") as told:
+        lbfgs.fit(X, Y)  # minimized
+    assert {(one.filename, one.lineno) for one in told} == {(__file__, line_of("minimized"))}
     with pytest.warns(ConvergenceWarning) as told:
         cross_val_score(model, X, Y, cv=2)  # searched
     assert {(one.filename, one.lineno) for one in told} == {(__file__, line_of("searched"))}

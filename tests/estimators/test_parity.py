@@ -335,11 +335,13 @@ def test_warnings():
             column = y.reshape(-1, 1)
             home.MLPClassifier(batch_size=1000, max_iter=2, random_state=0).fit(X, column)
             home.MLPClassifier(solver="lbfgs", max_iter=2, random_state=0).fit(X, y)
+            home.MLPClassifier(solver="lbfgs", max_fun=2, random_state=0).fit(X, y)
         heard.append([(warning.category, str(warning.message)) for warning in caught])
     assert heard[0] == heard[1]
-    assert len(heard[0]) == 4
-    ours = [warning for warning in caught if str(warning.message).startswith(("Got", "Stoch"))]
-    assert [warning.filename for warning in ours] == [__file__] * 2  # where fit was called
+    assert len(heard[0]) == 5
+    begins = ("Got", "Stoch", "lbfgs")
+    ours = [warning for warning in caught if str(warning.message).startswith(begins)]
+    assert [warning.filename for warning in ours] == [__file__] * 4  # where fit was called
 
 
 def test_constructor_arguments_and_their_defaults():

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import scipy.optimize
 import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.optimize import _check_optimize_result
 
 from backlit._warning import warn_user
 from backlit.estimators.callbacks import EpochCallbacks
@@ -25,6 +23,7 @@ from backlit.training.data import Examples, Rows, csr_rows
 from backlit.training.engines import engine_of
 from backlit.training.fingerprints import digest, name_of
 from backlit.training.history import History
+from backlit.training.lbfgs import LBFGSResult
 from backlit.training.optimizers import Numbers
 from backlit.training.steps import Engine, Steps, StepsAndGradient
 from backlit.training.stopping import (
@@ -675,7 +674,20 @@ def run_lbfgs(
     elif reason == DIVERGENCE:
         raise ValueError(NON_FINITE)
     elif reason != CALLBACK:
-        outcome = scipy.optimize.OptimizeResult(
-            nit=result.n_iterations, status=result.status, message=result.message
-        )
-        estimator.n_iter_ = _check_optimize_result("lbfgs", outcome, estimator.max_iter)
+        estimator.n_iter_ = min(result.n_iterations, estimator.max_iter)
+        if result.status != 0:
+            _warn(_not_converged(result, estimator.n_iter_, estimator.max_iter))
+
+
+def _not_converged(result: LBFGSResult, n_iterations: int, max_iter: int) -> str:
+    """Say in scikit-learn's words that L-BFGS ended before it converged."""
+    increase = (
+        f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
+    )
+    return (
+        f"lbfgs failed to converge after {n_iterations} iteration(s) (status={result.status}):\n"
+        f"{result.message}\n"
+        f"{increase if n_iterations == max_iter else ''}"
+        "\nYou might also want to scale the data as shown in:\n"
+        "    https://scikit-learn.org/stable/modules/preprocessing.html"
+    )
