@@ -407,3 +407,36 @@ def test_dataclasses_and_neighbours_by_a_package_s_root(tmp_path):
     code, data, _ = run(path)
     assert relations(data) == {("Square.backward", "x"): "correct"}
     assert code == 0
+
+
+GLOBALS = """
+W1 = 2 * np.random.random((4, 6)) - 1
+W2 = np.random.randn(6, 1)
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+def forward(X):
+    global H, O
+    H = sigmoid(X @ W1)
+    O = sigmoid(H @ W2)
+    return O
+
+def backward(X, y, lr=0.1):
+    global W1, W2
+    d2 = (O - y) * O * (1 - O)
+    d1 = d2 @ W2.T * H * (1 - H)
+    W2 -= lr * H.T @ d2
+    W1 = W1 - lr * X.T @ d1
+"""
+
+
+def test_nets_in_globals(tmp_path):
+    code, data, _ = run(written(tmp_path, GLOBALS))
+    assert code == 0
+    assert {g for _, g in relations(data)} == {"W1", "W2"}
+    code, data, _ = run(written(tmp_path, GLOBALS.replace("H * (1 - H)", "H")))
+    found = {g: r for (_, g), r in relations(data).items()}
+    assert code == 1
+    assert found["W2"] == "correct"
+    assert found["W1"] != "correct"

@@ -29,6 +29,16 @@ BUILDERS = frozenset(
         "typing.TypeVar",
     }
 )
+#: NumPy's constructors of arrays, of which a file may make its global parameters
+ARRAYS = frozenset(
+    {
+        *(f"numpy.{n}" for n in ("array", "zeros", "ones", "full", "eye", "arange", "linspace")),
+        *(
+            f"numpy.random.{n}"
+            for n in ("rand", "randn", "random", "random_sample", "uniform", "normal")
+        ),
+    }
+)
 DECORATORS = frozenset(
     {
         "abc.abstractmethod",
@@ -155,6 +165,9 @@ class Reading:
             binds = tuple(a.asname or a.name.split(".")[0] for a in statement.names)
             return Definition(binds, frozenset(), statement, cell, "import")
         constant = self._constant_assignment(statement)
+        if constant is None and isinstance(statement, ast.Assign):
+            plain = all(isinstance(t, ast.Name) for t in statement.targets)
+            constant = statement if plain and self._is_array(statement.value) else None
         if constant is None:
             return None
         names = tuple(n for t in _targets(constant) for n in _target_names(t))
@@ -257,6 +270,25 @@ class Reading:
             return statement
         return ast.copy_location(ast.Assign(targets, statement.value), statement)
 
+    def _is_array(self, value: ast.expr) -> bool:
+        """Say whether an expression makes arrays by NumPy's own constructors, of small constants."""
+        match value:
+            case ast.Call():
+                given = [*value.args, *(k.value for k in value.keywords)]
+                return self.qualified(value.func) in ARRAYS and all(
+                    self.is_constant(a) and _is_small(a) for a in given
+                )
+            case ast.BinOp(
+                left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right=right
+            ):
+                return self._is_array(left) and self._is_array(right)
+            case ast.UnaryOp(operand=operand):
+                return self._is_array(operand)
+            case ast.Constant(value=number):
+                return isinstance(number, (int, float))
+            case _:
+                return False
+
     def _wraps(self, decorator: ast.expr) -> bool:
         """Say whether a decorator is one of those that only wrap a function."""
         if isinstance(decorator, ast.Call):
@@ -297,6 +329,12 @@ class Reading:
             return None
         names = {n for t in _targets(constant) for n in _target_names(t)}
         return None if left_out & names else self.defused(constant)
+
+
+def _is_small(value: ast.expr) -> bool:
+    """Say whether no number in an expression is larger than a parameter's longest axis."""
+    numbers = [n.value for n in ast.walk(value) if isinstance(n, ast.Constant)]
+    return all(abs(n) <= 10_000 for n in numbers if isinstance(n, (int, float)))
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:

@@ -308,7 +308,7 @@ def labels_for(shape: Sequence[int], rng: np.random.Generator, whole: bool = Fal
     elif len(shape) == 2:
         binary = (np.arange(max(shape)) % 2).astype(float).reshape(shape)
         hot = np.zeros(shape)
-        hot.reshape(-1)[1] = 1.0 if hot.size > 1 else 0.0
+        hot.reshape(-1)[min(1, hot.size - 1)] = 1.0
         found = [binary, hot, binary.reshape(-1), np.array([1]), 1, rng.normal(size=shape)]
     elif len(shape) == 1:
         single = np.zeros(shape)
@@ -648,7 +648,8 @@ def constructor_options(
         return [*found, *words[:2]]
     if words:
         return list(words[:3])
-    if re.search(r"activ|nonlin|func|transfer|^g$|^phi$|^act$|loss|cost|optim", name, re.I):
+    words_of_functions = r"activ|nonlin|func|transfer|deriv|prime|^g$|^phi$|^act$|loss|cost|optim"
+    if re.search(words_of_functions, name, re.I):
         known = [*_matching(name, objects), "sigmoid", "relu", "tanh", None]
         if not re.search(r"loss|cost|optim", name, re.I):
             slope = re.search(r"deriv|prime|grad|backward|_d$|^d_?[a-z]", name, re.I)

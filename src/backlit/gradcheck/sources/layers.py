@@ -258,8 +258,11 @@ def _construct(cls: type, given: Mapping[str, Any]) -> Any:
         if p.kind is inspect.Parameter.POSITIONAL_ONLY
     ]
     first = [given[n] for n in positional]
-    values = {n: _instance(v) for n, v in given.items() if n not in positional}
-    return cls(*first, **values)
+    values = {n: v for n, v in given.items() if n not in positional}
+    try:
+        return cls(*first, **{n: _instance(v) for n, v in values.items()})
+    except TypeError:
+        return cls(*first, **values)  # a class is meant, not an object of it
 
 
 def _instance(value: Any) -> Any:

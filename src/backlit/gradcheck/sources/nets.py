@@ -269,7 +269,9 @@ def _net_feeds(net: NetCall, functions: Mapping[str, Any], failed: Furthest) -> 
         if measured is None:
             continue
         constant, agreeing = measured
-        if order >= len(own) and (constant < 0 or agreeing < min(2, len(wrt))):
+        usual_constant = any(abs(constant - c) <= 2e-3 * c for c in _constants(net))
+        enough = agreeing >= min(2, len(wrt)) or (agreeing == 1 and usual_constant)
+        if order >= len(own) and (constant < 0 or not enough):
             continue  # a cost that nobody wrote down has to explain more than one gradient
         feed = _cost_feed(net, cost, read, inputs, tuple(wrt), constant, label, order < len(own))
         ranked.append((-agreeing, order, feed))

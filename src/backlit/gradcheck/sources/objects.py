@@ -134,7 +134,7 @@ def _walk(
             seen.add(id(value))
             yield Path(steps), numbers
         return
-    if scalars and type(value) in (float, np.float64):
+    if scalars and type(value) in (float, int, np.float64):
         names = [s for _, s in steps if isinstance(s, str)]
         if names and _WEIGHT_NAMES.match(names[-1]):
             yield Path(steps), np.array(float(value))

@@ -19,6 +19,7 @@ from backlit.gradcheck.sources.course_parts import Namespace, backward_names
 from backlit.gradcheck.sources.custom import custom_feeds, is_custom
 from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, best_report, fitting_first
 from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
+from backlit.gradcheck.sources.global_nets import global_net
 from backlit.gradcheck.sources.guesses import arguments_of, flag_of
 from backlit.gradcheck.sources.hints import source_of
 from backlit.gradcheck.sources.layers import (
@@ -200,6 +201,14 @@ def _feeds(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
         yield from loss_feeds(function)
         return
     forward = names.get(candidate.forward or "")
+    net = global_net(forward, function, names) if callable(forward) else None
+    if net is not None:
+        functions = {n: v for n, v in names.items() if inspect.isfunction(v)}
+        try:
+            yield from net_feeds(net, "forward", "train", functions)
+            return
+        except CannotFeed:
+            pass  # its globals may be settings alone
     if is_propagation(function, names):
         yield from propagation_feeds(function, forward, names)
         return
