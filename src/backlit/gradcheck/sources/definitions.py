@@ -271,7 +271,7 @@ class Reading:
         return ast.copy_location(ast.Assign(targets, statement.value), statement)
 
     def _is_array(self, value: ast.expr) -> bool:
-        """Say whether an expression makes arrays by NumPy's own constructors, of small constants."""
+        """Say whether an expression makes arrays, by NumPy's constructors of small constants."""
         match value:
             case ast.Call():
                 given = [*value.args, *(k.value for k in value.keywords)]
