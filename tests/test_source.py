@@ -187,3 +187,14 @@ def test_the_trainer_alone_runs_steps():
                 ):
                     callers.setdefault(path.name, set()).add(node.func.attr)
     assert callers == {"trainer.py": {"begin_epoch", "run"}}
+
+
+def test_signals_are_handled_in_one_place():
+    callers = {
+        path.name
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and (_dotted(node.func) == "signal.signal" or _dotted(node.func).endswith("signal_handler"))
+    }
+    assert callers == {"_signals.py"}

@@ -7,10 +7,9 @@ import weakref
 
 import pytest
 
+from backlit._signals import Answering, Signals, Termination
 from backlit.cli.app import app
-from backlit.cli.termination import Answering, Termination
 from backlit.errors import CheckpointError
-from backlit.training.signals import Signals
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,7 +45,7 @@ def test_an_interrupt_that_was_dropped_comes_again(number):
 
 
 def test_no_more_than_once_where_it_was_answered(monkeypatch):
-    monkeypatch.setattr("backlit.cli.termination._AGAIN", 1.0)
+    monkeypatch.setattr("backlit._signals._AGAIN", 1.0)
     with Termination() as termination:
         drop(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt) as answered:
@@ -185,7 +184,7 @@ def test_an_error_of_its_own_is_not_taken_for_the_signal(error):
 def test_ignored_signals_stay_ignored():
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from backlit.cli.termination import Termination\n"
+        "from backlit._signals import Termination\n"
         "with Termination():\n"
         "    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
         "    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL\n"

@@ -7,7 +7,7 @@ Results go to standard output, progress and warnings to standard error. Exit cod
 import os
 import signal
 
-from backlit.cli.termination import Termination
+from backlit._signals import Termination
 
 __all__ = ["main"]
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from backlit import _terminal as terminal
+from backlit._signals import INTERRUPTED
 from backlit.cli.check import check
 from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
@@ -13,7 +14,6 @@ from backlit.cli.pages import open_app
 from backlit.cli.predict import predict
 from backlit.cli.refusals import Command, is_usage_error, show_usage_error
 from backlit.cli.report import report
-from backlit.cli.termination import INTERRUPTED
 from backlit.cli.train import train
 
 app = typer.Typer(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backlit._signals import Answering, Termination
 from backlit.cli.options import Workers
 from backlit.cli.saving import check_model, save_model
-from backlit.cli.termination import Answering, Termination
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:

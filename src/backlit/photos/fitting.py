@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backlit._progress import NoProgress, StageProgress
 from backlit._warning import warn_user
 from backlit.errors import PhotoFolderError, PhotoWarning
 from backlit.photos.class_names import check_class_names
@@ -15,7 +16,6 @@ from backlit.photos.examples import PictureSet, Source, count_pieces, read_examp
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
-from backlit.photos.progress import NoProgress, StageProgress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import TrainedPhotos
 from backlit.training.settings import Checkpoint, given_checkpoint

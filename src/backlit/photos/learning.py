@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backlit._progress import NoProgress, StageProgress
 from backlit._version import __version__
 from backlit.photos.advice import (
     duplicate_notes,
@@ -27,7 +28,6 @@ from backlit.photos.ensemble import merge_members
 from backlit.photos.examples import PictureSet
 from backlit.photos.keeping import Kept
 from backlit.photos.members import MOST_COMPARED, Members
-from backlit.photos.progress import NoProgress, StageProgress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Judgement, TrainedPhotos, curves_to_file
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._progress import StageProgress
 from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters
 from backlit.photos.examples import PictureSet, folds
 from backlit.photos.keeping import Kept
 from backlit.photos.pictures import Chosen, Moments
-from backlit.photos.progress import StageProgress
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Curve
 

@@ -9,11 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from backlit._comparing import differences
+from backlit._signals import Caught, Signals
 from backlit._warning import warn_user
 from backlit.errors import CheckpointError, CheckpointWarning
 from backlit.formats.generations import Generations, State, plain, unplain
 from backlit.training.settings import Checkpoint
-from backlit.training.signals import Caught, Signals
 
 #: seconds between checkpoints that are worth this many times what the last one took
 WORTH = 100.0

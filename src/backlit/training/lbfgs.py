@@ -8,8 +8,8 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from backlit._cores import one_blas_thread
+from backlit._signals import Caught
 from backlit.training.checkpoints import Checkpointer, whole
-from backlit.training.signals import Caught
 from backlit.training.steps import Differentiable
 
 #: statuses besides SciPy's own: ended by Ctrl-C, and by the caller's function

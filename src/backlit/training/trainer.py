@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._signals import Caught
 from backlit.errors import ClusterError
 from backlit.formats.generations import State
 from backlit.training.checkpoints import Checkpointer, whole
@@ -22,7 +23,6 @@ from backlit.training.lbfgs import CUT_OFF, LBFGSResult, minimize_lbfgs
 from backlit.training.optimizers import LBFGS
 from backlit.training.schedules import Constant, Schedule
 from backlit.training.settings import Settings
-from backlit.training.signals import Caught
 from backlit.training.steps import Differentiable, Steps, StepsAndGradient
 from backlit.training.stopping import (
     CALLBACK,

@@ -1,4 +1,4 @@
-"""What a training on pictures tells about itself while it runs."""
+"""Progress: how far something long is."""
 
 from typing import Protocol
 
