@@ -23,6 +23,15 @@ def check(
         bool,
         typer.Option("--strict", help="Count what is fragile or a matter of style as wrong."),
     ] = False,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            min=0.1, metavar="SECONDS", help="How long the check of one function may take."
+        ),
+    ] = 60.0,
+    memory_limit: Annotated[
+        float, typer.Option(min=1, metavar="MB", help="How much memory the code may take.")
+    ] = 4096.0,
 ) -> None:
     """Say what is wrong with a backward pass of your own (its functions are run).
 
@@ -32,14 +41,23 @@ def check(
     wrong; 2: nothing was checked; 3: what was checked is right, and some could not be checked.
     What is only fragile (NaN where something saturates) or a matter of style (a gradient that adds
     up until it is zeroed) counts with --strict.
+
+    The code runs in a process of its own. Where it ends that, crashes it, does not end or takes too
+    much memory, this is a finding like others, with its line.
     """
     from backlit import _terminal as terminal
+    from backlit.gradcheck.sources.isolation import Limits
     from backlit.gradcheck.sources.target import check_targets
 
     terminal.require_output()
     stdout = terminal.data_output() if form is ReportFormat.json else terminal.output()
     code = check_targets(
-        targets, format=form.value, strict=strict, stdout=stdout, stderr=terminal.errors()
+        targets,
+        format=form.value,
+        strict=strict,
+        limits=Limits(time_limit, memory_limit),
+        stdout=stdout,
+        stderr=terminal.errors(),
     )
     if code:
         raise typer.Exit(code)

@@ -27,7 +27,7 @@ Inputs = dict[str, Any]
 class CallFailed(Exception):
     """One of the user's functions raised; `where` says which, `error` is what it raised."""
 
-    def __init__(self, where: str, error: Exception) -> None:
+    def __init__(self, where: str, error: BaseException) -> None:
         super().__init__(f"{where}: {error}")
         self.where = where
         self.error = error
@@ -92,7 +92,7 @@ class Subject:
             fix_global_seeds()
         try:
             result = self.forward(**given)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise CallFailed("forward", error) from error
         return as_pass(result)
 
@@ -106,7 +106,7 @@ class Subject:
             fix_global_seeds()
         try:
             result = self.backward(d_output, done.cache)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise CallFailed("backward", error) from error
         return self._by_name(result)
 

@@ -99,6 +99,8 @@ def explain(error: BaseException, where: str, count: str, known: tuple[str, ...]
     """
     text = str(error)
     name = missing_name(error)
+    if isinstance(error, SystemExit):
+        return explain_exit(error, where)
     if name is not None:
         if name in COUNTS:
             return (
@@ -143,6 +145,24 @@ def explain(error: BaseException, where: str, count: str, known: tuple[str, ...]
             "factor of the product: the inner two have to be equal."
         )
     return f"{where} stops with {type(error).__name__}: {_short(text)}"
+
+
+def explain_exit(error: SystemExit, where: str) -> str:
+    """Say which line of a function ends the program.
+
+    Parameters
+    ----------
+    error : SystemExit
+        What was raised.
+    where : str
+        "backward" or "forward".
+    """
+    place = place_of(error)
+    line = "" if place is None else f"line {place.line} "
+    return (
+        f"{where} stops: {line}ends the program (SystemExit: {error.code}). A function that is "
+        "called returns or raises an error."
+    )
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ from backlit.errors import BacklitError
 from backlit.gradcheck.check import make_subject
 from backlit.gradcheck.diagnosis.running import check_subject
 from backlit.gradcheck.probing.calls import fix_global_seeds, quiet
-from backlit.gradcheck.probing.user_code import place_of
+from backlit.gradcheck.probing.user_code import explain_exit, place_of
 from backlit.gradcheck.reporting.finding import Finding
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.guesses import Argument, arguments_of, role_of
@@ -156,7 +156,30 @@ def attempt(
     except Exception as error:
         return None, error
     except SystemExit as error:
+        _endings.append(ending(error))
         return None, RuntimeError(f"it ends the program (SystemExit: {error.code})")
+
+
+_endings: list[Finding] = []  # of the calls that were tried for one function
+
+
+def ending(error: SystemExit) -> Finding:
+    """Return the finding that a function ends the program."""
+    place = place_of(error)
+    message = explain_exit(error, "it")
+    if place is None:
+        return Finding(None, "raises", message)
+    return Finding(None, "raises", message, line=place.line, source=place.text, file=place.file)
+
+
+def forget_endings() -> None:
+    """Forget the calls that ended the program; what is tried next belongs to another function."""
+    _endings.clear()
+
+
+def last_ending() -> Finding | None:
+    """Return the last call that ended the program; None where none did."""
+    return _endings[-1] if _endings else None
 
 
 class Furthest:
@@ -311,8 +334,11 @@ __all__ = [
     "best_report",
     "bind_backward",
     "check_feed",
+    "ending",
+    "forget_endings",
     "has_numbers",
     "is_finite",
+    "last_ending",
     "output_of",
     "raising_report",
     "silent",

@@ -17,7 +17,16 @@ from backlit.gradcheck.sources.candidates import Candidate
 from backlit.gradcheck.sources.course import check_model
 from backlit.gradcheck.sources.course_parts import Namespace, backward_names
 from backlit.gradcheck.sources.custom import custom_feeds, is_custom
-from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, best_report, fitting_first
+from backlit.gradcheck.sources.feeds import (
+    CannotFeed,
+    Feed,
+    attempt,
+    best_report,
+    ending,
+    fitting_first,
+    forget_endings,
+    last_ending,
+)
 from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
 from backlit.gradcheck.sources.global_nets import global_net
 from backlit.gradcheck.sources.guesses import arguments_of, flag_of
@@ -44,6 +53,9 @@ def check_all(
     notes: Sequence[str],
     unread: Sequence[Unchecked] = (),
     seed: int = 0,
+    *,
+    begin: Callable[[str], None] | None = None,
+    without: Sequence[str] = (),
 ) -> Report:
     """Check every candidate; what cannot be called is listed with the reason.
 
@@ -59,6 +71,10 @@ def check_all(
         Cells that could not be read.
     seed : int
         Makes the check repeatable.
+    begin : callable, optional
+        Is called with the name of each function before it is checked.
+    without : sequence of str
+        Names that are not checked.
     """
     begun = time.perf_counter()
     found: list[Finding] = []
@@ -66,14 +82,22 @@ def check_all(
     said: list[str] = list(notes)
     course = course_names(names)
     conventions: list[tuple[str | None, str | None]] = []
-    if course:
+    if course and course[0] in without:
+        reason = "it is checked together with others of this file, one of which ends the program"
+        unchecked += [Unchecked(name, reason) for name in course if name not in without]
+    elif course:
+        if begin is not None:
+            begin(course[0])
         report = check_model(dict(names), seed=seed)
         found += [f if f.function else replace(f, function=course[0]) for f in report.findings]
         said += report.notes
         conventions.append((report.mean_over, report.convention))
     for candidate in candidates:
-        if candidate.name in course:
+        if candidate.name in course or candidate.name in without:
             continue
+        if begin is not None:
+            begin(candidate.name)
+        forget_endings()
         try:
             report = check_candidate(candidate, names, seed)
         except _NotWritten as error:
@@ -90,9 +114,15 @@ def check_all(
         except (CannotFeed, BacklitError) as error:
             if candidate.kind == "loss and more":
                 continue  # what it returns beside the cost has no input's shape
+            if (end := last_ending()) is not None:
+                found.append(replace(end, function=candidate.name))
+                continue
             unchecked.append(
                 Unchecked(candidate.name, _sentence(str(error)), candidate.line, candidate.where)
             )
+            continue
+        except SystemExit as error:
+            found.append(replace(ending(error), function=candidate.name))
             continue
         except Exception as error:  # values that nobody thought of: said, never a crash
             text = f"calling it stopped with {type(error).__name__}: {error}"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +23,12 @@ from backlit._text import json_text, printable_lines
 from backlit.errors import BacklitError, SettingError
 from backlit.gradcheck.reporting.finding import Unchecked
 from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources.apart import check_apart
 from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candidates
 from backlit.gradcheck.sources.cells import Cell, notebook_cells
 from backlit.gradcheck.sources.course_parts import ORDER
 from backlit.gradcheck.sources.extraction import extract
+from backlit.gradcheck.sources.isolation import Limits
 from backlit.gradcheck.sources.namespaces import serve_modules
 from backlit.gradcheck.sources.survey import check_all
 
@@ -36,6 +40,7 @@ def check_targets(
     *,
     format: str = "table",
     strict: bool = False,
+    limits: Limits | None = None,
     stdout: TextIO,
     stderr: TextIO,
 ) -> int:
@@ -50,6 +55,8 @@ def check_targets(
         What is printed on `stdout`.
     strict : bool
         Whether what is fragile or a matter of style counts as wrong.
+    limits : Limits, optional
+        Run each target in a child process, which may take so much; by default here.
     stdout, stderr : text files
         The report; what went wrong, and what the user's functions print.
 
@@ -65,12 +72,9 @@ def check_targets(
     codes: list[int] = []
     checked: list[dict[str, Any]] = []
     every = [one for target in targets for one in expanded(target)]
-    for target in every:
-        try:
-            with redirect_stdout(stderr):
-                report = check_loaded(load_target(target))
-        except BacklitError as error:
-            stderr.write(f"backlit check: {printable_lines(str(error))}\n")
+    for target, (report, problem) in zip(every, _reports(every, limits, stderr), strict=True):
+        if report is None:
+            stderr.write(f"backlit check: {printable_lines(problem)}\n")
             codes.append(USAGE)
             continue
         if len(every) > 1 and not report.findings and not report.unchecked:
@@ -93,6 +97,33 @@ def check_targets(
         encoding = getattr(stdout, "encoding", None) or "utf-8"
         stdout.write(json_text(data, indent=2, encoding=encoding) + "\n")
     return code
+
+
+def _reports(
+    targets: Sequence[str], limits: Limits | None, stderr: TextIO
+) -> Iterator[tuple[Report | None, str]]:
+    """Yield the report of each target, or None and the reason."""
+    if limits is None:
+        for target in targets:
+            try:
+                with redirect_stdout(stderr):
+                    yield check_loaded(load_target(target)), ""
+            except BacklitError as error:
+                yield None, str(error)
+        return
+    workers = min(len(targets), os.cpu_count() or 1, 4)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        answers = [pool.submit(check_apart, target, limits) for target in targets]
+        try:
+            for answer in answers:
+                found = answer.result()
+                if found.printed:
+                    stderr.write(printable_lines(found.printed))
+                yield found.report, found.problem
+        except BaseException:
+            for answer in answers:
+                answer.cancel()
+            raise
 
 
 def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: TextIO) -> int:
@@ -137,8 +168,22 @@ class Loaded:
     unread: list[Unchecked] = field(default_factory=list)
 
 
-def check_loaded(loaded: Loaded) -> Report:
+def check_loaded(
+    loaded: Loaded,
+    *,
+    begin: Callable[[str], None] | None = None,
+    without: Sequence[str] = (),
+) -> Report:
     """Check what was loaded.
+
+    Parameters
+    ----------
+    loaded : Loaded
+        What `load_target` returned.
+    begin : callable, optional
+        Is called with the name of each function before it is checked.
+    without : sequence of str
+        Names that are not checked.
 
     Raises
     ------
@@ -146,7 +191,14 @@ def check_loaded(loaded: Loaded) -> Report:
         Where there is no function of the name that was asked for.
     """
     if loaded.only is None:
-        return check_all(loaded.names, loaded.candidates, loaded.notes, loaded.unread)
+        return check_all(
+            loaded.names,
+            loaded.candidates,
+            loaded.notes,
+            loaded.unread,
+            begin=begin,
+            without=without,
+        )
     wanted = loaded.only
     owner, _, method = wanted.partition(".")
     if owner not in loaded.names:
@@ -173,7 +225,7 @@ def check_loaded(loaded: Loaded) -> Report:
     covered = {c.name for c in chosen} | {c.forward for c in chosen}
     known = {*ORDER, *(n for n in names if n.endswith("_backward"))}
     names = {n: v for n, v in names.items() if n not in known or n in covered}
-    return check_all(names, chosen, loaded.notes)
+    return check_all(names, chosen, loaded.notes, begin=begin, without=without)
 
 
 def load_target(target: str) -> Loaded:
@@ -207,7 +259,7 @@ def _load_module(name: str, only: str | None) -> Loaded:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise SettingError(f"there is no module {error.name!r}.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SettingError(
             f"the module {name} stops when it is imported: {type(error).__name__}: {error}"
         ) from error

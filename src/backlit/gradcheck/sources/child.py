@@ -1,0 +1,136 @@
+"""The child process: runs somebody's code, and answers in JSON on a descriptor of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import IO, Any
+
+from backlit.gradcheck.sources.isolation import placed
+
+_leave = os._exit
+
+
+class Answers:
+    """Writes the answers, one a line; the code's own output goes to standard error."""
+
+    def __init__(self) -> None:
+        self._requests = os.fdopen(os.dup(0), "rb")
+        self._file = os.fdopen(os.dup(1), "wb")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+
+    def requests(self) -> Any:
+        """Yield the requests."""
+        for line in self._requests:
+            yield json.loads(line)
+
+    def give(self, answer: dict[str, Any]) -> None:
+        """Send an answer."""
+        self._file.write(json.dumps(answer).encode() + b"\n")
+        self._file.flush()
+
+
+def main(trace: str) -> None:
+    """Answer requests until there are no more; never returns.
+
+    Parameters
+    ----------
+    trace : str
+        The file to which Python writes where it is when it has to end.
+    """
+    answers = Answers()
+    with open(trace, "w", encoding="utf-8") as file:
+        faulthandler.enable(file, all_threads=False)
+        for name in ("SIGTERM", "SIGHUP", "SIGALRM", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGQUIT"):
+            if hasattr(signal, name) and hasattr(faulthandler, "register"):
+                number = getattr(signal, name)
+                faulthandler.register(number, file, all_threads=False, chain=True)
+        with contextlib.suppress(ImportError, ValueError, OSError):
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _watch_exits(answers)
+        try:
+            for request in answers.requests():
+                _answer(request, answers, file)
+                faulthandler.cancel_dump_traceback_later()
+                answers.give({"done": True})
+        except BaseException as error:
+            answers.give({"ends": _ending_of(error)})
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        _leave(1)
+
+
+def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
+    """Answer one request."""
+    seconds = float(request["seconds"])
+
+    def begin(name: str) -> None:
+        answers.give({"begin": name})
+        faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
+
+    faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
+    from backlit.errors import BacklitError
+    from backlit.gradcheck.reporting.transfer import to_data
+    from backlit.gradcheck.sources.target import check_loaded, load_target
+
+    try:
+        loaded = load_target(request["target"])
+        report = check_loaded(loaded, begin=begin, without=request["without"])
+    except BacklitError as error:
+        answers.give({"error": str(error)})
+        return
+    answers.give({"report": to_data(report)})
+
+
+def _watch_exits(answers: Answers) -> None:
+    """Say where the code is before it ends the process behind Python's back."""
+
+    def leaving(what: str) -> None:
+        frames = traceback.extract_stack()[:-2]
+        found = [(f.filename, f.lineno or 0, f.name) for f in reversed(frames)]
+        ending = placed(what, found)
+        answers.give({"ends": vars(ending)})
+
+    def exit_now(status: int = 0) -> None:
+        leaving(f"ends the program (os._exit({status}))")
+        _leave(status)
+
+    own = os.getpid()
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.kill" and arguments[0] in (own, 0, -1):
+            leaving(f"ends the program (os.kill, signal {arguments[1]})")
+        elif event == "os.killpg":
+            leaving(f"ends the program (os.killpg, signal {arguments[1]})")
+        elif event == "os.exec":
+            leaving("replaces the program (os.exec)")
+
+    os._exit = exit_now  # type: ignore[assignment]
+    platform = sys.modules.get("posix") or sys.modules.get("nt")
+    if platform is not None:
+        platform._exit = exit_now  # type: ignore[attr-defined]
+    sys.addaudithook(hook)
+
+
+def _ending_of(error: BaseException) -> dict[str, Any]:
+    """Say what an exception that came through everything means."""
+    frames = traceback.extract_tb(error.__traceback__)
+    found = [(f.filename, f.lineno or 0, f.name) for f in reversed(frames)]
+    if isinstance(error, SystemExit):
+        what = f"ends the program (sys.exit({error.code!r}))"
+    elif isinstance(error, KeyboardInterrupt):
+        what = "interrupts the program (KeyboardInterrupt)"
+    else:
+        what = f"ends the check with {type(error).__name__}: {error}"
+    return vars(placed(what, found))
