@@ -187,5 +187,5 @@ def test_a_report_comes_through_as_it_was():
     )
     assert from_data(json.loads(json.dumps(to_data(report)))) == report
     for broken in ({"kind": "Path"}, {"kind": "Finding"}, {"kind": "Report", "a": 1}):
-        with pytest.raises(ValueError, match="report|argument"):
+        with pytest.raises(ValueError, match=r"report|argument"):
             from_data(broken)
