@@ -13,6 +13,10 @@ from backlit import _locks
 
 PACKAGE = Path(_locks.__file__).parent
 TESTS = Path(__file__).parent
+LOADED_WITH_THE_PACKAGE = {
+    "from backlit._locks import importing",
+    "from backlit.errors import MissingExtraError",
+}
 KINDS = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"}
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -54,6 +58,39 @@ def annotations(source):
         for inner in ast.walk(one)
         if hasattr(inner, "lineno")
     }
+
+
+def late_imports(source):
+    """Return the lines in which a function imports a module of the package without the lock."""
+
+    def search(node, function, locked):
+        for child in ast.iter_child_nodes(node):
+            inside = function or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            held = isinstance(child, ast.With) and any(
+                getattr(item.context_expr, "id", "") == "importing" for item in child.items
+            )
+            module = child.module or "" if isinstance(child, ast.ImportFrom) else ""
+            if inside and not (locked or held) and module.split(".")[0] == "backlit":
+                yield child.lineno
+            yield from search(child, inside, locked or held)
+
+    return list(search(ast.parse(source), False, False))
+
+
+@pytest.mark.parametrize("folder", ["estimators", "tracing", "training"])
+def test_modules_that_a_fit_needs_are_imported_under_the_lock(folder):
+    """A child that is forked amid an import without it waits for the module for ever."""
+    for path in sorted((PACKAGE / folder).rglob("*.py")):
+        found = late_imports(path.read_text(encoding="utf-8"))
+        if path.name == "__init__.py":  # the lock itself is imported there
+            source = path.read_text(encoding="utf-8").splitlines()
+            found = [n for n in found if source[n - 1].strip() not in LOADED_WITH_THE_PACKAGE]
+        assert not found, f"{path.relative_to(PACKAGE)}, lines {found}"
+
+
+def test_the_search_sees_imports_without_the_lock():
+    source = "def f():\n    from backlit.x import y\n    with importing:\n        import z\n"
+    assert late_imports(source + "        from backlit.x import z\n") == [2]
 
 
 def test_every_lock_of_the_package_is_registered():

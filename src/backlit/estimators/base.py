@@ -155,7 +155,8 @@ class BaseMLP(
         sample_weight_val: Any = None,
     ) -> Self:
         if any_collection(X, y, sample_weight, X_val, y_val):
-            from backlit.estimators.collections import fit_collections
+            with importing:
+                from backlit.estimators.collections import fit_collections
 
             if incremental:
                 raise SettingError(
@@ -176,7 +177,8 @@ class BaseMLP(
         first_pass = not self._join() or (not self.warm_start and not incremental)
         X, y = self._validate_input(X, y, incremental, reset=first_pass)
         if self.dp is not None:
-            from backlit.estimators.privacy import check_private
+            with importing:
+                from backlit.estimators.privacy import check_private
 
             check_private(self, sample_weight, incremental)
         if sample_weight is not None:
@@ -264,8 +266,9 @@ class BaseMLP(
             raise ValueError(
                 "checkpoint is for fit: partial_fit trains for one epoch; leave it out there."
             )
-        from backlit.training.checkpoints import Checkpointer
-        from backlit.training.settings import as_checkpoint
+        with importing:
+            from backlit.training.checkpoints import Checkpointer
+            from backlit.training.settings import as_checkpoint
 
         name = type(self).__name__
         return Checkpointer(name, as_checkpoint(name, self.checkpoint), self.resume, name)
@@ -285,8 +288,9 @@ class BaseMLP(
         self, X_val: Any, y_val: Any, weights: Any, dtype: np.dtype[Any]
     ) -> "ValidationSet | None":
         """Return the validation set that the caller gave, checked, or None."""
-        from backlit.estimators.training import as_inputs
-        from backlit.training.data import Examples
+        with importing:
+            from backlit.estimators.training import as_inputs
+            from backlit.training.data import Examples
 
         if X_val is None and y_val is None:
             if weights is not None:

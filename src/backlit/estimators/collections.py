@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from backlit._locks import importing
 from backlit.errors import SettingError, ShapeError
 from backlit.estimators.labels import decode
 from backlit.estimators.optimizer import OptimizerState
@@ -61,10 +62,11 @@ def fit_collections(
     ValueError
         As of `MLPClassifier.fit`.
     """
-    from backlit.cluster.collections import partitions_of
-    from backlit.cluster.connecting import current_client
-    from backlit.cluster.fitting import Spread, prepared
-    from backlit.cluster.labelled import look_at_labels, numbered, set_aside
+    with importing:
+        from backlit.cluster.collections import partitions_of
+        from backlit.cluster.connecting import current_client
+        from backlit.cluster.fitting import Spread, prepared
+        from backlit.cluster.labelled import look_at_labels, numbered, set_aside
 
     name = type(estimator).__name__
     _refuse(estimator, name, X, y, sample_weight, X_val, y_val, sample_weight_val)
@@ -283,7 +285,8 @@ def map_method(estimator: Any, X: Any, method: str, dtype: Any, columns: int | N
     columns : int or None
         Its columns; None for a vector.
     """
-    from backlit.cluster.mapping import map_rows
+    with importing:
+        from backlit.cluster.mapping import map_rows
 
     return map_rows(X, getattr(_frozen(estimator), method), dtype, columns)
 
@@ -301,8 +304,9 @@ def _frozen(estimator: Any) -> Any:
 
 def score_collections(estimator: Any, X: Any, y: Any, sample_weight: Any) -> float:
     """Return accuracy or R^2 over collections, computed partition by partition."""
-    from backlit.cluster.connecting import current_client
-    from backlit.cluster.mapping import sums_over
+    with importing:
+        from backlit.cluster.connecting import current_client
+        from backlit.cluster.mapping import sums_over
 
     parts = _accuracy if is_classifier(estimator) else _r_squared
     function = partial(parts, _frozen(estimator))

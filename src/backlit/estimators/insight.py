@@ -9,6 +9,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight
 
+from backlit._locks import importing
 from backlit.estimators.forward import every_layer
 from backlit.estimators.labels import select
 from backlit.model import model_backward, model_forward
@@ -146,7 +147,8 @@ class InsightMixin:
         >>> t.layers[1].dW.shape, t["dZ2"].shape
         ((5, 4), (3, 150))
         """
-        from backlit.tracing.run import trace
+        with importing:
+            from backlit.tracing.run import trace
 
         X, Y, settings = self._open_arguments(X, y, sample_weight, weigh=True)
         return trace(

@@ -8,6 +8,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from backlit._locks import importing
 from backlit._warning import warn_user
 from backlit.estimators.callbacks import EpochCallbacks
 from backlit.estimators.callers import answer_interrupt
@@ -499,7 +500,8 @@ def _private_steps(
     estimator: Any, problem: Problem, rows: NDArray[np.int64], engine: Engine, batch_size: int
 ) -> "PrivateSteps":
     """Return private steps: clipped, with noise, over batches drawn anew each time."""
-    from backlit.estimators.privacy import PrivateSteps
+    with importing:
+        from backlit.estimators.privacy import PrivateSteps
 
     optimizer, dp = estimator._optimizer, estimator.dp
     parameter = problem.loss_parameter if problem.loss in DEFAULT_LOSS_PARAMETER else None
@@ -527,7 +529,8 @@ def _private_steps(
 
 def _spend(estimator: Any, steps: Any, before: int) -> None:
     """Add the steps of this call to what has been spent."""
-    from backlit.estimators.privacy import PrivacySpent
+    with importing:
+        from backlit.estimators.privacy import PrivacySpent
 
     dp, taken = estimator.dp, estimator._optimizer.steps - before
     spent = getattr(estimator, "privacy_", None)

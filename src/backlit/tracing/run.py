@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from backlit import _terminal as terminal
 from backlit._checks import Array, as_arrays, labels_like, loss_parameter, non_negative, weights_for
+from backlit._locks import importing
 from backlit.errors import SettingError
 from backlit.linear import LayerCache, linear_gradients
 from backlit.losses import FUNCTIONS_OF_LOGITS, cost_from_logits
@@ -137,17 +138,20 @@ class Trace(Mapping[str, Any]):
         return f"<Trace of {dims} on {self.m} examples: cost {self.cost:.6g}, {alarms}>"
 
     def __str__(self) -> str:
-        from backlit.tracing.tables import as_text
+        with importing:
+            from backlit.tracing.tables import as_text
 
         return as_text(self)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        from backlit.tracing.tables import renderables
+        with importing:
+            from backlit.tracing.tables import renderables
 
         yield from renderables(self, options.max_width)
 
     def _repr_html_(self) -> str:
-        from backlit.tracing.page import as_html
+        with importing:
+            from backlit.tracing.page import as_html
 
         return as_html(self)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from backlit._locks import importing
 from backlit.errors import SettingError
 from backlit.training.optimizers import Numbers
 from backlit.training.steps import Engine
@@ -91,9 +92,11 @@ def engine_of(
     """
     kind: Any
     if engine_name() == NUMPY:
-        from backlit.training.numpy_steps import NumpyEngine as kind
+        with importing:
+            from backlit.training.numpy_steps import NumpyEngine as kind
     else:
-        from backlit.training.engine.engine import Engine as kind
+        with importing:
+            from backlit.training.engine.engine import Engine as kind
     engine: Engine = kind(
         layer_dims,
         activations,
