@@ -198,3 +198,16 @@ def test_signals_are_handled_in_one_place():
         and (_dotted(node.func) == "signal.signal" or _dotted(node.func).endswith("signal_handler"))
     }
     assert callers == {"_signals.py"}
+
+
+def test_there_is_one_progress_bar():
+    importers = {
+        path.name
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.ImportFrom) and node.module in ("rich", "rich.progress")
+            and any(name.name in ("progress", "Progress", "track") for name in node.names))
+        or (isinstance(node, ast.Import)
+            and any(name.name.startswith("rich.progress") for name in node.names))
+    }  # fmt: skip
+    assert importers == {"_progress.py"}

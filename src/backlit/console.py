@@ -1,49 +1,25 @@
-"""What the command line looks like: progress, warnings and tables for people.
+"""What the command line looks like: warnings and tables for people.
 
-Progress and warnings go to standard error, tables to standard output; neither wraps names, and
-without a terminal neither draws bars or colours.
+Warnings go to standard error, tables to standard output; neither wraps names, and without a
+terminal neither draws colours.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from threading import Thread
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
+from backlit._progress import NARROW, error_console
 from backlit._terminal import console as make_console
 from backlit._text import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
     from backlit.photos.saliency.explaining import Explanation
     from backlit.photos.trained import TrainedPhotos
 
 _MOST_MISTAKES = 25
-_NARROW = 64  # columns below which bars and tables leave out what can be spared
-
-
-def _console(stderr: bool) -> "Console":
-    return make_console(stderr=stderr)
-
-
-_live: Progress | None = None
 
 
 def warn(text: str) -> None:
@@ -62,127 +38,8 @@ def note(text: str) -> None:
 
 
 def _say(prefix: str, style: str, text: str) -> None:
-    console = _live.console if _live is not None else _console(stderr=True)
     line = Text(prefix, style=style) + Text(printable(text), style="")
-    console.print(line, soft_wrap=True)
-
-
-class _Bar:
-    """A progress bar on standard error; nothing where that is no terminal."""
-
-    def __init__(self, *columns: Any, seldom: Sequence[Any] = (), hidden: bool = False) -> None:
-        """Show columns, the seldom ones only where there is room."""
-        console = _console(stderr=True)
-        self.shown = console.is_terminal and not hidden
-        if console.width < _NARROW:
-            columns = tuple(column for column in columns if column not in seldom)
-        # the dots are Braille, which no other encoding has
-        spinner = SpinnerColumn("dots" if console.encoding.startswith("utf") else "line")
-        self._progress = Progress(
-            spinner, *columns, console=console, transient=True, disable=not self.shown
-        )
-
-    def __enter__(self) -> Self:
-        global _live
-        _live = self._progress
-        if self.shown:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        global _live
-        _live = None
-        if self.shown:  # older ones of Rich end a bar that nobody sees with an empty line
-            self._progress.stop()
-
-
-class TrainingProgress(_Bar):
-    """Stages of a training run, one bar each, the finished ones gone."""
-
-    def __init__(self) -> None:
-        bar = BarColumn(bar_width=24)
-        text = TextColumn("{task.fields[note]}", style="dim", markup=False)
-        super().__init__(
-            TextColumn("{task.description:<18}", markup=False),
-            bar,
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            text,
-            seldom=(bar, text),
-        )
-        self._task: Any = None
-
-    def stage(self, name: str, total: int) -> None:
-        """Begin a stage of so many steps."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        elif not self.shown:
-            note("training ...")
-        self._task = self._progress.add_task(name, total=total, note="")
-
-    def advance(self, done: int, note: str = "") -> None:
-        """Report steps done of the current stage."""
-        self._progress.update(self._task, completed=done, note=note)
-
-
-class _Rate(TextColumn):
-    def __init__(self) -> None:
-        super().__init__("")
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} pictures/s" if speed else "", style="dim")
-
-
-class CountingProgress(_Bar):
-    """Pictures done; called for each, with how many there are if that is known."""
-
-    def __init__(self, name: str, hidden: bool = False) -> None:
-        bar, rate = BarColumn(bar_width=24), _Rate()
-        super().__init__(
-            TextColumn(name, markup=False),
-            bar,
-            MofNCompleteColumn(),
-            rate,
-            TimeRemainingColumn(),
-            seldom=(bar, rate),
-            hidden=hidden,
-        )
-        self._task = self._progress.add_task(name, total=None)
-        self._done = 0
-        self._told = 0.0
-        self.total: int | None = None
-
-    def expect(self, count: Callable[[], int]) -> None:
-        """Find out how many there will be while the first are done already.
-
-        Parameters
-        ----------
-        count : callable
-            Returns their number; called in a thread of its own, if a bar is shown at all.
-        """
-        if not self.shown:
-            return
-
-        def find_out() -> None:
-            self.total = count()
-
-        with suppress(RuntimeError):  # no thread to be had: then nobody knows how many
-            Thread(target=find_out, name="backlit-count", daemon=True).start()
-
-    def __call__(self, total: int | None = None) -> None:
-        """Count one more."""
-        self._done += 1
-        total = total if total is not None else self.total
-        now = time.monotonic()
-        if self.shown and (now - self._told > 0.1 or self._done == total):
-            self._told = now
-            self._progress.update(self._task, completed=self._done, total=total)
+    error_console().print(line, soft_wrap=True)
 
 
 def _percent(share: float | None) -> str:
@@ -270,8 +127,8 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     """
     if trained.interrupted:
         warn("interrupted: this is the best network so far.")
-    out = _console(stderr=False)
-    narrow = out.width < _NARROW
+    out = make_console()
+    narrow = out.width < NARROW
     out.print(_accuracy_rows(trained.evaluations, narrow))
     name = "test" if "test" in trained.evaluations else "validation"
     out.print(Text(f"Confusion, {name}", style="bold"))
@@ -295,7 +152,7 @@ def show_traces(trained: "TrainedPhotos") -> None:
     """
     if trained.last_trace is None:
         return
-    out = _console(stderr=False)
+    out = make_console()
     number = len(trained.traces)
     out.print(Text(f"Network {number}, on some of its pictures, at the end", style="bold"))
     out.print(trained.last_trace)
@@ -320,9 +177,9 @@ def show_evaluation(found: "FolderEvaluation") -> None:
     found : FolderEvaluation
         What was found.
     """
-    out = _console(stderr=False)
+    out = make_console()
     evaluation = found.evaluation
-    narrow = out.width < _NARROW
+    narrow = out.width < NARROW
     out.print(_accuracy_rows({found.split or "all": evaluation}, narrow))
     out.print(_class_rows(evaluation, narrow))
     out.print(Text("Confusion", style="bold"))
@@ -353,7 +210,7 @@ def show_explanation(found: "Explanation") -> None:
     """
     from backlit.photos.saliency.words import percent
 
-    out = _console(stderr=False)
+    out = make_console()
     label = printable(found.label)
     out.print(Text(printable(found.path)), soft_wrap=True)
     headline = Text(f"{label} ", style="bold") + Text(percent(found.probability), style="bold")

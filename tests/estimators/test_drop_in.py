@@ -267,9 +267,7 @@ def test_ctrl_c_in_a_fit_of_one_s_own_or_a_pipeline_keeps_the_network(blobs, int
 def _in_a_notebook(monkeypatch, widgets):
     monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setattr(
-        "backlit.estimators.progress.find_spec", lambda name: object() if widgets else None
-    )
+    monkeypatch.setattr("backlit._progress.find_spec", lambda name: object() if widgets else None)
 
 
 def test_a_notebook_without_ipywidgets_gets_lines(blobs, monkeypatch, capsys):

@@ -26,8 +26,9 @@ def predict_on_cluster(
     SettingError, ClusterError
         As `backlit.cluster.predict_archive`.
     """
+    from backlit._progress import ProgressBar
     from backlit.cluster import connect, predict_archive
-    from backlit.console import CountingProgress, note
+    from backlit.console import note
     from backlit.errors import SettingError
     from backlit.photos.classifier import PhotoClassifier
 
@@ -39,16 +40,8 @@ def predict_on_cluster(
     ca, cert, key = tls
     with (
         connect(address, tls_ca=ca, tls_cert=cert, tls_key=key) as client,
-        CountingProgress("predicting") as tick,
+        ProgressBar("predicting", unit="pictures") as bar,
     ):
-        told = 0
-
-        def tell(done: int, total: int) -> None:
-            nonlocal told
-            for _ in range(done - told):
-                tick(total)
-            told = done
-
         found: Any = predict_archive(
             paths,
             output,
@@ -58,7 +51,7 @@ def predict_on_cluster(
             form=form or "csv",
             chunk=chunk,
             resume=resume,
-            tick=tell,
+            tick=bar.tick,
         )
     before = f", {found.before:,} of them done before" if found.before else ""
     note(f"{found.pictures:,} pictures in {found.parts:,} parts{before}: {output}")

@@ -36,19 +36,20 @@ def evaluate(
 ) -> None:
     """Judge a model by photographs whose classes are known."""
     from backlit import _terminal as terminal
-    from backlit.console import CountingProgress, show_evaluation, warn
+    from backlit._progress import ProgressBar
+    from backlit.console import show_evaluation, warn
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.judging import evaluate as judge
     from backlit.photos.writing import evaluation_data
 
     terminal.require_output()
-    with CountingProgress("evaluating") as tick:
+    with ProgressBar("evaluating", unit="pictures") as bar:
         found = judge(
             folder,
             PhotoClassifier.load(model) if model else PhotoClassifier.load(),
             split=split.value if split else None,
             workers=workers,
-            tick=lambda done, total: tick(total),
+            tick=bar.tick,
         )
     for path, reason in found.broken:
         warn(f"left out {path}: {reason}")

@@ -136,7 +136,8 @@ def predict(
 
 def _predict_here(paths: list[str], model: Path | None, workers: int | None, **plan: Any) -> None:
     """Predict in this process, and file pictures where that is wanted."""
-    from backlit.console import CountingProgress, note, warn
+    from backlit._progress import ProgressBar
+    from backlit.console import note, warn
     from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.listed import Listing
     from backlit.photos.listing import require_photos
@@ -149,6 +150,8 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
     folder = planned.folder
     if not planned.resume:  # before an output of an earlier run is replaced
         require_photos(paths, folder)
+    # rows have a terminal to themselves, also where they reach it through a pipe
+    hidden = planned.output is None and not terminal.is_to_file()
     run: Run | None = None
     try:
         with open_run(classifier, planned, warn=warn, note=note) as run:
@@ -157,20 +160,18 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
                 note(f"{len(done):,} pictures are done already.")
             with (
                 Listing(paths, skip=done, leave_out=folder) as listing,
-                # rows have a terminal to themselves, also where they reach it through a pipe
-                CountingProgress(
-                    "predicting", hidden=planned.output is None and not terminal.is_to_file()
-                ) as tick,
+                ProgressBar("predicting", unit="pictures", hidden=hidden) as bar,
             ):
-                tick.expect(listing.total)
-                for prediction in classifier.predict(
+                bar.expect(listing.total)
+                predictions = classifier.predict(
                     listing,
                     unsure=planned.unsure,
                     workers=workers,
                     on_compile=lambda: note("Compiling for archives, once on this machine."),
-                ):
+                )
+                for number, prediction in enumerate(predictions, start=1):
                     run.take(prediction)
-                    tick()
+                    bar.tick(number)
     except KeyboardInterrupt:
         if run is not None and run.waiting:
             note(f"stopped; {run.waiting:,} pictures are not yet where their rows say.")

@@ -37,7 +37,8 @@ def report(
 
     One HTML file, pictures included, that needs no network.
     """
-    from backlit.console import CountingProgress, note, warn
+    from backlit._progress import ProgressBar
+    from backlit.console import note, warn
     from backlit.photos.classifier import PhotoClassifier
     from backlit.report.page import check_extra, write_report
 
@@ -47,19 +48,17 @@ def report(
     from backlit.report.pictures import PhotoFiles
 
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
-    with CountingProgress("judging") as tick:
-        found = findings_of_folder(
-            folder, classifier, workers=workers, tick=lambda done, total: tick(total)
-        )
+    with ProgressBar("judging", unit="pictures") as bar:
+        found = findings_of_folder(folder, classifier, workers=workers, tick=bar.tick)
     for path, reason in found.broken:
         warn(f"left out {path}: {reason}")
-    with CountingProgress("explaining") as tick:
+    with ProgressBar("explaining", unit="pictures") as bar:
         write_report(
             output,
             found,
             PhotoFiles(os.fspath(folder)),
             explain=explain or (),
-            tick=lambda done, total: tick(total),
+            tick=bar.tick,
         )
     note(f"Report written: {output}")
     if found.broken:

@@ -92,7 +92,8 @@ def train(
     a name that --model gives has to be free.
     """
     from backlit import _terminal as terminal
-    from backlit.console import TrainingProgress, note, show_traces, show_training, warn
+    from backlit._progress import ProgressBar
+    from backlit.console import note, show_traces, show_training, warn
     from backlit.photos.fitting import train as fit_photos
 
     recipe = Recipe(
@@ -119,11 +120,11 @@ def train(
         check_page(report, "--report")
     with Termination() as termination:
         try:
-            with TrainingProgress() as progress:
+            with ProgressBar(instead="training ...") as bar:
                 trained = fit_photos(
                     folder,
                     recipe,
-                    progress=Answering(progress, termination),
+                    progress=Answering(bar, termination),
                     warn=warn,
                     workers=workers,
                     recorders=_recorders(tensorboard) if traced else None,
@@ -167,18 +168,19 @@ def _recorders(tensorboard: Path | None) -> "Callable[[int], TraceRecorder]":
 def _write_report(
     report: Path, trained: "TrainedPhotos", folder: Path | None, recipe: Recipe
 ) -> None:
-    from backlit.console import CountingProgress, note
+    from backlit._progress import ProgressBar
+    from backlit.console import note
     from backlit.report.findings import findings_of_training
     from backlit.report.page import write_report
     from backlit.report.pictures import PhotoFiles, RenderedScenes
 
     pictures = PhotoFiles(os.fspath(folder)) if folder else RenderedScenes(recipe.seed)
-    with CountingProgress("explaining") as tick:
+    with ProgressBar("explaining", unit="pictures") as bar:
         write_report(
             report,
             findings_of_training(trained),
             pictures,
-            tick=lambda done, total: tick(total),
+            tick=bar.tick,
         )
     note(f"Report written: {report}")
 

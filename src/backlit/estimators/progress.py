@@ -1,11 +1,10 @@
 """What `verbose` shows: scikit-learn's lines in a log, a live bar in a terminal or a notebook."""
 
 import functools
-from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
-from backlit._terminal import console as make_console
+from backlit._progress import ProgressBar
 from backlit._terminal import print_line
 
 
@@ -55,25 +54,17 @@ class Lines(Silent):
 
 
 class Bar(Silent):
-    """Keeps one line up to date."""
+    """Keeps a progress bar up to date."""
 
     live = True
 
-    def __init__(self, console: Any, epochs: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._progress = Progress(
-            TextColumn("Iteration {task.fields[epoch]}/{task.total:.0f}"),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]}{task.fields[score]}"),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self._task = self._progress.add_task("", total=epochs, epoch=0, loss="-", score="")
-        self._done = 0
+    def __init__(self, bar: ProgressBar, epochs: int) -> None:
+        self._bar = bar
+        self._done, self._note = 0, "loss -"
+        bar.stage("Iteration", epochs)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(
@@ -82,24 +73,25 @@ class Bar(Silent):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        self._bar.__exit__(kind, error, trace)
 
     def epoch(self, number: int, loss: float) -> None:
         """Show the epoch and its training loss."""
-        self._done = number
-        self._progress.update(self._task, completed=number, epoch=number, loss=f"{loss:.8f}")
+        self._done, self._note = number, f"loss {loss:.8f}"
+        self.share(0.0)
 
     def score(self, score: float) -> None:
         """Show the epoch's validation score."""
-        self._progress.update(self._task, score=f", validation score {score:f}")
+        self._note += f", validation score {score:f}"
+        self.share(0.0)
 
     def share(self, share: float) -> None:
         """Move the bar on within an epoch."""
-        self._progress.update(self._task, completed=self._done + share)
+        self._bar.advance(self._done + share, self._note)
 
     def say(self, message: str) -> None:
         """Print a sentence above the bar."""
-        self._progress.console.print(message, markup=False, highlight=False)
+        self._bar.say(message)
 
 
 def reporter(verbose: Any, epochs: int, *, live: bool = True) -> Silent:
@@ -117,10 +109,9 @@ def reporter(verbose: Any, epochs: int, *, live: bool = True) -> Silent:
     if not verbose:
         return Silent()
     if live:
-        console = make_console(notebook=True)
-        # in a notebook Rich draws by ipywidgets alone
-        if console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None):
-            return Bar(console, epochs)
+        bar = ProgressBar(as_output=True)
+        if bar.shown:
+            return Bar(bar, epochs)
     return Lines()
 
 
