@@ -75,6 +75,7 @@ class ProgressBar:
         as_output: bool = False,
     ) -> None:
         from rich import progress
+        from rich.table import Column
 
         console = make_console(stderr=not as_output, notebook=as_output)
         # in a notebook Rich draws by ipywidgets alone
@@ -83,21 +84,26 @@ class ProgressBar:
         narrow = console.width < NARROW
         # the dots are Braille, which no other encoding has
         dots = "dots" if console.encoding.startswith("utf") else "line"
+        note = progress.TextColumn(
+            "{task.fields[note]}",
+            style="dim",
+            markup=False,
+            # what is cut off where there is too little room is the note, and nothing else
+            table_column=Column(ratio=1, no_wrap=True),
+        )
         columns = (
             (not as_output, progress.SpinnerColumn(dots)),
             (True, progress.TextColumn("{task.description}", markup=False)),
             (True, progress.TextColumn("{task.fields[count]}", markup=False)),
             (not narrow, progress.BarColumn(bar_width=24)),
             (True, progress.TimeRemainingColumn() if unit else progress.TimeElapsedColumn()),
-            (
-                as_output or not narrow,
-                progress.TextColumn("{task.fields[note]}", style="dim", markup=False),
-            ),
+            (as_output or not narrow, note),
         )
         self._progress = progress.Progress(
             *(column for wanted, column in columns if wanted),
             console=console,
             transient=not as_output,
+            expand=as_output or not narrow,
             disable=not self.shown,
         )
         self.total: int | None = None
