@@ -21,6 +21,7 @@ def test_sequences_of_calls():
     assert "refused" in done.stdout
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_sequence_is_always_the_same():
     first, second = Sequence(1, 7), Sequence(1, 7)
     for sequence in (first, second):

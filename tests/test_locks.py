@@ -19,6 +19,8 @@ LOADED_WITH_THE_PACKAGE = {
 }
 KINDS = {"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"}
 
+#: JAX, where another test has loaded it, warns of any fork beside its threads
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
 

@@ -142,8 +142,11 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
     from backlit.photos.listed import Listing
     from backlit.photos.listing import require_photos
     from backlit.photos.runs import RunPlan, open_run
+    from backlit.photos.writing import require_parquet
 
     planned = RunPlan(**plan)
+    if planned.form == "parquet":
+        require_parquet()
     if planned.output is None:
         terminal.require_output()
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()

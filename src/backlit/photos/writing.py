@@ -325,6 +325,20 @@ _MAKERS: dict[str, Callable[[TextIO, Sequence[str], bool, bool], Write]] = {
 }
 
 
+def require_parquet() -> None:
+    """Raise where Parquet cannot be written.
+
+    Raises
+    ------
+    MissingExtraError
+        If pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("Parquet", "parquet") from error
+
+
 @contextmanager
 def _parquet_writer(
     output: str | os.PathLike[str] | None, classes: Sequence[str], filing: bool
@@ -332,11 +346,10 @@ def _parquet_writer(
     """Write columns as in CSV, some ten thousand rows at a time; the file appears whole."""
     if output is None:
         raise SettingError("Parquet cannot be written to standard output; give --output.")
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("Parquet", "parquet") from error
+    require_parquet()
+    import pyarrow
+    import pyarrow.parquet
+
     text, number = pyarrow.string(), pyarrow.int64()
     share = pyarrow.float64()
     types = [text, text, share, text, *[share] * len(classes), *[text, number, number] * filing]
