@@ -14,6 +14,7 @@ from typing import IO, Any
 from backlit.gradcheck.sources.isolation import placed
 
 _leave = os._exit
+_served: dict[str, Any] = {}
 
 
 class Answers:
@@ -81,6 +82,17 @@ def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
 
     faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
     from backlit.errors import BacklitError
+
+    if "do" in request:
+        from backlit.gradcheck.sources.remote import Functions
+
+        try:
+            if request["target"] not in _served:
+                _served[request["target"]] = Functions(request["target"])
+            answers.give(_served[request["target"]].answer(request))
+        except BacklitError as error:
+            answers.give({"error": str(error)})
+        return
     from backlit.gradcheck.reporting.transfer import to_data
     from backlit.gradcheck.sources.target import check_loaded, load_target
 

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from backlit.errors import SettingError
+
 PRINTED = 200_000  # bytes of what the code prints that are kept
 _POLL = 0.05  # seconds between two looks at the child's memory
 _GRACE = 5.0  # seconds beyond its own limit after which a child is ended from outside
@@ -83,13 +85,23 @@ class Child:
     ----------
     limits : Limits
         What it may take.
+    user : str, optional
+        The account that it runs as, which root alone can choose; by default this one.
+
+    Raises
+    ------
+    SettingError
+        Where it cannot run as that user.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, user: str | None = None) -> None:
         self.limits = limits
         self._folder = tempfile.TemporaryDirectory(prefix="backlit-check-")
         self._trace = Path(self._folder.name) / "trace"
         options: dict[str, Any] = {"start_new_session": True}
+        if user is not None:
+            options |= _account(user)
+            os.chmod(self._folder.name, 0o777)  # it writes its trace there
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         self._process = subprocess.Popen(
@@ -253,6 +265,19 @@ class Child:
             if frames:
                 return placed(what, frames)
         return Ending(what)
+
+
+def _account(user: str) -> dict[str, Any]:
+    """Return how a process is begun as another user."""
+    try:
+        import pwd
+
+        entry = pwd.getpwnam(user)
+    except (ImportError, KeyError) as error:
+        raise SettingError(f"there is no user {user!r} on this system.") from error
+    if os.geteuid() not in (0, entry.pw_uid):
+        raise SettingError(f"only root can run a process as {user!r}.")
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
 def placed(what: str, frames: list[tuple[str, int, str]]) -> Ending:

@@ -192,7 +192,7 @@ def check_candidate(candidate: Candidate, names: Mapping[str, Any], seed: int = 
         Where no values for its arguments were found, or nothing says what it belongs to.
     """
     deadline = time.monotonic() + FEEDING_SECONDS
-    feeds = fitting_first(_until(_feeds(candidate, names), deadline))
+    feeds = fitting_first(_until(feeds_of(candidate, names), deadline))
     report = best_report(feeds, seed)
     if not report.ok and candidate.owner is not None:
         method = getattr(names[candidate.owner], candidate.backward, None)
@@ -211,7 +211,7 @@ def _until(feeds: Iterator[Feed], deadline: float) -> Iterator[Feed]:
             return
 
 
-def _feeds(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
+def feeds_of(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
     """Yield the ways to call a candidate."""
     if candidate.owner is not None:
         cls = names.get(candidate.owner)
