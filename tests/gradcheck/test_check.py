@@ -331,13 +331,13 @@ def test_other_arguments_are_handed_on():
     assert [f.gradient for f in report.findings] == ["x"]
 
 
-def test_float32_inputs_of_a_general_function_are_judged_in_float64():
+def test_float32_inputs_are_handed_on_in_float32_and_judged_at_its_accuracy():
     forward, backward, inputs = make.dense(rng())
     narrow = {name: value.astype(np.float32) for name, value in inputs.items()}
     report = check_backward(forward, backward, narrow)
     assert report.ok
-    assert report.accuracy == "float64"
-    assert not check_backward(forward, nudged(backward, "W", 2, by=1 + 1e-5), narrow).ok
+    assert report.accuracy == "float32"
+    assert not check_backward(forward, nudged(backward, "W", 2, by=1 + 1e-2), narrow).ok
 
 
 def test_mutating_inputs_is_reported_once_for_each_array():
@@ -560,7 +560,6 @@ def test_a_course_sized_network_takes_few_forward_passes():
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda g: np.clip(g, -0.1, 0.1),
         np.sign,
         np.square,
         lambda g: g / np.linalg.norm(g),

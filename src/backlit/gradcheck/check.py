@@ -24,6 +24,8 @@ def check_backward(
     mean_over: str | None = "auto",
     wrt: Sequence[str] | str | None = None,
     seed: int = 0,
+    seconds: float = 10.0,
+    repair: bool = True,
 ) -> Report:
     """Check a backward function against the numbers, and say what is wrong with it.
 
@@ -41,6 +43,8 @@ def check_backward(
         JAX custom_vjp function or a PyTorch autograd.Function, which brings its own.
     inputs : dict
         forward's arguments by name. Floating arrays are differentiated, all else is handed on.
+        Where all of them are float32 the functions are called in float32 and judged at its
+        accuracy; else they are called in float64.
     mean_over : {"auto", "columns", "rows", None}
         Where the examples are in the output, if the cost is their mean: gradients of inputs that
         have that axis carry no 1/m, all others carry it once. "auto" finds the axis by varying m,
@@ -50,6 +54,12 @@ def check_backward(
         The inputs whose gradients are checked; all floating arrays by default.
     seed : int
         Makes the check repeatable.
+    seconds : float
+        The budget of the searches behind a wrong gradient: for its relation, and for its repair.
+        What was not searched is said in the report's notes.
+    repair : bool
+        Whether to try single edits of the functions' source for one that makes all gradients right.
+        Edited functions are called in a copy of the process; nothing is written.
 
     Returns
     -------
@@ -84,6 +94,7 @@ def check_backward(
     if backward is None:
         forward, backward = own_backward(forward)
     subject = make_subject(forward, backward, inputs, wrt)
+    subject.repair, subject.seconds = repair, seconds
     begun = time.perf_counter()
     with quiet():
         report = check_subject(subject, mean_over, seed)
@@ -181,7 +192,9 @@ def make_subject(
         if made[name].size == 0:
             raise SettingError(f"check_backward: {name} has shape {made[name].shape}: it is empty.")
     checked = tuple(name for name in arity if chosen is None or name in chosen)
-    return Subject(forward, backward, made, checked, tuple(arity))
+    given = [np.asarray(_as_array(inputs[name])).dtype for name in arity]
+    narrow = all(dtype.kind == "f" and dtype.itemsize == 4 for dtype in given)
+    return Subject(forward, backward, made, checked, tuple(arity), narrow=narrow)
 
 
 def _as_array(value: Any) -> Any:

@@ -6,7 +6,8 @@ all dimensions equal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from backlit.errors import BacklitError
 from backlit.gradcheck.diagnosis.diagnose import Diagnosis, Probe, diagnose, right_at
 from backlit.gradcheck.probing.axes import (
+    Axis,
     Dimension,
     Examples,
     dimension_names,
@@ -28,6 +30,7 @@ from backlit.gradcheck.probing.axes import (
 from backlit.gradcheck.probing.calls import (
     CallFailed,
     Inputs,
+    OutOfTime,
     Pass,
     Subject,
     first_call,
@@ -62,6 +65,8 @@ class CheckState:
     stale: set[str] = field(default_factory=set)
     doubled: set[str] = field(default_factory=set)  # the second call gives exactly twice the first
     probes: list[Probe] | None = None
+    search_until: float | None = None
+    unguarded: list[tuple[Point, tuple[float, ...]]] | None = None
     named: dict[str, Dimension] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -99,6 +104,7 @@ def watch_state(state: CheckState, again: Pass | None, changed: list[str]) -> No
             state.doubled.add(name)
         if _looks_right(state, name, step) and not _looks_right(state, name, first):
             point.gradients[name] = step
+            state.doubled.add(name)
     steady = [n for n in subject.wrt if n not in state.accumulating]
     if steady:
         state.stale = stale_gradients(subject, point.d_outs, steady, state.rng)
@@ -160,6 +166,7 @@ class Verdict:
     off: float
     finding: Finding | None = None
     complexity: float = 0.0
+    guards: tuple[float, ...] = ()  # tiny constants that are all that it differs by
 
 
 SQUARE = 4
@@ -189,7 +196,7 @@ def square_state(
     except (CallFailed, BacklitError):
         return None
     done, d_outs, gradients, _, again = called
-    point = Point(square, inputs, done, d_outs, gradients, regime_of(done))
+    point = Point(square, inputs, done, d_outs, gradients, regime_of(done, square))
     there = [_examples_at(e, inputs) for e in examples]
     state = CheckState(square, rng, done, there, point, seed, square=True)
     state.dimensions = [replace(d, size=SQUARE) for d in dimensions]
@@ -219,9 +226,7 @@ def diagnose_gradient(state: CheckState, reading: Reading, name: str) -> Diagnos
     """Diagnose a gradient at several points; None where it is right at the first, or unclear."""
     if name in state.accumulating:
         return None
-    if state.probes is None:
-        state.probes = _make_probes(state)
-    probes = state.probes
+    probes = probes_of(state)
     if not probes:
         return None
     if reading.examples is not None:
@@ -230,7 +235,25 @@ def diagnose_gradient(state: CheckState, reading: Reading, name: str) -> Diagnos
     if right_at(probes[0].point, name, reading.factor):
         return None
     given = sizes_of(state.named, state.subject.inputs)
-    return diagnose(probes, name, reading.factor, reading.axis, given)
+    if state.search_until is None:
+        state.search_until = time.monotonic() + state.subject.seconds / 3
+    state.subject.deadline = state.search_until
+    try:
+        return diagnose(probes, name, reading.factor, reading.axis, given)
+    except OutOfTime:
+        note = f"The search for a relation of d{name} ended: its time was over."
+        if note not in state.notes:
+            state.notes.append(note)
+        return None
+    finally:
+        state.subject.deadline = None
+
+
+def probes_of(state: CheckState) -> list[Probe]:
+    """Return the points for a diagnosis, made on first use."""
+    if state.probes is None:
+        state.probes = _make_probes(state)
+    return state.probes
 
 
 def _make_probes(state: CheckState) -> list[Probe]:
@@ -264,12 +287,21 @@ def _make_probes(state: CheckState) -> list[Probe]:
     else:
         start = 3 if first is point else 5
         sizes = distinct_sizes(dimensions, examples, start)
-    third = _point(subject, resized(first.inputs, sizes, rng), rng)
-    if third is not None and all(third.small(n) for n in subject.wrt):
-        probes.append(Probe(third, sizes_of(named, third.inputs), resized=True))
+    further = {axis: size + 3 + index for index, (axis, size) in _by_size(sizes)}
+    for varied in (sizes, further):
+        third = _point(subject, resized(first.inputs, varied, rng), rng)
+        if third is not None and all(third.small(n) for n in subject.wrt):
+            probes.append(Probe(third, sizes_of(named, third.inputs), resized=True))
     for probe in probes:
         probe.point.memo["holders"] = examples.holders if examples is not None else {}
     return probes
+
+
+def _by_size(sizes: dict[Axis, int]) -> Iterator[tuple[int, tuple[Axis, int]]]:
+    """Yield each axis with its size, numbered by size."""
+    known = sorted(set(sizes.values()))
+    for axis, size in sizes.items():
+        yield known.index(size), (axis, size)
 
 
 def _point(subject: Subject, inputs: Inputs, rng: np.random.Generator) -> Point | None:
@@ -323,6 +355,9 @@ def _scalar_examples(state: CheckState, dimensions: list[Dimension]) -> Examples
             np.allclose(done.flat(), state.base.flat(), rtol=1e-6, atol=0)
         )
 
+    means = [averaged(dimension) for dimension, _ in own]
+    if sum(means) > 1:
+        return None  # a mean over several: which of them counts the examples nobody can tell
     own.sort(key=lambda pair: (not averaged(pair[0]), -pair[1]))
     dimension, axis = own[0]
     last = np.ndim(subject.inputs[name]) - 1

@@ -84,6 +84,9 @@ def diagnose(
         if finder is structural_matches and all(abs(m.factor - 1) < 1e-6 for m in here):
             used = cases[:2]  # no constant to name: other sizes would say nothing new
         found = _consistent(used, [here, *(list(finder(case)) for _, case in used[1:])])
+        if any(d.relations == ("scale",) and d.factor and d.factor.rank < 9 for d in found):
+            # of a difference the two inputs' gradients are opposite: a sign is the simpler fault
+            found = [d for d in found if d.relations[0] != "swapped"]
         if found:
             found.sort(key=lambda d: (d.complexity, ORDER.index(d.relations[0])))
             return _at_given(found[0], given)
@@ -115,7 +118,8 @@ def _consistent(
                 break
         if len(seen) < 2 or seen[1][0].resized:
             continue
-        if any(case.truth.size and p.resized for p, case in cases) and len(seen) < len(cases):
+        varied = any(case.truth.size and p.resized for p, case in cases)
+        if varied and not any(p.resized for p, _, _ in seen):
             # it does not hold at other sizes: keep it only if nothing else does
             held = any(
                 o.key == other.key
@@ -147,9 +151,12 @@ def _with_constant(
     ]
     named = name_factor(observations, limit)
     same_place = [o for o, (p, _, _) in zip(observations, seen, strict=True) if not p.resized]
-    if named.rank == 9 and len(observations) > len(same_place):
-        # unnameable at all sizes together: the sizes as given decide
-        named = name_factor(same_place, limit)
+    varied = len(observations) > len(same_place)
+    if (named.rank == 9 and varied) or (named.rank and not varied):
+        # a dimension that it does not follow, or that nobody could change, gives no name
+        plain = name_factor([replace(o, sizes={}) for o in same_place], limit)
+        fitting = () if varied else tuple(names_at(same_place, limit))
+        named = replace(plain, unproved=() if plain.rank < 4 else fitting)
     first, second = observations[0].value, observations[1].value
     varies = named.name in ("1/d_output", "d_output")
     if not varies and abs(first - second) > limit * abs(first):
@@ -189,6 +196,7 @@ class Named:
     value: float
     name: str
     rank: int
+    unproved: tuple[str, ...] = ()  # what it may be: the sizes could not be varied to tell
 
 
 @dataclass(frozen=True)
@@ -261,6 +269,15 @@ def name_factor(seen: Sequence[Observation], rtol: float) -> Named:
     ):
         return Named(float(simple), str(simple), 4)
     return Named(first.value, f"{first.value:.6g}", 9)
+
+
+def names_at(seen: Sequence[Observation], rtol: float) -> list[str]:
+    """List the simple names of a constant at these sizes."""
+    return [
+        name
+        for name, value, rank in _candidates(seen[0])
+        if 0 < rank <= 2 and abs(seen[0].value - value) <= rtol * abs(value)
+    ][:3]
 
 
 def value_of(name: str, sizes: Mapping[str, int]) -> float | None:

@@ -8,15 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.gradcheck.diagnosis.check_state import SQUARE, CheckState, square_state, watch_state
+from backlit.gradcheck.diagnosis.check_state import (
+    SQUARE,
+    CheckState,
+    readings,
+    square_state,
+    watch_state,
+)
+from backlit.gradcheck.diagnosis.repair import find_repairs
 from backlit.gradcheck.diagnosis.verdicts import judge
-from backlit.gradcheck.probing.axes import Dimension, Examples, find_examples, resized, try_run
+from backlit.gradcheck.probing.axes import (
+    Dimension,
+    Examples,
+    distinct_sizes,
+    find_examples,
+    resized,
+    try_run,
+)
 from backlit.gradcheck.probing.calls import (
     CallFailed,
     Pass,
     Subject,
     first_call,
     keeps_own_state,
+    rounds_inside,
 )
 from backlit.gradcheck.probing.truth import Point, draw_upstream, regime_of
 from backlit.gradcheck.probing.user_code import (
@@ -30,7 +45,7 @@ from backlit.gradcheck.probing.user_code import (
     place_of,
     upstream_name,
 )
-from backlit.gradcheck.reporting.finding import Finding
+from backlit.gradcheck.reporting.finding import Finding, Repair
 from backlit.gradcheck.reporting.report import Report
 
 
@@ -56,6 +71,7 @@ def check_subject(subject: Subject, mean_over: str | None, seed: int) -> Report:
             "to compare with: check it there, or choose other inputs."
         )
         return Report((*found, Finding(None, "nonfinite", text)))
+    subject.rounded = subject.narrow or rounds_inside(subject, base)
     examples = _examples(subject, base, mean_over, rng)
     reached = reach_backward(subject, base, examples, rng, mean_over, seed)
     found += reached.raised
@@ -68,14 +84,79 @@ def check_subject(subject: Subject, mean_over: str | None, seed: int) -> Report:
     for name in changed:
         finding = _mutation(subject, name, "backward")
         found.append(replace(finding, level="style") if by_contract else finding)
-    point = Point(subject, subject.inputs, done, d_outs, gradients, regime_of(done))
+    point = Point(subject, subject.inputs, done, d_outs, gradients, regime_of(done, subject))
     state = CheckState(subject, rng, base, examples, point, seed)
     watch_state(state, again, changed)
     report = judge(state, mean_over)
     report = replace(report, findings=(*found, *report.findings))
     if report.ok and examples and examples[0].m == 1:
         return _with_more_examples(state, mean_over, report)
+    report = _with_distinct_sizes(state, mean_over, report)
+    if report.problems and subject.repair:
+        return with_repairs(state, mean_over, report)
     return report
+
+
+def with_repairs(state: CheckState, mean_over: str | None, report: Report) -> Report:
+    """Search for the edit that makes every gradient right, and name the line by it."""
+    wrong = [f for f in report.problems if f.gradient is not None]
+    if not wrong:
+        return report
+    seconds = min(REPAIR_SECONDS, state.subject.seconds / 2)
+    search = find_repairs(state, readings(state.examples, mean_over), seconds)
+    notes = list(report.notes)
+    if search.tried < search.of:
+        notes.append(
+            f"The search for a repair ended after {seconds:g} s: {search.tried} of {search.of} "
+            "edits were tried."
+        )
+    if not search.repairs:
+        return replace(report, notes=tuple(notes))
+    first = search.repairs[0]
+    findings = [f if f not in wrong else repaired(f, first) for f in report.findings]
+    return replace(report, findings=tuple(findings), notes=tuple(notes), repairs=search.repairs)
+
+
+def repaired(finding: Finding, repair: Repair) -> Finding:
+    """Point a finding at the line of the repair, and name an unknown relation by its kind."""
+    relation, relations = finding.relation, finding.relations
+    if relations == ("unknown",) and len(repair.kinds) == 1:
+        relation = RELATION_OF.get(repair.kinds[0], relation)
+        relations = (relation,)
+    source = repair.before.splitlines()[0] if repair.before else ""
+    message = finding.sentence
+    if relation != finding.relation:
+        message = message.replace(", and no simple relation to the right gradient was found", "")
+    return replace(
+        finding,
+        relation=relation,
+        relations=relations,
+        line=repair.line,
+        source=source,
+        file=repair.file,
+        message=f"{message} (Line {repair.line}: {source})" if source else message,
+    )
+
+
+REPAIR_SECONDS = 5.0
+RELATION_OF = {
+    "transpose": "transpose",
+    "elementwise": "elementwise",
+    "square": "square",
+    "order": "order",
+    "step": "step",
+    "path": "path",
+    "array": "array",
+    "overwritten": "overwritten",
+    "axis": "axis",
+    "sign": "sign",
+    "activation": "activation",
+    "function": "activation",
+    "scale": "scale",
+    "factor": "factor",
+    "constant": "constant",
+    "term": "term",
+}
 
 
 def _watch_forward(subject: Subject) -> tuple[Pass, list[Finding]]:
@@ -140,6 +221,39 @@ def _examples(
     return [Examples(str(mean_over), axis, Dimension(axes, size, ((0, axis),)))]
 
 
+def _with_distinct_sizes(state: CheckState, mean_over: str | None, report: Report) -> Report:
+    """Check once more where m is another dimension's size as well: 1/m would be two things."""
+    subject = state.subject
+    if not state.examples or not all(state.point.small(n) for n in subject.arity):
+        return report
+    dimensions = state.all_dimensions()
+    alike = [
+        e
+        for e in state.examples
+        if e.m > 1
+        and any(d.size == e.m and not set(d.axes) & set(e.dimension.axes) for d in dimensions)
+    ]
+    if not alike:
+        return report
+    examples = alike[0]
+    sizes = distinct_sizes(dimensions, examples)
+    inputs = resized(subject.inputs, sizes, state.rng)
+    done = try_run(subject, inputs)
+    if done is None or not all(np.all(np.isfinite(out)) for out in done.outs):
+        return report
+    again = check_subject(replace(subject, inputs=inputs, repair=False), mean_over, state.seed)
+    wrong = {f.gradient for f in report.problems}
+    if {f.gradient for f in again.problems} == wrong or any(
+        f.relation != "scale" for f in again.problems
+    ):
+        return report
+    m = examples.m
+    note = f"m and another size are both {m} as given; judged with every size different."
+    called = [f for f in report.findings if f.gradient is None]
+    kept = [f for f in called if f.relation not in {g.relation for g in again.findings}]
+    return replace(again, findings=(*kept, *again.findings), notes=(*again.notes, note))
+
+
 def _with_more_examples(state: CheckState, mean_over: str | None, report: Report) -> Report:
     """Check once more with three examples: with one, a factor 1/m cannot be seen."""
     subject = state.subject
@@ -148,7 +262,7 @@ def _with_more_examples(state: CheckState, mean_over: str | None, report: Report
     done = try_run(subject, inputs)
     if done is None or not all(np.all(np.isfinite(out)) for out in done.outs):
         return report
-    again = check_subject(replace(subject, inputs=inputs), mean_over, state.seed)
+    again = check_subject(replace(subject, inputs=inputs, repair=False), mean_over, state.seed)
     if again.ok or any(f.relation == "raises" for f in again.problems):
         return report
     note = "There is one example only; with three, what is reported above shows."

@@ -57,6 +57,7 @@ def product_matches(case: Case) -> Iterator[Match]:
     names = list(factors)
     for i, left in enumerate(names):
         for right in names[i:]:
+            point.subject.watch_time()
             right_ways = _matrix_products(factors[left], factors[right], case.truth.shape)
             if not any(_proportional(case, way, case.truth) for _, way in right_ways):
                 continue
@@ -151,6 +152,7 @@ def solved_matches(case: Case) -> Iterator[Match]:
     excess = case.given.reshape(-1) - case.truth.reshape(-1)
     size = float(np.max(np.abs(case.given), initial=0.0))
     for node in find_nodes(point):
+        point.subject.watch_time()
         jac = node.jacobians.get(case.name)
         if jac is None or node.own is not None or not np.any(jac):
             continue

@@ -18,8 +18,10 @@ from backlit.gradcheck.diagnosis.check_state import (
     right_when_moderate,
 )
 from backlit.gradcheck.diagnosis.diagnose import Diagnosis
-from backlit.gradcheck.diagnosis.words import sentence, unknown_sentence
+from backlit.gradcheck.diagnosis.harmless import clipping, guards_behind
+from backlit.gradcheck.diagnosis.words import apart, sentence, unknown_sentence
 from backlit.gradcheck.probing.directions import project, search
+from backlit.gradcheck.probing.ties import over_counted
 from backlit.gradcheck.probing.truth import Comparison, compare
 from backlit.gradcheck.probing.user_code import line_of, upstream_name
 from backlit.gradcheck.reporting.finding import Finding
@@ -59,6 +61,12 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
             convention = None
     kinks = _kinks(state)
     notes = list(state.notes)
+    notes += [
+        f"d{v.name} differs by {v.off:.1g} of its size: a guard of "
+        f"{', '.join(f'{g:g}' for g in v.guards)} that only one of forward and backward has."
+        for v in row
+        if v.guards
+    ]
     if kinks:
         notes.append(kinks)
     notes += _lost(state)
@@ -160,7 +168,29 @@ def _finish(state: CheckState, reading: Reading, verdict: Verdict) -> Finding:
         return _pointed(state, Finding(name, "stale", text, residual=0.0))
     if verdict.finding is not None:
         return _pointed(state, verdict.finding)
+    tie = _tie(state, name)
+    if tie is not None:
+        return _pointed(state, tie)
     return Finding(name, "correct", "agrees.", residual=verdict.off)
+
+
+def _tie(state: CheckState, name: str) -> Finding | None:
+    """Say where equal entries of one maximum each take the whole gradient."""
+    point = state.point
+    if not point.small(name) or not point.measured(name):
+        return None
+    found = over_counted(point, name, point.gradients[name])
+    if found is None:
+        return None
+    places = ", ".join(str(list(place)) for place in found.entries[:4])
+    more = ", ..." if len(found.entries) > 4 else ""
+    text = (
+        f"d{name} gives each of {len(found.entries)} equal entries ({places}{more}) the whole "
+        f"gradient: along all of them together the slope is {found.slope:.6g}, and yours sum to "
+        f"{found.given:.6g}. Split it among them, or give it to one."
+    )
+    residual = abs(found.given - found.slope) / (abs(found.slope) or 1.0)
+    return Finding(name, "ties", text, residual=residual)
 
 
 def _pointed(state: CheckState, finding: Finding) -> Finding:
@@ -206,10 +236,19 @@ def explain_verdict(state: CheckState, reading: Reading, verdict: Verdict) -> No
     if not point.small(name) and gradient.shape == point.inputs[name].shape:
         _explain_large(state, reading, verdict)
         return
+    guards = guards_behind(state, reading, name)
+    if guards:
+        verdict.ok, verdict.complexity = True, 1.0
+        verdict.guards = guards
+        return
     diagnosis = diagnose_gradient(state, reading, name)
     if diagnosis is not None:
         verdict.finding = _diagnosed(state, reading, name, diagnosis)
         verdict.complexity = diagnosis.complexity
+        return
+    clipped = clipping(state, reading, name)
+    if clipped is not None:
+        verdict.finding, verdict.complexity = clipped, 6.0
         return
     shape = point.inputs[name].shape
     if gradient.shape != shape:
@@ -363,7 +402,8 @@ def _explain_large(state: CheckState, reading: Reading, verdict: Verdict) -> Non
     lines = []
     for index in np.argsort(-off, kind="stable")[:3]:
         place = [int(i) for i in np.unravel_index(found.entries[index], gradient.shape)]
-        lines.append(f"{place}: yours {given[index]:.6g}, right {right[index]:.6g}")
+        yours, wanted = apart(given[index], right[index])
+        lines.append(f"{place}: yours {yours}, right {wanted}")
     if len(found.entries) == 1 and not found.many:
         place = [int(i) for i in np.unravel_index(found.entries[0], gradient.shape)]
         percent = 100 * (given[0] / right[0] - 1) if right[0] else np.inf

@@ -63,6 +63,12 @@ def factor_sentence(name: str, factor: str, convention: str | None, per_example:
             f"{subject} is exactly {factor} of the right value: it is averaged over {n}, and only "
             "the examples are averaged; drop the factor."
         )
+    if ".shape[" in factor and "/" not in factor:
+        array = factor.partition(".")[0]
+        return (
+            f"{subject} is exactly {factor} times the right value: the forward pass averages over "
+            f"this axis as well, as np.mean does; divide by it too ({array}.size counts all)."
+        )
     return (
         f"{subject} is exactly {factor} times the right value: undo this factor, or find where the "
         "forward pass has it."
@@ -81,7 +87,14 @@ def sentence(
     main = diagnosis.relations[0]
     factor = diagnosis.factor.name if diagnosis.factor is not None else None
     if main == "scale":
-        return factor_sentence(name, factor or "1", convention, per_example)
+        text = factor_sentence(name, factor or "1", convention, per_example)
+        fitting = diagnosis.factor.unproved if diagnosis.factor is not None else ()
+        if fitting:
+            text += (
+                f" With these sizes that may be {' or '.join(fitting)}: the sizes could not be "
+                "varied to tell."
+            )
+        return text
     subject = f"d{name}"
     text = _main_sentence(subject, name, main, diagnosis, given_shape, right_shape)
     if main == "penalty" and "scale" not in diagnosis.relations:
@@ -262,6 +275,15 @@ def shared_pattern(
     return "; ".join(said)
 
 
+def apart(given: float, right: float) -> tuple[str, str]:
+    """Write two numbers with as many digits as tell them apart, and at least six."""
+    for digits in range(6, 18):
+        texts = f"{given:.{digits}g}", f"{right:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
 def worst_entries(
     given: NDArray[np.float64],
     truth: NDArray[np.float64],
@@ -277,5 +299,6 @@ def worst_entries(
     for flat in order:
         place = [int(i) for i in np.unravel_index(int(flat), given.shape)]
         value, right = given.reshape(-1)[flat], truth.reshape(-1)[flat]
-        lines.append(f"{place}: yours {value:.6g}, right {right:.6g}")
+        yours, wanted = apart(value, right)
+        lines.append(f"{place}: yours {yours}, right {wanted}")
     return "\n".join(lines)

@@ -330,6 +330,8 @@ def dimension_names(
         elif any(n in data for n, _ in dimension.axes):
             name, axis = next(a for a in dimension.axes if a[0] in data)
             short = "n_out" if scalar else "n_in"
+            if scalar and examples is None:
+                short = label  # which of several counts the examples nobody can tell
             if np.ndim(inputs[name]) <= 2 and short not in named:
                 label = short
         named[label] = dimension

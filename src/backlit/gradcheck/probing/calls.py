@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ class CallFailed(Exception):
         super().__init__(f"{where}: {error}")
         self.where = where
         self.error = error
+
+
+class OutOfTime(Exception):
+    """The time for a search is over."""
 
 
 @dataclass
@@ -81,13 +86,26 @@ class Subject:
     mutates: bool = False  # forward changes its inputs: hand out copies
     seeded: bool = False  # forward draws from the global generators: fix them for each call
     fixed_d_output: bool = False  # the upstream gradient is all ones (whole models)
+    narrow: bool = False  # the caller gave float32: the functions get float32
+    rounded: bool = False  # forward rounds to float32 inside
+    repair: bool = False  # search the source for an edit that makes all gradients right
+    seconds: float = 10.0  # for the searches behind a wrong gradient
+    deadline: float | None = None  # on time.monotonic(), while a search runs
     ignored: list[str] = field(default_factory=list)
+
+    def watch_time(self) -> None:
+        """Raise `OutOfTime` where a search has used up its time."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTime
 
     def run(self, inputs: Mapping[str, Any], *, fresh: bool = False) -> Pass:
         """Call forward; raise `CallFailed` where it raises."""
+        self.watch_time()
         given = dict(inputs)
         if self.mutates or fresh:
             given = {name: copied(value) for name, value in given.items()}
+        if self.narrow:
+            given = {n: in_single(v) if n in self.arity else v for n, v in given.items()}
         if self.seeded:
             fix_global_seeds()
         try:
@@ -212,6 +230,40 @@ def upstream(d_outs: list[Array], done: Pass) -> Any:
 def copied(value: Any) -> Any:
     """Copy an array; hand on everything else."""
     return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def in_single(value: Any) -> Any:
+    """Return a float64 array in float32; anything else as it is."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return value.astype(np.float32)
+    return value
+
+
+def rounds_inside(subject: Subject, base: Pass) -> bool:
+    """Say whether forward rounds an input to float32, whatever type its output has.
+
+    Then it does not see a change of 1e-10 of the input, and sees one of 1e-5.
+    """
+    here = base.flat()
+    if here.dtype.kind != "f" or here.size == 0:
+        return False
+    groups: list[tuple[str, ...]] = [(name,) for name in subject.arity]
+    if sum(subject.inputs[name].size for name in subject.arity) > 10_000:
+        groups = [subject.arity]  # calls are expensive: all inputs at once
+    for names in groups:
+        moved = []
+        for step in (1e-10, 1e-5):
+            changed = {name: subject.inputs[name] * (1 + step) for name in names}
+            try:
+                there = subject.run({**subject.inputs, **changed}).flat()
+            except (CallFailed, BacklitError):
+                return False
+            if there.shape != here.shape:
+                return False
+            moved.append(int(np.sum(there != here)))
+        if moved[1] >= 3 and moved[0] <= 0.1 * moved[1]:
+            return True
+    return False
 
 
 def fix_global_seeds() -> None:

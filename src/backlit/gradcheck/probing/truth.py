@@ -209,9 +209,10 @@ def draw_upstream(subject: Subject, done: Pass, rng: np.random.Generator) -> lis
     return drawn
 
 
-def regime_of(done: Pass) -> Regime:
+def regime_of(done: Pass, subject: Subject) -> Regime:
     """Judge float32 functions by float32's accuracy."""
-    return SINGLE if any(is_single(out) for out in done.outs) else DOUBLE
+    single = subject.narrow or subject.rounded or any(is_single(out) for out in done.outs)
+    return SINGLE if single else DOUBLE
 
 
 def make_point(
@@ -227,7 +228,7 @@ def make_point(
     done = subject.run(inputs, fresh=True)
     drawn = draw_upstream(subject, done, rng) if d_outs is None else d_outs
     gradients = subject.gradients(drawn, done)
-    return Point(subject, inputs, done, drawn, gradients, regime_of(done))
+    return Point(subject, inputs, done, drawn, gradients, regime_of(done, subject))
 
 
 def pool(point: Point) -> Mapping[str, Array]:

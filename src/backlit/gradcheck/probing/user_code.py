@@ -182,8 +182,14 @@ class Rebound:
     the names are added.
     """
 
-    def __init__(self, function: Callable[..., Any], names: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        names: dict[str, Any],
+        change: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
         self.original = function
+        self.change = change  # what the copies see in place of a variable of an outer function
         self.names = names
         self._copies: dict[int, dict[str, Any]] = {}
         self._functions: dict[int, Callable[..., Any]] = {}
@@ -194,6 +200,10 @@ class Rebound:
         self.names[name] = value
         for copy in self._copies.values():
             copy[name] = value
+
+    def functions(self) -> list[FunctionType]:
+        """Return the copies of the function and of those that it calls."""
+        return [f for f in self._functions.values() if isinstance(f, FunctionType)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the copy."""
@@ -230,8 +240,9 @@ class Rebound:
                     continue
                 if isinstance(content, FunctionType) and content is not function:
                     cells.append(CellType(self._rebind(content)))
-                else:
-                    cells.append(cell)
+                    continue
+                changed = self.change(content)
+                cells.append(cell if changed is content else CellType(changed))
             again = FunctionType(
                 made.__code__, made.__globals__, made.__name__, made.__defaults__, tuple(cells)
             )

@@ -20,6 +20,19 @@ RELATIONS = (
     "mutates",
     "nonfinite",
     "swapped",
+    "clipped",
+    "ties",
+    "square",
+    "order",
+    "step",
+    "path",
+    "array",
+    "overwritten",
+    "axis",
+    "sign",
+    "factor",
+    "constant",
+    "term",
     "raises",
     "unknown",
 )
@@ -118,6 +131,53 @@ class Finding:
             "source": self.source,
             "file": self.file,
             "details": self.details or None,
+        }
+
+
+@dataclass(frozen=True)
+class Repair:
+    """The smallest change of the source that makes every gradient right.
+
+    Attributes
+    ----------
+    line : int
+        The first line that changes, in `file`.
+    before, after : str
+        The lines as they are, and as they would be.
+    diff : str
+        Both, with the lines' numbers.
+    kinds : tuple of str
+        What changes: "transpose", "square", "order", ...
+    gradients : int
+        How many gradients are right with it.
+    """
+
+    line: int
+    file: str
+    before: str
+    after: str
+    diff: str
+    kinds: tuple[str, ...]
+    gradients: int
+
+    @property
+    def sentence(self) -> str:
+        """What to change, in a sentence."""
+        if "\n" in self.before or "\n" in self.after or not self.after:
+            return f"With this change all {self.gradients} gradients are right:"
+        whole = f"all {self.gradients} gradients are" if self.gradients > 1 else "it is"
+        return f"line {self.line}: `{self.before}`: with `{self.after}` {whole} right."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "line": self.line,
+            "file": self.file,
+            "before": self.before,
+            "after": self.after,
+            "diff": self.diff,
+            "kinds": list(self.kinds),
+            "gradients": self.gradients,
         }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from backlit._terminal import as_text, has_colours, output
 from backlit._text import printable_lines
-from backlit.gradcheck.reporting.finding import Finding, Unchecked
+from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -33,6 +33,9 @@ class Report:
         What else is worth knowing: entries on kinks, what was not judged.
     unchecked : tuple of Unchecked
         What looks like a backward pass and was not checked, with the reason.
+    repairs : tuple of Repair
+        The smallest edit of the source that makes every gradient right; several where they are
+        equally small.
     """
 
     findings: tuple[Finding, ...]
@@ -43,6 +46,7 @@ class Report:
     seconds: float = field(default=0.0, compare=False)
     accuracy: str = "float64"
     unchecked: tuple[Unchecked, ...] = ()
+    repairs: tuple[Repair, ...] = ()
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -90,6 +94,7 @@ class Report:
             "first": self.first.as_dict() if self.first else None,
             "notes": list(self.notes),
             "unchecked": [u.as_dict() for u in self.unchecked],
+            "repairs": [r.as_dict() for r in self.repairs],
             "exit_code": self.exit_code,
         }
 
@@ -148,10 +153,12 @@ class Report:
             findings,
             list(map(printable_lines, self._said_beside())),
             [(printable_lines(u.name), u.line, printable_lines(u.reason)) for u in self.unchecked],
+            [printable_lines(f"Repair, tried: {r.sentence}\n{r.diff}") for r in self.repairs],
         )
 
     def _repr_html_(self) -> str:
-        left = [f"Not checked: {u.name}: {u.reason}" for u in self.unchecked]
+        left = [f"Repair, tried: {r.sentence} {r.diff}" for r in self.repairs]
+        left += [f"Not checked: {u.name}: {u.reason}" for u in self.unchecked]
         return html_of(self.verdict(), self.findings, [*left, *self._said_beside()])
 
 
@@ -169,6 +176,7 @@ def rich_lines(
     findings: Sequence[Finding],
     notes: Sequence[str],
     unchecked: Sequence[tuple[str, int | None, str]] = (),
+    repairs: Sequence[str] = (),
 ) -> Iterator[RenderableType]:
     """Yield what the console prints for a report."""
     from rich.padding import Padding
@@ -180,6 +188,13 @@ def rich_lines(
     several = len({f.function for f in findings if f.function}) > 1
     if findings:
         yield from _of_functions(findings) if several else _of_gradients(findings)
+    for repair in repairs:
+        head, _, diff = repair.partition("\n")
+        text = Text(head, style="bold")
+        for row in diff.splitlines():
+            style = {"-": "red", "+": "green"}.get(row[:1], "dim")
+            text.append("\n" + row, style=style)
+        yield Padding(text, (0, 0, 0, 1))
     for name, line, reason in unchecked:
         text = Text(f"– not checked: {name}", style="yellow")
         text.append(f" (line {line})" if line else "", style="dim")

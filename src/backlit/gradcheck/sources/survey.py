@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from backlit.errors import BacklitError, SettingError
-from backlit.gradcheck.reporting.finding import Finding, Unchecked
+from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.candidates import Candidate
 from backlit.gradcheck.sources.course import check_model
@@ -81,6 +81,7 @@ def check_all(
     unchecked: list[Unchecked] = list(unread)
     said: list[str] = list(notes)
     course = course_names(names)
+    repairs: list[Repair] = []
     conventions: list[tuple[str | None, str | None]] = []
     if course and course[0] in without:
         reason = "it is checked together with others of this file, one of which ends the program"
@@ -91,6 +92,7 @@ def check_all(
         report = check_model(dict(names), seed=seed)
         found += [f if f.function else replace(f, function=course[0]) for f in report.findings]
         said += report.notes
+        repairs += report.repairs
         conventions.append((report.mean_over, report.convention))
     for candidate in candidates:
         if candidate.name in course or candidate.name in without:
@@ -132,6 +134,7 @@ def check_all(
             continue
         found += [replace(f, function=candidate.name) for f in report.findings]
         said += [f"{candidate.name}: {note}" for note in report.notes]
+        repairs += report.repairs
         conventions.append((report.mean_over, report.convention))
     alone = conventions[0] if len(conventions) == 1 else (None, None)
     functions = list(dict.fromkeys(f.function for f in found))
@@ -143,6 +146,7 @@ def check_all(
         title=functions[0] if len(functions) == 1 and functions[0] else "the file",
         seconds=time.perf_counter() - begun,
         unchecked=tuple(unchecked),
+        repairs=tuple(repairs),
     )
 
 
