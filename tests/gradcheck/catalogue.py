@@ -33,7 +33,9 @@ class Entry:
 
     def check(self, seed):
         forward, backward, inputs = self.maker(np.random.default_rng(seed))
-        return check_backward(forward, backward, inputs, seed=seed, repair=False, **self.options)
+        return check_backward(
+            forward, backward, inputs, seed=seed, repair=False, seconds=60, **self.options
+        )
 
     def verdict(self, report):
         """Return what is not as it should be; an empty text if all is."""

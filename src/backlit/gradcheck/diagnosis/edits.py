@@ -203,6 +203,8 @@ def _operators(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
 
     if isinstance(node.op, (ast.Mult, ast.Div, ast.Add, ast.Sub)):
         kind = "factor" if isinstance(node.op, (ast.Mult, ast.Div)) else "term"
+        if isinstance(source.parents.get(node), ast.Subscript):
+            kind = "step"
         yield Edit(start, end, alone(left, node.left), kind)
         if not isinstance(node.op, ast.Div):
             yield Edit(start, end, alone(right, node.right), kind)
@@ -282,7 +284,9 @@ def _constants(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
         return
     if isinstance(source.parents.get(node), (ast.Subscript, ast.keyword, ast.Slice)):
         return
-    for other in (0, 1, 2, 3, 0.5, -value, 2 * value, value / 2):
+    above = source.parents.get(node)
+    summand = isinstance(above, ast.BinOp) and isinstance(above.op, (ast.Add, ast.Sub))
+    for other in (1 if summand else 0, 1, 2, 3, 0.5, -value, 2 * value, value / 2):
         if other != value:
             text = f"{other:g}" if other >= 0 else f"({other:g})"
             yield source.replaced(node, text, "constant")

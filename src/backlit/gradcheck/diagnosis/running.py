@@ -141,21 +141,11 @@ def repaired(finding: Finding, repair: Repair) -> Finding:
 REPAIR_SECONDS = 5.0
 RELATION_OF = {
     "transpose": "transpose",
-    "elementwise": "elementwise",
     "square": "square",
     "order": "order",
     "step": "step",
     "path": "path",
-    "array": "array",
     "overwritten": "overwritten",
-    "axis": "axis",
-    "sign": "sign",
-    "activation": "activation",
-    "function": "activation",
-    "scale": "scale",
-    "factor": "factor",
-    "constant": "constant",
-    "term": "term",
 }
 
 

@@ -26,13 +26,7 @@ RELATIONS = (
     "order",
     "step",
     "path",
-    "array",
     "overwritten",
-    "axis",
-    "sign",
-    "factor",
-    "constant",
-    "term",
     "raises",
     "unknown",
 )
