@@ -211,3 +211,31 @@ def test_there_is_one_progress_bar():
             and any(name.name.startswith("rich.progress") for name in node.names))
     }  # fmt: skip
     assert importers == {"_progress.py"}
+
+
+#: where functions are no orchestration: kernels, what paints a picture, readers of others' code
+NO_ORCHESTRATION = ("training/engine/", "photos/scenes/", "gradcheck/")
+
+
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return a function's lines without its docstring."""
+    lines = node.end_lineno - node.lineno + 1
+    if ast.get_docstring(node) is not None:
+        lines -= node.body[0].end_lineno - node.body[0].lineno + 1
+    return lines
+
+
+def test_no_function_of_orchestration_is_longer_than_eighty_lines():
+    long = {
+        f"{name}: {node.name}": lines_of(node)
+        for path in SOURCES
+        if not (name := path.relative_to(FOLDER).as_posix()).startswith(NO_ORCHESTRATION)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of(node) > 80
+    }
+    assert not long
+
+
+def test_that_test_counts_lines_without_docstrings():
+    tree = ast.parse('def f():\n    """A.\n\n    B.\n    """\n    x = 1\n    return x\n')
+    assert lines_of(tree.body[0]) == 3

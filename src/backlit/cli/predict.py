@@ -25,67 +25,76 @@ class TableFormat(StrEnum):
     parquet = "parquet"
 
 
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Pictures, and folders of pictures; - for names on standard input; with "
+        "--cluster URLs such as s3://, too.",
+        show_default=False,
+    ),
+]
+Listed = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Names of pictures and folders, one a line, or ended by NUL.",
+        metavar="LIST",
+    ),
+]
+FormOption = Annotated[
+    TableFormat | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="How results are written.",
+        show_default="by --output's ending, or table",
+    ),
+]
+OutputName = Annotated[
+    str | None,
+    typer.Option("--output", "-o", help="Write there.", show_default="standard output"),
+]
+UnsureOption = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="Below this highest probability the label is 'unsure'."),
+]
+Spreadsheet = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet",
+        help="In CSV, put an apostrophe before names that begin as formulas do (= + - @).",
+    ),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on where a run to the same --output stopped.")
+]
+CopyTo = Annotated[
+    Path | None, typer.Option(help="Copy each picture to FOLDER/<label>.", metavar="FOLDER")
+]
+MoveTo = Annotated[
+    Path | None, typer.Option(help="Move each picture to FOLDER/<label>.", metavar="FOLDER")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be copied or moved.")]
+ChunkOption = Annotated[
+    int, typer.Option(min=1, help="Pictures a task and part.", rich_help_panel="Cluster")
+]
+
+
 def predict(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Pictures, and folders of pictures; - for names on standard input; with "
-            "--cluster URLs such as s3://, too.",
-            show_default=False,
-        ),
-    ] = None,
-    listed: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="Names of pictures and folders, one a line, or ended by NUL.",
-            metavar="LIST",
-        ),
-    ] = None,
+    paths: Paths = None,
+    listed: Listed = None,
     model: Model = None,
-    form: Annotated[
-        TableFormat | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="How results are written.",
-            show_default="by --output's ending, or table",
-        ),
-    ] = None,
-    output_name: Annotated[
-        str | None,
-        typer.Option("--output", "-o", help="Write there.", show_default="standard output"),
-    ] = None,
-    unsure: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=1.0, help="Below this highest probability the label is 'unsure'."
-        ),
-    ] = 0.0,
-    spreadsheet: Annotated[
-        bool,
-        typer.Option(
-            "--spreadsheet",
-            help="In CSV, put an apostrophe before names that begin as formulas do (= + - @).",
-        ),
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a run to the same --output stopped.")
-    ] = False,
-    copy_to: Annotated[
-        Path | None, typer.Option(help="Copy each picture to FOLDER/<label>.", metavar="FOLDER")
-    ] = None,
-    move_to: Annotated[
-        Path | None, typer.Option(help="Move each picture to FOLDER/<label>.", metavar="FOLDER")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be copied or moved.")
-    ] = False,
+    form: FormOption = None,
+    output_name: OutputName = None,
+    unsure: UnsureOption = 0.0,
+    spreadsheet: Spreadsheet = False,
+    resume: ResumeOption = False,
+    copy_to: CopyTo = None,
+    move_to: MoveTo = None,
+    dry_run: DryRun = False,
     workers: Workers = None,
     cluster: Cluster = None,
-    chunk: Annotated[
-        int, typer.Option(min=1, help="Pictures a task and part.", rich_help_panel="Cluster")
-    ] = 1000,
+    chunk: ChunkOption = 1000,
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,

@@ -16,73 +16,78 @@ if TYPE_CHECKING:
     from backlit.photos.trained import TrainedPhotos
     from backlit.tracing import TraceRecorder
 
+Folder = Annotated[
+    Path | None,
+    typer.Argument(
+        exists=True,
+        file_okay=False,
+        help="FOLDER/<class>/*, or FOLDER/train/<class>/* with optional val and test.",
+        show_default="scenes that backlit renders itself",
+    ),
+]
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "-m", help="Where the model is saved.", show_default="model.safetensors"
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace the model that is there.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Most passes over the pictures.")]
+Patience = Annotated[int, typer.Option(min=1, help="Passes without improvement before stopping.")]
+Members = Annotated[int, typer.Option(min=1, help="Networks that are trained and merged into one.")]
+CopiesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, help="Changed copies of each picture.", show_default="by number of pictures"
+    ),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a page about it: how right it is, where it is wrong, and why.",
+        metavar="FILE.html",
+    ),
+]
+TraceOption = Annotated[
+    bool,
+    typer.Option("--trace", help="Show each layer's gradients, dead units and what they mean."),
+]
+TensorboardOption = Annotated[
+    Path | None,
+    typer.Option(help="Write the traces there, for TensorBoard.", metavar="FOLDER"),
+]
+CheckpointFolder = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False, help="A folder to save the training in, so that it can be killed."
+    ),
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one yet.")
+]
+
 
 def train(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            exists=True,
-            file_okay=False,
-            help="FOLDER/<class>/*, or FOLDER/train/<class>/* with optional val and test.",
-            show_default="scenes that backlit renders itself",
-        ),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model", "-m", help="Where the model is saved.", show_default="model.safetensors"
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the model that is there.")
-    ] = False,
+    folder: Folder = None,
+    model: ModelOption = None,
+    force: Force = False,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same model.")] = Recipe.seed,
-    epochs: Annotated[
-        int, typer.Option(min=1, help="Most passes over the pictures.")
-    ] = Recipe.epochs,
-    patience: Annotated[
-        int, typer.Option(min=1, help="Passes without improvement before stopping.")
-    ] = Recipe.patience,
+    epochs: Epochs = Recipe.epochs,
+    patience: Patience = Recipe.patience,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = Recipe.batch_size,
     learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = Recipe.learning_rate,
     hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = ",".join(
         map(str, Recipe.hidden)
     ),
     l2: Annotated[float, typer.Option(min=0.0, help="Penalty on the weights.")] = Recipe.l2,
-    members: Annotated[
-        int, typer.Option(min=1, help="Networks that are trained and merged into one.")
-    ] = Recipe.members,
-    copies: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Changed copies of each picture.", show_default="by number of pictures"
-        ),
-    ] = Recipe.copies,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write a page about it: how right it is, where it is wrong, and why.",
-            metavar="FILE.html",
-        ),
-    ] = None,
+    members: Members = Recipe.members,
+    copies: CopiesOption = Recipe.copies,
+    report: ReportOption = None,
     workers: Workers = None,
-    trace: Annotated[
-        bool,
-        typer.Option("--trace", help="Show each layer's gradients, dead units and what they mean."),
-    ] = False,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(help="Write the traces there, for TensorBoard.", metavar="FOLDER"),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False, help="A folder to save the training in, so that it can be killed."
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint, if there is one yet.")
-    ] = False,
+    trace: TraceOption = False,
+    tensorboard: TensorboardOption = None,
+    checkpoint: CheckpointFolder = None,
+    resume: ResumeOption = False,
 ) -> None:
     """Learn classes from a folder of photographs.
 
@@ -92,9 +97,6 @@ def train(
     a name that --model gives has to be free.
     """
     from backlit import _terminal as terminal
-    from backlit._progress import ProgressBar
-    from backlit.console import note, show_traces, show_training, warn
-    from backlit.photos.fitting import train as fit_photos
 
     recipe = Recipe(
         hidden=_sizes(hidden),
@@ -111,13 +113,38 @@ def train(
     check_model(model, force=force, resume=resume)
     if resume and checkpoint is None:
         raise typer.BadParameter("needs --checkpoint DIR to go on from.", param_hint="--resume")
-    traced = trace or tensorboard is not None
     if report is not None:
         from backlit.cli.report import check_page
         from backlit.report.page import check_extra
 
         check_extra()
         check_page(report, "--report")
+    _train(
+        folder, recipe, model, workers,
+        force=force, report=report, trace=trace, checkpoint=checkpoint, resume=resume,
+        tensorboard=tensorboard,
+    )  # fmt: skip
+
+
+def _train(
+    folder: Path | None,
+    recipe: Recipe,
+    model: Path | None,
+    workers: int | None,
+    *,
+    force: bool,
+    report: Path | None,
+    trace: bool,
+    checkpoint: Path | None,
+    resume: bool,
+    tensorboard: Path | None,
+) -> None:
+    """Train, save the model and show what came of it; a signal leaves with its exit code."""
+    from backlit._progress import ProgressBar
+    from backlit.console import note, show_traces, show_training, warn
+    from backlit.photos.fitting import train as fit_photos
+
+    traced = trace or tensorboard is not None
     with Termination() as termination:
         try:
             with ProgressBar(instead="training ...") as bar:

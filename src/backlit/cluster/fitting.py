@@ -155,11 +155,7 @@ def fit(
     generator = as_generator("fit", seed)
     wanted = None if dtype is None else checked_dtype("fit", dtype).name
     blocks = partitions_of("fit", X, y, sample_weight)
-    held = None
-    if validation is not None:
-        if len(validation) != 2:
-            raise SettingError(f"fit: validation has {len(validation)} entries, expected (X, y).")
-        held = partitions_of("fit", *validation, None, "validation X")
+    held = _validation_blocks(validation)
     checkpointer = None if given is None else Checkpointer("fit", given, resume, "cluster-fit")
     with (
         closing(checkpointer) if checkpointer is not None else nullcontext(),
@@ -182,6 +178,14 @@ def fit(
         except ClusterError as error:
             raise ClusterError(_lost(trainer, checkpointer, error)) from error
     return fit_result(trainer, settings, reason)
+
+
+def _validation_blocks(validation: tuple[Any, Any] | None) -> Blocks | None:
+    if validation is None:
+        return None
+    if len(validation) != 2:
+        raise SettingError(f"fit: validation has {len(validation)} entries, expected (X, y).")
+    return partitions_of("fit", *validation, None, "validation X")
 
 
 def _trainer(

@@ -35,6 +35,7 @@ from backlit.estimators.weights import Weights, WeightsMixin
 from backlit.training.data import Labels, check_sparse
 
 if TYPE_CHECKING:
+    from backlit.estimators.training import Problem
     from backlit.estimators.validation import ValidationSet
     from backlit.training.checkpoints import Checkpointer
     from backlit.training.data import Examples
@@ -166,8 +167,7 @@ class BaseMLP(
             fit_collections(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             return self
         with importing:
-            from backlit.estimators.training import Problem, as_inputs, fit_lbfgs, fit_stochastic
-            from backlit.training.data import Examples
+            from backlit.estimators.training import fit_lbfgs, fit_stochastic
 
         self._refuse_what_is_lost(X, y, sample_weight, X_val, y_val, sample_weight_val)
         check_overrides(self)
@@ -199,21 +199,8 @@ class BaseMLP(
                 self._begin(labels, [X.shape[1], *sizes, labels.n_outputs], dtype)
             self._weights = self._weights.writable()
             trained = self._weights.for_engine()
-            loss, parameter, scale = self._engine_loss(dtype)
-            if overridden_pass(self) is not None:
-                scale = 1.0  # its losses are as they are reported
-            problem = Problem(
-                X.tocsr() if scipy.sparse.issparse(X) else X,
-                Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
-                trained,
-                self._activations(),
-                loss,
-                parameter,
-                scale,
-                self._positive(labels),
-                self._given(X_val, y_val, sample_weight_val, dtype),
-                random_state,
-            )
+            validation = self._given(X_val, y_val, sample_weight_val, dtype)
+            problem = self._problem(X, labels, weights, trained, validation, random_state)
             if checkpointer is not None:
                 checkpointer.compare(
                     problem.fingerprint(self, validated=X_val is not None, first=first_pass)
@@ -236,6 +223,36 @@ class BaseMLP(
                 self._weights.take(trained.vector)
         callbacks.fit_ends(dict)
         return self
+
+    def _problem(
+        self,
+        X: Any,
+        labels: Any,
+        weights: Any,
+        trained: Any,
+        validation: Any,
+        random_state: Any,
+    ) -> "Problem":
+        """Return the network and its data, as the engine takes them."""
+        from backlit.estimators.training import Problem, as_inputs
+        from backlit.training.data import Examples
+
+        dtype = trained.vector.dtype
+        loss, parameter, scale = self._engine_loss(dtype)
+        if overridden_pass(self) is not None:
+            scale = 1.0  # its losses are as they are reported
+        return Problem(
+            X.tocsr() if scipy.sparse.issparse(X) else X,
+            Examples(as_inputs(X, dtype), labels.classes, labels.targets, weights),
+            trained,
+            self._activations(),
+            loss,
+            parameter,
+            scale,
+            self._positive(labels),
+            validation,
+            random_state,
+        )
 
     def _refuse_what_is_lost(
         self, X: Any, y: Any, weights: Any, X_val: Any, y_val: Any, weights_val: Any
