@@ -13,8 +13,8 @@ FOLDER = Path(backlit.__file__).parent
 #: who may, and why: the checker runs the user's own functions, which is what it is for; Numba keeps
 #: its machine code pickled in the user's own cache folder, and the engine's cache reads it back
 ALLOWED = {
-    ("gradcheck/sources/extraction.py", "exec"),
-    ("gradcheck/sources/extraction.py", "compile"),
+    ("gradcheck/sources/namespaces.py", "exec"),
+    ("gradcheck/sources/namespaces.py", "compile"),
     ("training/engine/compiled.py", "pickle"),
 }
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "_pickle"}

@@ -66,9 +66,6 @@ def main(trace: str) -> None:
                 answers.give({"done": True})
         except BaseException as error:
             answers.give({"ends": _ending_of(error)})
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
-                stream.flush()
         _leave(1)
 
 

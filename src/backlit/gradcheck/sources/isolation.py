@@ -105,7 +105,7 @@ class Child:
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, _ROOT, str(self._trace)],
+            [sys.executable, "-u", "-P", "-c", _START, _ROOT, str(self._trace)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
