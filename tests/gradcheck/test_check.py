@@ -215,8 +215,8 @@ def test_conventions(rows, square):
         assert none.ok == other
         wrong = none if mean else stated
         names = {f.factor_name for f in wrong.problems}
-        # b of a square layer in rows fits at no other size: its factor stays a number
-        number = {"1/3" if mean else "3"} if square and rows else set()
+        # in rows this layer's b fits at no other size: its factor stays a number
+        number = {f"1/{m}" if mean else f"{m}" for m in inputs["X"].shape[:1]} if rows else set()
         assert ("1/m" if mean else "m") in names
         assert names <= {"1/m" if mean else "m"} | number
 

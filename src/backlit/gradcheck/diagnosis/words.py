@@ -57,6 +57,12 @@ def factor_sentence(name: str, factor: str, convention: str | None, per_example:
         return f"{subject} does not use the incoming gradient: multiply by d_output."
     if factor == "d_output":
         return f"{subject} is multiplied by the incoming gradient once too often."
+    if not any(c.isalpha() for c in factor.replace("e", "")):
+        of = "of" if factor.startswith("1/") else "times"
+        return (
+            f"{subject} is exactly {factor} {of} the right value: undo this factor, or find where "
+            "the forward pass has it."
+        )
     if factor.startswith("1/") and "sqrt" not in factor and "(" not in factor:
         n = factor[2:]
         return (
