@@ -11,7 +11,7 @@ from uuid import uuid4
 from backlit._log import logger
 from backlit.cluster.collections import Blocks
 from backlit.cluster.connecting import ANSWER, check_alive, workers_of
-from backlit.cluster.network import Network
+from backlit.cluster.network_spec import NetworkSpec
 from backlit.cluster.partitions import Partition, Summary, prepare, stay, summarise
 from backlit.cluster.plan import Plan
 from backlit.cluster.shard import Shard
@@ -30,7 +30,7 @@ class Executor(Protocol):
     def load(self, name: str, blocks: Blocks, output: str, dtype: str | None) -> list[Summary]:
         """Prepare partitions; return their summaries."""
 
-    def start(self, network: Network, plans: dict[str, Plan]) -> None:
+    def start(self, network: NetworkSpec, plans: dict[str, Plan]) -> None:
         """Get ready to compute."""
 
     def total(self, method: str, name: str, *arguments: Any) -> Any:
@@ -56,7 +56,7 @@ class LocalExecutor:
             self._partitions[name, p] = prepare(*part, output, dtype, _label(name, p))
         return [self._partitions[name, p].summary for p in range(len(blocks.parts))]
 
-    def start(self, network: Network, plans: dict[str, Plan]) -> None:
+    def start(self, network: NetworkSpec, plans: dict[str, Plan]) -> None:
         """Plan the engine's buffers."""
         self._plans = plans
         self._shard = Shard(network, plans, lambda name, p: self._partitions[name, p])
@@ -78,7 +78,7 @@ def _label(name: str, p: int) -> str:
 class DaskShard(Shard):
     """A `Shard` that lives on a worker as a Dask actor and finds its partitions there."""
 
-    def __init__(self, network: Network, plans: dict[str, Plan]) -> None:
+    def __init__(self, network: NetworkSpec, plans: dict[str, Plan]) -> None:
         from distributed import get_worker
 
         worker = get_worker()
@@ -162,7 +162,7 @@ class DaskExecutor:
         )
         return found
 
-    def start(self, network: Network, plans: dict[str, Plan]) -> None:
+    def start(self, network: NetworkSpec, plans: dict[str, Plan]) -> None:
         """Set up the workers, the engine compiled, the partitions where their lanes are."""
         self._network, self._plans = network, plans
         self._looked = 0.0

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from backlit._checks import number_or_nan
 from backlit.cluster.collections import Blocks, partitions_of
 from backlit.cluster.executors import Executor, executor_for
-from backlit.cluster.network import Network
+from backlit.cluster.network_spec import NetworkSpec
 from backlit.cluster.partitions import Summary
 from backlit.cluster.plan import Plan
 from backlit.cluster.steps import ClusterSteps
@@ -312,7 +312,7 @@ def prepared(
                        for what, value in plan.description().items()},
                 }
             )  # fmt: skip
-        network = Network(
+        network = NetworkSpec(
             layout.layer_dims,
             settings.activations,
             settings.loss,

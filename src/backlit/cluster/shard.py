@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.cluster.network import Network
+from backlit.cluster.network_spec import NetworkSpec
 from backlit.cluster.partitions import Partition
 from backlit.cluster.plan import Plan
 from backlit.cluster.tree import Node, Sums, ValidationSums, add, evaluate, nodes_of
@@ -28,7 +28,7 @@ class Shard:
 
     Parameters
     ----------
-    network : Network
+    network : NetworkSpec
         What is trained.
     plans : dict of str to Plan
         "train", and "validation" where there is a validation set.
@@ -39,7 +39,7 @@ class Shard:
     """
 
     def __init__(
-        self, network: Network, plans: dict[str, Plan], fetch: Fetch, threads: int = 1
+        self, network: NetworkSpec, plans: dict[str, Plan], fetch: Fetch, threads: int = 1
     ) -> None:
         self._network, self._plans, self._fetch = network, plans, fetch
         self._vector = np.zeros(network.size, network.dtype)

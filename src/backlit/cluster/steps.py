@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.cluster.executors import Executor
-from backlit.cluster.network import Network
+from backlit.cluster.network_spec import NetworkSpec
 from backlit.cluster.plan import Plan
 from backlit.formats.generations import State
 from backlit.parameters import Layout
@@ -22,7 +22,7 @@ class ClusterSteps:
     ----------
     executor : Executor
         What computes the sums.
-    network : Network
+    network : NetworkSpec
         What is trained.
     plans : dict of str to Plan
         "train", and "validation" where there is a validation set.
@@ -40,7 +40,7 @@ class ClusterSteps:
     def __init__(
         self,
         executor: Executor,
-        network: Network,
+        network: NetworkSpec,
         plans: dict[str, Plan],
         vector: NDArray[Any],
         total_weight: float,

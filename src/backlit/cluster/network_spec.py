@@ -1,4 +1,4 @@
-"""A network and its training, as every worker has to know it."""
+"""What describes a network and its optimizer to the workers; the parameters are sent apart."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,8 @@ from backlit.parameters import Layout
 from backlit.training.optimizers import Numbers
 
 
-class Network(NamedTuple):
-    """A network and its training, as every worker has to know it."""
+class NetworkSpec(NamedTuple):
+    """What describes a network and its optimizer to the workers; the parameters are sent apart."""
 
     layer_dims: tuple[int, ...]
     activations: tuple[str, ...]
