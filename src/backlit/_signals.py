@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from backlit._progress import StageProgress
 
 INTERRUPTED = 130
-TERMINATED = 143
 
 _AGAIN = 0.02  # seconds after which an interrupt that was dropped is sent again
 

@@ -40,7 +40,7 @@ def one_machine(data, batch_size, epochs, optimizer, begin, *, l2=0.0, clip=0.0,
             for lane in range(plan.n_lanes):
                 for p, low, high in plan.pieces(epoch, batch, lane):
                     order.append(first[p] + plan.rows(epoch, p)[low:high])
-            starts.append(starts[-1] + plan.batch_rows(batch))
+            starts.append(sum(map(len, order)))
     vector = np.concatenate([begin[name].ravel() for name in ("W1", "b1", "W2", "b2")])
     engine = Engine(
         (8, 12, 1), ("tanh", "sigmoid"), "binary_cross_entropy", vector, batch_size,

@@ -23,7 +23,7 @@ def test_each_row_is_in_one_batch_of_an_epoch(sizes, batch_size, lanes, shuffle,
             for piece in plan.pieces(epoch, batch, lane)
             for row in plan.rows(epoch, piece.partition)[piece.begin : piece.end].tolist()
         ]
-        assert len(rows) == plan.batch_rows(batch)
+        assert len(rows) == min(plan.batch_size, plan.n_rows - batch * plan.batch_size)
         seen += rows
     assert sorted(seen) == [(p, row) for p, size in enumerate(sizes) for row in range(size)]
 

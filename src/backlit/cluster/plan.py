@@ -83,10 +83,6 @@ class Plan:
         """Batches an epoch."""
         return -(-self.n_rows // self.batch_size)
 
-    def batch_rows(self, batch: int) -> int:
-        """Return how many rows a batch has."""
-        return min(self.batch_size, self.n_rows - batch * self.batch_size)
-
     @cached_property
     def _taken(self) -> NDArray[np.int64]:
         """Rows that each lane has given before each batch, shape (n_batches + 1, n_lanes)."""

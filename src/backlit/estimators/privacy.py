@@ -26,7 +26,6 @@ from backlit.errors import MissingExtraError, SettingError
 from backlit.formats.generations import State
 from backlit.losses import FUNCTIONS_OF_LOGITS
 from backlit.model import model_forward
-from backlit.parameters import Layout
 from backlit.per_example import clipped_gradients
 from backlit.training.stepping import Stepper
 from backlit.training.task import Task
@@ -241,6 +240,7 @@ class PrivateSteps:
         loss_scale: float,
     ) -> None:
         self.engine, self.rows = engine, task.rows
+        self.layout, self.parameters = engine.layout, engine.parameters
         self.batch_size, self.noise = batch_size, noise
         self.rate = min(1.0, batch_size / len(task.rows))
         self._task, self._clip, self._generator = task, float(settings.clip), generator
@@ -250,16 +250,6 @@ class PrivateSteps:
         state = engine.state
         self._stepper.first, self._stepper.second = state.first, state.second
         self._stepper.steps = int(state.steps[0])
-
-    @property
-    def layout(self) -> Layout:
-        """Where each layer's parameters lie in the flat vector."""
-        return self.engine.layout
-
-    @property
-    def parameters(self) -> NDArray[Any]:
-        """The flat vector, shape (layout.size,)."""
-        return self.engine.parameters
 
     @property
     def taken(self) -> int:

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from backlit.errors import SettingError
 from backlit.formats.generations import State
-from backlit.parameters import Layout
 from backlit.training.checkpoints import Random, random_state, set_random_state
 from backlit.training.data import Examples
 from backlit.training.metrics import score_of
@@ -114,22 +113,13 @@ class BatchSteps:
         weigh_batches: bool = True,
     ) -> None:
         self.engine, self.examples, self.rows = engine, examples, rows
+        self.layout, self.parameters = engine.layout, engine.parameters
         self.batch_size, self.shuffle = batch_size, shuffle
         self._hidden_units, self._generator = hidden_units, dropout_generator
         self._sources = sources or {}
         self._starts = batch_starts(len(rows), batch_size)
         self._loss_scale = loss_scale
         self._batch_weights = examples.sample_weight if weigh_batches else None
-
-    @property
-    def layout(self) -> Layout:
-        """Where each layer's parameters lie in the flat vector."""
-        return self.engine.layout
-
-    @property
-    def parameters(self) -> NDArray[Any]:
-        """The flat vector, shape (layout.size,)."""
-        return self.engine.parameters
 
     @property
     def taken(self) -> int:
