@@ -104,13 +104,17 @@ class Child:
             os.chmod(self._folder.name, 0o777)  # it writes its trace there
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-P", "-c", _START, _ROOT, str(self._trace)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-P", "-c", _START, _ROOT, str(self._trace)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                **options,
+            )
+        except OSError as error:
+            raise SettingError(f"the child process cannot be started: {error}.") from error
+        _living.add(self)
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._printed = bytearray()
         self._threads = [
@@ -188,6 +192,7 @@ class Child:
         with contextlib.suppress(OSError):
             self._process.kill()
         self._process.wait()
+        _living.discard(self)
 
     def close(self) -> None:
         """End the process and forget its files."""
@@ -228,7 +233,7 @@ class Child:
         self.kill()
         if why == "memory":
             return self._placed(f"takes more than {self.limits.megabytes:.0f} MB of memory")
-        return self._placed(f"was still running after {self.limits.seconds:g} s: does it end?")
+        return self._placed(f"was still running after {self.limits.seconds:g} s")
 
     def _ending(self, told: dict[str, Any] | None) -> Ending:
         """Say why a child that has gone has gone."""
@@ -240,7 +245,7 @@ class Child:
             place = {key: told.get(key) for key in ("file", "line", "function")}
             return Ending(str(told.get("what")), **place)
         if self._read_trace().startswith("Timeout"):
-            return self._placed(f"was still running after {self.limits.seconds:g} s: does it end?")
+            return self._placed(f"was still running after {self.limits.seconds:g} s")
         if code is not None and code < 0:
             name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
             return self._placed(f"crashes the program ({name})")
@@ -265,6 +270,15 @@ class Child:
             if frames:
                 return placed(what, frames)
         return Ending(what)
+
+
+_living: set[Child] = set()
+
+
+def kill_all() -> None:
+    """End every child of this process: who waits for one sees that it has gone."""
+    for child in list(_living):
+        child.kill()
 
 
 def _account(user: str) -> dict[str, Any]:

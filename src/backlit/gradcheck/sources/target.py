@@ -28,7 +28,7 @@ from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candid
 from backlit.gradcheck.sources.cells import Cell, notebook_cells
 from backlit.gradcheck.sources.course_parts import ORDER
 from backlit.gradcheck.sources.extraction import extract
-from backlit.gradcheck.sources.isolation import Limits
+from backlit.gradcheck.sources.isolation import Limits, kill_all
 from backlit.gradcheck.sources.namespaces import serve_modules
 from backlit.gradcheck.sources.survey import check_all
 
@@ -112,18 +112,17 @@ def _reports(
                 yield None, str(error)
         return
     workers = min(len(targets), os.cpu_count() or 1, 4)
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        answers = [pool.submit(check_apart, target, limits) for target in targets]
-        try:
-            for answer in answers:
-                found = answer.result()
-                if found.printed:
-                    stderr.write(printable_lines(found.printed))
-                yield found.report, found.problem
-        except BaseException:
-            for answer in answers:
-                answer.cancel()
-            raise
+    pool = ThreadPoolExecutor(max(1, workers))
+    answers = [pool.submit(check_apart, target, limits) for target in targets]
+    try:
+        for answer in answers:
+            found = answer.result()
+            if found.printed:
+                stderr.write(printable_lines(found.printed))
+            yield found.report, found.problem
+    finally:  # Ctrl-C does not wait for code that does not end
+        pool.shutdown(wait=False, cancel_futures=True)
+        kill_all()
 
 
 def check_target(target: str, *, format: str = "table", stdout: TextIO, stderr: TextIO) -> int:
