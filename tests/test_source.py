@@ -190,14 +190,15 @@ def test_the_trainer_alone_runs_steps():
 
 
 def test_signals_are_handled_in_one_place():
+    """Besides, the checker's child process sets its own: the checker imports errors alone."""
     callers = {
-        path.name
+        path.relative_to(FOLDER).as_posix()
         for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and (_dotted(node.func) == "signal.signal" or _dotted(node.func).endswith("signal_handler"))
     }
-    assert callers == {"_signals.py"}
+    assert callers - {"gradcheck/sources/worker.py"} == {"_signals.py"}
 
 
 def test_there_is_one_progress_bar():
