@@ -21,6 +21,9 @@ import numpy as np
 #: next one needs; nobody is timed until they have gone to sleep, and the first call is not counted
 SETTLE_SECONDS = 0.4
 
+#: where results lie that the documentation shows
+DATA = Path(__file__).parents[1] / "docs" / "data"
+
 
 @dataclass
 class Contest:
@@ -151,6 +154,29 @@ def machine() -> str:
         f"{processor}, {cores} cores, {platform.system()}, Python {platform.python_version()}, "
         f"{date.today().isoformat()}"
     )
+
+
+def record(name: str, command: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write what a command found to ``docs/data/NAME.json``, which the page of results shows.
+
+    Parameters
+    ----------
+    name : str
+        Of the file, without its ending.
+    command : str
+        Runs it again.
+    columns : sequence of str
+        The table's header.
+    rows : sequence of sequences
+        Text and numbers, one for each column.
+    """
+    where, _, when = machine().rpartition(", ")
+    head = {"command": command, "machine": where, "date": when, "columns": list(columns)}
+    fields = [f'"{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in head.items()]
+    lines = ",\n  ".join(json.dumps(list(row), ensure_ascii=False) for row in rows)
+    text = ",\n ".join([*fields, f'"rows": [\n  {lines}\n ]'])
+    DATA.mkdir(exist_ok=True)
+    (DATA / f"{name}.json").write_text(f"{{\n {text}\n}}\n", encoding="utf-8")
 
 
 def versions(*names: str) -> str:

@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--worst", type=int, default=3, help="cases to show")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", help="write the errors there")
+    parser.add_argument("--write", action="store_true", help="keep the table for docs/")
     options = parser.parse_args()
     others = ["JAX", *(["PyTorch"] if importlib.util.find_spec("torch") else [])]
     print(_harness.machine())
@@ -116,7 +117,9 @@ def main() -> None:
             records += some
             if number % 20 == 0:
                 print(f"{number} of {len(tasks)} kinds", file=sys.stderr, flush=True)
-    report(records, others, options.worst)
+    table = report(records, others, options.worst)
+    if options.write:
+        _harness.record("accuracy", "python -m benchmarks.accuracy", ("type", *HEADER), table)
     _harness.save(options.json, records)
 
 
@@ -151,21 +154,23 @@ def compare(task: tuple[Any, ...]) -> list[dict[str, Any]]:
     return records
 
 
-def report(records: list[dict[str, Any]], others: list[str], worst: int) -> None:
-    """Print the tables: errors and factors, and how often ours is the larger one."""
+def report(records: list[dict[str, Any]], others: list[str], worst: int) -> list[list[Any]]:
+    """Print how often ours is the larger one, and errors and factors; return the latter."""
+    table: list[list[Any]] = []
     for dtype in ("float32", "float64"):
         some = [r for r in records if r["dtype"] == dtype]
         found = {name: np.array([r[name] for r in some]) for name in some[0] if name not in _SAID}
-        rows = []
+        rows: list[list[Any]] = []
         ways = ["open", *others, *(f"{way} dW, db" for way in ("open", "engine", *others))]
         for way in ways:
             errors, factors = found[way], found[f"{way}, factor"]
             quantiles = [f"{np.quantile(errors, q):.2f}" for q in (0.5, 0.9, 0.99)]
             beyond = str((factors > 4).sum())
-            rows.append([way, *quantiles, f"{errors.max():.3g}", f"{factors.max():.3g}", beyond])
+            name = way.replace(" dW, db", ", dW and db").replace("open", "open functions")
+            rows.append([name, *quantiles, f"{errors.max():.3g}", f"{factors.max():.3g}", beyond])
         print(f"\n{dtype}, {len(some):,} networks, errors in eps")
-        header = ["gradients of", "median", "90 %", "99 %", "largest", "largest factor", "above 4"]
-        print(_harness.markdown(header, rows))
+        print(_harness.markdown([*HEADER[:4], "largest", *HEADER[4:]], rows))
+        table += [[dtype, *row[:4], *row[5:]] for row in rows]
         rows = []
         for ours, suffix in (
             ("open", ""),
@@ -184,8 +189,10 @@ def report(records: list[dict[str, Any]], others: list[str], worst: int) -> None
         header = ["ours", "theirs", "no larger", "at most twice", "at most 4 times"]
         print(_harness.markdown([*header, "ours twice theirs", "theirs twice ours"], rows))
         print("(the last two: by more than 8 eps and more than twice the other's)")
+    return table
 
 
+HEADER = ("gradients of", "median", "90 %", "99 %", "largest factor", "factors above 4")
 _SAID = ("seed", "dtype", "names")
 
 

@@ -1,7 +1,8 @@
-"""The table of entry points against bad data, as found, in Markdown and for the tests.
+"""Entry points against bad data, as found: what differs from what the tests expect.
 
-``python -m benchmarks.bad_data`` prints it; ``--write`` makes what is found the tests' expectation
-(read the difference before you commit it).
+``python -m benchmarks.bad_data`` prints the differences; ``--write`` makes what is found the tests'
+expectation, from which the documentation's tables are built (read the difference before you commit
+it). Exit code 1 if anything differs and is not written.
 """
 
 import argparse
@@ -14,16 +15,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 import bad_data
 import bad_pictures
-from benchmarks import _harness
-
-SHORT = {"same": "=", "close": "≈", "answer": "a", "not finite": "m", "told": "t"}
-TITLES = {
-    "X": "Matrices",
-    "y": "Labels and weights",
-    "pictures": "Pictures in memory",
-    "features": "Features",
-    "files": "Files and folders",
-}
 
 
 def _find(cells, outcome_of):
@@ -33,17 +24,13 @@ def _find(cells, outcome_of):
     return found
 
 
-def _print(found):
-    for table, rows in found.items():
-        entries = list(next(iter(rows.values())))
-        print(f"\n### {TITLES[table]}\n")
-        for number, entry in enumerate(entries, 1):
-            print(f"{number}. {entry}")
-        header = ["", *(str(i + 1) for i in range(len(entries)))]
-        lines = [
-            [name, *(SHORT.get(row[entry], "E") for entry in entries)] for name, row in rows.items()
-        ]
-        print("\n" + _harness.markdown(header, lines))
+def _flat(found):
+    return {
+        f"{table}, {name}, {entry}": outcome
+        for table, rows in found.items()
+        for name, row in rows.items()
+        for entry, outcome in row.items()
+    }
 
 
 def main() -> None:
@@ -53,17 +40,24 @@ def main() -> None:
     parser.add_argument("--only", choices=("data", "pictures"), help="one half of the tables")
     options = parser.parse_args()
     outcomes: list[str] = []
+    differ = 0
     for half, module in (("data", bad_data), ("pictures", bad_pictures)):
         if options.only not in (None, half):
             continue
         found = _find(module.cells(), module.outcome_of)
-        _print(found)
-        outcomes += [v for rows in found.values() for row in rows.values() for v in row.values()]
+        now, before = _flat(found), _flat(json.loads(module.EXPECTED.read_text("utf-8")))
+        outcomes += now.values()
+        for pair in sorted(now.keys() | before.keys()):
+            if now.get(pair) != before.get(pair):
+                print(f"{pair}: {now.get(pair)} (expected: {before.get(pair)})")
+                differ += 1
         if options.write:
             text = json.dumps(found, indent=1, ensure_ascii=False)
             module.EXPECTED.write_text(text + "\n", encoding="utf-8")
     counts = Counter(v.partition(":")[0] for v in outcomes)
-    print(f"\n{len(outcomes):,} pairs:", ", ".join(f"{n:,} {v}" for v, n in counts.items()))
+    print(f"{len(outcomes):,} pairs:", ", ".join(f"{n:,} {v}" for v, n in counts.items()))
+    print(f"{differ} differ from what the tests expect")
+    sys.exit(bool(differ) and not options.write)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each fit runs")
+    parser.add_argument("--write", action="store_true", help="keep the table for docs/")
     options = parser.parse_args()
     print(_harness.machine())
     rows, worst = [], 0.0
@@ -60,7 +61,10 @@ def main() -> None:
         each, share = measure(m, n, hidden, options.seconds)
         worst = max(worst, share)
         rows.append((f"{m:,} x {n}", str(hidden), f"{1e3 * each:.1f} ms", f"{100 * share:.2f} %"))
-    print(_harness.markdown(("rows", "hidden", "a save", "of the time"), rows))
+    columns = ("rows", "hidden layers", "a save", "share of the time")
+    print(_harness.markdown(columns, rows))
+    if options.write:
+        _harness.record("checkpoints", "python -m benchmarks.checkpoints", columns, rows)
     sys.exit(worst > 0.01)
 
 

@@ -216,23 +216,17 @@ def _read(report: Path) -> tuple[dict[str, int], list[str]]:
     return counts, failed
 
 
-def _table(found: dict[str, Any]) -> str:
-    header = [
-        "setting",
-        "what it stands for",
-        "OpenBLAS's kernels",
-        "passed",
-        "failed",
-        "s",
-        "CPU s",
-    ]
-    rows = []
+HEADER = ("setting", "what it stands for", "OpenBLAS's kernels", "passed", "failed", "s", "CPU s")
+
+
+def _table(found: dict[str, Any]) -> list[list[Any]]:
+    rows: list[list[Any]] = []
     for name, one in found.items():
         own = [one["passed"], one["failed"], one["seconds"], one["processor seconds"]]
         if "twin" in one:
             own = [f"as {one['twin']}", one["failed"], "", ""]
         rows.append([name, SETTINGS[name].about, ", ".join(one["kernels"]), *own])
-    return _harness.markdown(header, rows)
+    return rows
 
 
 def main() -> int:
@@ -244,6 +238,7 @@ def main() -> int:
     parser.add_argument("--tests", choices=("all", "numerical"), default="all")
     parser.add_argument("--results", type=Path, default=RESULTS, help="kept here [%(default)s]")
     parser.add_argument("--again", action="store_true", help="run what is kept once more")
+    parser.add_argument("--write", action="store_true", help="keep the table for docs/")
     parser.add_argument("paths", nargs="*", help="of tests, in place of --tests")
     options = parser.parse_args()
     if platform.machine().lower() not in ("x86_64", "amd64"):
@@ -265,7 +260,12 @@ def main() -> int:
         _harness.save(str(options.results), kept)
     rows = {name: kept["settings"][name] for name in options.settings}
     print(f"\n{_harness.machine()}; {versions}\n")
-    print(_table(rows))
+    table = _table(rows)
+    print(_harness.markdown(HEADER, table))
+    if options.write:
+        chosen = "" if options.tests == "all" else f" --tests {options.tests}"
+        command = f"python -m benchmarks.every_machine{chosen}"
+        _harness.record("other_processors", command, HEADER, table)
     for name, one in rows.items():
         for test in one["failures"]:
             print(f"{name}: {test}")

@@ -39,6 +39,21 @@ COUNTS = {
     "check_python": 1_000,
     "pictures": 5_000,
 }
+READERS = {
+    "models": "models (`PhotoClassifier.load`)",
+    "tensors": "tensors (`load_tensors`)",
+    "checkpoints": "checkpoints (`fit(..., resume=True)`)",
+    "kept": "kept features (`train --checkpoint`)",
+    "manifest": "a cluster's manifest (`predict --cluster --resume`)",
+    "listing": "a cluster's list of pictures",
+    "resume_csv": "`predict --resume`, CSV",
+    "resume_filed_csv": "`predict --resume`, CSV, pictures filed",
+    "resume_filed_jsonl": "`predict --resume`, JSON lines, pictures filed",
+    "resume_jsonl": "`predict --resume`, JSON lines",
+    "check_notebook": "`check`, notebooks",
+    "check_python": "`check`, .py files",
+    "pictures": "pictures (`read_crops`, `read_photo`)",
+}
 SECONDS_A_FILE = 10
 MOST_SECONDS_A_FILE = 120
 #: address space beyond what the process has when it begins; a picture may be 100 megapixels
@@ -84,7 +99,7 @@ def child(name: str, seed: int, first: int, last: int, folder: str) -> None:
     print(json.dumps([outcomes, findings, slowest, grown / 2**20]))
 
 
-def run(name: str, seed: int, count: int) -> tuple[list[str], list[str]]:
+def run(name: str, seed: int, count: int) -> tuple[list[str | int], list[str]]:
     """Run a target's files; return its row of the table and its findings."""
     outcomes: Counter[str] = Counter()
     findings: list[str] = []
@@ -112,8 +127,8 @@ def run(name: str, seed: int, count: int) -> tuple[list[str], list[str]]:
             findings.append(f"{name} {index}: {why}: {done.stderr[-300:]}")
             outcomes["FOUND"] += 1
             first = index + 1
-    row = [name, f"{count:,}", f"{outcomes['refused']:,}", f"{outcomes['accepted']:,}"]
-    return [*row, str(len(findings)), f"{slowest * 1e3:.0f}", f"{grown:.0f}"], findings
+    row = [READERS[name], count, outcomes["refused"], outcomes["accepted"], len(findings)]
+    return [*row, round(slowest * 1e3), round(grown)], findings
 
 
 def run_atheris(name: str, arguments: list[str]) -> None:
@@ -149,6 +164,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="read one file, and show what it says")
     parser.add_argument("--atheris", choices=list(COUNTS), help="what follows goes to Atheris")
+    parser.add_argument("--write", action="store_true", help="keep the table for docs/")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--range", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -177,16 +193,10 @@ def main() -> None:
         rows.append(row)
         findings += found
         print("done:", *row, flush=True)
-    header = [
-        "reader",
-        "files",
-        "refused",
-        "accepted",
-        "findings",
-        "slowest, CPU ms",
-        "memory, MiB",
-    ]
+    header = ["reader", "files", "refused", "accepted", "findings", "slowest, CPU ms", "MiB"]
     print("\n" + _harness.markdown(header, rows))
+    if options.write:
+        _harness.record("damaged_files", "python -m benchmarks.fuzz", header, rows)
     print("\n".join(findings))
     os._exit(1 if findings else 0)
 

@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--results", default=None, help="JSON lines, by default fuzz_calls-SEED")
     parser.add_argument("--only", type=int, help="run one sequence, and show what it does")
+    parser.add_argument("--write", action="store_true", help="keep the table for docs/")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -106,7 +107,12 @@ def main() -> None:
         for _ in pool.map(block, range(0, options.count, options.each)):
             pass
     every = [json.loads(line) for line in path.read_text().splitlines()]
-    print(dict(Counter(outcome for _, outcome, _ in every)))
+    counts = Counter(outcome for _, outcome, _ in every)
+    print(dict(counts))
+    if options.write:
+        columns = ["sequences", "accepted", "refused", "findings"]
+        row = [len(every), counts["accepted"], counts["refused"], counts["FOUND"]]
+        _harness.record("call_sequences", "python -m benchmarks.fuzz_calls", columns, [row])
     findings = [f"{index}: {what}" for index, outcome, what in every if outcome == "FOUND"]
     print("\n".join(findings))
     os._exit(1 if findings else 0)

@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--features", type=int, default=10)
+    parser.add_argument("--write", action="store_true", help="keep the table for docs/")
     options = parser.parse_args()
     m, n = options.rows, options.features
     print(_harness.machine())
@@ -69,6 +70,10 @@ def main() -> None:
         f"{m:,} rows of {n}: data {4 * m * n / 1e6:.0f} MB, the fit added {added / 1e6:.1f} MB "
         f"({added / m:.1f} bytes a row), allowed {allowed / 1e6:.1f} MB"
     )
+    if options.write:
+        columns = ("rows of a memory map", "the fit adds, MB", "bytes a row", "allowed, MB")
+        row = (m, round(added / 1e6), round(added / m, 1), round(allowed / 1e6))
+        _harness.record("memory", "python -m benchmarks.memory", columns, [row])
     sys.exit(added > allowed)
 
 

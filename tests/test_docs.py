@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import json
 import linecache
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,54 @@ def test_the_excerpts_on_the_pages_are_there():
                 assert text in function[0], f"{page.name}: {name} has no {text!r}"
             count += 1
     assert count > 40
+
+
+def test_every_benchmark_named_on_a_page_exists():
+    found = {
+        name
+        for page in [*PAGES, ROOT / "SECURITY.md"]
+        for name in re.findall(r"python -m benchmarks\.([a-z_]+)", page.read_text("utf-8"))
+    }
+    assert len(found) > 15
+    assert found <= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+
+
+def test_every_recorded_result_is_shown_once_and_is_a_table():
+    text = (DOCS / "reliability_results.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\{recorded\} (\S+)$", text, re.MULTILINE)
+    assert sorted(shown) == sorted(path.stem for path in (DOCS / "data").iterdir())
+    for path in (DOCS / "data").iterdir():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        assert set(found) == {"command", "machine", "date", "columns", "rows"}, path.name
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d", found["date"]), path.name
+        assert {len(row) for row in found["rows"]} == {len(found["columns"])}, path.name
+        module = re.match(r"python -m (benchmarks\.[a-z_]+)", found["command"])
+        if module:  # it writes this file
+            source = (ROOT / module[1].replace(".", "/")).with_suffix(".py").read_text()
+            assert f'"{path.stem}"' in source, path.name
+
+
+def test_what_a_benchmark_records_is_the_table_on_the_page(tmp_path, monkeypatch):
+    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(DOCS / "_extensions"))
+    try:
+        import results
+        from benchmarks import _harness
+    finally:
+        del sys.path[:2]
+    monkeypatch.setattr(_harness, "DATA", tmp_path / "data")
+    monkeypatch.setattr(results, "DATA", tmp_path / "data")
+    monkeypatch.setattr(_harness, "machine", lambda: "Some CPU, 2 cores, Linux, 2026-01-31")
+    _harness.record("x", "python -m benchmarks.x", ("é", "files"), [("a", 20_000), ("b", 0.5)])
+    table = "| é | files |\n| --- | --- |\n| a | 20,000 |\n| b | 0.5 |\n\n"
+    under = "`python -m benchmarks.x`; Some CPU, 2 cores, Linux; 2026-01-31.\n"
+    assert results.recorded_table("x") == table + under
+    text = (DOCS / "reliability_results.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\{bad-data\} (\S+)$", text, re.MULTILINE)
+    assert shown == list(results.bad_data())
+    for name in shown:
+        assert "| read-only | =" in results.bad_data_table(name) or name == "files"
+    assert "| **t** | " in results.bad_data_legend()
 
 
 def test_a_wrong_output_and_a_missing_excuse_would_be_noticed(tmp_path):

@@ -11,6 +11,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from holding import held_against_numbers, values_table
+from results import bad_data_legend, bad_data_table, recorded_table
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -90,6 +91,37 @@ class CommandLine(_Markdown):
         return command_sections()
 
 
+class Recorded(_Markdown):
+    """``{recorded} forks``: the table that a command has written to ``docs/data``."""
+
+    required_arguments = 1
+    optional_arguments = 0
+
+    def markdown(self) -> str:
+        """Return the table, and under it command, machine and date."""
+        return recorded_table(*self.arguments)
+
+    def run(self) -> list[nodes.Node]:
+        """Mark the table: its last column may be as narrow as a number."""
+        return [nodes.container("", *super().run(), classes=["recorded"])]
+
+
+class BadData(_Markdown):
+    """``{bad-data} X``: entry points against kinds of bad data; without a name, the signs."""
+
+    optional_arguments = 1
+
+    def markdown(self) -> str:
+        """Return the table."""
+        return bad_data_table(*self.arguments) if self.arguments else bad_data_legend()
+
+    def run(self) -> list[nodes.Node]:
+        """Mark the tables: their first column stays in sight while the others scroll."""
+        if not self.arguments:
+            return super().run()
+        return [nodes.container("", *super().run(), classes=["outcomes"])]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     for name, directive in (
@@ -98,6 +130,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
         ("values", Values),
         ("faults", Faults),
         ("command-line", CommandLine),
+        ("recorded", Recorded),
+        ("bad-data", BadData),
     ):
         app.add_directive(name, directive)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
