@@ -198,7 +198,7 @@ def test_signals_are_handled_in_one_place():
         if isinstance(node, ast.Call)
         and (_dotted(node.func) == "signal.signal" or _dotted(node.func).endswith("signal_handler"))
     }
-    assert callers - {"gradcheck/sources/worker.py"} == {"_signals.py"}
+    assert callers - {"gradcheck/diagnosis/worker.py"} == {"_signals.py"}
 
 
 def test_there_is_one_progress_bar():
