@@ -144,6 +144,7 @@ def explained_nodes(point: Point, name: str) -> list[Explained]:
     while waiting and above:
         new = []
         for node in waiting:
+            point.subject.watch_time()
             new += list(_explain(point, name, node, above))
         done = {explained.node.name for explained in new}
         waiting = [node for node in waiting if node.name not in done]
@@ -177,6 +178,7 @@ def _upstreams(point: Point, node: Node, above: list[Array]) -> Iterator[Array]:
         if d_out.ndim != len(shape) or d_out.ndim < 2:
             continue
         for array in arrays.values():
+            point.subject.watch_time()
             if array.ndim != d_out.ndim:
                 continue
             turned = np.swapaxes(array, -1, -2)
