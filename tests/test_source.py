@@ -13,6 +13,7 @@ FOLDER = Path(backlit.__file__).parent
 #: who may, and why: the checker runs the user's own functions, which is what it is for; Numba keeps
 #: its machine code pickled in the user's own cache folder, and the engine's cache reads it back
 ALLOWED = {
+    ("gradcheck/diagnosis/repair.py", "compile"),
     ("gradcheck/sources/namespaces.py", "exec"),
     ("gradcheck/sources/namespaces.py", "compile"),
     ("training/engine/compiled.py", "pickle"),
