@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--forks", type=int, default=200)
     parser.add_argument("--each", type=int, default=10, help="forks of a process")
-    parser.add_argument("--seconds", type=float, default=120.0, help="what a child may take")
+    parser.add_argument("--seconds", type=float, default=300.0, help="what a child may take")
     parser.add_argument("--write", action="store_true", help="keep the table for docs/")
     options = parser.parse_args()
     print(_harness.machine())
