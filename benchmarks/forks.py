@@ -44,10 +44,14 @@ def main() -> None:
     print(f"{good} of {options.forks} returned: {counted}")
     if options.write:
         rows = [
-            [f"cache of compiled code: {kind}", sum(one.values()), one["returned"]]
+            [
+                f"cache of compiled code: {kind}, {options.seconds:g} s",
+                sum(one.values()),
+                one["returned"],
+            ]
             for kind, one in counted.items()
         ]
-        columns = ["forks beside fits", "forks", "children returned"]
+        columns = ["forks beside fits, time limit of a child", "forks", "children returned"]
         _harness.record("forks", "python -m benchmarks.forks", columns, rows)
     sys.exit(good != options.forks)
 
