@@ -21,12 +21,20 @@ from backlit.errors import (
 from backlit.model import model_forward
 from backlit.training import SGD, Adam, Cosine, batches, fit, trainer
 from backlit.training.engine.engine import Engine
+from backlit.training.numpy_steps import NumpyEngine
 from backlit.training.threads import choose_threads
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 4)).astype(np.float32)
 Y = (X[:, 0] * X[:, 1] > 0).astype(int)
 SMALL = {"hidden": (7,), "epochs": 4, "batch_size": 32}
+
+
+@pytest.fixture(autouse=True, params=["compiled", "numpy"])
+def engine(request, monkeypatch):
+    """Run every test of this file on both engines."""
+    monkeypatch.setenv("BACKLIT_ENGINE", request.param)
+    return Engine if request.param == "compiled" else NumpyEngine
 
 
 def _same(*results):
@@ -323,14 +331,14 @@ def test_initial_parameters_are_where_it_begins():
 
 
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_each_epoch_uses_each_row_once_in_an_order_of_its_own(shuffle, monkeypatch):
-    orders, train = [], Engine.train
+def test_each_epoch_uses_each_row_once_in_an_order_of_its_own(shuffle, monkeypatch, engine):
+    orders, train = [], engine.train
 
     def spy(self, examples, order, *arguments):
         orders.append(order.copy())
         return train(self, examples, order, *arguments)
 
-    monkeypatch.setattr(Engine, "train", spy)
+    monkeypatch.setattr(engine, "train", spy)
     fit(X, Y, shuffle=shuffle, **SMALL)
     epochs = np.concatenate(orders).reshape(4, 150)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(150), (4, 1)))

@@ -142,7 +142,8 @@ class NumpyEngine:
         gradient[...] = 0
         for begin, end in itertools.pairwise(starts):
             sample = self._sample(examples, order[begin:end])
-            loss, summed = self._loss_and_gradient(sample, examples, None)
+            with np.errstate(over="ignore", invalid="ignore"):
+                loss, summed = self._loss_and_gradient(sample, examples, None)
             total += loss / total_weight
             gradient += summed / self.dtype.type(total_weight)
         return total, gradient
@@ -165,7 +166,8 @@ class NumpyEngine:
         for begin, end in itertools.pairwise(starts):
             sample = self._sample(examples, order[begin:end])
             try:
-                AL, caches = model_forward(sample.X, self._views, activations=self._activations)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    AL, caches = model_forward(sample.X, self._views, activations=self._activations)
             except NonFiniteError:  # training has diverged, and finds out by these
                 found[begin:end], total = math.nan, math.nan
                 continue
