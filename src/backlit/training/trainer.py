@@ -37,7 +37,7 @@ from backlit.training.stopping import (
     StoppingState,
 )
 
-#: seconds that a call should take, and that pass between two reports
+#: seconds that a call should take, or that pass between two reports where each step is a call
 CALL_SECONDS = 0.1
 #: evaluations of the gradient that L-BFGS may take for each of its iterations
 _EVALUATIONS = 20
@@ -378,7 +378,8 @@ class Trainer:
         if share == 1.0:
             return
         now, every = time.perf_counter(), self._observer.every
-        due = now - self._reported >= CALL_SECONDS
+        # calls grow until they take long enough, but for steps that are each a call of their own
+        due = self.steps.largest_call > 1 or now - self._reported >= CALL_SECONDS
         if due or (every and self.steps.taken % every == 0):
             self._reported = now
             if self._observer.progress(share):
