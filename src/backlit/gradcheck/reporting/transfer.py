@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from backlit.gradcheck.reporting.finding import Finding, Unchecked
+from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
 from backlit.gradcheck.reporting.report import Report
 
-_KINDS: dict[str, type] = {kind.__name__: kind for kind in (Finding, Unchecked, Report)}
+_KINDS: dict[str, type] = {kind.__name__: kind for kind in (Finding, Repair, Unchecked, Report)}
 _PLAIN = (str, int, float, bool, type(None))
 
 
