@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -99,8 +99,8 @@ def _rubric_text(rubric: str) -> tuple[str, Path]:
         raise SettingError(f"the rubric {rubric} cannot be read: {error}") from error
 
 
-def _line(stream: object, text: str) -> None:
-    stream.write(text + "\n")  # type: ignore[attr-defined]
+def _line(stream: TextIO, text: str) -> None:
+    stream.write(text + "\n")
 
 
 def _table(grade: object) -> str:
