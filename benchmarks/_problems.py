@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backlit.parameters import initialize_parameters
-from backlit.training.batches import BatchSteps
+from backlit.training.batches import BatchSteps, Sources, shuffler
 from backlit.training.data import Examples
 from backlit.training.engine.engine import Engine
-from backlit.training.stopping import StoppingState, never
+from backlit.training.stopping import Never, StoppingState
 from backlit.training.trainer import Trainer
 
 #: layers, batch, examples
@@ -62,9 +61,11 @@ def epochs_of(
     examples: Examples,
     batch: int,
     rate: float,
-    shuffle: Callable[[NDArray[np.int64]], None],
+    random: np.random.RandomState,
 ) -> Callable[[], float]:
     """Return a function that trains an epoch over all rows, and returns its mean loss."""
     rows = np.arange(examples.X.shape[0], dtype=np.int64)
-    steps = BatchSteps(engine, examples, rows, batch, shuffle=shuffle)
-    return Trainer(steps, 1, never, StoppingState(learning_rate=rate)).run_epoch
+    steps = BatchSteps(
+        engine, examples, rows, batch, Sources({}, random), shuffle=shuffler("benchmark", True)
+    )
+    return Trainer(steps, 1, Never(), StoppingState(learning_rate=rate)).run_epoch

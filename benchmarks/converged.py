@@ -37,9 +37,7 @@ def _times(
         dims, activations, "binary_cross_entropy", Layout(dims).pack(weights, np.float32), batch,
         numbers=Adam(1e-2).numbers(),
     )  # fmt: skip
-    run_epoch = epochs_of(
-        engine, Examples(X, classes=y), batch, 1e-2, np.random.RandomState(0).shuffle
-    )
+    run_epoch = epochs_of(engine, Examples(X, classes=y), batch, 1e-2, np.random.RandomState(0))
     times, loss = [], 0.0
     for _ in range(epochs):
         began = time.perf_counter()

@@ -31,9 +31,7 @@ def epoch_seconds(dims: tuple[int, ...], m: int, rounds: int) -> float:
         dims, activations, "binary_cross_entropy", Layout(dims).pack(drawn, np.float32), BATCH,
         numbers=Adam(1e-3).numbers(), threads=choose_threads("benchmark", None, dims, BATCH),
     )  # fmt: skip
-    run_epoch = epochs_of(
-        engine, Examples(X, classes=y), BATCH, 1e-3, np.random.default_rng(0).shuffle
-    )
+    run_epoch = epochs_of(engine, Examples(X, classes=y), BATCH, 1e-3, np.random.RandomState(0))
     result = _harness.contest("epoch", {"epoch": run_epoch}, rounds=rounds, least_seconds=0.05)
     return result.median("epoch")
 

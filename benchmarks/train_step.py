@@ -38,7 +38,7 @@ def ours(problem: Problem, threads: int | None) -> Epoch:
         threads=choose_threads("benchmark", threads, problem.dims, problem.batch),
     )
     examples = Examples(problem.X, classes=problem.y)
-    return epochs_of(engine, examples, problem.batch, RATE, np.random.RandomState(0).shuffle)
+    return epochs_of(engine, examples, problem.batch, RATE, np.random.RandomState(0))
 
 
 def products_alone(problem: Problem) -> Epoch:

@@ -22,7 +22,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import backlit
 from backlit.training import fit
 from backlit.training.engine.engine import Engine
-from backlit.training.trainer import Trainer
 
 HOMES = (sklearn.neural_network, backlit)
 
@@ -219,7 +218,7 @@ def test_x_val_that_a_pipeline_transforms_is_not(cancer):
 
 @pytest.fixture
 def interrupted(monkeypatch):
-    """Make Ctrl-C arrive once, in the first gradient of L-BFGS or epoch of the others."""
+    """Make Ctrl-C arrive once, in the first gradient of L-BFGS or call of the others."""
     came = []
 
     def once(function):
@@ -232,7 +231,7 @@ def interrupted(monkeypatch):
         return run
 
     monkeypatch.setattr(Engine, "gradient", once(Engine.gradient))
-    monkeypatch.setattr(Trainer, "run_epoch", once(Trainer.run_epoch))
+    monkeypatch.setattr(Engine, "train_epochs", once(Engine.train_epochs))
     return came
 
 

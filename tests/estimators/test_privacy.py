@@ -14,7 +14,7 @@ from backlit.estimators import DPSGD, PrivacySpent
 from backlit.estimators.privacy import PrivateSteps
 from backlit.training.data import Examples
 from backlit.training.optimizers import SGD, Adam
-from backlit.training.stopping import StoppingState, never
+from backlit.training.stopping import Never, StoppingState
 from backlit.training.task import Task
 from backlit.training.trainer import Trainer
 from networks import Network, networks
@@ -34,7 +34,7 @@ def _trainer(network, optimizer=RATES["sgd"], *, clip=np.inf, noise=0.0, seed=5,
     steps = PrivateSteps(
         engine, task, 10, given, noise, numbers, np.random.default_rng(seed), loss_scale=1.0
     )
-    trainer = Trainer(steps, 100, never, StoppingState(learning_rate=optimizer.learning_rate))
+    trainer = Trainer(steps, 100, Never(), StoppingState(learning_rate=optimizer.learning_rate))
     return engine, trainer
 
 

@@ -40,6 +40,7 @@ def interrupted(monkeypatch):
             return run(self)
 
         monkeypatch.setattr(Trainer, "run_epoch", run_epoch)
+        monkeypatch.setattr(Trainer, "_first_epochs_per_call", lambda self: 0)
 
     return at
 

@@ -450,7 +450,7 @@ def test_a_signal_during_a_long_validation(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Validation, "measure", interrupted)
-        first = fit(X, Y, checkpoint=tmp_path, **settings)
+        first = fit(X, Y, checkpoint=Checkpoint(tmp_path, 0), **settings)
     assert (first.stopped, first.n_epochs) == ("interrupted", 2)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     found = fit(X, Y, checkpoint=tmp_path, resume=True, **settings)

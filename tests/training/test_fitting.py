@@ -338,7 +338,13 @@ def test_each_epoch_uses_each_row_once_in_an_order_of_its_own(shuffle, monkeypat
         orders.append(order.copy())
         return train(self, examples, order, *arguments)
 
+    def spy_on_several(self, examples, drawn, epochs):
+        orders.extend(drawn.order.copy())
+        return train_epochs(self, examples, drawn, epochs)
+
     monkeypatch.setattr(engine, "train", spy)
+    if train_epochs := getattr(engine, "train_epochs", None):
+        monkeypatch.setattr(engine, "train_epochs", spy_on_several)
     fit(X, Y, shuffle=shuffle, **SMALL)
     epochs = np.concatenate(orders).reshape(4, 150)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(150), (4, 1)))

@@ -83,8 +83,8 @@ def _through(rule, losses, state=None, scores=None):
     for epoch, loss in enumerate(losses):
         validation = None if scores is None else Scores(0.0, scores[epoch])
         before = state
-        state, reason = rule(state, loss, validation)
-        assert rule(before, loss, validation) == (state, reason)  # a pure function
+        state, reason = rule(state, [loss], [validation])
+        assert rule(before, [loss], [validation]) == (state, reason)  # a pure function
         reasons.append(reason)
     return state, reasons
 
@@ -97,7 +97,7 @@ def test_patience():
     state, reasons = _through(Patience(2, 0.5), [3.0, 2.9, 2.8])
     assert (reasons[-1], state.best_epoch) == (PATIENCE, 3)
     # the validation loss decides where there is one
-    state, _ = Patience(1)(StoppingState(), 1.0, Scores(7.0, 0.5))
+    state, _ = Patience(1)(StoppingState(), [1.0], [Scores(7.0, 0.5)])
     assert state.best_loss == 7.0
 
 

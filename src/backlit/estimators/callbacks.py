@@ -47,6 +47,11 @@ class EpochCallbacks:
             self._root = estimator._init_callback_context(max_subtasks=most)
             self._root.call_on_fit_task_begin(estimator=estimator, **self._data)
 
+    @property
+    def there_are(self) -> bool:
+        """Whether there are callbacks."""
+        return self._root is not None
+
     def epoch_begins(self) -> None:
         """Tell the callbacks that an epoch begins."""
         if self._root is not None:

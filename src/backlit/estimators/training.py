@@ -19,14 +19,22 @@ from backlit.estimators.progress import Silent, announce_compilation, reporter
 from backlit.estimators.validation import ValidationSet, scorer_of, split
 from backlit.estimators.weights import Parameters, Weights
 from backlit.names import DEFAULT_LOSS_PARAMETER
-from backlit.training.batches import FORWARD_ROWS, BatchSteps, Validation
+from backlit.training.batches import (
+    FORWARD_ROWS,
+    BatchSteps,
+    Shuffle,
+    Sources,
+    Validation,
+    shuffler,
+    validation_plan,
+)
 from backlit.training.data import Examples, Rows, csr_rows
 from backlit.training.engines import engine_of
 from backlit.training.fingerprints import digest, name_of
 from backlit.training.history import History
 from backlit.training.lbfgs import LBFGSResult
 from backlit.training.optimizers import Numbers
-from backlit.training.steps import Engine, Steps, StepsAndGradient
+from backlit.training.steps import Engine, Steps, StepsAndGradient, ValidationPlan
 from backlit.training.stopping import (
     CALLBACK,
     DIVERGENCE,
@@ -35,9 +43,9 @@ from backlit.training.stopping import (
     INTERRUPTED,
     REDUCED,
     STANDSTILL,
+    Never,
     Scores,
     StoppingState,
-    never,
 )
 from backlit.training.task import Task
 from backlit.training.threads import choose_threads
@@ -195,6 +203,12 @@ class EstimatorObserver(Observer):
         weights = self._weights
         return {"_weights": Weights(weights.vector, weights.layer_dims)}
 
+    @property
+    def watches(self) -> bool:
+        """Whether epochs are shown, or there are callbacks."""
+        called = self._callbacks is not None and self._callbacks.there_are
+        return called or type(self._show) is not Silent
+
     def epoch_begins(self) -> None:
         """Tell the callbacks."""
         if self._callbacks is not None:
@@ -282,15 +296,9 @@ def fit_stochastic(
         estimator._optimizer = OptimizerState(estimator)
     rows, validation_set = _rows(estimator, problem, incremental)
     steps = _steps(estimator, problem, rows, validation_set)
-    validate = None
+    validation = None
     if validation_set is not None:
-        validate = Validation(
-            steps.engine,
-            validation_set.examples,
-            validation_set.rows,
-            scorer_of(estimator, validation_set, problem.weights.vector),
-            problem.loss_scale,
-        ).measure
+        validation = _validation(estimator, problem, validation_set, steps.engine)
     before = estimator._optimizer.steps
     try:
         run_stochastic(
@@ -298,7 +306,8 @@ def fit_stochastic(
             steps,
             len(rows),
             problem.weights,
-            validate,
+            None if validation is None else validation.measure,
+            validation_plan=None if validation is None else validation.plan,
             callbacks=callbacks,
             incremental=incremental,
             checkpointer=checkpointer,
@@ -315,6 +324,7 @@ def run_stochastic(
     weights: Parameters,
     validate: Callable[[], Scores] | None,
     *,
+    validation_plan: ValidationPlan | None = None,
     callbacks: EpochCallbacks | None = None,
     incremental: bool = False,
     checkpointer: "Checkpointer | None" = None,
@@ -333,6 +343,8 @@ def run_stochastic(
         The network in training, whose vector is that of the steps.
     validate : callable or None
         Returns the scores of the validation set.
+    validation_plan : ValidationPlan, optional
+        How an engine comes to the same scores by itself.
     callbacks : EpochCallbacks, optional
         Called around each epoch.
     incremental : bool, default False
@@ -356,6 +368,7 @@ def run_stochastic(
         schedule=step_schedule(estimator.learning_rate),
         total_steps=estimator.max_iter * steps.per_epoch,
         validate=validate,
+        validation_plan=validation_plan,
         observer=observer,
         checkpointer=checkpointer,
         keep=Keep.BEST if early else Keep.LAST,
@@ -369,6 +382,24 @@ def run_stochastic(
     if trainer.stopping_state.epoch:  # a checkpoint may have ended it without an epoch
         observer.take(trainer.history.losses[-1], trainer.stopping_state)
     _conclude(estimator, trainer, reason, incremental)
+
+
+def _validation(
+    estimator: Any, problem: Problem, held: ValidationSet, engine: Engine
+) -> Validation:
+    """Return what validates each epoch."""
+    plan = None
+    if estimator.scoring is None:
+        output = "identity" if not hasattr(estimator, "classes_") else problem.activations[-1]
+        plan = validation_plan(held.examples, held.rows, output, engine.batch_size)
+    return Validation(
+        engine,
+        held.examples,
+        held.rows,
+        scorer_of(estimator, held, problem.weights.vector),
+        problem.loss_scale,
+        plan,
+    )
 
 
 def _rows(
@@ -451,15 +482,15 @@ def _steps(
     sources: dict[str, Any] = {"random_state": problem.random_state}
     if drops:
         sources["dropout"] = optimizer.generator(problem.random_state)
+    private = isinstance(estimator.random_state, (int, np.integer))
     return BatchSteps(
         engine,
         problem.examples,
         rows,
         batch_size,
+        Sources(sources, problem.random_state, sources.get("dropout"), private),
         shuffle=_shuffle(estimator, problem, batch_size, rows),
         hidden_units=sum(problem.weights.layer_dims[1:-1]) if drops else 0,
-        dropout_generator=sources.get("dropout"),
-        sources=sources,
         loss_scale=problem.loss_scale,
         weigh_batches=False,
     )
@@ -467,12 +498,12 @@ def _steps(
 
 def _shuffle(
     estimator: Any, problem: Problem, batch_size: int, rows: NDArray[np.int64]
-) -> Callable[[NDArray[np.int64]], None] | None:
+) -> Shuffle | None:
     """Return what shuffles the rows, and checks that each batch has weight.
 
     The loss of a batch is a mean over its weights, which is none if they sum to 0.
     """
-    shuffle = problem.random_state.shuffle if estimator.shuffle else None
+    shuffle = shuffler(type(estimator).__name__, bool(estimator.shuffle))
     weights = problem.examples.sample_weight
     if weights is None:
         return shuffle
@@ -486,13 +517,14 @@ def _shuffle(
                 "without weight, or raise batch_size."
             )
 
-    def shuffle_and_check(rows: NDArray[np.int64]) -> None:
-        problem.random_state.shuffle(rows)
-        check(rows)
-
     if shuffle is None:
         check(rows)
         return None
+
+    def shuffle_and_check(rows: NDArray[np.int64], source: Any) -> None:
+        shuffle(rows, source)
+        check(rows)
+
     return shuffle_and_check
 
 
@@ -616,6 +648,7 @@ def fit_lbfgs(
         problem.examples,
         np.arange(m, dtype=np.int64),
         m,
+        Sources({}, problem.random_state),
         shuffle=None,
         loss_scale=problem.loss_scale,
     )
@@ -654,7 +687,7 @@ def run_lbfgs(
     trainer = Trainer(
         steps,
         estimator.max_iter,
-        never,
+        Never(),
         StoppingState(),
         observer=EstimatorObserver(estimator, weights, show, callbacks),
         checkpointer=checkpointer,

@@ -1,18 +1,29 @@
 """The batches of one machine: orders and dropout's masks are drawn here, an engine computes."""
 
+import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import SettingError
 from backlit.formats.generations import State
-from backlit.training.checkpoints import Random, random_state, set_random_state
+from backlit.training.checkpoints import Random, random_state, set_random_state, set_state, state_of
 from backlit.training.data import Examples
 from backlit.training.metrics import score_of
-from backlit.training.steps import Engine
+from backlit.training.steps import (
+    Drawn,
+    Engine,
+    Epochs,
+    EpochsRun,
+    ValidationPlan,
+    trains_epochs,
+)
 from backlit.training.stopping import Scores
+
+#: puts rows into a new order, which it draws from a source of random numbers
+Shuffle = Callable[[NDArray[np.int64], Any], None]
 
 #: random numbers for dropout that are drawn at once, at most
 _RANDOM_BLOCK = 1 << 22
@@ -20,6 +31,10 @@ _RANDOM_BLOCK = 1 << 22
 BLOCK_ROWS = 1 << 14
 #: rows that run forward, or through a sum of gradients, at a time
 FORWARD_ROWS = 512
+#: multiply-adds that a first call of several epochs may take, and what else a step costs
+_FIRST_CALL, _STEP_COSTS = 100_000_000, 20_000
+#: numbers that are drawn for one call, at most
+_DRAWN = 1 << 22
 
 
 def shuffle_blocks(
@@ -48,9 +63,11 @@ def shuffle_blocks(
         generator.shuffle(rows[begin : begin + block])
 
 
-def shuffler(
-    function: str, shuffle: bool | str, generator: np.random.Generator
-) -> Callable[[NDArray[np.int64]], None] | None:
+def _shuffle_rows(rows: NDArray[np.int64], source: Random) -> None:
+    source.shuffle(rows)
+
+
+def shuffler(function: str, shuffle: bool | str) -> Shuffle | None:
     """Return what puts rows into a new order, or None.
 
     Raises
@@ -59,15 +76,36 @@ def shuffler(
         If it has no meaning.
     """
     if shuffle == "blocks":
-        return lambda rows: shuffle_blocks(rows, generator)
+        return shuffle_blocks
     if not isinstance(shuffle, bool):
         raise SettingError(f"{function}: shuffle is {shuffle!r}, expected True, False or 'blocks'.")
-    return generator.shuffle if shuffle else None
+    return _shuffle_rows if shuffle else None
 
 
 def batch_starts(n_rows: int, batch_size: int) -> NDArray[np.int64]:
     """Return where batches begin, and where the last one ends, which takes what is left."""
     return np.append(np.arange(0, n_rows, batch_size, dtype=np.int64), n_rows)
+
+
+class Sources(NamedTuple):
+    """Where a training's random numbers come from.
+
+    Attributes
+    ----------
+    named : dict
+        Each source by the name under which its state is saved.
+    orders : Generator or RandomState
+        Which of them the orders are drawn from.
+    dropout : Generator or None
+        Which of them dropout's random numbers are drawn from.
+    private : bool
+        Whether nobody else draws from them, so that they may be set back.
+    """
+
+    named: dict[str, Random]
+    orders: Random
+    dropout: np.random.Generator | None = None
+    private: bool = False
 
 
 class BatchSteps:
@@ -83,14 +121,12 @@ class BatchSteps:
         The rows that are trained on; `shuffle` reorders this array in place.
     batch_size : int
         Examples a step; the last batch of an epoch takes what is left.
+    sources : Sources
+        Where random numbers come from.
     shuffle : callable or None
-        Called with `rows` at the start of each epoch.
+        Called with `rows` and a source at the start of each epoch.
     hidden_units : int, default 0
         Hidden units of an example, if there is dropout.
-    dropout_generator : Generator, optional
-        Where dropout's random numbers come from.
-    sources : dict, optional
-        The sources of random numbers by the names under which their states are saved.
     loss_scale : float, default 1
         What the mean loss is multiplied by before the penalty is added; for reports only.
     weigh_batches : bool, default True
@@ -104,19 +140,18 @@ class BatchSteps:
         examples: Examples,
         rows: NDArray[np.int64],
         batch_size: int,
+        sources: Sources,
         *,
-        shuffle: Callable[[NDArray[np.int64]], None] | None,
+        shuffle: Shuffle | None,
         hidden_units: int = 0,
-        dropout_generator: np.random.Generator | None = None,
-        sources: dict[str, Random] | None = None,
         loss_scale: float = 1.0,
         weigh_batches: bool = True,
     ) -> None:
         self.engine, self.examples, self.rows = engine, examples, rows
         self.layout, self.parameters = engine.layout, engine.parameters
         self.batch_size, self.shuffle = batch_size, shuffle
-        self._hidden_units, self._generator = hidden_units, dropout_generator
-        self._sources = sources or {}
+        self._hidden_units = hidden_units
+        self._sources = self._ahead = sources
         self._starts = batch_starts(len(rows), batch_size)
         self._loss_scale = loss_scale
         self._batch_weights = examples.sample_weight if weigh_batches else None
@@ -134,30 +169,112 @@ class BatchSteps:
     @property
     def largest_call(self) -> int:
         """Steps that one call may take: as many as it is worth drawing masks for at once."""
-        if self._generator is None:
+        if self._sources.dropout is None:
             return self.per_epoch
         return max(_RANDOM_BLOCK // max(self._hidden_units * self.batch_size, 1), 1)
 
     def begin_epoch(self, epoch: int) -> None:
         """Put the rows into a new order."""
         if self.shuffle is not None:
-            self.shuffle(self.rows)
+            self.shuffle(self.rows, self._sources.orders)
 
     def run(self, first: int, rates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take the epoch's steps from number `first` on, one for each learning rate."""
         starts = self._starts[first : first + len(rates) + 1]
         order = self.rows[starts[0] : starts[-1]]
-        random = self._draw(np.diff(starts))
+        random = self._draw(np.diff(starts), self._sources.dropout)
         losses, penalties = self.engine.train(
             self.examples, order, starts - starts[0], np.ascontiguousarray(rates), random
         )
-        if self._batch_weights is None:
-            sizes = np.diff(starts).astype(np.float64)
-        else:
-            sizes = np.add.reduceat(self._batch_weights[order], starts[:-1] - starts[0])
+        sizes = self._sizes(order, starts - starts[0])
         with np.errstate(over="ignore", invalid="ignore"):
             weighted: NDArray[np.float64] = (self._loss_scale * losses + penalties) * sizes
         return weighted
+
+    def _sizes(self, order: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return each batch's number of rows, or the sum of their weights."""
+        if self._batch_weights is None:
+            return np.diff(starts).astype(np.float64)
+        return np.add.reduceat(self._batch_weights[order], starts[:-1])
+
+    @property
+    def epochs_per_call(self) -> int:
+        """Epochs that a first call may take; 0 where one takes longer, or they cannot be run so."""
+        if not trains_epochs(self.engine):
+            return 0
+        numbers = len(self.rows) * (1 + self._hidden_units // 4)
+        work = 3 * self.layout.size * len(self.rows) + _STEP_COSTS * self.per_epoch
+        return min(_FIRST_CALL // work, _DRAWN // numbers)
+
+    def run_epochs(self, epochs: Epochs) -> EpochsRun:
+        """Run epochs, as many as there are rates for, until one has to be the last.
+
+        What they draw is drawn before. Afterwards the sources stand where the epochs that were run
+        have brought them: sources that others may draw from are never set back, so that copies are
+        drawn from first.
+        """
+        engine = self.engine
+        assert trains_epochs(engine)
+        sources, count = self._sources, len(epochs.rates)
+        states = {}
+        if sources.private:
+            states = {name: state_of(source) for name, source in sources.named.items()}
+        elif self._ahead is sources:
+            self._ahead = _copied(sources)
+        before = self.rows.copy()
+        drawn = self._drawn(count, self._ahead)
+        run = engine.train_epochs(self.examples, drawn, epochs)
+        done = len(run.losses)
+        if sources.private and done == len(drawn.order):
+            return run
+        for name, state in states.items():
+            set_state(sources.named[name], state)
+        if done < len(drawn.order):
+            self._ahead = sources  # the copies have drawn too much
+        self.rows[:] = before
+        for _ in range(done):
+            self._draw_epoch(sources)
+        return run
+
+    def _draw_epoch(self, sources: Sources) -> NDArray[np.uint16] | None:
+        """Put the rows into the next epoch's order; return dropout's numbers for all of it."""
+        if self.shuffle is not None:
+            self.shuffle(self.rows, sources.orders)
+        return self._draw(np.diff(self._starts), sources.dropout)
+
+    def _drawn(self, count: int, sources: Sources) -> Drawn:
+        """Draw what chance decides in the next epochs.
+
+        There are fewer where an order is refused; it will be refused again when it is its turn.
+        """
+        order = np.empty((count, len(self.rows)), np.int64)
+        random = []
+        for epoch in range(count):
+            try:
+                numbers = self._draw_epoch(sources)
+            except ValueError:
+                if not epoch:
+                    raise
+                order = order[:epoch]
+                break
+            order[epoch] = self.rows
+            if numbers is not None:
+                random.append(numbers)
+        count, weights = len(order), self._batch_weights
+        if weights is None:
+            sizes = np.tile(self._sizes(self.rows, self._starts), (count, 1))
+            totals = np.full(count, float(len(self.rows)))
+        else:
+            sizes = np.array([self._sizes(rows, self._starts) for rows in order])
+            totals = np.array([weights[rows].sum() for rows in order])
+        return Drawn(
+            order,
+            self._starts,
+            sizes,
+            totals,
+            np.concatenate(random) if random else None,
+            self._loss_scale,
+        )
 
     def epoch_weight(self) -> float:
         """Return the number of rows, or the sum of their weights."""
@@ -186,7 +303,7 @@ class BatchSteps:
         if self.shuffle is not None:
             short = len(self.rows) == 0 or self.rows.max() <= np.iinfo(np.int32).max
             arrays["rows"] = self.rows.astype(np.int32) if short else self.rows
-        sources = {name: random_state(source) for name, source in self._sources.items()}
+        sources = {name: random_state(source) for name, source in self._sources.named.items()}
         return State(arrays, {"steps": self.taken, "sources": sources})
 
     def restore(self, state: State) -> None:
@@ -200,22 +317,30 @@ class BatchSteps:
         if self.shuffle is not None:
             self.rows[:] = state.arrays["rows"]
         engine.steps[0] = state.values["steps"]
-        for name, source in self._sources.items():
+        for name, source in self._sources.named.items():
             set_random_state(source, state.values["sources"][name])
 
-    def _draw(self, sizes: NDArray[np.int64]) -> NDArray[np.uint16] | None:
+    def _draw(
+        self, sizes: NDArray[np.int64], source: np.random.Generator | None
+    ) -> NDArray[np.uint16] | None:
         """Draw dropout's random numbers for batches of these sizes."""
-        if self._generator is None:
+        if source is None:
             return None
         # NumPy cuts two such numbers from a word and forgets the second one of an odd draw: what a
         # draw takes together must not depend on where a call ends
         aligned = self.batch_size * self._hidden_units % 2 == 0
         draws = [sizes.sum()] if aligned else sizes
         numbers = [
-            self._generator.integers(0, 1 << 16, int(size) * self._hidden_units, dtype=np.uint16)
+            source.integers(0, 1 << 16, int(size) * self._hidden_units, dtype=np.uint16)
             for size in draws
         ]
         return numbers[0] if len(numbers) == 1 else np.concatenate(numbers)
+
+
+def _copied(sources: Sources) -> Sources:
+    """Return copies of the sources, which stand where they do."""
+    memo: dict[int, Any] = {}
+    return copy.deepcopy(sources, memo)
 
 
 class Validation:
@@ -233,6 +358,8 @@ class Validation:
         From the network's outputs for these rows, of shape (m, n_L), to a score.
     loss_scale : float, default 1
         What the mean loss is multiplied by.
+    plan : ValidationPlan, optional
+        The same, where the engine can score it by itself.
     """
 
     def __init__(
@@ -242,7 +369,9 @@ class Validation:
         rows: NDArray[np.int64],
         score: Callable[[NDArray[Any]], float],
         loss_scale: float = 1.0,
+        plan: ValidationPlan | None = None,
     ) -> None:
+        self.plan = plan
         self._engine, self._examples, self._rows = engine, examples, rows
         self._score, self._loss_scale = score, loss_scale
 
@@ -255,6 +384,40 @@ class Validation:
             return Scores(loss, float("nan"))
         with np.errstate(over="ignore", invalid="ignore"):  # before a divergence
             return Scores(loss, self._score(outputs))
+
+
+def validation_plan(
+    examples: Examples, rows: NDArray[np.int64], output: str, batch_size: int
+) -> ValidationPlan | None:
+    """Return how an engine scores these rows by itself; None where only Python can.
+
+    An engine knows accuracy, of rows without weights. It adds up at most two losses, since more
+    could be added up in another order than Python's.
+
+    Parameters
+    ----------
+    examples : Examples
+        The data.
+    rows : int64 array
+        Which of them.
+    output : str
+        The output activation.
+    batch_size : int
+        The engine's largest batch.
+    """
+    regression = output in ("identity", "exp")
+    if regression or examples.sample_weight is not None or len(rows) > 2 * batch_size:
+        return None
+    expected: NDArray[Any]
+    if examples.classes is not None:
+        expected = examples.classes[rows]
+    else:
+        assert examples.targets is not None
+        goal = examples.targets[rows]
+        expected = goal.argmax(axis=1) if output == "softmax" else goal > 0.5
+    return ValidationPlan(
+        examples, rows, np.ascontiguousarray(expected, np.int32), output == "softmax"
+    )
 
 
 def score_by(

@@ -69,6 +69,11 @@ class Checkpointer:
         """Where the states are."""
         return self._generations.folder
 
+    @property
+    def every_epoch(self) -> bool:
+        """Whether a state is saved after each epoch, whatever it takes."""
+        return self._checkpoint.seconds == 0
+
     def _found_kind(self) -> Any:
         before = self.found.values.get("fingerprint") if self.found is not None else None
         return before.get("kind") if isinstance(before, dict) else None
@@ -195,17 +200,29 @@ def whole(checkpointer: Checkpointer | None) -> Any:
 Random = np.random.Generator | np.random.RandomState
 
 
+def state_of(source: Random) -> dict[str, Any]:
+    """Return where a source of random numbers stands."""
+    if isinstance(source, np.random.RandomState):
+        return dict(source.get_state(legacy=False))
+    return dict(source.bit_generator.state)
+
+
+def set_state(source: Random, state: dict[str, Any]) -> None:
+    """Put a source of random numbers where another one of its kind stood."""
+    if isinstance(source, np.random.RandomState):
+        source.set_state(state)
+    else:
+        source.bit_generator.state = state
+
+
 def random_state(source: Random) -> dict[str, Any]:
     """Return where a source of random numbers stands, as JSON can hold it."""
-    if isinstance(source, np.random.RandomState):
-        found: dict[str, Any] = plain(source.get_state(legacy=False))
-    else:
-        found = plain(source.bit_generator.state)
+    found: dict[str, Any] = plain(state_of(source))
     return found
 
 
 def set_random_state(source: Random, state: dict[str, Any]) -> None:
-    """Put a source of random numbers where another one of its kind stood.
+    """Put a source of random numbers where a saved one of its kind stood.
 
     Raises
     ------
@@ -213,10 +230,7 @@ def set_random_state(source: Random, state: dict[str, Any]) -> None:
         If that one was of another kind.
     """
     try:
-        if isinstance(source, np.random.RandomState):
-            source.set_state(unplain(state))
-        else:
-            source.bit_generator.state = unplain(state)
+        set_state(source, unplain(state))
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"the checkpoint's random numbers are those of another generator ({error}); give one "

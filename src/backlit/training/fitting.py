@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from backlit.errors import SettingError, ShapeError
-from backlit.training.batches import FORWARD_ROWS, BatchSteps, Validation, score_by, shuffler
+from backlit.training.batches import (
+    FORWARD_ROWS,
+    BatchSteps,
+    Shuffle,
+    Sources,
+    Validation,
+    score_by,
+    shuffler,
+    validation_plan,
+)
 from backlit.training.checkpoints import Checkpointer, random_state
 from backlit.training.data import (
     Examples,
@@ -198,7 +207,8 @@ def fit(
             data,
             generator,
             initial_parameters,
-            shuffler("fit", shuffle, generator),
+            shuffler("fit", shuffle),
+            not isinstance(seed, np.random.Generator),
             threads,
             on_compile,
         )
@@ -297,7 +307,8 @@ def _steps(
     data: _Data,
     generator: np.random.Generator,
     initial_parameters: dict[str, Any] | None,
-    shuffle: Callable[[NDArray[np.int64]], None] | None,
+    shuffle: Shuffle | None,
+    private: bool,
     threads: int | None,
     on_compile: Callable[[], None] | None,
 ) -> BatchSteps:
@@ -324,10 +335,11 @@ def _steps(
         data.examples,
         data.rows,
         batch_size,
+        Sources(
+            {"generator": generator}, generator, generator if settings.drops else None, private
+        ),
         shuffle=shuffle,
         hidden_units=sum(settings.hidden) if settings.drops else 0,
-        dropout_generator=generator if settings.drops else None,
-        sources={"generator": generator},
     )
 
 
@@ -353,7 +365,8 @@ def _trainer(
     if len(data.held_rows):
         held = data.examples if data.held is None else data.held
         score = score_by(held, data.held_rows, settings.output)
-        validation = Validation(steps.engine, held, data.held_rows, score)
+        plan = validation_plan(held, data.held_rows, settings.output, steps.engine.batch_size)
+        validation = Validation(steps.engine, held, data.held_rows, score, plan=plan)
     trainer = Trainer(
         steps,
         settings.epochs,
@@ -361,6 +374,7 @@ def _trainer(
         StoppingState(learning_rate=settings.learning_rate),
         schedule=settings.schedule,
         validate=None if validation is None else validation.measure,
+        validation_plan=None if validation is None else validation.plan,
         observer=CallbackObserver(
             settings.epochs, steps.layout.views(steps.parameters), callback, task
         ),

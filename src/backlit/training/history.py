@@ -1,5 +1,6 @@
 """The curves of a training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,13 @@ class History:
         if validation is not None:
             self.validation_losses.append(validation.loss)
             self.validation_scores.append(validation.score)
+
+    def extend(self, losses: list[float], validations: Sequence[Scores | None]) -> None:
+        """Add several epochs, all of them with a validation or none."""
+        self.losses += losses
+        scores = [scores for scores in validations if scores is not None]
+        self.validation_losses += [each.loss for each in scores]
+        self.validation_scores += [each.score for each in scores]
 
     def arrays(self) -> dict[str, NDArray[np.float64]]:
         """Return the curves as arrays, for a checkpoint."""

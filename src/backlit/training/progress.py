@@ -123,6 +123,11 @@ class CallbackObserver(Observer):
         self._progress, self._callback = Progress(epochs, parameters, task), callback
         self.every = getattr(callback, "every", None)
 
+    @property
+    def watches(self) -> bool:
+        """Whether there is a callback."""
+        return self._callback is not None
+
     def progress(self, share: float) -> bool:
         """Call the callback within an epoch."""
         return self._call(share)

@@ -6,7 +6,7 @@ Differentially private steps are `backlit.estimators.privacy.PrivateSteps`, and 
 `backlit.cluster.steps.ClusterSteps`.
 """
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,104 @@ from numpy.typing import NDArray
 from backlit.formats.generations import State
 from backlit.parameters import Layout
 from backlit.training.data import Examples
+from backlit.training.stopping import Criterion, Scores
+
+
+class ValidationPlan(NamedTuple):
+    """A validation set that an engine scores by itself, by accuracy.
+
+    Attributes
+    ----------
+    examples : Examples
+        The data, without weights.
+    rows : int64 array, shape (m,)
+        Which of them.
+    expected : int32 array, shape (m,) or (m, n_L)
+        The classes; or for each output whether it has to lie above one half.
+    by_largest : bool
+        Whether the largest output of a row has to be its class.
+    """
+
+    examples: Examples
+    rows: NDArray[np.int64]
+    expected: NDArray[np.int32]
+    by_largest: bool
+
+
+class Epochs(NamedTuple):
+    """Epochs that are to be run in one call, as the trainer asks for them.
+
+    Attributes
+    ----------
+    rates : float64 array, shape (count, batches)
+        Learning rates.
+    criterion : Criterion
+        Where the call has to end.
+    best : float
+        The best loss, or score, before it.
+    waited : int
+        Epochs without an improvement before it.
+    kept : array or None
+        Where finite parameters are kept, or those of the best epoch.
+    keep_best : bool
+        Which of the two.
+    validation : ValidationPlan or None
+        What validates each epoch.
+    """
+
+    rates: NDArray[np.float64]
+    criterion: Criterion
+    best: float
+    waited: int
+    kept: NDArray[Any] | None
+    keep_best: bool
+    validation: ValidationPlan | None
+
+
+class EpochsRun(NamedTuple):
+    """What came of them.
+
+    Attributes
+    ----------
+    losses : list of float
+        Each epoch's mean loss, penalty included.
+    validations : list of Scores or None
+        Each epoch's validation; None for one that diverged.
+    diverged : bool
+        Whether the loss or a parameter was not finite after the last one.
+    """
+
+    losses: list[float]
+    validations: list[Scores | None]
+    diverged: bool
+
+
+class Drawn(NamedTuple):
+    """What chance decides in several epochs, drawn before they are run.
+
+    Attributes
+    ----------
+    order : int64 array, shape (count, n_rows)
+        Each epoch's rows, in the order in which they are used.
+    starts : int64 array, shape (batches + 1,)
+        Batch i of an epoch is ``order[epoch, starts[i] : starts[i + 1]]``.
+    sizes : float64 array, shape (count, batches)
+        What each batch counts by in its epoch's mean: its rows, or the sum of their weights.
+    weights : float64 array, shape (count,)
+        What each epoch's sum is divided by.
+    random : uint16 array or None
+        For dropout, as in `Engine.train`, one epoch after the other.
+    loss_scale : float
+        What a batch's mean loss is multiplied by before the penalty is added, and a validation
+        set's.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    random: NDArray[np.uint16] | None
+    loss_scale: float
 
 
 class Steps(Protocol):
@@ -59,6 +157,22 @@ class Steps(Protocol):
 
     def restore(self, state: State) -> None:
         """Go on from a state."""
+
+
+class EpochSteps(Steps, Protocol):
+    """Steps that can be run several epochs at a time."""
+
+    @property
+    def epochs_per_call(self) -> int:
+        """Epochs that a first call may take: a few hundredths of a second's; 0 for none."""
+
+    def run_epochs(self, epochs: Epochs) -> EpochsRun:
+        """Run epochs, as many as there are rates for, until one has to be the last."""
+
+
+def run_several(steps: Steps) -> TypeGuard[EpochSteps]:
+    """Return whether steps can be run several epochs at a time."""
+    return hasattr(steps, "run_epochs")
 
 
 class Differentiable(Protocol):
@@ -201,3 +315,15 @@ class Engine(Protocol):
         outputs : array, shape (len(order), n_L), or None
             The network's outputs, if they are asked for.
         """
+
+
+class EpochEngine(Engine, Protocol):
+    """An engine that runs several epochs in one call."""
+
+    def train_epochs(self, examples: Examples, drawn: Drawn, epochs: Epochs) -> EpochsRun:
+        """Run epochs one after the other, until the criterion ends the call or one diverges."""
+
+
+def trains_epochs(engine: Engine) -> TypeGuard[EpochEngine]:
+    """Return whether an engine runs several epochs in one call."""
+    return hasattr(engine, "train_epochs")

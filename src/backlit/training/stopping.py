@@ -1,13 +1,17 @@
 """When a training ends: pure rules, from what is known and a finished epoch to what is known now.
 
-A rule is called with a `StoppingState`, the epoch's training loss and its validation scores, and
-returns the next state and, where there is one, a reason. `Patience` is the rule of
-`backlit.training.fit`, `ScikitLearnStopping` that of scikit-learn's `MLPClassifier`, which also
-sets the learning rate of the next epoch. Both are functions of their arguments alone, so that a
+A rule is called with a `StoppingState`, the training losses of the epochs since, and their
+validation scores, and returns the next state and, where there is one, a reason. `Patience` is the
+rule of `backlit.training.fit`, `ScikitLearnStopping` that of scikit-learn's `MLPClassifier`, which
+also sets the learning rate of the next epoch. All are functions of their arguments alone, so that a
 state that was saved goes on to the same end.
+
+Where an engine runs several epochs in one call, it has to know itself where to end it: a rule is
+described to it by a `Criterion`, and afterwards decides over the losses that came of it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -63,13 +67,49 @@ class StoppingState(NamedTuple):
         return self.epoch == self.best_epoch
 
 
+#: what a `Criterion` compares: a loss that has to fall below the best one by more than the margin,
+#: a loss that must not exceed the best one less the margin, a score that has to reach the best one
+#: and the margin
+LOSS_BELOW, LOSS_WITHIN, SCORE_REACHES = range(3)
+
+
+class Criterion(NamedTuple):
+    """A rule as an engine follows it through the epochs of one call.
+
+    Attributes
+    ----------
+    kind : int
+        What counts as an improvement: LOSS_BELOW, LOSS_WITHIN or SCORE_REACHES.
+    by_validation : bool
+        Whether the validation set decides, or the training loss.
+    margin : float
+        The least improvement that counts.
+    limit : float
+        The call ends with the epoch after which more than this many in a row were no improvement.
+    """
+
+    kind: int
+    by_validation: bool
+    margin: float
+    limit: float
+
+
 class Stopping(Protocol):
     """A rule."""
 
     def __call__(
-        self, state: StoppingState, loss: float, validation: Scores | None
+        self, state: StoppingState, losses: Sequence[float], validations: Sequence[Scores | None]
     ) -> tuple[StoppingState, str | None]:
-        """Return the state after an epoch, and a reason where there is one."""
+        """Return the state after some more epochs, and a reason where there is one.
+
+        A reason is that of the last epoch: none before it may have had one.
+        """
+
+    def rates(self, state: StoppingState, count: int) -> list[float]:
+        """Return the learning rates of the next epochs, as long as the rule lowers none."""
+
+    def criterion(self, validated: bool) -> Criterion:
+        """Return where a call of several epochs has to end."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +130,28 @@ class Patience:
     min_improvement: float = 0.0
 
     def __call__(
-        self, state: StoppingState, loss: float, validation: Scores | None
+        self, state: StoppingState, losses: Sequence[float], validations: Sequence[Scores | None]
     ) -> tuple[StoppingState, str | None]:
-        """Return the state after an epoch, and a reason where there is one."""
-        judged = loss if validation is None else validation.loss
-        improved = judged < state.best_loss - self.min_improvement
-        state = state._replace(epoch=state.epoch + 1, waited=0 if improved else state.waited + 1)
-        if judged < state.best_loss:
-            state = state._replace(best_loss=judged, best_epoch=state.epoch)
-        stops = self.patience is not None and state.waited >= self.patience
+        """Return the state after some more epochs, and a reason where there is one."""
+        epoch, best_epoch, best, _, waited, rate, seen = state
+        for loss, validation in zip(losses, validations, strict=True):
+            judged = loss if validation is None else validation.loss
+            epoch += 1
+            waited = 0 if judged < best - self.min_improvement else waited + 1
+            if judged < best:
+                best, best_epoch = judged, epoch
+        state = StoppingState(epoch, best_epoch, best, state.best_score, waited, rate, seen)
+        stops = self.patience is not None and waited >= self.patience
         return state, PATIENCE if stops else None
+
+    def rates(self, state: StoppingState, count: int) -> list[float]:
+        """Return the learning rates of the next epochs."""
+        return [state.learning_rate] * count
+
+    def criterion(self, validated: bool) -> Criterion:
+        """Return where a call of several epochs has to end."""
+        limit = math.inf if self.patience is None else self.patience - 1
+        return Criterion(LOSS_BELOW, validated, self.min_improvement, limit)
 
 
 @dataclass(frozen=True)
@@ -137,33 +189,67 @@ class ScikitLearnStopping:
     stops: bool = True
 
     def __call__(
-        self, state: StoppingState, loss: float, validation: Scores | None
+        self, state: StoppingState, losses: Sequence[float], validations: Sequence[Scores | None]
     ) -> tuple[StoppingState, str | None]:
-        """Return the state after an epoch, and a reason where there is one."""
-        state = state._replace(epoch=state.epoch + 1, seen=state.seen + self.rows)
-        if self.by_score:
-            score = math.nan if validation is None else validation.score
-            short = score < state.best_score + self.tol
-            if score > state.best_score:
-                state = state._replace(best_score=score, best_epoch=state.epoch)
-        else:
-            short = loss > state.best_loss - self.tol
-            if loss < state.best_loss:
-                state = state._replace(best_loss=loss, best_epoch=state.epoch)
-        state = state._replace(waited=state.waited + 1 if short and self.stops else 0)
+        """Return the state after some more epochs, and a reason where there is one."""
+        epoch, best_epoch, best_loss, best_score, waited, rate, seen = state
+        tol, rows, stops = self.tol, self.rows, self.stops
+        for loss, validation in zip(losses, validations, strict=True):
+            epoch += 1
+            seen += rows
+            if self.by_score:
+                score = math.nan if validation is None else validation.score
+                short = score < best_score + tol
+                if score > best_score:
+                    best_score, best_epoch = score, epoch
+            else:
+                short = loss > best_loss - tol
+                if loss < best_loss:
+                    best_loss, best_epoch = loss, epoch
+            waited = waited + 1 if short and stops else 0
         if self.power is not None:
-            rate = self.first_rate / (state.seen + 1) ** self.power
-            state = state._replace(learning_rate=rate)
-        if state.waited <= self.n_iter_no_change:
-            return state, None
-        if self.adaptive and state.learning_rate > SMALLEST_RATE:
-            rate = state.learning_rate / RATE_DIVISOR
-            return state._replace(learning_rate=rate, waited=0), REDUCED
-        return state, STANDSTILL
+            rate = self._rate(seen)
+        reason = None
+        if waited > self.n_iter_no_change:
+            reason = STANDSTILL
+            if self.adaptive and rate > SMALLEST_RATE:
+                rate, waited, reason = rate / RATE_DIVISOR, 0, REDUCED
+        return (
+            StoppingState(epoch, best_epoch, best_loss, best_score, waited, rate, seen),
+            reason,
+        )
+
+    def _rate(self, seen: int) -> float:
+        assert self.power is not None
+        return float(self.first_rate / (seen + 1) ** self.power)
+
+    def rates(self, state: StoppingState, count: int) -> list[float]:
+        """Return the learning rates of the next epochs, as long as the rule lowers none."""
+        if self.power is None or count == 1:
+            return [state.learning_rate] * count
+        later = [self._rate(state.seen + i * self.rows) for i in range(1, count)]
+        return [state.learning_rate, *later]
+
+    def criterion(self, validated: bool) -> Criterion:
+        """Return where a call of several epochs has to end."""
+        kind = SCORE_REACHES if self.by_score else LOSS_WITHIN
+        limit = self.n_iter_no_change if self.stops else math.inf
+        return Criterion(kind, self.by_score, self.tol, limit)
 
 
-def never(
-    state: StoppingState, loss: float, validation: Scores | None
-) -> tuple[StoppingState, str | None]:
+class Never:
     """Count epochs, and stop at none."""
-    return state._replace(epoch=state.epoch + 1), None
+
+    def __call__(
+        self, state: StoppingState, losses: Sequence[float], validations: Sequence[Scores | None]
+    ) -> tuple[StoppingState, str | None]:
+        """Return the state after some more epochs; there is no reason to stop."""
+        return state._replace(epoch=state.epoch + len(losses)), None
+
+    def rates(self, state: StoppingState, count: int) -> list[float]:
+        """Return the learning rates of the next epochs."""
+        return [state.learning_rate] * count
+
+    def criterion(self, validated: bool) -> Criterion:
+        """Return that no call has to end."""
+        return Criterion(LOSS_BELOW, False, 0.0, math.inf)

@@ -3,6 +3,8 @@
 An epoch is run in calls that take about a tenth of a second each. Between two calls Python answers
 Ctrl-C, reports progress and saves checkpoints. Where a call ends changes no bit. After an epoch the
 validation set is evaluated, the stopping rule asked, and whoever observes is told.
+
+Where nothing in Python is asked for between two epochs, a call runs several of them.
 """
 
 import time
@@ -14,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit._signals import Caught
+from backlit._signals import Caught, Signals
 from backlit.errors import ClusterError
 from backlit.formats.generations import State
 from backlit.training.checkpoints import Checkpointer, whole
@@ -23,7 +25,14 @@ from backlit.training.lbfgs import CUT_OFF, LBFGSResult, minimize_lbfgs
 from backlit.training.optimizers import LBFGS
 from backlit.training.schedules import Constant, Schedule
 from backlit.training.settings import Settings
-from backlit.training.steps import Differentiable, Steps, StepsAndGradient
+from backlit.training.steps import (
+    Differentiable,
+    Epochs,
+    Steps,
+    StepsAndGradient,
+    ValidationPlan,
+    run_several,
+)
 from backlit.training.stopping import (
     CALLBACK,
     CONVERGED,
@@ -32,6 +41,7 @@ from backlit.training.stopping import (
     FINAL,
     INTERRUPTED,
     REDUCED,
+    SCORE_REACHES,
     Scores,
     Stopping,
     StoppingState,
@@ -86,6 +96,11 @@ class Observer:
     #: who is observed; set by the trainer
     trainer: "Trainer"
 
+    @property
+    def watches(self) -> bool:
+        """Whether it has to be told of each epoch."""
+        return False
+
     def epoch_begins(self) -> None:
         """Take note that an epoch begins."""
 
@@ -121,6 +136,8 @@ class Trainer:
         How many steps there will be at most, for the schedule; by default those of `epochs`.
     validate : callable, optional
         Returns the scores of the network as it is.
+    validation_plan : ValidationPlan, optional
+        How an engine comes to the same scores by itself.
     observer : Observer, optional
         What happens around epochs.
     checkpointer : Checkpointer, optional
@@ -155,6 +172,7 @@ class Trainer:
         schedule: Schedule | None = None,
         total_steps: int | None = None,
         validate: Callable[[], Scores] | None = None,
+        validation_plan: ValidationPlan | None = None,
         observer: Observer | None = None,
         checkpointer: Checkpointer | None = None,
         keep: Keep = Keep.NOTHING,
@@ -167,7 +185,8 @@ class Trainer:
         self.history = history or History()
         self._stopping, self._schedule = stopping, schedule or Constant()
         self._total_steps = total_steps or epochs * steps.per_epoch
-        self._validate, self._observer = validate, observer or Observer()
+        self._validate, self._validation_plan = validate, validation_plan
+        self._observer = observer or Observer()
         self._observer.trainer = self
         self._checkpointer, self._keep = checkpointer, keep
         self._kept, self._final = kept, final
@@ -177,6 +196,18 @@ class Trainer:
         self._step, self._total, self._begun = 0, 0.0, False
         self._steps_per_call, self._minimizes = 1, False
         self._reported = self._began = time.perf_counter()
+        self._epochs_per_call = self._first_epochs_per_call()
+
+    def _first_epochs_per_call(self) -> int:
+        """Return how many epochs the first call may run; 0 where each has to be run by itself."""
+        steps, observer = self.steps, self._observer
+        if not run_several(steps) or observer.watches or observer.every:
+            return 0
+        if self._validate is not None and self._validation_plan is None:
+            return 0
+        if self._checkpointer is not None and self._checkpointer.every_epoch:
+            return 0
+        return steps.epochs_per_call
 
     @property
     def place(self) -> tuple[int, int]:
@@ -333,8 +364,11 @@ class Trainer:
     def _run(self) -> str:
         try:
             while self.stopping_state.epoch < self.epochs:
-                self._observer.epoch_begins()
-                reason = self.finish_epoch(self.run_epoch())
+                if self._epochs_per_call and not self._begun:
+                    reason = self._run_epochs()
+                else:
+                    self._observer.epoch_begins()
+                    reason = self.finish_epoch(self.run_epoch())
                 if reason is not None:
                     return reason
                 if self._checkpointer is not None:
@@ -344,6 +378,43 @@ class Trainer:
         except _Stop:
             return CALLBACK
         return EPOCHS
+
+    def _run_epochs(self) -> str | None:
+        """Run several epochs in one call; return why training ends, or None."""
+        steps, rule, state = self.steps, self._stopping, self.stopping_state
+        assert run_several(steps)
+        count = min(self._epochs_per_call, self.epochs - state.epoch)
+        n, done = steps.per_epoch, steps.taken
+        numbers = np.arange(done, done + count * n, dtype=np.int64)
+        factors = self._schedule.factors(numbers, self._total_steps).reshape(count, n)
+        rates = np.array(rule.rates(state, count)).reshape(count, 1) * factors
+        criterion = rule.criterion(self._validate is not None)
+        by_score = criterion.kind == SCORE_REACHES
+        asked = Epochs(
+            rates,
+            criterion,
+            state.best_score if by_score else state.best_loss,
+            state.waited,
+            self._kept,
+            self._keep is Keep.BEST,
+            self._validation_plan,
+        )
+        # Ctrl-C waits until the epochs that were run are counted
+        with Signals() if self._checkpointer is None else nullcontext():
+            began = time.perf_counter()
+            run = steps.run_epochs(asked)
+            each = (time.perf_counter() - began) / len(run.losses)
+            # double at most, so that one quick call does not make the next one long
+            self._epochs_per_call = min(int(CALL_SECONDS / max(each, 1e-9)), 2 * count)
+            finished = len(run.losses) - run.diverged
+            reason = None
+            if finished:
+                losses, validations = run.losses[:finished], run.validations[:finished]
+                self.history.extend(losses, validations)
+                self.stopping_state, reason = rule(state, losses, validations)
+            if run.diverged:
+                return self.finish_epoch(run.losses[-1])
+        return None if reason == REDUCED else reason
 
     def run_epoch(self) -> float:
         """Go through the epoch's steps; return the mean loss, not finite if training diverged."""
@@ -402,7 +473,7 @@ class Trainer:
             with whole(self._checkpointer):  # nothing is changed yet
                 validation = self._validate()
         self.history.append(loss, validation)
-        self.stopping_state, reason = self._stopping(self.stopping_state, loss, validation)
+        self.stopping_state, reason = self._stopping(self.stopping_state, [loss], [validation])
         if not finite:
             reason = DIVERGENCE
         worth_keeping = self._keep is Keep.LAST or self.stopping_state.is_best

@@ -259,3 +259,44 @@ def check_batches(batches: Any, n_rows: int, batch_size: int) -> int:
         wrong = used[(used < 0) | (used >= n_rows)][0]
         raise ShapeError(f"engine: order holds row {wrong}, expected 0 to {n_rows - 1}.")
     return n_ordered
+
+
+def check_epochs(drawn: Any, epochs: Any, n_rows: int, size: int, dtype: np.dtype[Any]) -> None:
+    """Raise unless the arrays of several epochs are as long as those need.
+
+    Parameters
+    ----------
+    drawn : Drawn
+        Orders and batches.
+    epochs : Epochs
+        Rates, and where parameters are kept.
+    n_rows : int
+        Rows of X.
+    size : int
+        How many parameters there are.
+    dtype : dtype
+        The engine's type.
+
+    Raises
+    ------
+    DTypeError, ShapeError
+        As `check_array` does; or if a row is not in X.
+    """
+    count, n_batches = len(drawn.order), len(drawn.starts) - 1
+    why = f"for {count} epochs of {n_batches} batches"
+    check_array("order", drawn.order, np.int64, count * int(drawn.starts[-1]), why)
+    if drawn.order.size and np.maximum.reduce(drawn.order.ravel().view(np.uint64)) >= n_rows:
+        wrong = drawn.order[(drawn.order < 0) | (drawn.order >= n_rows)][0]
+        raise ShapeError(f"engine: order holds row {wrong}, expected 0 to {n_rows - 1}.")
+    check_array("rates", epochs.rates, np.float64, count * n_batches, why)
+    check_array("sizes", drawn.sizes, np.float64, count * n_batches, why)
+    check_array("weights", drawn.weights, np.float64, count, why)
+    if epochs.kept is not None:
+        check_array("kept", epochs.kept, dtype, size, "as the network has parameters", written=True)
+
+
+def check_expected(plan: Any, n_outputs: int) -> None:
+    """Raise unless there is a whole number for each validation row, or each of its outputs."""
+    n_rows = len(plan.rows)
+    length = n_rows if plan.by_largest else n_rows * n_outputs
+    check_array("expected", plan.expected, np.int32, length, f"for {n_rows} rows")

@@ -30,7 +30,7 @@ from backlit._locks import lock, register
 from backlit._log import logger
 from backlit._second_process import SecondProcess
 from backlit._version import __version__
-from backlit.training.engine import functions, products, steps, units, updates
+from backlit.training.engine import epochs, functions, products, steps, units, updates
 from backlit.training.engine.simd import FAST
 from backlit.training.stale_code import cache_root, is_private, keep_tidy, make_private
 
@@ -166,14 +166,26 @@ _UNITS = {
 }
 
 
+#: the name under which the loop over epochs is asked for, beside those of the units
+EPOCHS = "run_epochs"
+
+
+def _callable(address: int, n_addresses: int) -> Any:
+    """Return a C function that takes two whole numbers and addresses."""
+    kinds = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * n_addresses
+    return ctypes.CFUNCTYPE(None, *kinds)(address)
+
+
 class Compiled:
     """The compiled engine for one floating type, as far as it has been needed.
 
     Attributes
     ----------
-    run : callable
-        `steps.run` as a C function; its arguments after the first two are addresses. It releases
-        the interpreter's lock.
+    run, run_epochs : callable
+        `steps.run` and `epochs.run_epochs` as C functions; their arguments after the first two are
+        addresses. They release the interpreter's lock.
+    address_of_run : int
+        Where the first one lies.
     addresses : int64 array
         The table of the units, in the order of `units.ORDER`; 0 for one that is not compiled.
     parts : dict
@@ -184,6 +196,8 @@ class Compiled:
         self.addresses = np.zeros(len(units.ORDER), np.int64)
         self.parts: dict[str, Any] = {}
         self.run: Callable[[int, int, int, int, int], None]
+        self.run_epochs: Callable[[int, int, int, int, int, int], None]
+        self.address_of_run = 0
         self._dtype = dtype
         self._real = types.float32 if dtype == np.float32 else types.float64
 
@@ -213,9 +227,15 @@ class Compiled:
             if helper is not None:
                 helper.wait()
             run = self._compile_run(announce)
-            prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 3)
-            self.run = prototype(run.address)
+            self.run = _callable(run.address, 3)
+            self.address_of_run = run.address
             self.parts["run"] = run
+        if EPOCHS in needed and EPOCHS not in self.parts:
+            whole, words = types.int64, types.CPointer(types.int64)
+            signature = types.void(whole, whole, words, words, words, types.CPointer(real))
+            part = _compile_function(epochs.run_epochs, signature, False, label, announce)
+            self.run_epochs = _callable(part.address, 4)
+            self.parts[EPOCHS] = part
 
     def _compile_run(self, announce: Callable[[], None]) -> Any:
         whole = types.int64

@@ -8,7 +8,7 @@ for the largest batch.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout, aligned_zeros
 from backlit.training.data import Examples, Rows
-from backlit.training.engine import blocks, boundary, compiled, steps, units
+from backlit.training.engine import blocks, boundary, compiled, epochs, steps, units
 from backlit.training.engine.functions import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -28,6 +28,8 @@ from backlit.training.engine.functions import (
 from backlit.training.engine.products import PACK_SIZE
 from backlit.training.engine.simd import VECTOR_BYTES
 from backlit.training.optimizers import Numbers
+from backlit.training.steps import Drawn, Epochs, EpochsRun, ValidationPlan
+from backlit.training.stopping import Scores
 
 #: multiply-adds after which a call that learns nothing returns to Python, so that it can be
 #: interrupted: a tenth of a second's, or less
@@ -75,6 +77,19 @@ def _units_for(examples: Examples, n0: int, n1: int, loss: int) -> set[str]:
         elif examples.targets is not None:
             needed.add("losses_of_shares")
     return needed
+
+
+#: the fields of `epochs.Epochs` that describe a validation set, where there is none
+_NO_VALIDATION: tuple[None, int, int, int, int, None, None] = (None, 0, 0, 0, 0, None, None)
+
+
+class _ValidationBlock(NamedTuple):
+    """How a validation set is run, and all that the numbers in its block point to."""
+
+    plan: ValidationPlan
+    state: steps.State
+    records: tuple[Any, ...]
+    fields: dict[str, Any]
 
 
 class Engine:
@@ -173,6 +188,8 @@ class Engine:
         self._places = tuple(
             array.ctypes.data for array in (self._addresses, self._block, self._work.buffer)
         )
+        self._epochs_block = blocks.empty(epochs.EPOCH_FIELDS)
+        self._validation: _ValidationBlock | None = None
 
     def _settings_of(self, numbers: Numbers) -> steps.Settings:
         return steps.Settings(
@@ -365,7 +382,11 @@ class Engine:
             self._check_that_it_can_learn(mode)
         batches = steps.Batches(mode, len(starts) - 1, order, starts, rates, random, total_weight)
         self._check(batches, results)
-        self._work.sync[:] = 0
+        self._describe(batches, results)
+        self._run_all(self._run, self._places, self._work.sync)
+
+    def _describe(self, batches: steps.Batches, results: steps.Results) -> None:
+        """Write a call's arguments to the block."""
         records = (
             self._net, self._data, batches, self._settings, self.state, self._work, results,
         )  # fmt: skip
@@ -373,11 +394,126 @@ class Engine:
         written, self._written = self._written, None
         blocks.write(self._block, records, written, steps.FIELDS, self.dtype)
         self._written = records
-        arguments = self._places
+
+    def train_epochs(self, examples: Examples, drawn: Drawn, asked: Epochs) -> EpochsRun:
+        """Run epochs one after the other, until the criterion ends the call or one diverges.
+
+        Parameters
+        ----------
+        examples : Examples
+            The data.
+        drawn : Drawn
+            Orders, batches and dropout's random numbers of all epochs.
+        asked : Epochs
+            Learning rates, when to end, what is kept and what validates.
+        """
+        if examples is not self._examples:
+            self._take(examples)
+        self._check_that_it_can_learn(steps.TRAIN)
+        (count, in_epoch), starts = drawn.order.shape, drawn.starts
+        n = len(starts) - 1
+        random = np.empty(0, np.uint16) if drawn.random is None else drawn.random
+        hidden = sum(self.layout.layer_dims[1:-1]) if random.size else 0
+        batches = steps.Batches(
+            steps.TRAIN, n, drawn.order[0], starts, asked.rates[0], random[: in_epoch * hidden], 0.0
+        )
+        results = steps.Results(np.zeros(n), np.zeros(n), self._empty)
+        boundary.check_epochs(drawn, asked, self._n_rows, self.layout.size, self.dtype)
+        self._check(batches, results)
+        if hidden:
+            boundary.check_array(
+                "random", random, np.uint16, count * in_epoch * hidden, f"for {count} epochs"
+            )
+        engine = compiled.engine_for(self.dtype, (compiled.EPOCHS,), self._on_compile)
+        validation = None if asked.validation is None else self._validation_block(asked.validation)
+        self._describe(batches, results)
+        losses, validation_losses, scores = curves = np.empty((3, count))
+        outcome, sync = np.zeros(3, np.int64), np.zeros(16, np.int64)
+        keep = epochs.KEEP_BEST if asked.keep_best else epochs.KEEP_LAST
+        record = epochs.Epochs(
+            count,
+            n,
+            in_epoch,
+            hidden,
+            drawn.order,
+            asked.rates,
+            drawn.sizes,
+            drawn.weights,
+            random,
+            drawn.loss_scale,
+            engine.address_of_run,
+            asked.criterion.kind,
+            asked.criterion.by_validation,
+            asked.criterion.margin,
+            asked.criterion.limit,
+            np.array([asked.best, asked.waited], np.float64),
+            epochs.KEEP_NOTHING if asked.kept is None else keep,
+            asked.kept,
+            self.layout.size,
+            self.state.parameters,
+            *_NO_VALIDATION,
+            losses,
+            validation_losses,
+            scores,
+            sync,
+            outcome,
+        )
+        if validation is not None:
+            record = record._replace(**validation.fields)
+        blocks.write(self._epochs_block, (record,), None, epochs.EPOCH_FIELDS, self.dtype)
+        table, block, example = self._places
+        places = table, block, self._epochs_block.ctypes.data, example
+        self._run_all(engine.run_epochs, places, sync)
+        run, diverged = int(outcome[epochs.RUN]), bool(outcome[epochs.DIVERGED])
+        validations: list[Scores | None] = [None] * run
+        if validation is not None:
+            validations[: run - diverged] = map(Scores, *curves[1:, : run - diverged].tolist())
+        return EpochsRun(losses[:run].tolist(), validations, diverged)
+
+    def _validation_block(self, plan: ValidationPlan) -> "_ValidationBlock":
+        """Return the arguments with which a validation set is run forward."""
+        found = self._validation
+        if found is not None and found.plan is plan and found.state is self.state:
+            return found
+        # the data are checked, and what they need compiled, as those of a call of their own
+        before = self._examples
+        self._take(plan.examples)
+        data, n_rows = self._data, len(plan.rows)
+        n_out = self.layout.layer_dims[-1]
+        starts = np.append(np.arange(0, n_rows, self.batch_size, dtype=np.int64), n_rows)
+        chunks, none = len(starts) - 1, np.zeros(0)
+        outputs = np.empty(n_rows * n_out, self.dtype)
+        batches = steps.Batches(
+            steps.FORWARD, chunks, plan.rows, starts, none, np.empty(0, np.uint16), float(n_rows)
+        )
+        results = steps.Results(np.zeros(chunks), none, outputs)
+        self._check(batches, results)
+        boundary.check_expected(plan, n_out)
+        block = blocks.empty(steps.FIELDS)
+        records = (self._net, data, batches, self._settings, self.state, self._work, results)
+        blocks.write(block, records, None, steps.FIELDS, self.dtype)
+        if before is not None:
+            self._take(before)
+        scoring = epochs.LARGEST if plan.by_largest else epochs.HALVES
+        fields = {
+            "validation": block,
+            "chunks": chunks,
+            "scoring": scoring,
+            "examples": n_rows,
+            "n_outputs": n_out,
+            "outputs": outputs,
+            "expected": plan.expected,
+        }
+        found = self._validation = _ValidationBlock(plan, self.state, records, fields)
+        return found
+
+    def _run_all(self, function: Any, places: tuple[int, ...], sync: NDArray[np.int64]) -> None:
+        """Call compiled code, in as many threads as the engine has."""
+        self._work.sync[:] = 0
         if self.threads == 1:
-            self._run(0, 1, *arguments)
+            function(0, 1, *places)
         else:
-            self._run_threads(arguments)
+            self._run_threads(function, places, sync)
 
     def _take(self, examples: Examples) -> None:
         """Check examples, and have what they need compiled."""
@@ -426,8 +562,8 @@ class Engine:
                 "(rows and outputs)", written=True,
             )  # fmt: skip
 
-    def _run_threads(self, arguments: tuple[Any, ...]) -> None:
-        """Run the loop in all threads; the calling one is number 0.
+    def _run_threads(self, function: Any, places: tuple[int, ...], sync: NDArray[np.int64]) -> None:
+        """Call compiled code in all threads; the calling one is number 0.
 
         An interrupt may come between any two lines. Then the others must not wait for this one,
         nor go on, or begin only now, with arrays that nobody keeps any more. So they wait at a
@@ -442,7 +578,7 @@ class Engine:
             appeared.add(number)
             gate.wait()
             if may_run:
-                self._run(number, self.threads, *arguments)
+                function(number, self.threads, *places)
 
         others = [
             threading.Thread(target=work, args=(number,), daemon=True)
@@ -455,9 +591,9 @@ class Engine:
                 thread.start()
             may_run.append(True)
             gate.set()
-            self._run(0, self.threads, *arguments)
+            function(0, self.threads, *places)
         except BaseException:
-            self._work.sync[steps.ABORTED] = 1
+            self._work.sync[steps.ABORTED] = sync[steps.ABORTED] = 1
             raise
         finally:
             gate.set()

@@ -197,7 +197,7 @@ _yield = types.ExternalFunction(
 
 
 @kernel()
-def _barrier(sync, threads, phase):
+def barrier(sync, threads, phase):
     """Wait until all threads have come this far `phase` times; return False if one gave up."""
     if threads == 1:
         return True
@@ -664,11 +664,11 @@ def _apply_step(table, block, example, rate, penalty, step_number, phase, thread
     scale = 1.0
     if settings.clip > 0.0:
         phase += 1
-        if not _barrier(work.sync, threads, phase):
+        if not barrier(work.sync, threads, phase):
             return -1
         _unit_norms(table, block, example, penalty, YES, thread, threads)
         phase += 1
-        if not _barrier(work.sync, threads, phase):
+        if not barrier(work.sync, threads, phase):
             return -1
         total = _total(block, example, work.partial)
         scale = min(1.0, settings.clip / math.sqrt(total)) if total > 0.0 else 1.0
@@ -739,7 +739,7 @@ def _run_batches(thread, threads, table, block, example):
             _unit_norms(table, block, example, 0.0, NO, thread, threads)
         random_at += n_random * m
         phase += 1
-        if not _barrier(work.sync, threads, phase):
+        if not barrier(work.sync, threads, phase):
             return
         if thread == 0 and labelled:
             results.losses[batch] = _sum_of_losses(block, example, m, in_slab) / total_weight
@@ -761,7 +761,7 @@ def _run_batches(thread, threads, table, block, example):
                 if phase < 0:
                     return
         phase += 1
-        if not _barrier(work.sync, threads, phase):
+        if not barrier(work.sync, threads, phase):
             return
     if thread == 0 and batches.mode == TRAIN:
         state.steps[0] = steps + batches.count

@@ -1,0 +1,285 @@
+"""Many epochs in one call of compiled code: what happens between two of them.
+
+After an epoch's steps the loss is added up, the parameters are searched for numbers that are not
+finite, the validation set is run forward, and a criterion says whether the call has to end. The
+steps themselves are those of `steps.run`, called through its address, once for an epoch's batches
+and once for the validation set. Orders, rates and random numbers of all epochs come in.
+
+All threads run it together. What lies between the epochs is the work of thread 0, for which the
+others wait.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import llvmlite.ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from backlit.training.engine.blocks import given, readers
+from backlit.training.engine.simd import kernel, like
+from backlit.training.engine.steps import ARRIVED, FIELDS, Batches, Results, Work, barrier
+from backlit.training.stopping import LOSS_BELOW, LOSS_WITHIN
+
+#: how a validation set's outputs are scored: by the largest of each row, or by whether each lies
+#: above one half, all of a row together
+LARGEST, HALVES = range(2)
+
+#: which parameters are kept: none, those of each epoch that is finite, those of the best one
+KEEP_NOTHING, KEEP_LAST, KEEP_BEST = range(3)
+
+#: what a call has come to, in `Epochs.outcome`: how many epochs were run, whether the last one
+#: diverged, and whether the criterion ended the call
+RUN, DIVERGED, ENDED = range(3)
+
+#: what the criterion knows, in `Epochs.judged`: the best value, and epochs without an improvement
+BEST, WAITED = range(2)
+
+_BYTES_OF_WORD, _BYTES_OF_RANDOM = 8, 2
+
+
+class Epochs(NamedTuple):
+    """Epochs to go through, each of `batches` batches with `rows` rows in all.
+
+    `order`, `rates`, `sizes` (the batches', or the sums of their weights) and `random` hold those
+    of one epoch after the other, `weights` what each epoch's sum of losses is divided by. The
+    validation set is another block for `run`, the address of `steps.run`; its losses come in
+    `chunks`, its `outputs` are compared with `expected`. Each epoch's loss and validation goes to
+    `losses`, `validation_losses` and `scores`.
+    """
+
+    count: Any
+    batches: Any
+    rows: Any
+    hidden: Any
+    order: Any
+    rates: Any
+    sizes: Any
+    weights: Any
+    random: Any
+    loss_scale: Any
+    run: Any
+    criterion: Any
+    by_validation: Any
+    margin: Any
+    limit: Any
+    judged: Any
+    keep: Any
+    kept: Any
+    size: Any
+    parameters: Any
+    validation: Any
+    chunks: Any
+    scoring: Any
+    examples: Any
+    n_outputs: Any
+    outputs: Any
+    expected: Any
+    losses: Any
+    validation_losses: Any
+    scores: Any
+    sync: Any
+    outcome: Any
+
+
+#: the fields' kinds, as in `steps.FIELDS`
+EPOCH_FIELDS = {Epochs: "nnnnIDDDhdnnnddDnRnRInnnnRiDDDII"}
+
+(_epochs,) = readers(EPOCH_FIELDS)
+
+
+def _place(record: Any, field: str) -> int:
+    """Return where a field of a record stands in the block of `steps.FIELDS`."""
+    before = list(FIELDS)[: list(FIELDS).index(record)]
+    return sum(len(FIELDS[other]) for other in before) + int(record._fields.index(field))
+
+
+_ORDER, _RATES, _RANDOM = (_place(Batches, name) for name in ("order", "rates", "random"))
+_LOSSES, _PENALTIES = (_place(Results, name) for name in ("losses", "penalties"))
+_SYNC = _place(Work, "sync")
+
+
+@intrinsic
+def _address(typing_context: Any, pointer: Any) -> Any:
+    """Return where a pointer points."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], llvmlite.ir.IntType(64))
+
+    return types.int64(pointer), codegen
+
+
+def _pointer_to(kind: Any) -> Any:
+    """Make the compiled function that takes an address for a pointer."""
+
+    @intrinsic
+    def pointer(typing_context: Any, address: Any) -> Any:
+        target = types.CPointer(kind)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(target))
+
+        return target(address), codegen
+
+    return pointer
+
+
+_doubles, _words = _pointer_to(types.float64), _pointer_to(types.int64)
+
+
+@intrinsic
+def _call(
+    typing_context: Any, run: Any, thread: Any, threads: Any, table: Any, block: Any, example: Any
+) -> Any:
+    """Call `steps.run`, which lies at an address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = [context.get_value_type(kind) for kind in signature.args[1:]]
+        function = llvmlite.ir.FunctionType(context.get_value_type(types.void), kinds)
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(run, thread, threads, table, block, example), codegen
+
+
+@kernel()
+def _begin(epochs, block, e):
+    """Let the block describe the batches of an epoch."""
+    at = e * epochs.rows
+    block[_ORDER] = _address(epochs.order) + _BYTES_OF_WORD * at
+    block[_RATES] = _address(epochs.rates) + _BYTES_OF_WORD * e * epochs.batches
+    if given(epochs.random):
+        block[_RANDOM] = _address(epochs.random) + _BYTES_OF_RANDOM * at * epochs.hidden
+    _words(block[_SYNC])[ARRIVED] = 0
+
+
+@kernel()
+def _mean_loss(epochs, block, e):
+    """Add up an epoch's losses one by one, as in a training that is run in shorter calls."""
+    losses, penalties = _doubles(block[_LOSSES]), _doubles(block[_PENALTIES])
+    total, at = 0.0, e * epochs.batches
+    for i in range(epochs.batches):
+        total += (epochs.loss_scale * losses[i] + penalties[i]) * epochs.sizes[at + i]
+    return total / epochs.weights[e]
+
+
+@kernel()
+def _all_finite(vector, n):
+    # zero times a number is zero, unless that is not finite; four sums, so that none waits
+    zero = like(vector, 0.0)
+    a = b = c = d = zero
+    whole = n - n % 4
+    for i in range(0, whole, 4):
+        a += vector[i] * zero
+        b += vector[i + 1] * zero
+        c += vector[i + 2] * zero
+        d += vector[i + 3] * zero
+    for i in range(whole, n):
+        a += vector[i] * zero
+    return math.isfinite(a + b + c + d)
+
+
+@kernel()
+def _score(epochs):
+    """Return the share of the validation set that is right; NaN if an output is not finite."""
+    n_out, right = epochs.n_outputs, 0
+    if not _all_finite(epochs.outputs, epochs.examples * n_out):
+        return math.nan
+    for i in range(epochs.examples):
+        at = i * n_out
+        if epochs.scoring == LARGEST:
+            largest = 0
+            for k in range(1, n_out):
+                if epochs.outputs[at + k] > epochs.outputs[at + largest]:
+                    largest = k
+            right += int(largest == epochs.expected[i])
+        else:
+            met = True
+            for k in range(n_out):
+                above = epochs.outputs[at + k] > 0.5
+                met = met and above == (epochs.expected[at + k] != 0)
+            right += int(met)
+    return right / epochs.examples
+
+
+@kernel()
+def _validate(epochs, e):
+    """Write down loss and score of the validation set, which has been run."""
+    losses = _doubles(epochs.validation[_LOSSES])
+    total = 0.0
+    for i in range(epochs.chunks):
+        total += losses[i]
+    epochs.validation_losses[e] = total * epochs.loss_scale
+    epochs.scores[e] = _score(epochs)
+
+
+@kernel()
+def _judge(epochs, e):
+    """Compare a finished epoch with the best one; keep its parameters if they are to be."""
+    value = epochs.losses[e]
+    if epochs.by_validation != 0:
+        in_losses = epochs.criterion in (LOSS_BELOW, LOSS_WITHIN)
+        value = epochs.validation_losses[e] if in_losses else epochs.scores[e]
+    best = epochs.judged[BEST]
+    if epochs.criterion == LOSS_BELOW:
+        short, is_best = not (value < best - epochs.margin), value < best
+    elif epochs.criterion == LOSS_WITHIN:
+        short, is_best = value > best - epochs.margin, value < best
+    else:
+        short, is_best = value < best + epochs.margin, value > best
+    if is_best:
+        epochs.judged[BEST] = value
+    waited = epochs.judged[WAITED] + 1.0 if short else 0.0
+    epochs.judged[WAITED] = waited
+    if waited > epochs.limit:
+        epochs.outcome[ENDED] = 1
+    if epochs.keep == KEEP_LAST or (epochs.keep == KEEP_BEST and is_best):
+        for i in range(epochs.size):
+            epochs.kept[i] = epochs.parameters[i]
+
+
+def run_epochs(thread, threads, table, block, others, example):
+    """Run the epochs that a block of numbers describes; see the module's docstring.
+
+    `block` describes the batches of one, `others` all of them.
+    """
+    epochs = _epochs(others, example)
+    validated = given(epochs.validation)
+    phase = 0
+    for e in range(epochs.count):
+        if thread == 0:
+            _begin(epochs, block, e)
+        phase += 1
+        if not barrier(epochs.sync, threads, phase):
+            return
+        _call(epochs.run, thread, threads, table, block, example)
+        phase += 1
+        if not barrier(epochs.sync, threads, phase):
+            return
+        if thread == 0:
+            loss = _mean_loss(epochs, block, e)
+            epochs.losses[e] = loss
+            epochs.outcome[RUN] = e + 1
+            finite = math.isfinite(loss) and _all_finite(epochs.parameters, epochs.size)
+            epochs.outcome[DIVERGED] = int(not finite)
+            if validated:
+                _words(block[_SYNC])[ARRIVED] = 0
+        phase += 1
+        if not barrier(epochs.sync, threads, phase):
+            return
+        if epochs.outcome[DIVERGED] != 0:
+            return
+        if validated:
+            _call(epochs.run, thread, threads, table, epochs.validation, example)
+            phase += 1
+            if not barrier(epochs.sync, threads, phase):
+                return
+        if thread == 0:
+            if validated:
+                _validate(epochs, e)
+            _judge(epochs, e)
+        phase += 1
+        if not barrier(epochs.sync, threads, phase):
+            return
+        if epochs.outcome[ENDED] != 0:
+            return
