@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         per_example_gradient_norms,
         rank_suspects,
     )
+    from backlit.saving import load, save
     from backlit.tracing import TraceRecorder, trace
 
 # public name -> the module that holds it
@@ -68,6 +69,8 @@ _HOMES = {
     "model_forward": "backlit.model",
     "initialize_parameters": "backlit.parameters",
     "initialize_parameters_deep": "backlit.parameters",
+    "load": "backlit.saving",
+    "save": "backlit.saving",
     "TraceRecorder": "backlit.tracing.recorder",
     "clipped_gradients": "backlit.per_example",
     "importance_probabilities": "backlit.per_example",
@@ -97,12 +100,14 @@ __all__ = [
     "linear_activation_forward",
     "linear_backward",
     "linear_forward",
+    "load",
     "model_backward",
     "model_forward",
     "per_example_gradient_norms",
     "rank_suspects",
     "relu",
     "relu_backward",
+    "save",
     "sigmoid",
     "sigmoid_backward",
     "trace",

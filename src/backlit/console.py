@@ -14,6 +14,7 @@ from backlit._terminal import console as make_console
 from backlit._text import printable
 
 if TYPE_CHECKING:
+    from backlit.model_information import ModelInformation
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
     from backlit.photos.saliency.explaining import Explanation
@@ -240,3 +241,20 @@ def show_explanation(found: "Explanation") -> None:
             f"{total:+.2f} with all pushes."
         )
     )
+
+
+def show_model_information(found: "ModelInformation") -> None:
+    """Print what a model file holds.
+
+    Parameters
+    ----------
+    found : ModelInformation
+        What was read.
+    """
+    out = make_console()
+    table = Table.grid(padding=(0, 1))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in found.rows:
+        table.add_row(Text(name), Text(text))
+    out.print(table)

@@ -94,5 +94,9 @@ class CheckpointWarning(BacklitWarning):
     """A checkpoint could not be written or read; training goes on all the same."""
 
 
+class ModelFileWarning(BacklitWarning):
+    """A model file was read, but a library that its parts are of has another version now."""
+
+
 class PhotoWarning(BacklitWarning):
     """A picture was left out."""

@@ -109,7 +109,7 @@ def set_entry(name, field, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_entry("W1", "dtype", "I64"), "tensor W1, dtype: found 'I64', expected F32 or F64"),
+        (set_entry("W1", "dtype", "I32"), "tensor W1, dtype: found 'I32', expected F32 or F64"),
         (set_entry("W1", "dtype", 3), "tensor W1, dtype"),
         (set_entry("W1", "shape", [3, -4]), "tensor W1, shape"),
         (set_entry("W1", "shape", [2**47, 2**47]), "tensor W1, data_offsets: found 48 bytes"),

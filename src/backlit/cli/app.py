@@ -11,6 +11,7 @@ from backlit.cli.check import check
 from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
 from backlit.cli.grade import grade
+from backlit.cli.info import info
 from backlit.cli.pages import open_app
 from backlit.cli.predict import predict
 from backlit.cli.refusals import Command, is_usage_error, show_usage_error
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, predict, evaluate, explain, report, check, grade):
+for _command in (train, predict, evaluate, explain, report, info, check, grade):
     app.command(cls=Command)(_command)
 app.command("app", cls=Command)(open_app)
 

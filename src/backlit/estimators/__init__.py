@@ -15,9 +15,14 @@ import sklearn.neural_network
 from backlit.estimators.classifier import MLPClassifier
 from backlit.estimators.privacy import DPSGD, PrivacySpent
 from backlit.estimators.regressor import MLPRegressor
+from backlit.estimators.saving import SKOPS_TYPES, register_model, register_values
 
 # so that code that asks by isinstance whether it has scikit-learn's takes ours as well
 sklearn.neural_network.MLPClassifier.register(MLPClassifier)
 sklearn.neural_network.MLPRegressor.register(MLPRegressor)
 
-__all__ = ["DPSGD", "MLPClassifier", "MLPRegressor", "PrivacySpent"]
+register_model(MLPClassifier)
+register_model(MLPRegressor)
+register_values(DPSGD, PrivacySpent)
+
+__all__ = ["DPSGD", "SKOPS_TYPES", "MLPClassifier", "MLPRegressor", "PrivacySpent"]

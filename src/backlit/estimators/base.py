@@ -1,6 +1,7 @@
 """What the classifier and the regressor share: from checked arguments to a trained network."""
 
 import math
+import os
 from abc import abstractmethod
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, Self
@@ -25,6 +26,7 @@ from backlit.estimators.overrides import check_overrides, overridden_pass, overr
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
 from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
+from backlit.estimators.saving import record_training, save_estimator
 from backlit.estimators.shapes import (
     check_features,
     check_goes_on,
@@ -221,8 +223,30 @@ class BaseMLP(
                     fit_lbfgs(self, problem, callbacks, checkpointer)
             finally:
                 self._weights.take(trained.vector)
+        record_training(self, X.shape[0])
         callbacks.fit_ends(dict)
         return self
+
+    def save(self, path: str | os.PathLike[str], *, note: str | None = None) -> None:
+        """Write this fitted estimator to a model file, which `backlit.load` reads.
+
+        Parameters
+        ----------
+        path : path
+            Replaced if it exists; the file appears whole or not at all.
+        note : str, optional
+            What it was trained on, or anything else that `backlit info` should show.
+
+        Raises
+        ------
+        SettingError
+            If an argument is somebody's code, as a function for `scoring`.
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+        ModelFileError
+            Where the file cannot be written.
+        """
+        save_estimator(self, path, note=note)
 
     def _problem(
         self,

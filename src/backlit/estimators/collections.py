@@ -28,6 +28,7 @@ from backlit.estimators.parameters import (
     step_schedule,
 )
 from backlit.estimators.protocols import is_collection
+from backlit.estimators.saving import record_training
 from backlit.estimators.shapes import check_goes_on
 from backlit.estimators.training import run_lbfgs, run_stochastic
 from backlit.estimators.weights import Parameters, Weights
@@ -129,6 +130,7 @@ def fit_collections(
                 run_stochastic(estimator, steps, rows, network, validate)
         finally:
             estimator._weights = Weights(network.vector, network.layer_dims)
+    record_training(estimator, rows)
 
 
 def _settings(

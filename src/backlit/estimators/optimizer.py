@@ -53,6 +53,46 @@ class OptimizerState:
         self._moments: tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]] | None = None
         self._generator: np.random.Generator | None = None
 
+    def fields(self) -> dict[str, Any]:
+        """Return all that it remembers, as plain values and arrays: for a model file."""
+        return {
+            "numbers": self._numbers._asdict(),
+            "adaptive": self.adaptive,
+            "inverse_scaling": self.inverse_scaling,
+            "learning_rate": self.learning_rate,
+            "first_rate": self._first_rate,
+            "power": self._power,
+            "moments": self._moments,
+            "generator": self._generator,
+            "layer_dims": self._layer_dims,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "OptimizerState":
+        """Return what `fields` describes.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError
+            If they do not fit together.
+        """
+        state = cls.__new__(cls)
+        state._numbers = Numbers(**fields["numbers"])
+        state.adaptive, state.inverse_scaling = fields["adaptive"], fields["inverse_scaling"]
+        state.learning_rate, state._first_rate = fields["learning_rate"], fields["first_rate"]
+        state._power = fields["power"]
+        state._moments, state._generator = fields["moments"], fields["generator"]
+        state._layer_dims = fields["layer_dims"]
+        if state._moments is not None:
+            first, second, steps = state._moments
+            if steps.dtype != np.int64 or steps.shape != (1,):
+                raise ValueError(f"steps are {steps!r}, expected one int64")
+            if any(moment.ndim != 1 or moment.dtype.kind != "f" for moment in (first, second)):
+                raise ValueError("the moments are no vectors of floating numbers")
+        if not isinstance(state._generator, (np.random.Generator, type(None))):
+            raise TypeError(f"generator is {type(state._generator).__name__}")
+        return state
+
     @property
     def learning_rate_init(self) -> float:
         """The first rate, as scikit-learn's optimizers have it.

@@ -78,8 +78,12 @@ class Weights:
             W = vector[biases - n_in * n_out : biases].reshape(n_in, n_out)
             self.layers.append((W, vector[biases : biases + n_out]))
 
-    def __reduce__(self) -> tuple[Any, tuple[NDArray[Any], tuple[int, ...], bool]]:
-        return type(self).holding, (self.vector, self.layout.layer_dims, self.assigned)
+    def __getstate__(self) -> dict[str, Any]:
+        return {"vector": self.vector, "layer_dims": self.layer_dims, "assigned": self.assigned}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._hold(state["vector"], state["layer_dims"])
+        self.assigned = state["assigned"]
 
     @property
     def layer_dims(self) -> tuple[int, ...]:

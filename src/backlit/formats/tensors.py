@@ -29,7 +29,17 @@ MAX_TENSORS = 4096
 """Most tensors that a file may hold."""
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
-_STATE_DTYPES = {**_DTYPES, "I32": np.dtype("<i4"), "I64": np.dtype("<i8")}
+_STATE_DTYPES = {
+    **_DTYPES,
+    "F16": np.dtype("<f2"),
+    "BOOL": np.dtype("?"),
+    **{
+        f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}")
+        for kind in "IU"
+        for size in (1, 2, 4, 8)
+    },
+}
+_CODES = {dtype: code for code, dtype in _STATE_DTYPES.items()}
 _METADATA = "__metadata__"
 
 
@@ -51,7 +61,8 @@ def save_tensors(
     description : mapping
         Anything that JSON can hold.
     state : bool, default False
-        Whether this is the state of a training, which may also hold int32, int64, NaN and infinity.
+        Whether this is the state of a training or of an object, which may also hold float16,
+        integers, booleans, NaN and infinity.
 
     Raises
     ------
@@ -97,7 +108,7 @@ def load_tensors(
         Takes the description and the tensors' places (type and shape, by name), and raises
         `ModelFileError` where they do not fit; called before any tensor is allocated.
     state : bool, default False
-        Whether it is the state of a training, see :func:`save_tensors`.
+        Whether it is a state, see :func:`save_tensors`.
 
     Returns
     -------
@@ -140,7 +151,7 @@ def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
     end = 0
     for name in order:
         tensor = tensors[name]
-        code = f"{tensor.dtype.kind.upper()}{8 * tensor.dtype.itemsize}"
+        code = _CODES[tensor.dtype.newbyteorder("<")]
         part = np.ascontiguousarray(tensor, dtype=_STATE_DTYPES[code]).tobytes()
         header[name] = {
             "dtype": code,
@@ -161,22 +172,22 @@ def _load(
     if size < 8:
         _refuse(path, "file", f"{size} bytes long", "a safetensors file, at least 8 bytes")
     length = int.from_bytes(file.read(8), "little")
-    if length > MAX_HEADER or length > size - 8:
-        _refuse(
-            path,
-            "header length",
-            str(length),
-            f"at most {min(MAX_HEADER, size - 8)} in a file of {size} bytes",
+    if length > MAX_HEADER:
+        raise ModelFileError(
+            f"{path} is not a model file: it does not begin with the length of a header."
         )
+    if length > size - 8:
+        _refuse(path, "header length", str(length), f"at most {size - 8} in a file of {size} bytes")
     header = parse_object(path, "header", file.read(length))
     metadata = header.pop(_METADATA, None)
     if not isinstance(metadata, dict) or not isinstance(metadata.get("backlit"), str):
         _refuse(path, _METADATA, "no description", "a model that backlit saved")
     description = parse_object(path, "description", metadata["backlit"].encode())
-    kinds = _STATE_DTYPES if state else _DTYPES
-    places = _places(path, header, size - 8 - length, kinds)
-    if check is not None:
+    places = _places(path, header, size - 8 - length)
+    if check is not None:  # a file of another kind is refused as such, not for its types
         check(description, {place.name: place for place in places})
+    if not state:
+        _check_dtypes(path, places)
     tensors = {}
     for place in places:
         values = np.empty(place.shape, place.dtype)
@@ -191,6 +202,8 @@ def _load(
     for name, tensor in tensors.items():
         if not (state or np.isfinite(tensor).all()):
             _refuse(path, _field(name), "NaN or infinity", "finite numbers")
+        if tensor.dtype == bool and tensor.view(np.uint8).max(initial=0) > 1:
+            _refuse(path, _field(name), "other bytes", "0 and 1, which are booleans")
     return tensors, description
 
 
@@ -209,15 +222,21 @@ Check = Callable[[dict[str, Any], dict[str, Place]], None]
 """Judges a description and the tensors' places before anything is allocated for them."""
 
 
-def _places(
-    path: str, header: dict[str, Any], available: int, kinds: Mapping[str, np.dtype[Any]]
-) -> list[Place]:
+def _check_dtypes(path: str, places: list[Place]) -> None:
+    """Refuse what a state alone may hold."""
+    for place in places:
+        code = _CODES[place.dtype]
+        if code not in _DTYPES:
+            _refuse(path, f"{_field(place.name)}, dtype", repr(code), " or ".join(_DTYPES))
+
+
+def _places(path: str, header: dict[str, Any], available: int) -> list[Place]:
     """Check the header's tensors; they are returned in the order of their bytes."""
     if len(header) > MAX_TENSORS:
         _refuse(path, "header", f"{len(header)} tensors", f"at most {MAX_TENSORS}")
     found: list[Place] = []
     for name, entry in header.items():
-        found.append(_place(path, name, entry, kinds))
+        found.append(_place(path, name, entry))
     # Empty tensors share their place with the next one: sort by the end, too.
     found.sort(key=lambda place: (place.begin, place.end))
     end = 0
@@ -232,18 +251,18 @@ def _places(
     return found
 
 
-def _place(path: str, name: str, entry: object, kinds: Mapping[str, np.dtype[Any]]) -> Place:
+def _place(path: str, name: str, entry: object) -> Place:
     field = _field(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         _refuse(path, field, short(entry), "dtype, shape and data_offsets")
-    if not isinstance(entry["dtype"], str) or entry["dtype"] not in kinds:
-        _refuse(path, f"{field}, dtype", short(entry["dtype"]), " or ".join(kinds))
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in _STATE_DTYPES:
+        _refuse(path, f"{field}, dtype", short(entry["dtype"]), " or ".join(_DTYPES))
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _are_sizes(shape) or len(shape) > 2:
         _refuse(path, f"{field}, shape", short(shape), "at most two sizes")
     if not _are_sizes(offsets) or len(offsets) != 2:
         _refuse(path, f"{field}, data_offsets", short(offsets), "where it begins and ends")
-    dtype = kinds[entry["dtype"]]
+    dtype = _STATE_DTYPES[entry["dtype"]]
     count = math.prod(shape)
     if offsets[1] - offsets[0] != count * dtype.itemsize:
         _refuse(
