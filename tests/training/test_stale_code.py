@@ -186,7 +186,7 @@ def test_compiling_or_loading_code_tidies_once_a_process(tmp_path, monkeypatch):
     try:
         signature = compiled.units.signature_of("squared_norm", compiled.types.float32)
         for _ in range(2):
-            compiled._compile_function(
+            compiled.compile_function(
                 compiled.updates.squared_norm, signature, False, "float32", lambda: None
             )
             assert not other.exists()

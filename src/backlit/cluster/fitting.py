@@ -177,7 +177,7 @@ def fit(
             reason = train(trainer, steps, settings)
         except ClusterError as error:
             raise ClusterError(_lost(trainer, checkpointer, error)) from error
-    return fit_result(trainer, settings, reason)
+    return fit_result(trainer, steps.layout, settings, reason)
 
 
 def _validation_blocks(validation: tuple[Any, Any] | None) -> Blocks | None:

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from backlit.training.fitting import fit
     from backlit.training.optimizers import LBFGS, SGD, Adam
     from backlit.training.progress import FitResult, Progress
-    from backlit.training.schedules import Constant, Cosine, InverseScaling, OneCycle
+    from backlit.training.schedules import (
+        Constant,
+        CosLog,
+        Cosine,
+        FlatCosine,
+        InverseScaling,
+        OneCycle,
+    )
     from backlit.training.settings import Checkpoint
 
 _HOMES = {
@@ -19,7 +26,9 @@ _HOMES = {
     "Adam": "backlit.training.optimizers",
     "Checkpoint": "backlit.training.settings",
     "Constant": "backlit.training.schedules",
+    "CosLog": "backlit.training.schedules",
     "Cosine": "backlit.training.schedules",
+    "FlatCosine": "backlit.training.schedules",
     "FitResult": "backlit.training.progress",
     "InverseScaling": "backlit.training.schedules",
     "OneCycle": "backlit.training.schedules",
@@ -33,7 +42,9 @@ __all__ = [
     "Adam",
     "Checkpoint",
     "Constant",
+    "CosLog",
     "Cosine",
+    "FlatCosine",
     "FitResult",
     "InverseScaling",
     "OneCycle",

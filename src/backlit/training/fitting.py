@@ -214,7 +214,7 @@ def fit(
         )
         trainer = _trainer(settings, data, steps, callback, checkpointer, began)
         reason = train(trainer, steps, settings)
-    return fit_result(trainer, settings, reason)
+    return fit_result(trainer, steps.layout, settings, reason)
 
 
 class _Data(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import DivergenceError
+from backlit.parameters import Layout
 from backlit.training.settings import Settings
 from backlit.training.stopping import DIVERGENCE
 from backlit.training.task import Task
@@ -150,7 +151,9 @@ class CallbackObserver(Observer):
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
-def fit_result(trainer: Trainer, settings: Settings, reason: str) -> FitResult:
+def fit_result(
+    trainer: Trainer, layout: Layout, settings: Settings, reason: str
+) -> FitResult:
     """Return the network: the best one if there is a validation set, else the last.
 
     Raises
@@ -170,7 +173,7 @@ def fit_result(trainer: Trainer, settings: Settings, reason: str) -> FitResult:
         best_epoch = state.best_epoch
         if best_epoch:
             trainer.restore_kept()
-    layout, vector = trainer.steps.layout, trainer.steps.parameters
+    vector = trainer.steps.parameters
     return FitResult(
         layout.views(vector),
         vector,

@@ -147,6 +147,67 @@ class OneCycle:
         return np.where(steps < peak, rising, falling)
 
 
+@dataclass(frozen=True)
+class CosLog:
+    """Rise and fall in waves of which each is twice as long as the one before.
+
+    ``(1 - cos(2 pi log2(1 + (2^waves - 1) t))) / 2`` with t from 0 to 1; "coslog4" of
+    arXiv 2407.04491 has four waves.
+
+    Parameters
+    ----------
+    waves : int, default 4
+        How many, at least 1.
+
+    Raises
+    ------
+    SettingError
+        If there is none.
+    """
+
+    waves: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= number_or_nan(self.waves) < 64 or self.waves != int(self.waves):
+            raise SettingError(
+                f"CosLog: waves is {self.waves!r}, expected a whole number from 1 to 63."
+            )
+
+    def factors(self, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+        """Return the waves."""
+        cycles = np.log2(1 + (2.0**self.waves - 1) * (steps / total))
+        waves: NDArray[np.float64] = 0.5 * (1 - np.cos(2 * np.pi * cycles))
+        return waves
+
+
+@dataclass(frozen=True)
+class FlatCosine:
+    """Keep the whole for a share of the training, then fall along half a cosine to nothing.
+
+    Parameters
+    ----------
+    flat : float, default 0.5
+        The share, in [0, 1).
+
+    Raises
+    ------
+    SettingError
+        If it lies outside its range.
+    """
+
+    flat: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= number_or_nan(self.flat) < 1:
+            raise SettingError(f"FlatCosine: flat is {self.flat!r}, expected a number in [0, 1).")
+
+    def factors(self, steps: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+        """Return ones, and the fall."""
+        fallen = np.clip((steps / total - self.flat) / (1 - self.flat), 0.0, 1.0)
+        falling: NDArray[np.float64] = 0.5 * (1 + np.cos(np.pi * fallen))
+        return falling
+
+
 _BY_NAME: dict[str, Schedule] = {
     "constant": Constant(),
     "inverse_scaling": InverseScaling(),

@@ -2,8 +2,9 @@
 
 `Steps` is the Protocol. The batches of one machine are `backlit.training.batches.BatchSteps`, over
 either engine: the compiled one, or the plain one in NumPy (`backlit.training.numpy_steps`).
-Differentially private steps are `backlit.estimators.privacy.PrivateSteps`, and those of a cluster
-`backlit.cluster.steps.ClusterSteps`.
+Differentially private steps are `backlit.estimators.privacy.PrivateSteps`, those of a cluster
+`backlit.cluster.steps.ClusterSteps`, and those of networks for tables
+`backlit.tables.steps.TableSteps`.
 """
 
 from typing import Any, NamedTuple, Protocol, TypeGuard
@@ -118,12 +119,8 @@ class Steps(Protocol):
     """Runs the batches of an epoch."""
 
     @property
-    def layout(self) -> Layout:
-        """Where each layer's parameters lie in the flat vector."""
-
-    @property
     def parameters(self) -> NDArray[Any]:
-        """The flat vector, shape (layout.size,), changed in place by each step."""
+        """The flat vector, shape (size,), changed in place by each step."""
 
     @property
     def taken(self) -> int:

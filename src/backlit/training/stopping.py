@@ -237,6 +237,45 @@ class ScikitLearnStopping:
         return Criterion(kind, self.by_score, self.tol, limit)
 
 
+@dataclass(frozen=True)
+class BestScore:
+    """Keep the epoch with the best validation score, the last one of several that are level.
+
+    Parameters
+    ----------
+    factor : float, optional
+        Where given, stop after ``factor * best_epoch + more`` epochs.
+    more : int
+        The epochs that are added.
+    """
+
+    factor: float | None = None
+    more: int = 20
+
+    def __call__(
+        self, state: StoppingState, losses: Sequence[float], validations: Sequence[Scores | None]
+    ) -> tuple[StoppingState, str | None]:
+        """Return the state after some more epochs, and a reason where there is one."""
+        epoch, best_epoch, best, late = state.epoch, state.best_epoch, state.best_score, False
+        for validation in validations:
+            epoch += 1
+            if validation is None:
+                continue
+            if validation.score >= best:
+                best, best_epoch = validation.score, epoch
+            late = self.factor is not None and epoch > self.factor * best_epoch + self.more
+        state = state._replace(epoch=epoch, best_epoch=best_epoch, best_score=best)
+        return state, PATIENCE if late else None
+
+    def rates(self, state: StoppingState, count: int) -> list[float]:
+        """Return the learning rates of the next epochs."""
+        return [state.learning_rate] * count
+
+    def criterion(self, validated: bool) -> Criterion:
+        """Return that an engine cannot follow this rule by itself: one epoch a call."""
+        return Criterion(SCORE_REACHES, True, 0.0, 0.0)
+
+
 class Never:
     """Count epochs, and stop at none."""
 

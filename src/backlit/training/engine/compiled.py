@@ -220,7 +220,7 @@ class Compiled:
                 continue
             function, fast = _UNITS[name]
             signature = units.signature_of(name, real)
-            part = _compile_function(function, signature, fast, label, announce)
+            part = compile_function(function, signature, fast, label, announce)
             self.parts[name] = part
             self.addresses[place] = part.address
         if "run" not in self.parts:
@@ -241,7 +241,7 @@ class Compiled:
         whole = types.int64
         pointers = types.CPointer(whole)
         signature = types.void(whole, whole, pointers, pointers, types.CPointer(self._real))
-        return _compile_function(steps.run, signature, False, self._dtype.name, announce)
+        return compile_function(steps.run, signature, False, self._dtype.name, announce)
 
 
 def compile_run(dtype: str) -> None:
@@ -305,10 +305,24 @@ def _tend_cache() -> None:
     keep_tidy(cache_folder())
 
 
-def _compile_function(
+def compile_function(
     function: Any, signature: Any, fast: bool, label: str, announce: Callable[[], None]
 ) -> Any:
-    """Compile a function as a C function, or load it from the cache."""
+    """Compile a function as a C function, or load it from the cache.
+
+    Parameters
+    ----------
+    function : callable
+        The function, in the subset of Python that Numba compiles.
+    signature : Numba signature
+        Its types.
+    fast : bool
+        Whether LLVM may rearrange sums and contract products.
+    label : str
+        The folder of the cache: the floating type's name.
+    announce : callable
+        Called before a compilation.
+    """
     _tend_cache()
     options = {"error_model": "numpy", "fastmath": FAST if fast else False}
     compiled = CFunc(function, (signature.args, signature.return_type), {}, options)

@@ -50,7 +50,7 @@ def _power_of_two(typing_context, exponent):
 
 
 @intrinsic
-def _floor(typing_context, value):
+def floored(typing_context, value):
     """Return the largest whole number that is not above, as one instruction; math.floor calls C."""
 
     def codegen(context, builder, signature, args):
@@ -101,7 +101,7 @@ def exp_negative(x):
     """
     low = _lowest_exponent(x)
     bounded = max(x, low)
-    n = _floor(bounded * like(x, _LOG2_E) + like(x, 0.5))
+    n = floored(bounded * like(x, _LOG2_E) + like(x, 0.5))
     r = bounded - n * like(x, _LN2_HIGH) - n * like(x, _LN2_LOW)
     rr = r * r
     p = r * (

@@ -1,0 +1,150 @@
+"""The network for tables: its open gradients against the complex step, the compiled ones to it."""
+
+import numpy as np
+import pytest
+
+import oracles
+from backlit.tables.engines import RANDOM_RANGE, Batch, TensorSteps
+from backlit.tables.fast import FastEngine
+from backlit.tables.layout import TableLayout
+from backlit.tables.network import table_backward, table_forward
+from backlit.tables.plain import PlainEngine
+from backlit.tables.recipe import recipe_of
+
+SHAPES = [
+    # numbers, levels of categories, outputs
+    (4, (), 2),
+    (3, (11, 9), 3),
+    (0, (12,), 2),
+    (5, (10,), 1),
+]
+
+
+def _recipe(variant, kind):
+    return recipe_of("test", variant, kind, hidden=(7, 5, 6))
+
+
+def _problem(variant, kind, shape, m=9, seed=0):
+    rng = np.random.default_rng(seed)
+    n, n_levels, n_outputs = shape
+    n_outputs = max(n_outputs, 2 if kind == "classes" else 1)
+    layout = TableLayout(n, n_levels, n_outputs, _recipe(variant, kind))
+    # numbers that either type holds
+    vector = rng.normal(size=layout.size).astype(np.float32).astype(float)
+    numbers = rng.normal(size=(n, m)).astype(np.float32).astype(float)
+    levels = np.array([rng.integers(0, k, size=m) for k in n_levels], dtype=np.int64)
+    return layout, vector, numbers, levels.reshape(len(n_levels), m), rng
+
+
+def _restated(numbers, levels, views, layout, masks):
+    """The forward pass in plain NumPy on complex numbers."""
+    recipe, parts = layout.recipe, []
+    if layout.embeds_numbers:
+        for j, x in enumerate(numbers):
+            W, b, V, c = (views[f"periodic_{name}"][j] for name in "WbVc")
+            parts.append(V @ np.cos(2 * np.pi * np.outer(W, x) + b[:, None]) + c[:, None])
+    parts.append(numbers)
+    parts += [views[f"E{j}"][row].T for j, row in enumerate(levels, start=1)]
+    A = views["s"] * np.concatenate(parts)
+    for l in range(1, layout.n_layers + 1):
+        W = views[f"W{l}"]
+        Z = W @ A / np.sqrt(W.shape[1]) + views[f"b{l}"]
+        if l == layout.n_layers:
+            return Z
+        if recipe.activation == "mish":
+            g = Z * np.tanh(np.log1p(np.exp(Z)))
+        else:
+            g = oracles.COMPLEX_ACTIVATIONS["selu"](Z)
+        A = (Z + views[f"s{l}"] * (g - Z)) if recipe.parametric else g
+        if masks is not None:
+            A = A * masks[l - 1]
+    raise AssertionError
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("variant", "kind"), [("td", "classes"), ("td", "numbers"), ("td-s", "classes")]
+)
+def test_open_gradients(variant, kind, shape):
+    layout, vector, numbers, levels, rng = _problem(variant, kind, shape)
+    m = levels.shape[1] or numbers.shape[1]
+    masks = [(rng.random((units, m)) > 0.3) / 0.7 for units in layout.recipe.hidden]
+    views = layout.views(vector)
+    ZL, caches = table_forward(numbers, levels, views, layout, masks)
+    np.testing.assert_allclose(
+        ZL, _restated(numbers, levels, views, layout, masks), rtol=1e-11, atol=1e-11
+    )
+    dZL = rng.normal(size=ZL.shape)
+    dA0, grads = table_backward(dZL, caches, layout)
+    assert set(grads) == {f"d{tensor.name}" for tensor in layout.tensors}
+
+    def cost(vector):
+        return (dZL * _restated(numbers, levels, layout.views(vector), layout, masks)).sum() / m
+
+    truth = layout.views(oracles.complex_step(cost, vector), "d")
+    oracles.assert_gradients_agree(grads, truth, rtol=1e-8)
+    if not len(numbers):
+        return
+    truth_0 = oracles.complex_step(
+        lambda numbers: (dZL * _restated(numbers, levels, views, layout, masks)).sum(), numbers
+    )
+    oracles.assert_gradients_agree({"dA0": dA0}, {"dA0": truth_0}, rtol=1e-8)
+
+
+def _batch(kind, layout, numbers, levels, rng, weighted):
+    m = numbers.shape[1]
+    if kind == "classes":
+        # eighths, which either type holds and adds up to one
+        shares = np.full(layout.n_outputs, 1 / layout.n_outputs)
+        targets = rng.multinomial(8, shares, size=m).T / 8
+    else:
+        targets = rng.normal(size=(layout.n_outputs, m))
+    weights = rng.uniform(0, 2, size=m).astype(np.float32) if weighted else None
+    targets = np.ascontiguousarray(targets, np.float32).astype(float)
+    return Batch(numbers, levels, targets, weights)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [0.0, 0.25])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("variant", "kind"), [("td", "classes"), ("td", "numbers"), ("td-s", "classes")]
+)
+def test_the_compiled_engine_agrees_with_the_open_one(variant, kind, shape, share, dtype):
+    layout, vector, numbers, levels, rng = _problem(variant, kind, shape, m=33, seed=5)
+    batch = _batch(kind, layout, numbers, levels, rng, weighted=shape[2] == 3)
+    plain = PlainEngine(layout, vector.copy(), kind)
+    narrow = Batch(
+        batch.numbers.astype(dtype),
+        batch.levels,
+        batch.targets.astype(dtype),
+        None if batch.weights is None else batch.weights.astype(dtype),
+    )
+    fast = FastEngine(layout, vector.astype(dtype), kind)
+    random = rng.integers(0, RANDOM_RANGE, 33 * sum(layout.recipe.hidden), dtype=np.uint16)
+    threshold = round(share * RANDOM_RANGE)
+    given = random if threshold else None
+    expected = plain.differentiate(batch, given, threshold)
+    loss = fast.differentiate(narrow, given, threshold)
+    # four layers' sums of up to a few dozen terms, each rounded: some hundred roundings
+    tolerance = 500 * float(np.finfo(dtype).eps)
+    assert loss == pytest.approx(expected, rel=tolerance)
+    for tensor in layout.tensors:
+        got = layout.views(fast.gradient)[tensor.name]
+        truth = layout.views(plain.gradient)[tensor.name]
+        scale = np.abs(truth).max()
+        np.testing.assert_allclose(got, truth, rtol=0, atol=tolerance * scale, err_msg=tensor.name)
+    np.testing.assert_allclose(
+        fast.forward(narrow.numbers, narrow.levels),
+        plain.forward(batch.numbers, batch.levels),
+        rtol=tolerance,
+        atol=tolerance * 10,
+    )
+    n = len(layout.tensors)
+    step = TensorSteps(np.full(n, 0.99), np.linspace(0.1, 0.2, n), 1e-8, 0.9, 0.95)
+    fast.gradient[...] = plain.gradient
+    plain.update(step)
+    fast.update(step)
+    np.testing.assert_allclose(
+        fast.parameters, plain.parameters, rtol=0, atol=tolerance * np.abs(plain.parameters).max()
+    )
