@@ -88,7 +88,7 @@ def test_open_gradients(variant, kind, shape):
     truth_0 = oracles.complex_step(
         lambda numbers: (dZL * _restated(numbers, levels, views, layout, masks)).sum(), numbers
     )
-    oracles.assert_gradients_agree({"dA0": dA0}, {"dA0": truth_0}, rtol=1e-8)
+    oracles.assert_gradients_agree({"dA0": dA0[: len(numbers)]}, {"dA0": truth_0}, rtol=1e-8)
 
 
 def _batch(kind, layout, numbers, levels, rng, weighted):

@@ -127,8 +127,8 @@ def table_backward(
 
     Returns
     -------
-    dA0 : array, shape (n_numbers, m)
-        Gradient with respect to the numbers, with no 1/m.
+    dA0 : array, shape (n_numbers + category_size * n_categories, m)
+        Gradient with respect to the numbers, and then to each category's vector, with no 1/m.
     grads : dict
         Gradients of the cost by the tensors' names with "d" before them.
     """
@@ -152,8 +152,8 @@ def table_backward(
     for j, cache in enumerate(caches.categories):
         begin = end + j * size
         grads[f"dE{j + 1}"] = embedding_backward(dA[begin : begin + size], cache)
-    dA0 = dA[:end]
+    d_numbers = dA[:end]
     if layout.embeds_numbers:
-        dA0, *rest = periodic_embedding_backward(dA0, caches.embedding)
+        d_numbers, *rest = periodic_embedding_backward(d_numbers, caches.embedding)
         grads |= {f"dperiodic_{name}": grad for name, grad in zip("WbVc", rest, strict=True)}
-    return dA0, grads
+    return np.concatenate([d_numbers, dA[end:]]), grads

@@ -151,9 +151,7 @@ class CallbackObserver(Observer):
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
-def fit_result(
-    trainer: Trainer, layout: Layout, settings: Settings, reason: str
-) -> FitResult:
+def fit_result(trainer: Trainer, layout: Layout, settings: Settings, reason: str) -> FitResult:
     """Return the network: the best one if there is a validation set, else the last.
 
     Raises

@@ -347,9 +347,7 @@ class PieceKernels:
 _made: dict[str, PieceKernels] = {}
 
 
-def kernels_for(
-    dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None
-) -> PieceKernels:
+def kernels_for(dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None) -> PieceKernels:
     """Return the compiled pieces for a floating type, the same ones for the same type.
 
     Parameters
