@@ -126,6 +126,7 @@ FOREIGN = {
     "estimators/regressor.py": {"_fit_context"},
     "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},
     "photos/quiet.py": {"_imaging"},
+    "tables/base.py": {"_check_sample_weight"},
     "training/engine/compiled.py": {"_CacheLocator", "_lock"},
     "training/engine/simd.py": {"_finalize_dynamic_globals"},
     "_warning.py": {"_getframe"},

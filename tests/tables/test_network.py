@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import oracles
-from backlit.tables.engines import RANDOM_RANGE, Batch, TensorSteps
 from backlit.tables.fast import FastEngine
 from backlit.tables.layout import TableLayout
 from backlit.tables.network import table_backward, table_forward
 from backlit.tables.plain import PlainEngine
+from backlit.tables.protocol import RANDOM_RANGE, Batch, TensorSteps
 from backlit.tables.recipe import recipe_of
 
 SHAPES = [

@@ -32,7 +32,6 @@ from backlit.tables.training import Plan, TableNetwork, train_network
 from backlit.training.stopping import INTERRUPTED
 from backlit.training.trainer import Epoch, Observer
 
-
 #: trains a network under an observer
 Task = Callable[[Observer], TableNetwork]
 
@@ -217,13 +216,13 @@ class BaseRealMLP(BaseEstimator):
         given = None
         if sample_weight is not None:
             given = self._checked_weights(sample_weight, m)
+        rows, weights = repeated_rows(given, m)
+        table, labels = table.rows(rows), labels.of(rows)
         self._encoder = TableEncoder(type(self).__name__, recipe.one_hot_levels)
         features = self._encoder.fit(table, self.categorical_features)
-        rows, weights = repeated_rows(given, m)
-        order = canonical_order(
-            [features.numbers[:, rows], features.levels[:, rows], labels.of(rows).sort_keys()]
-        )
-        rows, weights = rows[order], None if weights is None else weights[order]
+        order = canonical_order([features.numbers, features.levels, labels.sort_keys()])
+        features = Features(features.numbers[:, order], features.levels[:, order])
+        labels, weights = labels.of(order), None if weights is None else weights[order]
         self._plan = Plan(
             recipe,
             self._kind,
@@ -233,13 +232,8 @@ class BaseRealMLP(BaseEstimator):
             int(self.batch_size),
             bool(self.early_stopping),
         )
-        self._train(
-            Features(features.numbers[:, rows], features.levels[:, rows]),
-            labels.of(rows),
-            weights,
-            dtype,
-        )
-        self._explain(features, rows)
+        self._train(features, labels, weights, dtype)
+        self._explain(features)
         return self
 
     def _check_settings(self) -> None:
@@ -411,11 +405,11 @@ class BaseRealMLP(BaseEstimator):
                 ConvergenceWarning,
             )
 
-    def _explain(self, features: Features, rows: NDArray[np.int64]) -> None:
+    def _explain(self, features: Features) -> None:
         """Set `feature_importances_` and `columns_`."""
         fold = self._folds[0]
         network = fold.networks[0]
-        some = rows[:: max(1, len(rows) // 1000)]
+        some = slice(None, None, max(1, features.numbers.shape[1] // 1000))
         numbers = fold.scaling.apply(features.numbers[:, some], np.float64)
         self.feature_importances_ = column_importances(
             self._layout(len(numbers)),

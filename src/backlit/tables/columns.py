@@ -32,22 +32,19 @@ class Column(NamedTuple):
         Each row's place in `levels`, -1 where missing; None for numbers.
     levels : tuple of str
         What is known of the categories.
-    boolean : bool
-        Whether the categories are True and False.
     """
 
     name: Any
     numbers: NDArray[np.float64] | None
     codes: NDArray[np.int64] | None = None
     levels: tuple[str, ...] = ()
-    boolean: bool = False
 
-    @property
-    def kind(self) -> str:
-        """What it is, in words."""
+    def rows(self, which: NDArray[np.int64]) -> "Column":
+        """Return some rows, in an order."""
         if self.numbers is not None:
-            return "numbers"
-        return "yes or no" if self.boolean else "categories"
+            return self._replace(numbers=self.numbers[which])
+        assert self.codes is not None
+        return self._replace(codes=self.codes[which])
 
     def as_categories(self) -> "Column":
         """Return the column with each number as a level."""
@@ -88,6 +85,10 @@ class Table(NamedTuple):
     columns: list[Column]
     n_rows: int
     named: bool
+
+    def rows(self, which: NDArray[np.int64]) -> "Table":
+        """Return some rows, in an order."""
+        return Table([column.rows(which) for column in self.columns], len(which), self.named)
 
 
 def read_table(owner: str, X: Any) -> Table:
@@ -236,7 +237,7 @@ def _from_arrow(owner: str, name: str, column: Any) -> Column:
 
 def _from_truths(name: Any, values: Iterable[Any]) -> Column:
     codes = np.array([-1 if value is None else int(value) for value in values], dtype=np.int64)
-    return Column(name, None, codes, ("False", "True"), True)
+    return Column(name, None, codes, ("False", "True"))
 
 
 def _from_objects(owner: str, name: Any, values: Sequence[Any] | NDArray[Any]) -> Column:

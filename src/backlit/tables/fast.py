@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.tables.engines import RANDOM_RANGE, Batch, TensorSteps
 from backlit.tables.layout import TableLayout
+from backlit.tables.protocol import RANDOM_RANGE, Batch, TensorSteps
 from backlit.training.engine.pieces import MISH, SELU, kernels_for
 
 #: gradients below this are set to zero, since a processor is slow with denormal numbers

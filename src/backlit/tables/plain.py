@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from backlit.errors import NonFiniteError
 from backlit.losses import FUNCTIONS_OF_LOGITS
-from backlit.tables.engines import RANDOM_RANGE, Batch, TensorSteps
 from backlit.tables.layout import TableLayout
 from backlit.tables.network import table_backward, table_forward
+from backlit.tables.protocol import RANDOM_RANGE, Batch, TensorSteps
 
 
 class PlainEngine:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.formats.generations import State
-from backlit.tables.engines import RANDOM_RANGE, Batch, TableEngine, TensorSteps
+from backlit.tables.protocol import RANDOM_RANGE, Batch, TableEngine, TensorSteps
 from backlit.training.checkpoints import random_state, set_random_state
 from backlit.training.schedules import FlatCosine
 from backlit.training.stopping import Scores

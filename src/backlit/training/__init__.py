@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from backlit.training.progress import FitResult, Progress
     from backlit.training.schedules import (
         Constant,
-        CosLog,
         Cosine,
+        CosLog,
         FlatCosine,
         InverseScaling,
         OneCycle,
@@ -44,8 +44,8 @@ __all__ = [
     "Constant",
     "CosLog",
     "Cosine",
-    "FlatCosine",
     "FitResult",
+    "FlatCosine",
     "InverseScaling",
     "OneCycle",
     "Progress",

@@ -233,7 +233,7 @@ class Compiled:
         if EPOCHS in needed and EPOCHS not in self.parts:
             whole, words = types.int64, types.CPointer(types.int64)
             signature = types.void(whole, whole, words, words, words, types.CPointer(real))
-            part = _compile_function(epochs.run_epochs, signature, False, label, announce)
+            part = compile_function(epochs.run_epochs, signature, False, label, announce)
             self.run_epochs = _callable(part.address, 4)
             self.parts[EPOCHS] = part
 
