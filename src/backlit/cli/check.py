@@ -23,10 +23,18 @@ def check(
         bool,
         typer.Option("--strict", help="Count what is fragile or a matter of style as wrong."),
     ] = False,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="The budget of one function: for ways to call it, and for the name and the repair "
+            "of what is wrong. What was not searched is said.",
+        ),
+    ] = 10.0,
     time_limit: Annotated[
         float,
         typer.Option(
-            min=0.1, metavar="SECONDS", help="How long the check of one function may take."
+            min=0.1, metavar="SECONDS", help="After how long the check of one function is ended."
         ),
     ] = 60.0,
     memory_limit: Annotated[
@@ -55,6 +63,7 @@ def check(
         targets,
         format=form.value,
         strict=strict,
+        seconds=seconds,
         limits=Limits(time_limit, memory_limit),
         stdout=stdout,
         stderr=terminal.errors(),

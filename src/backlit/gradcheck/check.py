@@ -11,6 +11,7 @@ import numpy as np
 
 from backlit.errors import SettingError
 from backlit.gradcheck.diagnosis.running import check_subject
+from backlit.gradcheck.named import named_pair
 from backlit.gradcheck.probing.adapters import own_backward
 from backlit.gradcheck.probing.calls import Inputs, Subject, quiet
 from backlit.gradcheck.reporting.report import Report
@@ -23,6 +24,7 @@ def check_backward(
     *,
     mean_over: str | None = "auto",
     wrt: Sequence[str] | str | None = None,
+    backward_args: Sequence[str] | None = None,
     seed: int = 0,
     seconds: float = 10.0,
     repair: bool = True,
@@ -42,7 +44,8 @@ def check_backward(
         keys "d<name>" or "<name>", or a bare array where there is one. None where `forward` is a
         JAX custom_vjp function or a PyTorch autograd.Function, which brings its own.
     inputs : dict
-        forward's arguments by name. Floating arrays are differentiated, all else is handed on.
+        forward's arguments by name. Floating arrays are differentiated, also those inside dicts,
+        lists and objects (``{"X": X, "parameters": {"W1": W1, "b1": b1}}``), all else is handed on.
         Where all of them are float32 the functions are called in float32 and judged at its
         accuracy; else they are called in float64.
     mean_over : {"auto", "columns", "rows", None}
@@ -51,7 +54,13 @@ def check_backward(
         and takes the mean or the sum, whichever makes fewer gradients wrong (on a tie the mean).
         None: there is no mean.
     wrt : sequence of str, optional
-        The inputs whose gradients are checked; all floating arrays by default.
+        The inputs whose gradients are checked; all floating arrays by default, and where parameters
+        are in a dict or a list those for which backward returns something. "parameters" means all
+        arrays in it, "W1" one of them.
+    backward_args : sequence of str, optional
+        What backward is called with, where that is not (d_output, cache): "d_output", "cache",
+        "output" and the names of inputs. The course's ``backward_propagation(parameters, cache, X,
+        Y)`` has ``backward_args=["parameters", "cache", "X", "Y"]``.
     seed : int
         Makes the check repeatable.
     seconds : float
@@ -93,12 +102,14 @@ def check_backward(
         )
     if backward is None:
         forward, backward = own_backward(forward)
-    subject = make_subject(forward, backward, inputs, wrt)
+    pair = named_pair(forward, backward, inputs, wrt, backward_args)
+    subject = make_subject(pair.forward, pair.backward, pair.inputs, pair.wrt)
     subject.repair, subject.seconds = repair, seconds
+    subject.fixed_d_output = backward_args is not None and "d_output" not in backward_args
     begun = time.perf_counter()
     with quiet():
         report = check_subject(subject, mean_over, seed)
-    return replace(report, seconds=time.perf_counter() - begun)
+    return replace(report, notes=(*report.notes, *pair.notes), seconds=time.perf_counter() - begun)
 
 
 def assert_backward(
@@ -109,6 +120,7 @@ def assert_backward(
     mean_over: str | None = "auto",
     wrt: Sequence[str] | str | None = None,
     seed: int = 0,
+    seconds: float = 10.0,
 ) -> None:
     """Check a backward function and raise AssertionError, with the report, if it is wrong.
 
@@ -121,7 +133,9 @@ def assert_backward(
     SettingError
         As `check_backward`.
     """
-    report = check_backward(forward, backward, inputs, mean_over=mean_over, wrt=wrt, seed=seed)
+    report = check_backward(
+        forward, backward, inputs, mean_over=mean_over, wrt=wrt, seed=seed, seconds=seconds
+    )
     if not report.ok:
         raise AssertionError("\n" + str(report))
 

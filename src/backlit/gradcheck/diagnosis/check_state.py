@@ -212,7 +212,7 @@ def _examples_at(examples: Examples, inputs: Inputs) -> Examples:
 
 def diagnose_on_squares(state: CheckState, reading: Reading, name: str) -> Diagnosis | None:
     """Diagnose a gradient of another shape with all dimensions equal, where its shape is right."""
-    if state.square:
+    if state.square or not state.subject.explain:
         return None
     examples = [] if reading.examples is None else [reading.examples]
     square = square_state(state.subject, state.base, examples, state.rng, state.seed)
@@ -224,7 +224,7 @@ def diagnose_on_squares(state: CheckState, reading: Reading, name: str) -> Diagn
 
 def diagnose_gradient(state: CheckState, reading: Reading, name: str) -> Diagnosis | None:
     """Diagnose a gradient at several points; None where it is right at the first, or unclear."""
-    if name in state.accumulating:
+    if name in state.accumulating or not state.subject.explain:
         return None
     probes = probes_of(state)
     if not probes:
@@ -338,10 +338,13 @@ def _off_kinks(state: CheckState) -> Point | None:
 def _scalar_examples(state: CheckState, dimensions: list[Dimension]) -> Examples | None:
     """Guess which dimension a scalar cost averages over, to name its length m."""
     subject = state.subject
-    name = subject.wrt[0]
-    own = [(d, axis) for d in dimensions for n, axis in d.axes if n == name and not d.out_axes]
-    if not own or not state.base.scalar:
+    if not state.base.scalar:
         return None
+    inner = [d for d in dimensions if not d.out_axes]
+    name = subject.wrt[0]
+    own = [(d, name, axis) for d in inner for n, axis in d.axes if n == name]
+    # where parameters are checked, the examples are an axis of the data alone
+    data = [(d, *d.axes[0]) for d in inner if not any(other in subject.wrt for other, _ in d.axes)]
 
     def averaged(dimension: Dimension) -> bool:
         twice = {
@@ -355,10 +358,12 @@ def _scalar_examples(state: CheckState, dimensions: list[Dimension]) -> Examples
             np.allclose(done.flat(), state.base.flat(), rtol=1e-6, atol=0)
         )
 
-    means = [averaged(dimension) for dimension, _ in own]
-    if sum(means) > 1:
+    means = [place for place in own if averaged(place[0])]
+    if len(means) > 1:
         return None  # a mean over several: which of them counts the examples nobody can tell
-    own.sort(key=lambda pair: (not averaged(pair[0]), -pair[1]))
-    dimension, axis = own[0]
+    means = means or [place for place in data if averaged(place[0])]
+    if len(means) > 1 or not (means or own):
+        return None
+    dimension, name, axis = means[0] if means else max(own, key=lambda place: place[2])
     last = np.ndim(subject.inputs[name]) - 1
     return Examples("columns" if axis == last else "rows", -1 if axis == last else 0, dimension)

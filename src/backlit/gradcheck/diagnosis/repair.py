@@ -26,6 +26,7 @@ from backlit.gradcheck.diagnosis.edits import Edit, Seen, Source, edits_of
 from backlit.gradcheck.diagnosis.worker import try_all
 from backlit.gradcheck.probing.calls import CallFailed
 from backlit.gradcheck.probing.truth import Point, compare
+from backlit.gradcheck.probing.user_code import Rebound
 from backlit.gradcheck.reporting.finding import Repair
 
 MOST_EDITS = 4000
@@ -182,7 +183,7 @@ class _Edited:
             function.__code__ = code
 
 
-def compiled(text: str, like: CodeType) -> CodeType | None:
+def compiled(text: str, like: CodeType, optimize: int = -1) -> CodeType | None:
     """Compile a function's source to code that can stand in for `like`; None where it cannot."""
     free = like.co_freevars
     body = textwrap.indent(text, "  ")
@@ -192,7 +193,11 @@ def compiled(text: str, like: CodeType) -> CodeType | None:
     head = f"  {' = '.join(free)} = None\n" if free else ""
     try:
         module = compile(
-            f"def outer_():\n{head}{body}", like.co_filename, "exec", dont_inherit=True
+            f"def outer_():\n{head}{body}",
+            like.co_filename,
+            "exec",
+            dont_inherit=True,
+            optimize=optimize,
         )
     except (SyntaxError, ValueError):
         return None
@@ -200,6 +205,20 @@ def compiled(text: str, like: CodeType) -> CodeType | None:
         if code.co_name == like.co_name:
             return code if code.co_freevars == free else None
     return None
+
+
+def without_assertions(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function, with those that it calls, whose assertions are left out."""
+    bound = Rebound(function, {})
+    for one in bound.functions():
+        try:
+            source = textwrap.dedent(inspect.getsource(one))
+        except (OSError, TypeError):
+            continue
+        code = compiled(source, one.__code__, optimize=1)
+        if code is not None:
+            one.__code__ = code
+    return bound
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

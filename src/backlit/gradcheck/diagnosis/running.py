@@ -15,7 +15,7 @@ from backlit.gradcheck.diagnosis.check_state import (
     square_state,
     watch_state,
 )
-from backlit.gradcheck.diagnosis.repair import find_repairs
+from backlit.gradcheck.diagnosis.repair import find_repairs, without_assertions
 from backlit.gradcheck.diagnosis.verdicts import judge
 from backlit.gradcheck.probing.axes import (
     Dimension,
@@ -33,18 +33,16 @@ from backlit.gradcheck.probing.calls import (
     keeps_own_state,
     rounds_inside,
 )
-from backlit.gradcheck.probing.truth import Point, draw_upstream, regime_of
-from backlit.gradcheck.probing.user_code import (
+from backlit.gradcheck.probing.exceptions import (
     COUNTS,
-    Rebound,
-    WithCount,
     explain,
     is_shape_error,
     known_names,
     missing_name,
     place_of,
-    upstream_name,
 )
+from backlit.gradcheck.probing.truth import Point, draw_upstream, regime_of
+from backlit.gradcheck.probing.user_code import Rebound, WithCount, upstream_name
 from backlit.gradcheck.reporting.finding import Finding, Repair
 from backlit.gradcheck.reporting.report import Report
 
@@ -306,6 +304,13 @@ def reach_backward(
                 bound.add(name)
                 continue
             finding = raise_finding(subject, failed, examples or None)
+            if isinstance(failed.error, AssertionError) and "assert" not in bound:
+                bound.add("assert")
+                reached.raised.append(finding)
+                subject.backward = without_assertions(subject.backward)
+                continue
+            if isinstance(failed.error, AssertionError):
+                return reached
             if is_shape_error(failed.error):
                 report = _on_squares(subject, base, examples, rng, mean_over, seed, finding)
                 if report is not None:

@@ -89,6 +89,7 @@ class Subject:
     narrow: bool = False  # the caller gave float32: the functions get float32
     rounded: bool = False  # forward rounds to float32 inside
     repair: bool = False  # search the source for an edit that makes all gradients right
+    explain: bool = True  # search for the relation of a wrong gradient to the right one
     seconds: float = 10.0  # for the searches behind a wrong gradient
     deadline: float | None = None  # on time.monotonic(), while a search runs
     ignored: list[str] = field(default_factory=list)
@@ -196,6 +197,9 @@ def is_single(array: Array) -> bool:
 
 def as_pass(result: Any) -> Pass:
     """Split forward's return value into outputs and cache."""
+    output = result[0] if isinstance(result, (tuple, list)) and result else result
+    if output is None:
+        raise SettingError("check_backward: forward returned None: is it written yet?")
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         came = (
             f"a {type(result).__name__} of {len(result)}"

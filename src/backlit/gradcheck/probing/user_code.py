@@ -1,178 +1,17 @@
-"""The user's own code: its exceptions in plain words, and the line that computes a gradient.
-
-A function that stops at a missing name can be called again with that name bound.
-"""
+"""The user's own functions: called with further names bound, and the line of a gradient."""
 
 from __future__ import annotations
 
 import ast
-import builtins
-import difflib
 import inspect
 import linecache
-import re
 import textwrap
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
-
-COUNTS = (
-    "m",
-    "M",
-    "N",
-    "n",
-    "batch",
-    "batch_size",
-    "batchsize",
-    "bs",
-    "B",
-    "m_train",
-    "n_samples",
-    "n_examples",
-    "num_samples",
-    "num_examples",
-)
-_SHAPES = re.compile(
-    r"shape|dimension|align|broadcast|operand|size|matmul|axis|incompatible|mismatch",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an exception was raised in the user's code."""
-
-    file: str
-    line: int
-    text: str
-    function: str
-
-
-def place_of(error: BaseException) -> Place | None:
-    """Return the last line outside installed packages that the exception came through."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [
-        f
-        for f in frames
-        if "/site-packages/" not in f.filename.replace("\\", "/")
-        and "/backlit/gradcheck/" not in f.filename.replace("\\", "/")
-        and not f.filename.startswith("<frozen")
-    ]
-    if not own:
-        return None
-    last = own[-1]
-    text = last.line or linecache.getline(last.filename, last.lineno or 0).strip()
-    return Place(last.filename, last.lineno or 0, text, last.name)
-
-
-def missing_name(error: BaseException) -> str | None:
-    """Return the name that a NameError says is not defined; None for a local used too early."""
-    if isinstance(error, NameError) and not isinstance(error, UnboundLocalError):
-        return error.name or _quoted(str(error))
-    return None
-
-
-def is_shape_error(error: BaseException) -> bool:
-    """Say whether an exception is about shapes that do not fit."""
-    return isinstance(error, (ValueError, IndexError, TypeError)) and bool(
-        _SHAPES.search(str(error))
-    )
-
-
-def explain(error: BaseException, where: str, count: str, known: tuple[str, ...] = ()) -> str:
-    """Say in a sentence what an exception means and what to do.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-    where : str
-        "backward" or "forward".
-    count : str
-        An expression for the number of examples, such as "A_prev.shape[1]".
-    known : tuple of str
-        Names that a misspelt one may have meant.
-    """
-    text = str(error)
-    name = missing_name(error)
-    if isinstance(error, SystemExit):
-        return explain_exit(error, where)
-    if name is not None:
-        if name in COUNTS:
-            return (
-                f"{where} stops: name {name!r} is not defined. {name} is the number of examples: "
-                f"{name} = {count}."
-            )
-        if name == "np":
-            return f"{where} stops: name 'np' is not defined: import numpy as np."
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = (
-            f"; did you mean {close[0]!r}?" if close else ": define it, or take it from the cache."
-        )
-        return f"{where} stops: name {name!r} is not defined{hint}"
-    if isinstance(error, UnboundLocalError):
-        return (
-            f"{where} stops: {_quoted(text) or 'a variable'} is used before it gets a value in "
-            "this function."
-        )
-    if isinstance(error, KeyError):
-        return f"{where} stops: the dict has no key {error.args[0]!r}: does forward store it?"
-    unpack = re.search(r"(not enough|too many) values to unpack \(expected (\d+)", text)
-    if unpack:
-        return (
-            f"{where} stops: a line unpacks {unpack.group(2)} values, and there are "
-            f"{'fewer' if unpack.group(1) == 'not enough' else 'more'}. Unpack the cache in the "
-            "form in which forward returned it."
-        )
-    if "cannot unpack" in text or "not subscriptable" in text or "not iterable" in text:
-        return (
-            f"{where} stops: {text}. The cache has another form than backward expects: unpack it "
-            "as forward packed it."
-        )
-    if isinstance(error, ZeroDivisionError):
-        return f"{where} stops: it divides by zero."
-    if isinstance(error, TypeError) and "positional argument" in text:
-        return f"{where} stops: {text}. backward is called as backward(d_output, cache)."
-    if isinstance(error, IndexError):
-        return f"{where} stops: {text}: an index is larger than the array."
-    if is_shape_error(error):
-        return (
-            f"{where} stops: the shapes do not fit ({_short(text)}). Write the shape beside every "
-            "factor of the product: the inner two have to be equal."
-        )
-    return f"{where} stops with {type(error).__name__}: {_short(text)}"
-
-
-def explain_exit(error: SystemExit, where: str) -> str:
-    """Say which line of a function ends the program.
-
-    Parameters
-    ----------
-    error : SystemExit
-        What was raised.
-    where : str
-        "backward" or "forward".
-    """
-    place = place_of(error)
-    line = "" if place is None else f"line {place.line} "
-    return (
-        f"{where} stops: {line}ends the program (SystemExit: {error.code}). A function that is "
-        "called returns or raises an error."
-    )
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 160 else line[:157] + "..."
-
-
-def _quoted(text: str) -> str | None:
-    found = re.search(r"'([^']+)'", text)
-    return found.group(1) if found else None
 
 
 class Rebound:
@@ -279,14 +118,6 @@ class WithCount:
         axis = self.axis if self.axis is not None else -1
         self.inner.set(self.name, shape[axis] if shape else 1)
         return self.inner(d_output, cache)
-
-
-def known_names(function: Callable[..., Any]) -> tuple[str, ...]:
-    """List what a misspelt name in a function may have meant."""
-    inner = getattr(function, "__wrapped__", function)
-    code = getattr(inner, "__code__", None)
-    names = list(getattr(code, "co_varnames", ())) + list(getattr(inner, "__globals__", ()))
-    return tuple(n for n in names if not n.startswith("__")) + tuple(dir(builtins))
 
 
 @dataclass(frozen=True)

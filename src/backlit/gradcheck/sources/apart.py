@@ -11,6 +11,7 @@ from typing import Any
 from backlit.gradcheck.reporting.finding import Finding, Unchecked
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.reporting.transfer import from_data
+from backlit.gradcheck.sources.feeds import SECONDS
 from backlit.gradcheck.sources.isolation import Child, Ended, Ending, Limits
 
 _MOST_ENDINGS = 6  # of one target, after which the rest of it is not checked
@@ -25,7 +26,7 @@ class Apart:
     printed: str = ""
 
 
-def check_apart(target: str, limits: Limits) -> Apart:
+def check_apart(target: str, limits: Limits, seconds: float = SECONDS) -> Apart:
     """Check a target in a child process.
 
     Parameters
@@ -34,6 +35,8 @@ def check_apart(target: str, limits: Limits) -> Apart:
         What `load_target` takes.
     limits : Limits
         What the child may take; a function that takes more, or ends the child, is a finding.
+    seconds : float
+        The budget of one function's check: what was not searched in it is said.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def check_apart(target: str, limits: Limits) -> Apart:
     printed = ""
     while True:
         with Child(limits) as child:
-            answer, name, ending = _one_run(child, target, without)
+            answer, name, ending = _one_run(child, target, without, seconds)
         printed += child.printed()
         if ending is None:
             break
@@ -69,12 +72,19 @@ def check_apart(target: str, limits: Limits) -> Apart:
 
 
 def _one_run(
-    child: Child, target: str, without: Sequence[str]
+    child: Child, target: str, without: Sequence[str], seconds: float
 ) -> tuple[dict[str, Any], str | None, Ending | None]:
     """Return the answer, which function was being checked, and how the child ended if it did."""
     name: str | None = None
     answer: dict[str, Any] = {}
-    child.ask({"target": target, "without": list(without), "seconds": child.limits.seconds})
+    child.ask(
+        {
+            "target": target,
+            "without": list(without),
+            "seconds": child.limits.seconds,
+            "budget": seconds,
+        }
+    )
     try:
         for one in child.answers():
             if "begin" in one:

@@ -95,7 +95,9 @@ def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
 
     try:
         loaded = load_target(request["target"])
-        report = check_loaded(loaded, begin=begin, without=request["without"])
+        report = check_loaded(
+            loaded, seconds=float(request["budget"]), begin=begin, without=request["without"]
+        )
     except BacklitError as error:
         answers.give({"error": str(error)})
         return

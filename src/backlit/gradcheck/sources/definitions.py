@@ -39,6 +39,16 @@ ARRAYS = frozenset(
         ),
     }
 )
+#: functions of one number, which a constant such as np.sqrt(2 / np.pi) may be made with
+NUMERIC = frozenset(
+    {
+        *(f"numpy.{n}" for n in ("sqrt", "exp", "log", "log2", "log10", "abs", "cbrt")),
+        *(f"numpy.{n}" for n in ("sin", "cos", "tan", "arctan", "tanh", "float32", "float64")),
+        *(f"math.{n}" for n in ("sqrt", "exp", "log", "log2", "log10", "fabs", "cbrt")),
+        *(f"math.{n}" for n in ("sin", "cos", "tan", "atan", "tanh", "floor", "ceil")),
+        *(f"builtins.{n}" for n in ("float", "int", "abs", "round")),
+    }
+)
 DECORATORS = frozenset(
     {
         "abc.abstractmethod",
@@ -166,8 +176,8 @@ class Reading:
             return Definition(binds, frozenset(), statement, cell, "import")
         constant = self._constant_assignment(statement)
         if constant is None and isinstance(statement, ast.Assign):
-            plain = all(isinstance(t, ast.Name) for t in statement.targets)
-            constant = statement if plain and self._is_array(statement.value) else None
+            plain = all(_is_plain(t, special=False) for t in statement.targets)
+            constant = statement if plain and self._are_arrays(statement.value) else None
         if constant is None:
             return None
         names = tuple(n for t in _targets(constant) for n in _target_names(t))
@@ -245,10 +255,37 @@ class Reading:
             case ast.Dict():
                 keys = [key for key in value.keys if key is not None]
                 return all(self.is_constant(item) for item in [*keys, *value.values])
-            case ast.Call():
-                return self.qualified(value.func) in BUILDERS and self._are_constant(value)
+            case ast.Call() if self.qualified(value.func) in BUILDERS:
+                return self._are_constant(value)
             case _:
-                return _is_number(value)
+                return self._is_number(value)
+
+    def _is_number(self, value: ast.expr) -> bool:
+        """Say whether an expression computes one number from constants."""
+        match value:
+            case ast.Constant():
+                return isinstance(value.value, (int, float)) and abs(value.value) <= 1e12
+            case ast.Name():
+                return True
+            case ast.Attribute():
+                return self.qualified(value) is not None
+            case ast.UnaryOp():
+                return self._is_number(value.operand)
+            case ast.Call():
+                return (
+                    self.qualified(value.func) in NUMERIC
+                    and not value.keywords
+                    and all(self._is_number(a) for a in value.args)
+                )
+            case ast.BinOp(op=ast.Pow()):
+                sides = (value.left, value.right)
+                return all(_is_small_number(side) for side in sides)
+            case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div()):
+                return self._is_number(value.left) and self._is_number(value.right)
+            case ast.BinOp(op=ast.FloorDiv() | ast.Mod()):
+                return self._is_number(value.left) and self._is_number(value.right)
+            case _:
+                return False
 
     def _are_constant(self, call: ast.Call) -> bool:
         return all(self.is_constant(a) for a in [*call.args, *(k.value for k in call.keywords)])
@@ -270,6 +307,12 @@ class Reading:
             return statement
         return ast.copy_location(ast.Assign(targets, statement.value), statement)
 
+    def _are_arrays(self, value: ast.expr) -> bool:
+        """Say whether an expression makes an array, or a row of arrays and constants."""
+        if isinstance(value, ast.Tuple):
+            return all(self._is_array(v) or self.is_constant(v) for v in value.elts)
+        return self._is_array(value)
+
     def _is_array(self, value: ast.expr) -> bool:
         """Say whether an expression makes arrays, by NumPy's constructors of small constants."""
         match value:
@@ -281,7 +324,10 @@ class Reading:
             case ast.BinOp(
                 left=left, op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div(), right=right
             ):
-                return self._is_array(left) and self._is_array(right)
+                sides = (left, right)
+                return any(self._is_array(s) for s in sides) and all(
+                    self._is_array(s) or (self._is_number(s) and _is_small(s)) for s in sides
+                )
             case ast.UnaryOp(operand=operand):
                 return self._is_array(operand)
             case ast.Constant(value=number):
@@ -365,22 +411,12 @@ def _target_names(target: ast.expr) -> list[str]:
     return []
 
 
-def _is_number(value: ast.expr) -> bool:
-    match value:
-        case ast.Constant():
-            return isinstance(value.value, (int, float)) and abs(value.value) <= 1e12
-        case ast.UnaryOp():
-            return _is_number(value.operand)
-        case ast.BinOp():
-            easy = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
-            small = isinstance(value.op, ast.Pow) and all(
-                isinstance(side, ast.Constant)
-                and isinstance(side.value, (int, float))
-                and abs(side.value) <= 100
-                for side in (value.left, value.right)
-            )
-            if not small and not isinstance(value.op, easy):
-                return False
-            return _is_number(value.left) and _is_number(value.right)
-        case _:
-            return False
+def _is_small_number(value: ast.expr) -> bool:
+    """Say whether a value is a number with which a power cannot take long: 10**-7."""
+    if isinstance(value, ast.UnaryOp):
+        return _is_small_number(value.operand)
+    return (
+        isinstance(value, ast.Constant)
+        and isinstance(value.value, (int, float))
+        and abs(value.value) <= 100
+    )

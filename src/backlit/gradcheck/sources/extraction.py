@@ -16,6 +16,7 @@ from backlit.gradcheck.sources.candidates import COMPANION, Candidate, Defined, 
 from backlit.gradcheck.sources.cells import UNPARSABLE, Cell
 from backlit.gradcheck.sources.course_parts import ORDER
 from backlit.gradcheck.sources.definitions import Definition, statements_of, stored_names
+from backlit.gradcheck.sources.guesses import size_of
 from backlit.gradcheck.sources.namespaces import (
     Missing,
     new_scope,
@@ -60,6 +61,12 @@ def extract(
     used = _names_used(needed, definitions)
     unknown = used - set(definitions) - set(assigned) - set(dir(builtins))
     scope = new_scope()
+    stand_ins = {
+        name: size
+        for name in sorted(_names_needed(needed, definitions) & set(assigned) - set(definitions))
+        if (size := size_of(name)) is not None
+    }
+    scope.update(stand_ins)
     if package:
         scope["__package__"] = package
     for definition in order:
@@ -70,6 +77,11 @@ def extract(
         f"{name} is set by a statement at top level ({assigned[name]}), which is not run: "
         "functions should not lean on it."
         for name in sorted(used & set(assigned) - set(scope))
+    ]
+    notes += [
+        f"{name} is set by a statement at top level ({assigned[name]}), which is not run: "
+        f"{size} is taken for it."
+        for name, size in stand_ins.items()
     ]
     names = {
         n: v for n, v in scope.items() if not n.startswith("__") and not isinstance(v, Missing)
@@ -150,6 +162,10 @@ def _names_used(needed: set[str], definitions: dict[str, list[Definition]]) -> s
             }
             used |= definition.needs - local
     return used
+
+
+def _names_needed(needed: set[str], definitions: dict[str, list[Definition]]) -> set[str]:
+    return {n for name in needed for d in definitions.get(name, []) for n in d.needs}
 
 
 def _imports(cells: list[Cell]) -> list[ast.stmt]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -16,12 +17,15 @@ from backlit.errors import BacklitError
 from backlit.gradcheck.check import make_subject
 from backlit.gradcheck.diagnosis.running import check_subject
 from backlit.gradcheck.probing.calls import fix_global_seeds, quiet
-from backlit.gradcheck.probing.user_code import explain_exit, place_of
+from backlit.gradcheck.probing.exceptions import explain_exit, place_of
 from backlit.gradcheck.reporting.finding import Finding
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.guesses import Argument, arguments_of, role_of
 
 Array = NDArray[Any]
+
+
+SECONDS = 10.0  # the budget of one function's check
 
 
 class CannotFeed(Exception):
@@ -77,8 +81,26 @@ def fitting_first(feeds: Iterator[Feed], most: int = 3) -> Iterator[Feed]:
         yield from others
 
 
-def check_feed(feed: Feed, seed: int = 0, *, repair: bool = False) -> Report:
+def check_feed(
+    feed: Feed,
+    seed: int = 0,
+    *,
+    seconds: float = SECONDS,
+    explain: bool = True,
+    repair: bool = False,
+) -> Report:
     """Check one way to call a backward pass.
+
+    Parameters
+    ----------
+    feed : Feed
+        The way.
+    seed : int
+        Makes the check repeatable.
+    seconds : float
+        The budget of the searches behind a wrong gradient.
+    explain, repair : bool
+        Whether its relation to the right one is searched for, and an edit that mends it.
 
     Raises
     ------
@@ -95,7 +117,7 @@ def check_feed(feed: Feed, seed: int = 0, *, repair: bool = False) -> Report:
     try:
         subject = make_subject(feed.forward, called, feed.inputs, list(feed.wrt))
         subject.fixed_d_output = feed.own_cost
-        subject.repair = repair
+        subject.repair, subject.explain, subject.seconds = repair, explain, seconds
         with quiet():
             report = check_subject(subject, feed.mean_over, seed)
     except BacklitError as error:
@@ -103,33 +125,38 @@ def check_feed(feed: Feed, seed: int = 0, *, repair: bool = False) -> Report:
     return replace(report, notes=(*report.notes, *feed.notes))
 
 
-def best_report(feeds: Iterator[Feed], seed: int, most: int = 8) -> Report:
+def best_report(
+    feeds: Iterator[Feed], seed: int, most: int = 8, *, seconds: float = SECONDS
+) -> Report:
     """Check the readings of a contract; the first that is right counts, else the first of all.
 
     Other inputs count only where the call stops with the first ones: a right answer for inputs
-    that leave a parameter out would hide a wrong one.
+    that leave a parameter out would hide a wrong one. What is wrong is explained for the one that
+    counts alone, within `seconds` of the beginning.
 
     Raises
     ------
     CannotFeed
         Where there is none.
     """
+    deadline = time.monotonic() + seconds
     best: Report | None = None
     chosen: Feed | None = None
     group: list[str] | None = None
     for count, feed in enumerate(feeds):
         if best is not None and _shape(feed) != group and not _stops(best):
             break
-        report = check_feed(feed, seed)
+        report = check_feed(feed, seed, explain=False)
         if report.ok and (group is None or _shape(feed) == group or best is None or _stops(best)):
             return report
         if best is None or (_stops(best) and not _stops(report)):
             best, chosen, group = report, feed, _shape(feed)
-        if count + 1 >= most:
+        if count + 1 >= most or time.monotonic() > deadline - seconds / 2:
             break
     if best is None or chosen is None:
         raise CannotFeed("no call of it worked")
-    return check_feed(chosen, seed, repair=True)  # the line is named for the one that counts
+    left = max(deadline - time.monotonic(), seconds / 4)
+    return check_feed(chosen, seed, seconds=left, repair=True)
 
 
 def _shape(feed: Feed) -> list[str]:

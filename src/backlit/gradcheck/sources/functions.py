@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.gradcheck.probing.nested import flatten, fresh
 from backlit.gradcheck.sources.feeds import (
     CannotFeed,
     Feed,
@@ -19,6 +21,8 @@ from backlit.gradcheck.sources.feeds import (
     is_finite,
     output_of,
 )
+from backlit.gradcheck.sources.fitting import FORMS, fitted, how_far, shapes_for, sizes_in
+from backlit.gradcheck.sources.global_nets import WithGlobals, global_arrays
 from backlit.gradcheck.sources.gradients import as_array, from_result, returned_names
 from backlit.gradcheck.sources.guesses import (
     LAYOUTS,
@@ -29,7 +33,6 @@ from backlit.gradcheck.sources.guesses import (
     options,
 )
 from backlit.gradcheck.sources.hints import hints_of
-from backlit.gradcheck.sources.objects import arrays_in, fresh
 
 Array = NDArray[Any]
 
@@ -41,12 +44,17 @@ def _name(function: Callable[..., Any]) -> str:
     return str(getattr(inspect.unwrap(function), "__name__", "backward"))
 
 
+FITTING_SECONDS = 1.5  # for each form of shapes that are found out by calling
+
+
 class Kept:
     """What a forward call was given and what it returned."""
 
-    def __init__(self, result: Any, inputs: Mapping[str, Any]) -> None:
+    def __init__(self, result: Any, inputs: Mapping[str, Any], flat: Mapping[str, Any]) -> None:
         self.result = result
         self.inputs = dict(inputs)
+        self.returned = 0  # how many arrays came back in a row
+        self.shapes = {n: np.shape(v) for n, v in flat.items()}  # other ones at other sizes
 
 
 def _own_copy(cache: Any) -> Any:
@@ -113,8 +121,50 @@ def pair_feeds(
                 break
         if seen >= 3:
             return
+    if not seen:
+        for feed in _fitted_pair(forward, backward, arguments, required, failed):
+            yielded = True
+            yield feed
     if not yielded:
         raise CannotFeed(f"no call of {_name(forward)} and {_name(backward)} worked{failed}")
+
+
+def _fitted_pair(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    arguments: Sequence[Argument],
+    backs: Sequence[Argument],
+    failed: Furthest,
+) -> Iterator[Feed]:
+    """Yield feeds whose shapes were found out by how far each call came."""
+    hints = hints_of(forward)
+    sizes = sizes_in(forward, backward)
+    made: dict[int, list[Feed]] = {}
+
+    def score(values: list[Any]) -> tuple[tuple[int, ...], bool]:
+        def both() -> list[Feed]:
+            result = forward(*[_copied(v) for v in values])
+            out = output_of(result)
+            if out is None or not is_finite(out):
+                return []
+            return list(_feeds(forward, backward, arguments, backs, values, result, out, failed))
+
+        way, _ = attempt(how_far, both)
+        failed.note(way.error)
+        feeds = way.result or ()
+        fitting = [f for f in feeds if f.fits]
+        if fitting:
+            made[id(values[0])] = fitting
+        return (way.lines, len(feeds), -way.numbers), bool(fitting)
+
+    for form in FORMS:
+        rng = np.random.default_rng(6)
+        choices = [
+            shapes_for(a, rng, sizes, form, hints.get(a.name), first=i == 0)
+            for i, a in enumerate(arguments)
+        ]
+        for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):
+            yield from made.get(id(values[0]), [])
 
 
 def _feeds(
@@ -129,7 +179,8 @@ def _feeds(
 ) -> Iterator[Feed]:
     names = [a.name for a in arguments]
     given = dict(zip(names, values, strict=True))
-    flat, rebuild = flatten(given)
+    flattened = flatten(given)
+    flat, rebuild = flattened.values, flattened.rebuild
     shapes = {
         n: np.shape(v) for n, v in flat.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"
     }
@@ -142,7 +193,7 @@ def _feeds(
     def call(**inputs: Any) -> tuple[Any, Kept]:
         made = rebuild(inputs)
         came = forward(*[made[n] for n in names])
-        return came, Kept(came, made)
+        return came, Kept(came, made, inputs)
 
     for contract in _contracts(backward, backs, arguments, out, labels):
         feed = _contracted(
@@ -150,47 +201,6 @@ def _feeds(
         )
         if feed is not None:
             yield feed
-
-
-def flatten(
-    given: Mapping[str, Any],
-) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], dict[str, Any]]]:
-    """Take the arrays out of dicts and lists of parameters, under names of their own.
-
-    Returns
-    -------
-    flat : dict
-        W1 instead of parameters["W1"], as long as the name is free; else the whole path.
-    rebuild : callable
-        Puts arrays under these names back where they were, into copies.
-    """
-    flat: dict[str, Any] = {}
-    places: dict[str, tuple[str, Any]] = {}
-    for name, value in given.items():
-        if isinstance(value, np.ndarray) or not isinstance(value, (dict, list)):
-            flat[name] = value
-            continue
-        inner = list(arrays_in(value))
-        if not inner:
-            flat[name] = value
-        for path, array in inner:
-            short = path.last if path.last not in given and path.last not in flat else ""
-            inside = path.name if path.name.startswith("[") else f"[{path.name!r}]"
-            label = short if short and "[" not in path.name else f"{name}{inside}"
-            flat[label] = np.array(array, dtype=np.float64)
-            places[label] = (name, path)
-
-    def rebuild(inputs: Mapping[str, Any]) -> dict[str, Any]:
-        made = {n: _copied(v) for n, v in given.items()}
-        for label, value in inputs.items():
-            if label in places:
-                name, path = places[label]
-                path.set(made[name], value.copy())
-            elif label in made:
-                made[label] = _copied(value)
-        return made
-
-    return flat, rebuild
 
 
 def _contracts(
@@ -278,7 +288,7 @@ def _contracted(
             came = backward(*bound.arguments(known))
             if isinstance(came, tuple) and len([g for g in came if np.ndim(g)]) > len(shapes):
                 raise TypeError("it returns gradients of more than forward takes")
-            return _named(came)
+            return _named(came, kept)
         first = known["output"] if contract == "output" else _copied(kept.inputs[names[0]])
         rest = [_copied(kept.inputs[n]) for n in names[1:]][: max(0, len(backs) - 1)]
         gradient = as_array(backward(first, *rest))
@@ -286,9 +296,11 @@ def _contracted(
             raise TypeError("no array of numbers came back")
         return {free[0]: _chained(d, gradient)}
 
-    def _named(came: Any) -> dict[str, Any]:
+    def _named(came: Any, kept: Kept) -> dict[str, Any]:
         order = [*free, *[n for n in shapes if n not in free]]
-        return from_result(came, {n: shapes[n] for n in order}, own)
+        if isinstance(came, (tuple, list)):
+            kept.returned = len([g for g in came if as_array(g) is not None])
+        return from_result(came, {n: kept.shapes[n] for n in order}, own)
 
     done, error = attempt(lambda: forward(**flat))
     if error is not None:
@@ -316,6 +328,7 @@ def _contracted(
         "sum": ("It is the gradient of the sum of what forward returns.",),
     }.get(contract, ())
     fits = all(np.shape(found[n]) == shapes[n] for n in there)
+    fits = fits and len(there) >= min(done[1].returned, len(free))
     return Feed(
         forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes, fits=fits
     )
@@ -330,8 +343,17 @@ def _chained(d: Any, gradient: Array) -> Any:
     return d * gradient
 
 
-def loss_feeds(function: Callable[..., Any]) -> Iterator[Feed]:
+def loss_feeds(
+    function: Callable[..., Any], names: Mapping[str, Any] | None = None
+) -> Iterator[Feed]:
     """Yield the ways to call a function that returns a cost together with its gradient.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    names : dict, optional
+        The names of its file: global arrays that it reads are parameters.
 
     Raises
     ------
@@ -346,6 +368,7 @@ def loss_feeds(function: Callable[..., Any]) -> Iterator[Feed]:
     others = [a.name for a in arguments]
     seen = 0
     yielded = False
+    arrays = global_arrays(function, names or {})
     for layout in LAYOUTS:
         choices = [
             options(a, layout, rng, first=i == 0, hint=hints.get(a.name), others=others)
@@ -360,7 +383,7 @@ def loss_feeds(function: Callable[..., Any]) -> Iterator[Feed]:
             if split is None:
                 continue
             given = dict(zip([a.name for a in arguments], values, strict=True))
-            feed = _loss_feed(function, given, own)
+            feed = _loss_feed(function, given, own, arrays)
             if feed is not None:
                 yield feed
                 seen += feed.fits
@@ -369,8 +392,50 @@ def loss_feeds(function: Callable[..., Any]) -> Iterator[Feed]:
                     break
         if seen >= 3:
             return
+    if not seen:
+        for feed in _fitted_loss(function, arguments, own, arrays, failed):
+            yielded = True
+            yield feed
     if not yielded:
         raise CannotFeed(f"no call of it returned a cost and gradients{failed}")
+
+
+def _fitted_loss(
+    function: Callable[..., Any],
+    arguments: Sequence[Argument],
+    own: Sequence[str] | None,
+    arrays: Mapping[str, Array],
+    failed: Furthest,
+) -> Iterator[Feed]:
+    """Yield feeds of a cost with its gradient whose shapes were found out by calling."""
+    hints = hints_of(function)
+    sizes = sizes_in(function, arrays=arrays.values())
+    made: dict[int, Feed] = {}
+
+    def score(values: list[Any]) -> tuple[tuple[int, ...], bool]:
+        def once() -> Feed | None:
+            result = function(*[_copied(v) for v in values])
+            if split_cost(result) is None:
+                return None
+            given = dict(zip([a.name for a in arguments], values, strict=True))
+            return _loss_feed(function, given, own, arrays)
+
+        way, _ = attempt(how_far, once)
+        failed.note(way.error)
+        feed = way.result
+        if feed is not None and feed.fits:
+            made[id(values[0])] = feed
+        score = way.lines, int(feed is not None), -way.numbers
+        return score, feed is not None and feed.fits
+
+    for form in FORMS:
+        rng = np.random.default_rng(8)
+        choices = [
+            shapes_for(a, rng, sizes, form, hints.get(a.name), first=i == 0)
+            for i, a in enumerate(arguments)
+        ]
+        for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):
+            yield made[id(values[0])]
 
 
 def split_cost(result: Any) -> tuple[float, Any] | None:
@@ -390,23 +455,32 @@ def split_cost(result: Any) -> tuple[float, Any] | None:
 
 
 def _loss_feed(
-    function: Callable[..., Any], given: Mapping[str, Any], own: Sequence[str] | None
+    function: Callable[..., Any],
+    given: Mapping[str, Any],
+    own: Sequence[str] | None,
+    arrays: Mapping[str, Array],
 ) -> Feed | None:
-    flat, rebuild = flatten(given)
+    flattened = flatten(given)
+    flat, rebuild = flattened.values, flattened.rebuild
     shapes = {
         n: np.shape(v) for n, v in flat.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"
     }
     names = list(given)
+    caller = WithGlobals(function, arrays) if arrays else None
+    beside = {n: v for n, v in arrays.items() if n not in flat}
+    flat = {**flat, **beside}
+    shapes.update({n: v.shape for n, v in beside.items()})
     order = sorted(shapes, key=lambda n: Argument(n, None, required=True).role in ("labels",))
 
     def forward(**inputs: Any) -> Any:
         made = rebuild(inputs)
-        result = function(*[made[n] for n in names])
+        values = [made[n] for n in names]
+        result = function(*values) if caller is None else caller.call(inputs, *values)
         split = split_real(result)
-        return split[0], Kept(split[1], made)
+        return split[0], Kept(split[1], made, inputs)
 
     def backward(d: Any, kept: Kept) -> dict[str, Any]:
-        found = from_result(kept.result, {n: shapes[n] for n in order}, labels)
+        found = from_result(kept.result, {n: kept.shapes[n] for n in order}, labels)
         return {n: d * np.asarray(g) for n, g in found.items()}
 
     labels = own[1:] if own and len(own) > 2 else own[1:2] if own else None
@@ -428,4 +502,4 @@ def split_real(result: Any) -> tuple[Any, Any]:
     return np.asarray(result[place]).reshape(()), rest[0] if len(rest) == 1 else tuple(rest)
 
 
-__all__ = ["flatten", "labels_for", "loss_feeds", "pair_feeds", "split_cost"]
+__all__ = ["labels_for", "loss_feeds", "pair_feeds", "split_cost"]

@@ -85,3 +85,43 @@ def _method(backward: Callable[..., Any]) -> Callable[..., Any]:
     positional = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) for p in given]
     setattr(train, "__signature__", inspect.Signature([own, *positional]))  # noqa: B010
     return train
+
+
+class WithGlobals:
+    """A function that is called with values for the global arrays that it reads.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    arrays : dict
+        The global arrays.
+    """
+
+    def __init__(self, function: Callable[..., Any], arrays: Mapping[str, Any]) -> None:
+        self._bound = Rebound(function, dict(arrays))
+        self._names = tuple(arrays)
+
+    def call(self, values: Mapping[str, Any], *args: Any) -> Any:
+        """Call with other values for those of the globals that are named."""
+        for name in self._names:
+            if name in values:
+                self._bound.set(name, values[name])
+        return self._bound(*args)
+
+
+def global_arrays(function: Callable[..., Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the global arrays that a function reads and does not set, such as weights."""
+    tree = tree_of(function)
+    if tree is None:
+        return {}
+    used = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    stored = {n.id for n in used if isinstance(n.ctx, ast.Store)}
+    return {
+        n: np.array(names[n], dtype=float)
+        for n in dict.fromkeys(u.id for u in used)
+        if n not in stored
+        and isinstance(names.get(n), np.ndarray)
+        and names[n].dtype.kind == "f"
+        and names[n].size <= 4000
+    }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.gradcheck.sources.objects import Path, arrays_in, numbers_of
+from backlit.gradcheck.probing.nested import Path, arrays_in, numbers_of
 
 Array = NDArray[Any]
 
@@ -35,6 +35,9 @@ _GRADIENT = re.compile(
 GRADIENT_HOLDER = re.compile(
     r"^_*(d|g|grads?|gradients?|.*grads?|.*gradients?|nabla.*|deriv.*)$", re.I
 )
+
+
+_LIKE_A_GRADIENT = re.compile(r"^_*(d|g|nabla)|grad|delta|deriv", re.I)
 
 
 def plain(name: str) -> str:
@@ -150,7 +153,7 @@ def from_result(
         return {}
     found: dict[str, Array] = {}
     free = dict(wanted)
-    waiting: list[Array] = []
+    waiting: list[tuple[str, Array]] = []
     for index, item in enumerate(result):
         if isinstance(item, Mapping):
             for name, value in _from_mapping(item, free).items():
@@ -171,8 +174,11 @@ def from_result(
             found[match[0]] = array
             free.pop(match[0])
         else:
-            waiting.append(array)
-    for array in waiting:
+            waiting.append((label, array))
+    by_name = bool(found)
+    for label, array in waiting:
+        if by_name and label and not _LIKE_A_GRADIENT.search(label):
+            continue  # a state that is returned beside gradients with names
         match = [n for n, shape in free.items() if shape == array.shape]
         if match:
             found[match[0]] = array

@@ -726,6 +726,16 @@ def _size(word: str) -> int:
     }.get(word, INPUTS)
 
 
+def size_of(name: str) -> int | None:
+    """Return a size for a global such as vocab_size; None where the name is no size's."""
+    if not re.search(r"size|dim|len|num|^n_|vocab|hidden|units|classes|features", name, re.I):
+        return None
+    if re.search(r"data|text|train|test|batch|epoch|iter|step|example|sample", name, re.I):
+        return None
+    word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
+    return _size(word) if word in ("in", "out", "hidden", "vocabulary") else None
+
+
 def _sizes_for(word: str) -> list[Any]:
     match word:
         case "sizes":

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.gradcheck.probing.nested import Path, arrays_in, fresh, snapshot
 from backlit.gradcheck.sources.feeds import (
     Bound,
     CannotFeed,
@@ -43,7 +44,6 @@ from backlit.gradcheck.sources.guesses import (
     options,
 )
 from backlit.gradcheck.sources.hints import hints_of, tree_of
-from backlit.gradcheck.sources.objects import Path, arrays_in, fresh, snapshot
 
 Array = NDArray[Any]
 
@@ -538,6 +538,7 @@ def _make_feed(
 
     def backward(d: Any, cache: Held) -> dict[str, Any]:
         held = fresh(cache.layer)
+        here = {n: np.shape(cache.inputs[n]) for n in shapes}
         before = snapshot(held)
         known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
         known["output"] = output_of(cache.result)
@@ -553,7 +554,7 @@ def _make_feed(
             if hot is not None and above is not None:
                 known["upstream"] = above - hot
                 result = getattr(held, call.backward)(*bound.arguments(known))
-                found = gather(call, bound, shapes, names, result, before, held, d, False)
+                found = gather(call, bound, here, names, result, before, held, d, False)
                 return {n: g if n in own else g / share for n, g in found.items()}
             beside = above is not None and isinstance(cache.result, tuple) and above.size > 1
             known["upstream"] = (
@@ -569,7 +570,7 @@ def _make_feed(
         chained = kind in ("input", "output") or (
             "upstream" not in bound.meanings and _is_derivative(call) and not costed
         )
-        return gather(call, bound, shapes, names, result, before, held, d, chained)
+        return gather(call, bound, here, names, result, before, held, d, chained)
 
     done, error = attempt(lambda: forward(**inputs))
     if error is not None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.gradcheck.probing.nested import Path, fresh, snapshot, widened
 from backlit.gradcheck.sources.feeds import (
     CannotFeed,
     Feed,
@@ -40,7 +41,6 @@ from backlit.gradcheck.sources.guesses import (
     labels_for,
 )
 from backlit.gradcheck.sources.layers import LayerCall, depends_on
-from backlit.gradcheck.sources.objects import Path, fresh, snapshot, widened
 
 Array = NDArray[Any]
 Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from backlit.gradcheck.probing.nested import flatten, fresh
 from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, is_finite, output_of
-from backlit.gradcheck.sources.functions import flatten
 from backlit.gradcheck.sources.gradients import from_result, returned_names
 from backlit.gradcheck.sources.guesses import Argument, arguments_of, labels_for
-from backlit.gradcheck.sources.objects import fresh
 
 _LOSS = re.compile(r"loss|cost|entropy|mse|objective|nll|(^|_)J$", re.I)
 _NOT = re.compile(r"deriv|prime|grad|delta|back|plot|d_|^d[A-Z]|forward", re.I)
@@ -167,7 +166,8 @@ def _feeds(
     result: Any,
     out: Any,
 ) -> Iterator[Feed]:
-    flat, rebuild = flatten(values)
+    flattened = flatten(values)
+    flat, rebuild = flattened.values, flattened.rebuild
     data = [
         n
         for n in values
@@ -232,10 +232,13 @@ def _feeds(
                 given.append(0.1)
         return given
 
-    def gradients(came: Any, made: Mapping[str, Any], target: Any) -> dict[str, Any]:
-        return from_result(backward(*arguments(came, made, target)), shapes, names)
+    def gradients(
+        came: Any, made: Mapping[str, Any], target: Any, given: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        here = {n: np.shape(given[n]) for n in shapes}
+        return from_result(backward(*arguments(came, made, target)), here, names)
 
-    found, error = attempt(gradients, result, values, Y)
+    found, error = attempt(gradients, result, values, Y, flat)
     if error is not None or not found:
         return
     there = tuple(n for n in shapes if n in found)
@@ -250,7 +253,7 @@ def _feeds(
             came = forward(*made.values())
             target = inputs["target"]
             cost_now = np.asarray(value(output_of(came), made, target)).reshape(())
-            return cost_now, (came, made, target)
+            return cost_now, (came, made, target, inputs)
 
         def back(d: Any, kept: Any) -> dict[str, Any]:
             return {n: d * np.asarray(g) for n, g in gradients(*kept).items()}

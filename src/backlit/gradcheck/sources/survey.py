@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backlit.errors import BacklitError, SettingError
+from backlit.gradcheck.probing.nested import fresh
 from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.candidates import Candidate
@@ -18,6 +19,7 @@ from backlit.gradcheck.sources.course import check_model
 from backlit.gradcheck.sources.course_parts import Namespace, backward_names
 from backlit.gradcheck.sources.custom import custom_feeds, is_custom
 from backlit.gradcheck.sources.feeds import (
+    SECONDS,
     CannotFeed,
     Feed,
     attempt,
@@ -41,10 +43,7 @@ from backlit.gradcheck.sources.layers import (
     methods_of,
 )
 from backlit.gradcheck.sources.nets import net_feeds
-from backlit.gradcheck.sources.objects import fresh
 from backlit.gradcheck.sources.propagation import is_propagation, propagation_feeds
-
-FEEDING_SECONDS = 8.0  # how long values for one function's arguments are looked for
 
 
 def check_all(
@@ -54,6 +53,7 @@ def check_all(
     unread: Sequence[Unchecked] = (),
     seed: int = 0,
     *,
+    seconds: float = SECONDS,
     begin: Callable[[str], None] | None = None,
     without: Sequence[str] = (),
 ) -> Report:
@@ -71,6 +71,9 @@ def check_all(
         Cells that could not be read.
     seed : int
         Makes the check repeatable.
+    seconds : float
+        The budget of one function: for ways to call it, and for the searches behind a wrong
+        gradient. What was not searched is said.
     begin : callable, optional
         Is called with the name of each function before it is checked.
     without : sequence of str
@@ -101,7 +104,7 @@ def check_all(
             begin(candidate.name)
         forget_endings()
         try:
-            report = check_candidate(candidate, names, seed)
+            report = check_candidate(candidate, names, seed, seconds)
         except _NotWritten as error:
             unchecked.append(
                 Unchecked(
@@ -187,17 +190,19 @@ def _returns_cache(function: Callable[..., Any]) -> bool:
     return error is None and isinstance(result, tuple) and len(result) == 2
 
 
-def check_candidate(candidate: Candidate, names: Mapping[str, Any], seed: int = 0) -> Report:
-    """Check one candidate.
+def check_candidate(
+    candidate: Candidate, names: Mapping[str, Any], seed: int = 0, seconds: float = SECONDS
+) -> Report:
+    """Check one candidate within `seconds`, but for what each measurement takes.
 
     Raises
     ------
     CannotFeed
         Where no values for its arguments were found, or nothing says what it belongs to.
     """
-    deadline = time.monotonic() + FEEDING_SECONDS
+    deadline = time.monotonic() + 0.6 * seconds
     feeds = fitting_first(_until(feeds_of(candidate, names), deadline))
-    report = best_report(feeds, seed)
+    report = best_report(feeds, seed, seconds=seconds)
     if not report.ok and candidate.owner is not None:
         method = getattr(names[candidate.owner], candidate.backward, None)
         softmax = "softmax" in source_of(names[candidate.owner]).lower()
@@ -232,7 +237,7 @@ def feeds_of(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
     if not is_written(function):
         raise _NotWritten("it is not written yet")
     if candidate.kind in ("loss and gradient", "loss and more"):
-        yield from loss_feeds(function)
+        yield from loss_feeds(function, names)
         return
     forward = names.get(candidate.forward or "")
     net = global_net(forward, function, names) if callable(forward) else None
@@ -261,6 +266,7 @@ def check_layer(
     forward: str | None = None,
     backward: str | None = None,
     seed: int = 0,
+    seconds: float = SECONDS,
 ) -> Report:
     """Check an object with a forward and a backward method, such as a layer of a network.
 
@@ -279,6 +285,9 @@ def check_layer(
         The methods' names; by default those of the many usual ones that it has.
     seed : int
         Makes the check repeatable.
+    seconds : float
+        The budget of the searches behind a wrong gradient; what was not searched is said in the
+        report's notes.
 
     Returns
     -------
@@ -323,7 +332,7 @@ def check_layer(
     given = [np.asarray(x) if isinstance(x, list) else x for x in inputs]
     try:
         feeds = _given_feeds(layer, str(names[0]), str(names[1]), given)
-        report = best_report(fitting_first(feeds), seed)
+        report = best_report(fitting_first(feeds), seed, seconds=seconds)
     except CannotFeed as error:
         raise SettingError(f"check_layer: {cls.__name__}: {error}.") from error
     title = f"{cls.__name__}.{names[1]}"

@@ -28,6 +28,7 @@ from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candid
 from backlit.gradcheck.sources.cells import Cell, notebook_cells
 from backlit.gradcheck.sources.course_parts import ORDER
 from backlit.gradcheck.sources.extraction import extract
+from backlit.gradcheck.sources.feeds import SECONDS
 from backlit.gradcheck.sources.isolation import Limits, kill_all
 from backlit.gradcheck.sources.namespaces import serve_modules
 from backlit.gradcheck.sources.survey import check_all
@@ -40,6 +41,7 @@ def check_targets(
     *,
     format: str = "table",
     strict: bool = False,
+    seconds: float = SECONDS,
     limits: Limits | None = None,
     stdout: TextIO,
     stderr: TextIO,
@@ -55,6 +57,8 @@ def check_targets(
         What is printed on `stdout`.
     strict : bool
         Whether what is fragile or a matter of style counts as wrong.
+    seconds : float
+        The budget of one function's check. What was not searched in it is said.
     limits : Limits, optional
         Run each target in a child process, which may take so much; by default here.
     stdout, stderr : text files
@@ -72,7 +76,9 @@ def check_targets(
     codes: list[int] = []
     checked: list[dict[str, Any]] = []
     every = [one for target in targets for one in expanded(target)]
-    for target, (report, problem) in zip(every, _reports(every, limits, stderr), strict=True):
+    for target, (report, problem) in zip(
+        every, _reports(every, seconds, limits, stderr), strict=True
+    ):
         if report is None:
             stderr.write(f"backlit check: {printable_lines(problem)}\n")
             codes.append(USAGE)
@@ -100,20 +106,20 @@ def check_targets(
 
 
 def _reports(
-    targets: Sequence[str], limits: Limits | None, stderr: TextIO
+    targets: Sequence[str], seconds: float, limits: Limits | None, stderr: TextIO
 ) -> Iterator[tuple[Report | None, str]]:
     """Yield the report of each target, or None and the reason."""
     if limits is None:
         for target in targets:
             try:
                 with redirect_stdout(stderr):
-                    yield check_loaded(load_target(target)), ""
+                    yield check_loaded(load_target(target), seconds=seconds), ""
             except BacklitError as error:
                 yield None, str(error)
         return
     workers = min(len(targets), os.cpu_count() or 1, 4)
     pool = ThreadPoolExecutor(max(1, workers))
-    answers = [pool.submit(check_apart, target, limits) for target in targets]
+    answers = [pool.submit(check_apart, target, limits, seconds) for target in targets]
     try:
         for answer in answers:
             found = answer.result()
@@ -170,6 +176,7 @@ class Loaded:
 def check_loaded(
     loaded: Loaded,
     *,
+    seconds: float = SECONDS,
     begin: Callable[[str], None] | None = None,
     without: Sequence[str] = (),
 ) -> Report:
@@ -179,6 +186,8 @@ def check_loaded(
     ----------
     loaded : Loaded
         What `load_target` returned.
+    seconds : float
+        The budget of one function's check.
     begin : callable, optional
         Is called with the name of each function before it is checked.
     without : sequence of str
@@ -195,6 +204,7 @@ def check_loaded(
             loaded.candidates,
             loaded.notes,
             loaded.unread,
+            seconds=seconds,
             begin=begin,
             without=without,
         )
@@ -224,7 +234,7 @@ def check_loaded(
     covered = {c.name for c in chosen} | {c.forward for c in chosen}
     known = {*ORDER, *(n for n in names if n.endswith("_backward"))}
     names = {n: v for n, v in names.items() if n not in known or n in covered}
-    return check_all(names, chosen, loaded.notes, begin=begin, without=without)
+    return check_all(names, chosen, loaded.notes, seconds=seconds, begin=begin, without=without)
 
 
 def load_target(target: str) -> Loaded:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,3 +206,64 @@ def widened(root: Any) -> Any:
 def snapshot(root: Any) -> dict[str, Array]:
     """Return copies of all arrays in an object, by path."""
     return {path.name: np.array(value) for path, value in arrays_in(root, scalars=True)}
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Arguments whose nested arrays have names of their own.
+
+    Attributes
+    ----------
+    values : dict
+        W1 instead of parameters["W1"], as long as the name is free; else the whole path.
+    places : dict
+        For each array that was inside an argument: the argument, and the path in it.
+    rebuild : callable
+        Puts arrays under these names back where they were, into copies of the arguments.
+    """
+
+    values: dict[str, Any]
+    places: dict[str, tuple[str, Path]]
+    rebuild: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def flatten(given: Mapping[str, Any], *, objects: bool = False) -> Flat:
+    """Take the arrays out of dicts and lists of parameters, and of objects if these are meant."""
+    flat: dict[str, Any] = {}
+    places: dict[str, tuple[str, Path]] = {}
+    for name, value in given.items():
+        holds = isinstance(value, (dict, list)) or (
+            objects and hasattr(value, "__dict__") and not hasattr(value, "__array__")
+        )
+        if isinstance(value, np.ndarray) or callable(value) or not holds:
+            flat[name] = value
+            continue
+        inner = list(arrays_in(value))
+        if not inner:
+            flat[name] = value
+        for path, array in inner:
+            short = path.last if path.last not in given and path.last not in flat else ""
+            inside = path.name if path.name.startswith("[") else f"[{path.name!r}]"
+            label = short if short and "[" not in path.name else f"{name}{inside}"
+            flat[label] = np.array(array, dtype=np.float64)
+            places[label] = (name, path)
+
+    def rebuild(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        made = {n: _copy(v) for n, v in given.items()}
+        for label, value in inputs.items():
+            if label in places:
+                name, path = places[label]
+                path.set(made[name], value.copy())
+            elif label in made:
+                made[label] = _copy(value)
+        return made
+
+    return Flat(flat, places, rebuild)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, dict, list)):
+        return fresh(value)
+    if hasattr(value, "__dict__") and not callable(value) and not _is_module(value):
+        return fresh(value)
+    return value
