@@ -14,6 +14,8 @@ from backlit._terminal import console as make_console
 from backlit._text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backlit.model_information import ModelInformation
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
@@ -41,6 +43,17 @@ def note(text: str) -> None:
 def _say(prefix: str, style: str, text: str) -> None:
     line = Text(prefix, style=style) + Text(printable(text), style="")
     error_console().print(line, soft_wrap=True)
+
+
+def _balance(evaluation: "Evaluation") -> str:
+    """Say what the accuracy hides where the classes are of different sizes; else nothing."""
+    if not evaluation.n or not evaluation.unbalanced:
+        return ""
+    return (
+        f"Balanced accuracy (mean of the classes' recalls): "
+        f"{_percent(evaluation.balanced_accuracy)}; naming the largest class always would be "
+        f"right in {_percent(evaluation.largest_share)}."
+    )
 
 
 def _percent(share: float | None) -> str:
@@ -131,9 +144,11 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     out = make_console()
     narrow = out.width < NARROW
     out.print(_accuracy_rows(trained.evaluations, narrow))
-    name = "test" if "test" in trained.evaluations else "validation"
+    name, evaluation = trained.judged
+    if balance := _balance(evaluation):
+        out.print(Text(balance))
     out.print(Text(f"Confusion, {name}", style="bold"))
-    out.print(_confusion(trained.evaluations[name], narrow))
+    out.print(_confusion(evaluation, narrow))
     if trained.broken:
         count = len(trained.broken)
         out.print(f"{count:,} broken picture{'s' if count > 1 else ''} left out.")
@@ -141,6 +156,23 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
         _say("note: ", "cyan", text)
     out.print(Text(f"Model saved: {printable(model)}"), soft_wrap=True)
     note(f"Use it: backlit predict PHOTOS --model {printable(model)}")
+
+
+def show_comparison(trained: "Sequence[TrainedPhotos]") -> None:
+    """Print how right networks are that were trained without and with a backbone.
+
+    Parameters
+    ----------
+    trained : sequence of TrainedPhotos
+        The better one, which is saved, first.
+    """
+    out = make_console()
+    rows = {}
+    for one in trained:
+        encoder = one.classifier.encoder
+        rows["without a backbone" if encoder is None else f"with {encoder.name}"] = one.judged[1]
+    out.print(Text(f"Compared by the {trained[0].judged[0]} pictures", style="bold"))
+    out.print(_accuracy_rows(rows, out.width < NARROW))
 
 
 def show_traces(trained: "TrainedPhotos") -> None:
@@ -182,6 +214,8 @@ def show_evaluation(found: "FolderEvaluation") -> None:
     evaluation = found.evaluation
     narrow = out.width < NARROW
     out.print(_accuracy_rows({found.split or "all": evaluation}, narrow))
+    if balance := _balance(evaluation):
+        out.print(Text(balance))
     out.print(_class_rows(evaluation, narrow))
     out.print(Text("Confusion", style="bold"))
     out.print(_confusion(evaluation, narrow))
@@ -234,6 +268,15 @@ def show_explanation(found: "Explanation") -> None:
             printable(one.words),
         )
     out.print(table)
+    if found.encoder is not None:
+        rows, columns = found.encoder.grid.shape
+        out.print(
+            Text(
+                f"Where in the picture the encoder's part comes from: by {found.encoder.by}, "
+                f"{rows} x {columns} places.",
+                style="dim",
+            )
+        )
     total = found.start + sum(one.push for one in found.reasons)
     out.print(
         Text(

@@ -74,6 +74,10 @@ class PhotoError(BacklitError, OSError):
         self.reason = reason
 
 
+class EncoderError(BacklitError, ValueError):
+    """A frozen encoder cannot be found or run, or is not the one that a model was trained with."""
+
+
 class PhotoFolderError(BacklitError, ValueError):
     """A folder of pictures cannot be learnt from; the message says why."""
 

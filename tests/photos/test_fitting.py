@@ -5,6 +5,7 @@ from backlit.errors import PhotoFolderError, PhotoWarning, SettingError
 from backlit.photos import PhotoClassifier, Recipe, evaluate, examples, train
 from backlit.photos.examples import Pieces, count_pieces, folds, read_examples, read_pieces
 from backlit.photos.features import SIDE
+from backlit.photos.inputs import InputReader
 from backlit.photos.reading import reduce_picture
 from sample_pictures import day_picture, night_picture, save_class, save_day_night
 
@@ -182,8 +183,8 @@ def test_nothing_that_shows_a_part_of_a_held_picture_is_learnt_from(monkeypatch)
     def each_alone(squares):
         return np.concatenate([watched(square[None]) for square in squares])
 
-    monkeypatch.setattr(examples, "extract_features", each_alone)
-    monkeypatch.setattr(examples, "feature_names", lambda: ["none"])
+    monkeypatch.setattr(InputReader, "of_squares", lambda _, squares: each_alone(squares))
+    monkeypatch.setattr(InputReader, "n_square", 1)
     monkeypatch.setattr(examples, "change_light", lambda squares, generator: squares)
     places = range(100, 130)
     pieces = read_pieces(pictures, labels, seed=2, places=places)

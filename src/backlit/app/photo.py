@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from backlit.app.tables import table_of
 from backlit.errors import UnknownNameError
 from backlit.photos.classifier import PhotoClassifier
-from backlit.photos.features import SIDE, extract_features, feature_names
-from backlit.photos.reading import read_crops
 from backlit.photos.saliency.drawing import overlay
 from backlit.photos.saliency.explaining import Explanation, explain
+from backlit.photos.saliency.input_names import input_names
 from backlit.photos.saliency.words import describe
 from backlit.photos.scenes import render_scene
 from backlit.photos.thumbnails import encode_webp
@@ -91,8 +90,9 @@ class PhotoDesk:
             with open(path, "wb") as file:
                 file.write(data)
             found = explain(path, self.classifier, label=label)
-            square = read_crops(path, SIDE)[0]
-        passed = self.trace(square, self.classifier.classes.index(found.label))
+            reader = self.classifier.reader()
+            extracted = reader.rows([reader.read(path)])
+        passed = self.trace(extracted, self.classifier.classes.index(found.label))
         picture, width, height = encode_webp(found.picture, LONGEST)
         return {
             "classes": list(found.classes),
@@ -110,12 +110,11 @@ class PhotoDesk:
             "cost": passed.cost,
             "table": table_of(passed, {"dead": SILENT}),
             "layers": _layers(passed),
-            "features": _features(passed),
+            "features": _features(passed, input_names(self.classifier)),
         }
 
-    def trace(self, square: NDArray[np.uint8], label: int) -> Trace:
-        """Run a picture of SIDE x SIDE pixels through the network, as if that were its label."""
-        extracted = extract_features(square[None])
+    def trace(self, extracted: NDArray[np.float32], label: int) -> Trace:
+        """Run a picture's input (1, n_0) through the network, as if that were its label."""
         A0 = self.classifier.standardise(extracted).T  # (n_0, 1)
         if len(self.classifier.classes) == 2:
             Y = np.array([[label]], dtype=A0.dtype)
@@ -159,9 +158,8 @@ def _column(array: NDArray[Any]) -> list[Any]:
     return [value if np.isfinite(value) else str(value) for value in values]
 
 
-def _features(passed: Trace) -> list[dict[str, Any]]:
+def _features(passed: Trace, names: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return the features that the label hangs on most, in words and numbers."""
-    names = feature_names()
     values, gradients = _column(passed.layers[0].A), _column(passed.layers[0].dA)
     strength = [abs(value * gradient) for value, gradient in zip(values, gradients, strict=True)]
     order = sorted(range(len(names)), key=lambda place: -strength[place])[:MOST_FEATURES]

@@ -2,17 +2,21 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backlit._signals import Answering, Termination
+from backlit.cli import backbone as frozen
 from backlit.cli.options import Workers
 from backlit.cli.saving import check_model, save_model
 from backlit.photos.recipe import Recipe
 
 if TYPE_CHECKING:
+    from backlit._progress import StageProgress
+    from backlit.photos.backbone.running import Encoder
     from backlit.photos.trained import TrainedPhotos
     from backlit.tracing import TraceRecorder
 
@@ -88,6 +92,13 @@ def train(
     tensorboard: TensorboardOption = None,
     checkpoint: CheckpointFolder = None,
     resume: ResumeOption = False,
+    backbone: frozen.Backbone = None,
+    backbone_size: frozen.Size = None,
+    backbone_mean: frozen.Mean = None,
+    backbone_std: frozen.Std = None,
+    backbone_layout: frozen.Layout = None,
+    backbone_output: frozen.Output = None,
+    compare: frozen.Compare = False,
 ) -> None:
     """Learn classes from a folder of photographs.
 
@@ -119,58 +130,129 @@ def train(
 
         check_extra()
         check_page(report, "--report")
+    if compare and backbone is None:
+        backbone = "efficientnet-lite0"
+    encoder = frozen.opened(
+        backbone, size=backbone_size, mean=backbone_mean, std=backbone_std,
+        layout=backbone_layout, output=backbone_output,
+    )  # fmt: skip
     _train(
-        folder, recipe, model, workers,
-        force=force, report=report, trace=trace, checkpoint=checkpoint, resume=resume,
-        tensorboard=tensorboard,
+        Job(folder, recipe, workers, checkpoint, resume, encoder, compare), model,
+        force=force, report=report, trace=trace, tensorboard=tensorboard,
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Job:
+    """What is trained, on what, and with which encoder under it."""
+
+    folder: Path | None
+    recipe: Recipe
+    workers: int | None
+    checkpoint: Path | None
+    resume: bool
+    encoder: "Encoder | None"
+    compare: bool
+
+    def run(
+        self, progress: "StageProgress", recorders: "Callable[[int], TraceRecorder] | None"
+    ) -> "list[TrainedPhotos]":
+        """Train once, or without and with the encoder; the one that is meant comes first."""
+        if not self.compare or self.encoder is None:
+            return [self._train(self.encoder, self.checkpoint, progress, recorders)]
+        both = []
+        for encoder, name in ((None, "plain"), (self.encoder, "backbone")):
+            own = None if self.checkpoint is None else self.checkpoint / name
+            both.append(self._train(encoder, own, progress, recorders))
+            if both[-1].interrupted:
+                break
+        return sorted(both, key=lambda one: -one.judged[1].accuracy)
+
+    def _train(
+        self,
+        encoder: "Encoder | None",
+        checkpoint: Path | None,
+        progress: "StageProgress",
+        recorders: "Callable[[int], TraceRecorder] | None",
+    ) -> "TrainedPhotos":
+        from backlit.console import warn
+        from backlit.photos.fitting import train as fit_photos
+
+        return fit_photos(
+            self.folder,
+            self.recipe,
+            progress=progress,
+            warn=warn,
+            workers=self.workers,
+            recorders=recorders,
+            checkpoint=checkpoint,
+            resume=self.resume,
+            encoder=encoder,
+        )
+
+    def trial(self, trained: "TrainedPhotos") -> str:
+        """Say what an installed encoder would gain; nothing where that is no question."""
+        from backlit.photos.backbone.encoders import installed
+
+        names = installed()
+        if self.folder is None or self.encoder is not None or not names or trained.interrupted:
+            return ""
+        held_out = trained.judgements["validation"]
+        if trained.judged[1].accuracy >= _NEARLY_ALL:
+            return ""
+        from backlit._progress import ProgressBar
+        from backlit.photos.trial import try_encoder
+
+        classes = len(trained.classifier.classes)
+        with ProgressBar("trying a backbone", unit="pictures") as bar:
+            found = try_encoder(names[0], held_out, classes, workers=self.workers, tick=bar.tick)
+        return "" if found is None or found.right <= found.before else found.sentence()
+
+
+_NEARLY_ALL = 0.98  # accuracy from which on nothing more is suggested
+
+
 def _train(
-    folder: Path | None,
-    recipe: Recipe,
+    job: Job,
     model: Path | None,
-    workers: int | None,
     *,
     force: bool,
     report: Path | None,
     trace: bool,
-    checkpoint: Path | None,
-    resume: bool,
     tensorboard: Path | None,
 ) -> None:
     """Train, save the model and show what came of it; a signal leaves with its exit code."""
     from backlit._progress import ProgressBar
-    from backlit.console import note, show_traces, show_training, warn
-    from backlit.photos.fitting import train as fit_photos
+    from backlit.console import note, show_comparison, show_traces, show_training
 
     traced = trace or tensorboard is not None
     with Termination() as termination:
         try:
             with ProgressBar(instead="training ...") as bar:
-                trained = fit_photos(
-                    folder,
-                    recipe,
-                    progress=Answering(bar, termination),
-                    warn=warn,
-                    workers=workers,
-                    recorders=_recorders(tensorboard) if traced else None,
-                    checkpoint=checkpoint,
-                    resume=resume,
-                )
+                recorders = _recorders(tensorboard) if traced else None
+                both = job.run(Answering(bar, termination), recorders)
+            trained = both[0]
             saved = save_model(trained.classifier, model, force=force)
             if report is not None:  # files first: whoever reads the output may have gone
-                _write_report(report, trained, folder, recipe)
+                _write_report(report, trained, job.folder, job.recipe)
             if trace:
                 show_traces(trained)
+            if len(both) > 1:
+                show_comparison(both)
             show_training(trained, saved.path)
             if saved.remark:
                 note(saved.remark)
+            advice = job.trial(trained)
+            if advice:
+                note(advice)
         except BaseException as error:
             if not termination.ended_by(error):
                 raise
-            if checkpoint is not None:
-                note(f"stopped; what was done is in {checkpoint}: the same command with --resume.")
+            if job.checkpoint is not None:
+                note(
+                    f"stopped; what was done is in {job.checkpoint}: the same command with "
+                    "--resume."
+                )
             raise typer.Exit(termination.code) from None
     if trained.interrupted:
         raise typer.Exit(termination.code)

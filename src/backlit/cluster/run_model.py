@@ -7,7 +7,7 @@ from typing import Any
 from backlit.cluster.store import Store
 from backlit.errors import ClusterError
 
-_MODEL = "model.safetensors"
+_MODEL, _ENCODER = "model.safetensors", "encoder.onnx"
 
 
 def save_model(store: Store, classifier: Any) -> None:
@@ -16,6 +16,9 @@ def save_model(store: Store, classifier: Any) -> None:
         path = Path(folder) / _MODEL
         classifier.save(path)
         store.write(_MODEL, path.read_bytes())
+    encoder = classifier.open_encoder()
+    if encoder is not None and encoder.identity.graph == 0:  # a file of the user's own
+        store.write(_ENCODER, encoder.data)
 
 
 def load_model(store: Store, digest: str) -> Any:
@@ -35,6 +38,11 @@ def load_model(store: Store, digest: str) -> Any:
         path = Path(folder) / _MODEL
         path.write_bytes(data)
         classifier = PhotoClassifier.load(path)
+        if classifier.encoder is not None:
+            network = store.read(_ENCODER)
+            if network is not None:
+                (Path(folder) / Path(classifier.encoder.name).name).write_bytes(network)
+            classifier.open_encoder()  # from now on it is in the memory of this process
     if classifier.digest != digest:
         raise ClusterError(f"{store.url}/{_MODEL} is the model of another run.")
     return classifier

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 from backlit._checks import as_numpy, check_finite, in_dtype_of
 from backlit.errors import ModelFileError, PhotoError, SettingError, ShapeError
 from backlit.formats.models import Fields, NetworkFile, load_network, save_network
-from backlit.photos import features
+from backlit.photos import features, shapes
+from backlit.photos.backbone.identity import EncoderIdentity
 from backlit.photos.class_names import UNSURE
 from backlit.photos.extracting import COMPILE_FROM, Extractor
+from backlit.photos.inputs import InputReader, Reduced
 from backlit.photos.listed import Listing
 from backlit.photos.listing import FoundPath, walk_photos
 from backlit.photos.pool import ordered_map
+
+if TYPE_CHECKING:
+    from backlit.photos.backbone.running import Encoder
 
 Floats = NDArray[np.float32]
 
@@ -87,6 +92,12 @@ class PhotoClassifier:
         The network's input is ``tanh((features - mean) / scale)``.
     training : dict
         How it was made; goes into the file as it is.
+    shapes : bool
+        Whether the input has the features of `backlit.photos.shapes`, too.
+    encoder : EncoderIdentity or None
+        The frozen encoder whose vector is the last part of the input; None where there is none.
+    folder : str
+        Where its file was, and so may be that of its encoder.
     """
 
     classes: tuple[str, ...]
@@ -94,6 +105,43 @@ class PhotoClassifier:
     mean: Floats
     scale: Floats
     training: dict[str, Any] = field(default_factory=dict)
+    shapes: bool = False
+    encoder: EncoderIdentity | None = None
+    folder: str = field(default="", compare=False, repr=False)
+
+    @property
+    def n_square(self) -> int:
+        """Numbers of the input that are features and shapes; an encoder's vector follows them."""
+        return len(self.mean) - (0 if self.encoder is None else self.encoder.length)
+
+    def open_encoder(self) -> "Encoder | None":
+        """Open the encoder that it was trained with; None where there is none.
+
+        Raises
+        ------
+        MissingExtraError, EncoderError
+            As :func:`backlit.photos.backbone.encoders.find_encoder`.
+        """
+        if self.encoder is None:
+            return None
+        from backlit.photos.backbone.encoders import find_encoder
+
+        return find_encoder(self.encoder, self.folder)
+
+    def reader(self, extract: Extractor | None = None) -> InputReader:
+        """Return what makes its input of pictures.
+
+        Parameters
+        ----------
+        extract : Extractor, optional
+            What computes the features; NumPy by default.
+
+        Raises
+        ------
+        MissingExtraError, EncoderError
+            Where its encoder cannot be used.
+        """
+        return InputReader(shapes=self.shapes, encoder=self.open_encoder(), extract=extract)
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -109,6 +157,8 @@ class PhotoClassifier:
         for name in sorted(arrays):
             found.update(name.encode())
             found.update(arrays[name].tobytes())
+        if self.encoder is not None:
+            found.update(repr(self.encoder).encode())
         return found.hexdigest()
 
     def standardise(self, extracted: Floats) -> Floats:
@@ -236,20 +286,19 @@ class PhotoClassifier:
             found = (one for one in walk_photos(paths, leave_out) if one.path not in skip)
 
         def classify(chunk: Sequence[FoundPath]) -> list[Prediction]:
-            return self._classify(chunk, extracting, unsure)
+            return self._classify(chunk, reader, unsure)
 
         with found if isinstance(found, Listing) else nullcontext():
             many = isinstance(found, Listing) and found.reaches(COMPILE_FROM)
-            extracting = Extractor(many, on_compile) if extract is None else extract
+            reader = self.reader(Extractor(many, on_compile) if extract is None else extract)
             for predictions in ordered_map(classify, _chunks(found), workers):
                 yield from predictions
 
     def _classify(
-        self, chunk: Sequence[FoundPath], extract: Extractor, unsure: float
+        self, chunk: Sequence[FoundPath], reader: InputReader, unsure: float
     ) -> list[Prediction]:
         """Read and classify a few pictures."""
-        side = features.SIDE
-        squares = np.empty((len(chunk), side, side, 3), dtype=np.uint8)
+        pictures: list[Reduced] = []
         good: list[int] = []
         predictions = []
         stamps = []
@@ -258,14 +307,14 @@ class PhotoClassifier:
             if not error:
                 try:
                     stamp = _stamp(one.path)
-                    squares[len(good)] = extract.read(one.path)
+                    pictures.append(reader.read(one.path))
                     good.append(place)
                     stamps.append(stamp)
                 except PhotoError as reading:
                     error = reading.reason
             predictions.append(Prediction(one.path, "", None, error=error))
         # Plain lists: a look at single numbers of an array takes longer than the network.
-        rows = self.probabilities_of_features(extract(squares[: len(good)]))
+        rows = self.probabilities_of_features(reader.rows(pictures))
         sure = (rows.max(axis=1, initial=0.0) >= unsure).tolist()
         for place, stamp, row, is_sure in zip(good, stamps, rows.tolist(), sure, strict=True):
             best = row.index(max(row))
@@ -297,6 +346,8 @@ class PhotoClassifier:
                 "features": len(self.mean),
                 "features_version": features.VERSION,
                 "side": features.SIDE,
+                **({"shapes_version": shapes.VERSION} if self.shapes else {}),
+                **({"encoder": self.encoder.to_file()} if self.encoder is not None else {}),
             },
             "training": self.training,
         }
@@ -333,7 +384,18 @@ class PhotoClassifier:
         for name, value in (("features_version", features.VERSION), ("side", features.SIDE)):
             if preprocessing.integer(name) != value:
                 preprocessing.refuse(name, preprocessing.values[name], f"{value}; train it again")
-        n_0 = len(features.feature_names())
+        has_shapes = "shapes_version" in preprocessing.values
+        if has_shapes and preprocessing.integer("shapes_version") != shapes.VERSION:
+            preprocessing.refuse(
+                "shapes_version",
+                preprocessing.values["shapes_version"],
+                f"{shapes.VERSION}; train it again",
+            )
+        encoder = None
+        if "encoder" in preprocessing.values:
+            encoder = EncoderIdentity.from_file(preprocessing.mapping("encoder"))
+        n_0 = len(features.feature_names()) + has_shapes * shapes.LENGTH
+        n_0 += 0 if encoder is None else encoder.length
         n_L = 1 if len(classes) == 2 else len(classes)
         if network.layers[0] != n_0 or network.layers[-1] != n_L:
             fields.refuse(
@@ -347,6 +409,9 @@ class PhotoClassifier:
             fields.tensor(network.extra, "input_mean", (n_0,)),
             fields.tensor(network.extra, "input_scale", (n_0,)),
             dict(fields.mapping("training").values),
+            has_shapes,
+            encoder,
+            os.path.dirname(os.path.abspath(path)),
         )
         if network.activations != classifier.activations:
             fields.refuse("activations", network.activations, f"{classifier.activations}")

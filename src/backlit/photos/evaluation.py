@@ -66,6 +66,25 @@ class Evaluation:
         return wilson_interval(self.n_right, self.n)
 
     @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the classes' recalls, of those that have pictures; NaN where none has."""
+        totals = self.confusion.sum(axis=1)
+        if not totals.any():
+            return float("nan")
+        return float(np.mean(np.diag(self.confusion)[totals > 0] / totals[totals > 0]))
+
+    @property
+    def largest_share(self) -> float:
+        """Accuracy of always naming the largest class; NaN where there are no pictures."""
+        return int(self.confusion.sum(axis=1).max()) / self.n if self.n else float("nan")
+
+    @property
+    def unbalanced(self) -> bool:
+        """Whether the smallest class has less than half as many pictures as the largest."""
+        totals = self.confusion.sum(axis=1)
+        return bool(2 * totals.min() < totals.max())
+
+    @property
     def per_class(self) -> tuple[ClassFigures, ...]:
         """Figures of each class."""
         rows = []

@@ -12,7 +12,8 @@ from backlit.errors import PhotoError
 from backlit.photos.augmentation import change_light, collage, collage_copies, random_boxes
 from backlit.photos.classifier import PhotoClassifier, standardise
 from backlit.photos.duplicates import SIGNATURE_SIZE, brightness, near_duplicates, signatures
-from backlit.photos.features import SIDE, extract_features, feature_names
+from backlit.photos.features import SIDE
+from backlit.photos.inputs import InputReader
 from backlit.photos.pictures import (
     Chosen,
     Floats,
@@ -54,6 +55,9 @@ class PictureSet:
         What near-duplicates are recognised by.
     broken : list of (str, str)
         The pictures that could not be read and are not among them.
+    vectors : ndarray of float32, shape (m, views, length), or None
+        An encoder's, of the picture itself and of changed views; copy k goes with view k, the views
+        taking turns. What a network learns from is the features and the vector side by side.
     """
 
     names: list[str]
@@ -63,9 +67,15 @@ class PictureSet:
     partners: Places
     signatures: Floats
     broken: list[tuple[str, str]]
+    vectors: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def views(self) -> int:
+        """Vectors of each picture; 0 where there is no encoder."""
+        return 0 if self.vectors is None else int(self.vectors.shape[1])
 
     @property
     def copies(self) -> int:
@@ -74,8 +84,10 @@ class PictureSet:
 
     @property
     def plain(self) -> Floats:
-        """Features of the unchanged pictures, (m, n_0)."""
-        return self.features[:, 0]
+        """Features, and vectors, of the unchanged pictures, (m, n_0)."""
+        if self.vectors is None:
+            return self.features[:, 0]
+        return np.concatenate([self.features[:, 0], self.vectors[:, 0]], axis=1)
 
     @property
     def brightness(self) -> NDArray[np.float64]:
@@ -88,10 +100,9 @@ class PictureSet:
 
     def moments(self) -> Moments:
         """Return mean and scale of each feature, changed copies included."""
-        everything = self.features.reshape(-1, self.features.shape[-1])
-        mean = everything.mean(axis=0, dtype=np.float64).astype(np.float32)
-        squares = np.square(everything - mean).sum(axis=0, dtype=np.float64)
-        return mean, deviations_to_scale(squares, len(everything))
+        parts = [self.features] if self.vectors is None else [self.features, self.vectors]
+        means, scales = zip(*(_moments(part) for part in parts), strict=True)
+        return np.concatenate(means), np.concatenate(scales)
 
     def learnable(self, chosen: Chosen) -> Chosen:
         """Return what of each picture shows chosen ones alone, (m, 1 + copies)."""
@@ -99,8 +110,12 @@ class PictureSet:
 
     def rows(self, learnt: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
         """Return standardised features of pictures and copies, and their labels."""
-        X = standardise(self.features[learnt], *moments)
-        return X, np.repeat(self.labels, np.count_nonzero(learnt, axis=1))
+        rows = self.features[learnt]
+        if self.vectors is not None:
+            picture, copy = np.nonzero(learnt)
+            rows = np.concatenate([rows, self.vectors[picture, copy % self.views]], axis=1)
+        labels = np.repeat(self.labels, np.count_nonzero(learnt, axis=1))
+        return standardise(rows, *moments), labels
 
     def plain_rows(self, chosen: Chosen, moments: Moments) -> tuple[Floats, NDArray[np.int64]]:
         """Return the chosen pictures' standardised features, without copies, and their labels."""
@@ -112,6 +127,7 @@ class PictureSet:
         held: "PictureSet",
         held_chosen: Chosen,
         moments: Moments,
+        weights: Floats | None = None,
         **settings: Any,
     ) -> "FitResult":
         """Train a network on pictures and their copies, judged by those held out.
@@ -126,13 +142,17 @@ class PictureSet:
             Which of them; their copies are left out.
         moments : (mean, scale)
             For `backlit.photos.classifier.standardise`.
+        weights : ndarray of float32, shape (K,), optional
+            Of each class.
         **settings
             For `backlit.training.fit`.
         """
         from backlit.training import fit
 
         validation = held.plain_rows(held_chosen, moments) if held_chosen.any() else None
-        return fit(*self.rows(learnt, moments), validation=validation, **settings)
+        X, y = self.rows(learnt, moments)
+        sample_weight = None if weights is None else weights[y]
+        return fit(X, y, sample_weight=sample_weight, validation=validation, **settings)
 
     def judged(
         self, chosen: Chosen, parameters: Parameters, n_classes: int, moments: Moments
@@ -143,6 +163,14 @@ class PictureSet:
     def probabilities(self, classifier: PhotoClassifier) -> Floats:
         """Return what a classifier makes of each picture, (m, K)."""
         return classifier.probabilities_of_features(self.plain)
+
+
+def _moments(part: Floats) -> Moments:
+    """Return mean and scale of each number of a part of the input, changed copies included."""
+    everything = part.reshape(-1, part.shape[-1])
+    mean = everything.mean(axis=0, dtype=np.float64).astype(np.float32)
+    squares = np.square(everything - mean).sum(axis=0, dtype=np.float64)
+    return mean, deviations_to_scale(squares, len(everything))
 
 
 def learnable(chosen: Chosen, places: Places, partners: Places) -> Chosen:
@@ -279,6 +307,8 @@ def read_examples(
     places: Sequence[int] | None = None,
     workers: int | None = None,
     tick: Tick | None = None,
+    reader: InputReader | None = None,
+    views: int = 1,
 ) -> PictureSet:
     """Read pictures and compute their features and those of changed copies.
 
@@ -300,6 +330,10 @@ def read_examples(
         Number of threads; by default one a core.
     tick : callable, optional
         Called with how many are done and how many there are.
+    reader : InputReader, optional
+        What computes features, and vectors; by default features alone.
+    views : int, optional
+        Vectors of each picture where the reader has an encoder: of itself, and of changed views.
 
     Returns
     -------
@@ -307,14 +341,18 @@ def read_examples(
         Those that could be read, in the order given; the others by name, with the reason.
     """
     places = range(len(sources)) if places is None else places
+    own_reader = reader or InputReader()
+    encoder = own_reader.encoder
 
-    def describe(index: int) -> tuple[Floats, Floats, Places] | str:
+    def describe(index: int) -> tuple[Floats, Floats, Places, Floats | None] | str:
         generator = np.random.default_rng((seed, places[index]))
+        others_light = np.random.default_rng((seed, 5, places[index]))  # of the views
+        view_boxes = random_boxes(views - 1, others_light) if encoder is not None else []
         others = None if pieces is None else pieces.squares.get(labels[index])
         plain = copies if others is None else copies - collage_copies(copies)
         boxes = random_boxes(plain, generator)
         try:
-            squares = _read_squares(sources[index], boxes)
+            squares, wide = own_reader.read_crops(sources[index], boxes, view_boxes)
         except PhotoError as error:
             return error.reason
         signature = signatures(squares[:1])[0]
@@ -325,9 +363,16 @@ def read_examples(
             made, drawn = collage(bases, others, generator)
             squares = np.concatenate([squares, made])
             partners[1 + plain :] = pieces.places[labels[index]][drawn]
-        return extract_features(squares), signature, partners
+        vectors = None
+        if wide is not None:
+            wide[1:] = change_light(wide[1:], others_light)
+            vectors = own_reader.of_wide(wide)
+        return own_reader.of_squares(squares), signature, partners, vectors
 
-    features = np.empty((len(sources), 1 + copies, len(feature_names())), dtype=np.float32)
+    features = np.empty((len(sources), 1 + copies, own_reader.n_square), dtype=np.float32)
+    vectors = None
+    if encoder is not None:
+        vectors = np.empty((len(sources), views, encoder.length), dtype=np.float32)
     partners = np.empty((len(sources), 1 + copies), dtype=np.int64)
     signed: list[Floats] = []
     kept: list[int] = []
@@ -336,7 +381,9 @@ def read_examples(
         if isinstance(found, str):
             broken.append((name_of(sources[index], places[index]), found))
         else:
-            features[len(kept)], signature, partners[len(kept)] = found
+            features[len(kept)], signature, partners[len(kept)], own = found
+            if vectors is not None and own is not None:
+                vectors[len(kept)] = own
             signed.append(signature)
             kept.append(index)
         if tick is not None:
@@ -349,6 +396,7 @@ def read_examples(
         partners[: len(kept)],
         np.stack(signed) if signed else np.empty((0, SIGNATURE_SIZE), dtype=np.float32),
         broken,
+        None if vectors is None else vectors[: len(kept)],
     )
 
 
@@ -373,7 +421,13 @@ def join_examples(parts: Sequence[PictureSet]) -> PictureSet:
         np.concatenate([part.partners for part in parts]),
         np.concatenate([part.signatures for part in parts]),
         [one for part in parts for one in part.broken],
+        _joined_vectors([part.vectors for part in parts]),
     )
+
+
+def _joined_vectors(parts: Sequence[Floats | None]) -> Floats | None:
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found) if found else None
 
 
 def name_of(source: Source, place: int) -> str:

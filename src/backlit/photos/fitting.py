@@ -13,14 +13,16 @@ from backlit._warning import warn_user
 from backlit.errors import PhotoFolderError, PhotoWarning
 from backlit.photos.class_names import check_class_names
 from backlit.photos.examples import PictureSet, Source, count_pieces, read_examples, read_pieces
+from backlit.photos.inputs import InputReader
 from backlit.photos.keeping import Kept
 from backlit.photos.learning import learn
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
-from backlit.photos.recipe import Recipe
+from backlit.photos.recipe import MOST_VIEWS, Recipe
 from backlit.photos.trained import TrainedPhotos
 from backlit.training.settings import Checkpoint, given_checkpoint
 
 if TYPE_CHECKING:
+    from backlit.photos.backbone.running import Encoder
     from backlit.tracing import TraceRecorder
 
 SCENES = 1600
@@ -47,6 +49,7 @@ def train(
     recorders: "Callable[[int], TraceRecorder] | None" = None,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     resume: bool = False,
+    encoder: "str | os.PathLike[str] | Encoder | None" = None,
 ) -> TrainedPhotos:
     """Learn classes from a folder of pictures, or day and night from rendered scenes.
 
@@ -72,6 +75,10 @@ def train(
     resume : bool, default False
         Whether to go on from it, to the bits of an uninterrupted training; from the start where
         there is nothing yet.
+    encoder : str, path or Encoder, optional
+        A frozen backbone, whose vectors join the features: ``"efficientnet-lite0"``,
+        ``"efficientnet-lite2"``, an ONNX file, or what
+        :func:`backlit.photos.backbone.encoders.open_encoder` returned.
 
     Returns
     -------
@@ -89,40 +96,16 @@ def train(
     recipe = recipe or Recipe()
     progress = progress or NoProgress()
     warn = warn or _issue
+    reader = InputReader(shapes=recipe.shapes, encoder=_opened(encoder))
     kept: Kept | None = None
     given = given_checkpoint("train", checkpoint, resume)
     if given is not None:
         origin = "rendered scenes" if folder is None else os.path.abspath(folder)
-        kept = Kept(given, resume, recipe, origin)
+        kept = Kept(given, resume, recipe, origin, reader)
     source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
 
-    def tell(done: int, total: int) -> None:
-        progress.advance(done)
-
-    examples: dict[str, PictureSet] = {}
-    broken = []
-    for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
-        copies = recipe.copies_for(len(pictures)) if split == "train" else 0
-        seed = recipe.seed + 1_000_003 * number
-        pieces = None
-        if copies:
-            progress.stage("reading parts", count_pieces(labels))
-            pieces = read_pieces(pictures, labels, seed=seed, workers=workers, tick=tell)
-        progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
-        reader = partial(kept.read, split) if kept is not None else read_examples
-        found = reader(
-            pictures,
-            labels,
-            copies=copies,
-            seed=seed,
-            pieces=pieces,
-            workers=workers,
-            tick=tell,
-        )
-        for name, reason in found.broken:
-            warn(f"left out {name}: {reason}")
-        broken.extend(found.broken)
-        examples[split] = found
+    examples = _read(source, recipe, reader, kept, progress, warn, workers)
+    broken = [one for part in examples.values() for one in part.broken]
     _check_classes(source, examples["train"])
     trained = learn(
         source.classes,
@@ -132,8 +115,60 @@ def train(
         progress=progress,
         recorders=recorders,
         kept=kept,
+        encoder=None if reader.encoder is None else reader.encoder.identity,
     )
     return replace(trained, broken=broken)
+
+
+def _opened(encoder: "str | os.PathLike[str] | Encoder | None") -> "Encoder | None":
+    if encoder is None:
+        return None
+    from backlit.photos.backbone.encoders import open_encoder
+    from backlit.photos.backbone.running import Encoder
+
+    return encoder if isinstance(encoder, Encoder) else open_encoder(encoder)
+
+
+def _read(
+    source: _Source,
+    recipe: Recipe,
+    reader: InputReader,
+    kept: Kept | None,
+    progress: StageProgress,
+    warn: Callable[[str], None],
+    workers: int | None,
+) -> dict[str, PictureSet]:
+    """Read the pictures of each split, and say which cannot be."""
+
+    def tell(done: int, total: int) -> None:
+        progress.advance(done)
+
+    examples: dict[str, PictureSet] = {}
+    has_encoder = reader.encoder is not None
+    for number, (split, (pictures, labels)) in enumerate(source.splits.items()):
+        learns = split == "train"
+        copies = recipe.copies_for(len(pictures), has_encoder) if learns else 0
+        seed = recipe.seed + 1_000_003 * number
+        pieces = None
+        if copies:
+            progress.stage("reading parts", count_pieces(labels))
+            pieces = read_pieces(pictures, labels, seed=seed, workers=workers, tick=tell)
+        progress.stage(f"reading {split}" if len(source.splits) > 1 else "reading", len(pictures))
+        read = partial(kept.read, split) if kept else partial(read_examples, reader=reader)
+        found = read(
+            pictures,
+            labels,
+            copies=copies,
+            seed=seed,
+            pieces=pieces,
+            workers=workers,
+            tick=tell,
+            views=min(1 + copies, MOST_VIEWS),
+        )
+        for name, reason in found.broken:
+            warn(f"left out {name}: {reason}")
+        examples[split] = found
+    return examples
 
 
 def _issue(text: str) -> None:

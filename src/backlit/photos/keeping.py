@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,7 @@ from backlit.formats.strict_json import parse_object
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.photos.duplicates import SIGNATURE_SIZE
 from backlit.photos.examples import PictureSet, Pieces, Source, join_examples, read_examples
-from backlit.photos.features import VERSION as FEATURES_VERSION
-from backlit.photos.features import feature_names
+from backlit.photos.inputs import InputReader
 from backlit.photos.recipe import Recipe
 from backlit.training.settings import Checkpoint
 
@@ -47,6 +46,8 @@ class Kept:
         The settings.
     origin : str
         Where the pictures come from.
+    reader : InputReader
+        What computes features, and vectors where it has an encoder.
 
     Raises
     ------
@@ -55,10 +56,21 @@ class Kept:
         settings.
     """
 
-    def __init__(self, checkpoint: Checkpoint, resume: bool, recipe: Recipe, origin: str) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        resume: bool,
+        recipe: Recipe,
+        origin: str,
+        reader: InputReader,
+    ) -> None:
+        self._reader = reader
         self.folder, self._seconds = os.fspath(checkpoint.folder), checkpoint.seconds
         self.resume = resume
         settings = {**asdict(recipe), "hidden": list(recipe.hidden), "pictures": origin}
+        if reader.encoder is not None:
+            encoder = reader.encoder.identity
+            settings["encoder"] = f"{encoder.name} {encoder.checksum[:16]}"
         try:
             os.makedirs(self.folder, exist_ok=True)
             names = os.listdir(self.folder)
@@ -116,6 +128,7 @@ class Kept:
         pieces: Pieces | None,
         workers: int | None,
         tick: Callable[[int, int], None],
+        views: int,
     ) -> PictureSet:
         """Read pictures as `read_examples` does, those that were read before from the folder."""
         if not sources or not isinstance(sources[0], str):  # in memory: rendered anew anyway
@@ -127,6 +140,8 @@ class Kept:
                 pieces=pieces,
                 workers=workers,
                 tick=tick,
+                reader=self._reader,
+                views=views,
             )
         parts = []
         others = "" if pieces is None else pieces.digest
@@ -134,8 +149,10 @@ class Kept:
         for first in range(0, n, BLOCK):
             some, theirs = sources[first : first + BLOCK], labels[first : first + BLOCK]
             path = os.path.join(self.folder, f"pictures-{split}-{first // BLOCK:05}.safetensors")
-            key = _key(some, theirs, copies, seed, first, others)
-            part = _load(path, key, some, theirs, copies, first) if self.resume else None
+            made = f"{self._reader.key}, {copies} copies, {views} views"
+            key = _key(some, theirs, made, seed, first, others)
+            shape = Shape(copies, views, self._reader)
+            part = _load(path, key, some, theirs, shape, first) if self.resume else None
             if part is None:
                 part = read_examples(
                     some,
@@ -146,6 +163,8 @@ class Kept:
                     places=range(first, first + len(some)),
                     workers=workers,
                     tick=partial(_tell, tick, first, n),
+                    reader=self._reader,
+                    views=views,
                 )
                 _save(path, key, part)
             tick(first + len(some), n)
@@ -160,13 +179,13 @@ def _tell(tick: Callable[[int, int], None], first: int, n: int, done: int, total
 def _key(
     sources: Sequence[Source],
     labels: Sequence[int],
-    copies: int,
+    made: str,
     seed: int,
     first: int,
     others: str,
 ) -> str:
     """Return a digest of the files' names, sizes and times, and of what is made of them."""
-    told: list[Any] = [__version__, FEATURES_VERSION, copies, seed, first, others]
+    told: list[Any] = [__version__, made, seed, first, others]
     for source, label in zip(sources, labels, strict=True):
         try:
             status = os.stat(source)  # type: ignore[arg-type]
@@ -188,14 +207,39 @@ def _save(path: str, key: str, part: PictureSet) -> None:
     }
     m = len(part)
     arrays = {"features": part.features.reshape(m, -1), "signatures": part.signatures}
+    if part.vectors is not None:
+        arrays["vectors"] = part.vectors.reshape(m, -1)
     try:
         save_tensors(path, arrays, description)
     except (ModelFileError, UnicodeError):  # a full disk: these pictures are read again
         return
 
 
+class Shape(NamedTuple):
+    """How many numbers there are of a picture."""
+
+    copies: int
+    views: int
+    reader: InputReader
+
+    def fits(self, features: Any, vectors: Any, m: int) -> bool:
+        """Tell whether arrays of m pictures have it."""
+        encoder = self.reader.encoder
+        numbers = (1 + self.copies) * self.reader.n_square
+        if features.shape != (m, numbers) or features.dtype != np.float32:
+            return False
+        if encoder is None:
+            return vectors is None
+        fits: bool = (
+            vectors is not None
+            and vectors.shape == (m, self.views * encoder.length)
+            and vectors.dtype == np.float32
+        )
+        return fits
+
+
 def _load(
-    path: str, key: str, sources: Sequence[Any], labels: Sequence[int], copies: int, first: int
+    path: str, key: str, sources: Sequence[Any], labels: Sequence[int], shape: Shape, first: int
 ) -> PictureSet | None:
     """Return what `_save` wrote of these pictures, or None if the file is anything else.
 
@@ -210,14 +254,15 @@ def _load(
         arrays, description = load_tensors(path, check)
         names, broken = description["names"], description["broken"]
         features, signatures = arrays["features"], arrays["signatures"]
+        vectors = arrays.get("vectors")
         partners = np.array(description["partners"])
-        m, n_0 = len(names), len(feature_names())
+        m = len(names)
         left = dict(broken)
         fits = (
-            features.shape == (m, (1 + copies) * n_0)
+            shape.fits(features, vectors, m)
             and signatures.shape == (m, SIGNATURE_SIZE)
-            and partners.shape == (m, 1 + copies)
-            and features.dtype == signatures.dtype == np.float32
+            and partners.shape == (m, 1 + shape.copies)
+            and signatures.dtype == np.float32
             and partners.dtype == np.int64
             and (partners >= -1).all()
             and all(isinstance(reason, str) for reason in left.values())
@@ -233,8 +278,9 @@ def _load(
         names,
         np.array([labels[place] for place in kept], np.int64),
         first + np.array(kept, np.int64),
-        features.reshape(m, -1, n_0),
+        features.reshape(m, 1 + shape.copies, -1),
         partners,
         signatures,
         [(name, reason) for name, reason in broken],
+        None if vectors is None else vectors.reshape(m, shape.views, -1),
     )

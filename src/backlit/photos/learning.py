@@ -26,12 +26,14 @@ from backlit.photos.class_names import check_class_names
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.ensemble import merge_members
 from backlit.photos.examples import PictureSet
+from backlit.photos.features import feature_names
 from backlit.photos.keeping import Kept
 from backlit.photos.members import MOST_COMPARED, Members
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Judgement, TrainedPhotos, curves_to_file
 
 if TYPE_CHECKING:
+    from backlit.photos.backbone.identity import EncoderIdentity
     from backlit.tracing import TraceRecorder
 
 
@@ -44,6 +46,7 @@ def learn(
     progress: StageProgress | None = None,
     recorders: "Callable[[int], TraceRecorder] | None" = None,
     kept: Kept | None = None,
+    encoder: "EncoderIdentity | None" = None,
 ) -> TrainedPhotos:
     """Train, merge and calibrate the member networks, and judge the result.
 
@@ -63,6 +66,8 @@ def learn(
         Returns what records a member while it trains, by its number from 0.
     kept : Kept, optional
         Where each network's state is saved.
+    encoder : EncoderIdentity, optional
+        What the examples' vectors are by, where they have some.
 
     Returns
     -------
@@ -89,6 +94,8 @@ def learn(
         merge_members(trained.members, temperature),
         *moments,
         _account(classes, origin, train_set, recipe, temperature) | curves_to_file(trained.curves),
+        train_set.features.shape[2] > len(feature_names()),
+        encoder,
     )
     held_out = Judgement(
         [train_set.names[place] for place in judged],

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit._progress import StageProgress
+from backlit.photos.balance import class_weights
 from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters
 from backlit.photos.examples import PictureSet, folds
@@ -123,6 +124,7 @@ class Members:
             held,
             held_chosen,
             moments,
+            class_weights(train_set.labels, self.n_classes),
             hidden=recipe.hidden,
             activation="relu",
             output="sigmoid" if self.n_classes == 2 else "softmax",

@@ -7,7 +7,7 @@ what comes out is what a viewer shows, or a :class:`~backlit.errors.PhotoError` 
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,26 @@ _FIRST_READ = 256 << 10  # bytes
 _TILE = 1 << 18  # pixels of a large picture that are converted at a time
 _ORIENTATION_TAG = 0x0112
 _BITS_TAG = 0x0102
+
+
+class Reduction(NamedTuple):
+    """Crops of a picture, all reduced to one size.
+
+    Attributes
+    ----------
+    height, width : int
+        The size. Aspect ratio is not kept.
+    boxes : sequence of (left, top, right, bottom)
+        Crops as fractions of the upright picture's width and height.
+    smooth : bool
+        Whether by bicubic interpolation, which enlarges small pictures smoothly; by averaging
+        areas otherwise.
+    """
+
+    height: int
+    width: int
+    boxes: Sequence[Box] = (WHOLE,)
+    smooth: bool = False
 
 
 def read_photo(path: str | os.PathLike[str], at_least: int | None = None) -> Pixels:
@@ -95,6 +115,43 @@ def read_crops(path: str | os.PathLike[str], side: int, boxes: Sequence[Box] = (
         return _reduce(_decode(path, side), side, boxes)
 
 
+def read_reductions(path: str | os.PathLike[str], wanted: Sequence[Reduction]) -> list[Pixels]:
+    """Read a picture once and reduce crops of it to several sizes.
+
+    Parameters
+    ----------
+    path : path
+        As for :func:`read_photo`.
+    wanted : sequence of Reduction
+
+    Returns
+    -------
+    list of ndarray of uint8, shape (len(boxes), height, width, 3)
+        One for each of what is wanted.
+
+    Raises
+    ------
+    PhotoError
+        As for :func:`read_photo`.
+    """
+    longest = max(max(one.height, one.width) for one in wanted)
+    with _Reading(path):
+        picture = _decode(path, longest)
+        return [_reduce_to(picture, one) for one in wanted]
+
+
+def reduce_several(picture: Pixels, wanted: Sequence[Reduction]) -> list[Pixels]:
+    """Reduce crops of a picture that is in memory: as :func:`read_reductions`.
+
+    Raises
+    ------
+    PhotoError
+        Where the array is no such picture.
+    """
+    _check_picture(picture)
+    return [_reduce_to(picture, one) for one in wanted]
+
+
 def read_square(
     path: str | os.PathLike[str], side: int, shrink: Callable[[Pixels], Pixels | None]
 ) -> Pixels:
@@ -143,6 +200,10 @@ def reduce_picture(picture: Pixels, side: int, boxes: Sequence[Box] = (WHOLE,)) 
     PhotoError
         Where the array is no such picture.
     """
+    return _reduce(_check_picture(picture), side, boxes)
+
+
+def _check_picture(picture: Pixels) -> Pixels:
     try:
         found = as_numpy("reduce_picture", "picture", picture)
     except DTypeError as error:
@@ -152,7 +213,7 @@ def reduce_picture(picture: Pixels, side: int, boxes: Sequence[Box] = (WHOLE,)) 
             f"reduce_picture: got an array of shape {found.shape} and type {found.dtype}, "
             "expected (height, width, 3) and uint8, red, green and blue in 0..255."
         )
-    return _reduce(found, side, boxes)
+    return found
 
 
 class _Reading:
@@ -345,13 +406,18 @@ def _tiles(image: "Image") -> Iterator[tuple[tuple[int, int], "Image"]]:
 
 
 def _reduce(picture: "Image | Pixels", side: int, boxes: Sequence[Box]) -> Pixels:
+    return _reduce_to(picture, Reduction(side, side, boxes))
+
+
+def _reduce_to(picture: "Image | Pixels", wanted: Reduction) -> Pixels:
     from PIL import Image
     from PIL.Image import Resampling
 
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     width, height = image.size
-    crops = np.empty((len(boxes), side, side, 3), dtype=np.uint8)
-    for crop, (left, top, right, bottom) in zip(crops, boxes, strict=True):
+    crops = np.empty((len(wanted.boxes), wanted.height, wanted.width, 3), dtype=np.uint8)
+    method = Resampling.BICUBIC if wanted.smooth else Resampling.BOX
+    for crop, (left, top, right, bottom) in zip(crops, wanted.boxes, strict=True):
         box = (left * width, top * height, right * width, bottom * height)
-        crop[...] = np.asarray(image.resize((side, side), Resampling.BOX, box=box))
+        crop[...] = np.asarray(image.resize((wanted.width, wanted.height), method, box=box))
     return crops

@@ -31,6 +31,8 @@ class Recipe:
         to 15.
     seed : int
         Of everything random.
+    shapes : bool
+        Whether the input has the features of `backlit.photos.shapes`, too: where edges run.
     """
 
     hidden: tuple[int, ...] = (32,)
@@ -42,6 +44,7 @@ class Recipe:
     l2: float = 0.6
     copies: int | None = None
     seed: int = 0
+    shapes: bool = True
 
     def __post_init__(self) -> None:
         for name, least in (
@@ -67,8 +70,17 @@ class Recipe:
         if self.copies is not None and self.copies < 0:
             raise SettingError(f"Recipe: copies is {self.copies}, expected 0 or more.")
 
-    def copies_for(self, n: int) -> int:
-        """Say how many changed copies are made of each of n pictures."""
+    def copies_for(self, n: int, encoder: bool = False) -> int:
+        """Say how many changed copies are made of each of n pictures.
+
+        With an encoder, whose vectors take longest and generalise by themselves, three.
+        """
         if self.copies is not None:
             return self.copies
+        if encoder:
+            return MOST_VIEWS - 1
         return min(15, max(3, 12_000 // max(n, 1) - 1))
+
+
+MOST_VIEWS = 4
+"""Vectors of each training picture, by a frozen encoder: of itself, and of changed views."""

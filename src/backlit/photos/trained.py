@@ -133,6 +133,12 @@ class TrainedPhotos:
     traces: "list[TraceHistory]" = field(default_factory=list)
     last_trace: "Trace | None" = None
 
+    @property
+    def judged(self) -> tuple[str, Evaluation]:
+        """Split that it is best judged by, and how right it is there: test, else validation."""
+        split = "test" if "test" in self.evaluations else "validation"
+        return split, self.evaluations[split]
+
 
 def curves_to_file(curves: Sequence[Curve]) -> dict[str, Any]:
     """Describe curves for a model file; not at all where they are very long."""

@@ -412,13 +412,16 @@ def evaluation_data(found: FolderEvaluation) -> dict[str, Any]:
     Returns
     -------
     dict
-        With ``accuracy``, ``interval``, ``n``, ``classes``, ``confusion`` (rows: true,
+        With ``accuracy``, ``interval``, ``balanced_accuracy``, ``largest_share``, ``n``,
+        ``classes``, ``confusion`` (rows: true,
         columns: predicted), ``per_class``, ``wrong``, ``broken`` and ``split``.
     """
     evaluation = found.evaluation
     return {
         "accuracy": evaluation.accuracy,
         "interval": list(evaluation.interval),
+        "balanced_accuracy": evaluation.balanced_accuracy,
+        "largest_share": evaluation.largest_share,
         "n": evaluation.n,
         "classes": list(evaluation.classes),
         "confusion": evaluation.confusion.tolist(),
@@ -476,4 +479,7 @@ def explanation_data(found: "Explanation") -> dict[str, Any]:
             for one in found.reasons
         ],
         "evidence": found.saliency.evidence.round(5).tolist(),
+        "encoder": None
+        if found.encoder is None
+        else {"by": found.encoder.by, "places": found.encoder.grid.round(5).tolist()},
     }

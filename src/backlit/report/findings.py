@@ -248,6 +248,7 @@ def findings_of_folder(
     """
     found = scan_folder(folder, minimum_classes=1)
     translation = labels_of_model(found, classifier)
+    reader = classifier.reader()
     total = sum(len(split) for split in found.splits.values())
     examples: dict[str, PictureSet] = {}
     broken = [(one.path, one.error) for one in found.problems]
@@ -259,7 +260,9 @@ def findings_of_folder(
                 tick(before + done, total)
 
         labels = [translation[label] for label in pictures.labels]
-        examples[name] = read_examples(pictures.paths, labels, workers=workers, tick=count)
+        examples[name] = read_examples(
+            pictures.paths, labels, workers=workers, tick=count, reader=reader
+        )
         broken += examples[name].broken
         before += len(pictures)
     judgements = {

@@ -28,6 +28,7 @@ from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.duplicates import SIGNATURE_SIZE
 from backlit.photos.examples import PictureSet
 from backlit.photos.filing import Filer
+from backlit.photos.inputs import InputReader
 from backlit.photos.reading import read_crops
 from backlit.photos.resuming import resume
 from backlit.training import fit
@@ -246,7 +247,7 @@ def kept_seeds() -> list[bytes]:
 
 def read_kept(path: Path, good: bytes, forged: bool) -> None:
     """What is taken for features of these pictures is of their number; else they are read again."""
-    found = keeping._load(os.fspath(path), "key", *_KEPT, 1, 0)
+    found = keeping._load(os.fspath(path), "key", *_KEPT, keeping.Shape(1, 1, InputReader()), 0)
     if found is None:
         raise ModelFileError(f"{path}: the pictures are read again")
     good_one = _examples()

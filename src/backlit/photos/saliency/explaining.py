@@ -1,18 +1,19 @@
 """Why a picture has its label: the label, reasons in words, and a map of the picture."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import UnknownNameError
 from backlit.photos.classifier import PhotoClassifier
-from backlit.photos.features import SIDE, extract_features
-from backlit.photos.reading import read_photo, reduce_picture
+from backlit.photos.features import feature_names
+from backlit.photos.reading import WHOLE, read_photo
 from backlit.photos.saliency.log_odds import log_odds_backward
 from backlit.photos.saliency.maps import Saliency, saliency
-from backlit.photos.saliency.reasons import Reason, reasons
+from backlit.photos.saliency.places import Placed, encoder_by_place, shapes_by_cell, spread
+from backlit.photos.saliency.reasons import Reason, push_of_each, reasons
 
 _AT_LEAST = 1000  # pixels of a side that are enough to look at
 
@@ -40,7 +41,9 @@ class Explanation:
     reasons : list of Reason
         Groups of features, the strongest push first; with ``start`` they add up to ``log_odds``.
     saliency : Saliency
-        The gradient at the pixels, and the map.
+        The gradient at the pixels, and the map; shapes and encoder are in the map alone.
+    encoder : Placed or None
+        Where the encoder's part comes from; None where the model has none.
     """
 
     path: str
@@ -52,6 +55,7 @@ class Explanation:
     start: float
     reasons: list[Reason]
     saliency: Saliency
+    encoder: Placed | None = None
 
     @property
     def probability(self) -> float:
@@ -98,20 +102,28 @@ def explain(
             f"explain: label is {label!r}, which the model does not know; its classes are "
             f"{', '.join(classifier.classes)}."
         )
+    reader = classifier.reader()
     if isinstance(photo, np.ndarray):
         path, picture = "", photo
-        square = reduce_picture(photo, SIDE)[0]
+        reduced = reader.read_crops(photo, (WHOLE,), (WHOLE,))
     else:
-        from backlit.photos.reading import read_crops
-
         path = os.fspath(photo)
-        square = read_crops(path, SIDE)[0]  # just what predict sees
+        reduced = reader.read(path)  # just what predict sees
         picture = read_photo(path, _AT_LEAST)
-    extracted = extract_features(square[None])
+    extracted = reader.rows([reduced])
     probabilities = classifier.probabilities_of_features(extracted)[0]
     k = int(np.argmax(probabilities)) if label is None else classifier.classes.index(label)
     log_odds, _ = log_odds_backward(classifier, classifier.standardise(extracted).T, k)
-    start, found = reasons(classifier, extracted[0], k)
+    pushes = push_of_each(classifier, extracted[0], k)
+    rest = extracted[0, len(feature_names()) :]
+    at_pixels = saliency(classifier, reduced.squares[0], k, rest=rest)
+    evidence, placed = at_pixels.evidence, None
+    if classifier.shapes:
+        evidence = evidence + spread(shapes_by_cell(classifier, pushes))
+    if reader.encoder is not None and reduced.wide is not None:
+        wide = reduced.wide[0]
+        placed = encoder_by_place(classifier, reader.encoder, wide, extracted[0], pushes, k)
+        evidence = evidence + spread(placed.grid)
     return Explanation(
         path,
         picture,
@@ -119,7 +131,8 @@ def explain(
         tuple(float(p) for p in probabilities),
         classifier.classes[k],
         float(log_odds[0]),
-        start,
-        found,
-        saliency(classifier, square, k),
+        pushes.start,
+        reasons(classifier, extracted[0], pushes),
+        replace(at_pixels, evidence=evidence),
+        placed,
     )

@@ -23,6 +23,7 @@ from backlit.photos.saliency.features import extract_features_backward
 from backlit.photos.saliency.log_odds import log_odds_backward
 
 Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 
 VARIANTS = 24
 """Pictures that a map is the mean over."""
@@ -51,7 +52,11 @@ class Saliency:
 
 
 def saliency(
-    classifier: PhotoClassifier, square: NDArray[np.uint8], label: int, seed: int = 0
+    classifier: PhotoClassifier,
+    square: NDArray[np.uint8],
+    label: int,
+    seed: int = 0,
+    rest: Floats32 | None = None,
 ) -> Saliency:
     """Carry the gradient of a class's log-odds back to the pixels.
 
@@ -64,6 +69,8 @@ def saliency(
         The class.
     seed : int, optional
         Of the shifts and the light; the same map each time.
+    rest : ndarray of float32, optional
+        The picture's shapes and vector where the input has them; they stay as they are.
 
     Returns
     -------
@@ -71,7 +78,7 @@ def saliency(
     """
     generator = np.random.default_rng(seed)
     variants, places = _variants(square / 255.0, generator)
-    gradients = pixel_gradient(classifier, variants, label)
+    gradients = pixel_gradient(classifier, variants, label, rest)
     grey = _grey(classifier)
     total, count = np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
     for pixels, gradient, (down, right) in zip(variants, gradients, places, strict=True):
@@ -84,12 +91,15 @@ def saliency(
         count[to] += 1
     from scipy.ndimage import gaussian_filter
 
-    exact = pixel_gradient(classifier, square[None], label)[0]
+    exact = pixel_gradient(classifier, square[None], label, rest)[0]
     return Saliency(exact, gaussian_filter(total / count, _BLUR))
 
 
 def pixel_gradient(
-    classifier: PhotoClassifier, squares: NDArray[np.uint8] | NDArray[np.float32], label: int
+    classifier: PhotoClassifier,
+    squares: NDArray[np.uint8] | NDArray[np.float32],
+    label: int,
+    rest: Floats32 | None = None,
 ) -> Floats:
     """Compute the exact gradient of a class's log-odds with respect to reduced pictures.
 
@@ -99,16 +109,24 @@ def pixel_gradient(
     squares : ndarray of uint8, or of float32 in [0, 1], shape (m, SIDE, SIDE, 3)
     label : int
         The class.
+    rest : ndarray of float32, optional
+        Further numbers of the input, which stay as they are.
 
     Returns
     -------
     ndarray of float64, shape (m, SIDE, SIDE, 3)
         Per unit of red, green and blue in [0, 1].
     """
-    extracted = extract_features(squares)  # (m, n_0)
-    A0 = classifier.standardise(extracted).T  # (n_0, m)
+    extracted = extract_features(squares)  # (m, features)
+    n = extracted.shape[1]
+    inputs = extracted
+    if rest is not None:
+        inputs = np.concatenate([extracted, np.tile(rest, (len(extracted), 1))], axis=1)
+    A0 = classifier.standardise(inputs).T  # (n_0, m)
     _, dA0 = log_odds_backward(classifier, A0, label)
-    dfeatures = standardise_backward(dA0.T, extracted, classifier.mean, classifier.scale)
+    dfeatures = standardise_backward(
+        dA0[:n].T, extracted, classifier.mean[:n], classifier.scale[:n]
+    )
     return extract_features_backward(dfeatures, squares)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.photos.classifier import PhotoClassifier
-from backlit.photos.features import feature_names
+from backlit.photos.saliency.input_names import input_names
 from backlit.photos.saliency.log_odds import log_odds_backward
 from backlit.photos.saliency.words import describe, group_of
 
@@ -44,40 +44,75 @@ class Reason:
     deviations: float
 
 
-def reasons(
-    classifier: PhotoClassifier, extracted: NDArray[np.float32], label: int
-) -> tuple[float, list[Reason]]:
-    """Attribute a class's log-odds to groups of features.
+@dataclass(frozen=True)
+class Pushes:
+    """What each number of the input adds to the log-odds of a class.
+
+    Attributes
+    ----------
+    start : float
+        Log-odds of the average training picture's features.
+    values : ndarray of float64, shape (n_0,)
+        The pushes; ``start`` and all of them add up to the picture's log-odds, but for the error
+        of the sum over STEPS points.
+    gradients : ndarray of float64, shape (n_0,)
+        Mean gradient of the log-odds on the way, of which ``values`` is A0 times.
+    """
+
+    start: float
+    values: NDArray[np.float64]
+    gradients: NDArray[np.float64]
+
+
+def push_of_each(classifier: PhotoClassifier, extracted: NDArray[np.float32], label: int) -> Pushes:
+    """Attribute a class's log-odds to the numbers of the input.
 
     Parameters
     ----------
     classifier : PhotoClassifier
     extracted : ndarray of float32, shape (n_0,)
-        The picture's features.
+        The picture's input, not yet scaled.
     label : int
         The class.
 
     Returns
     -------
-    start : float
-        Log-odds of the average training picture's features.
-    reasons : list of Reason
-        One a group, the strongest push first. ``start`` and all pushes add up to the picture's
-        log-odds, but for the error of the sum over STEPS points.
+    Pushes
     """
     A0: Floats32 = classifier.standardise(extracted[None]).T  # (n_0, 1)
     way = ((np.arange(STEPS) + 0.5) / STEPS).astype(np.float32)[None]
     log_odds, _ = log_odds_backward(classifier, np.zeros_like(A0), label)
     _, dA0 = log_odds_backward(classifier, A0 * way, label)
-    pushes = A0[:, 0] * dA0.mean(axis=1)
+    gradients = dA0.mean(axis=1)
+    return Pushes(float(log_odds[0]), A0[:, 0] * gradients, gradients)
+
+
+def reasons(
+    classifier: PhotoClassifier, extracted: NDArray[np.float32], pushes: Pushes
+) -> list[Reason]:
+    """Gather pushes into groups of features.
+
+    Parameters
+    ----------
+    classifier : PhotoClassifier
+    extracted : ndarray of float32, shape (n_0,)
+        The picture's input, not yet scaled.
+    pushes : Pushes
+        Of its numbers.
+
+    Returns
+    -------
+    list of Reason
+        One a group, the strongest push first.
+    """
     deviations = (extracted - classifier.mean) / classifier.scale
-    names = feature_names()
+    names = input_names(classifier)
     members: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         members.setdefault(group_of(name), []).append(place)
     found = []
     for group, places in members.items():
-        own = pushes[places]
+        own = pushes.values[places]
         total = float(own.sum())
         first = places[int(np.argmax(own if total >= 0 else -own))]
         value = float(deviations[first])
@@ -85,4 +120,4 @@ def reasons(
         _, _, where = group.partition(" in the ")
         words = describe(names[first], value).removesuffix(f" in the {where}")
         found.append(Reason(group, total, words, value))
-    return float(log_odds[0]), sorted(found, key=lambda one: -abs(one.push))
+    return sorted(found, key=lambda one: -abs(one.push))

@@ -7,6 +7,7 @@ import numpy as np
 
 from backlit.photos.hues import HUES
 from backlit.photos.patches import SIDE, load_dictionary
+from backlit.photos.shapes import CELLS, DIRECTIONS
 
 _PLACES = {
     "whole": "",
@@ -51,6 +52,16 @@ _HUES = re.compile(r"(amount|luminance|saturation) of (\w+), (\w+)")
 _RELATIVE = re.compile(r"log luminance to its (.+), (\w+), bin (\d+)")
 _PATCH = re.compile(r"patch (\d+), (\w+)")
 
+_EDGES = re.compile(r"edges (\d+), row (\d+), column (\d+)")
+_ENCODER = re.compile(r"encoder (.+), number \d+")
+# by the direction of the gradient, which an edge is at right angles to
+_SLOPES = ("upright", "rising", "level", "falling")
+_THIRDS = (
+    ("at the top left", "at the top", "at the top right"),
+    ("at the left", "in the middle", "at the right"),
+    ("at the bottom left", "at the bottom", "at the bottom right"),
+)
+
 _SPANS = {"median": (-3.0, 3.0), "98 %": (-4.0, 0.5)}
 _BINS = 12
 
@@ -82,6 +93,10 @@ def group_of(name: str) -> str:
         return f"spread of tones{_PLACES[match[2]]}"
     if match := _PATCH.fullmatch(name):
         return f"textures{_PLACES[match[2]]}"
+    if _EDGES.fullmatch(name):
+        return "shapes"
+    if match := _ENCODER.fullmatch(name):
+        return f"what {match[1]} sees"
     return "others"
 
 
@@ -120,6 +135,12 @@ def describe(name: str, deviations: float) -> str:
     if match := _PATCH.fullmatch(name):
         own = patch_words()[int(match[1])]
         return f"{'more' if more else 'less'} like {own}{_PLACES[match[2]]}"
+    if match := _EDGES.fullmatch(name):
+        slope = _SLOPES[round(4 * int(match[1]) / DIRECTIONS) % 4]
+        where = _THIRDS[int(match[2]) * 3 // CELLS][int(match[3]) * 3 // CELLS]
+        return f"{'more' if more else 'fewer'} {slope} edges {where}"
+    if _ENCODER.fullmatch(name):
+        return "its vector"
     return f"{'more' if more else 'less'} {name}"
 
 
