@@ -5,7 +5,7 @@ optimizer's moments live in vectors of the same layout, so that an optimizer ste
 checkpoint a few arrays, and a reduction over machines one buffer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -126,8 +126,17 @@ class Layout:
 
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return zeros that begin with a cache line, so that no vector lies across two of them."""
+    return _from_line(np.zeros, size, dtype)
+
+
+def aligned_room(size: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return room for numbers, which holds anything, from a cache line on."""
+    return _from_line(np.empty, size, dtype)
+
+
+def _from_line(make: Callable[..., NDArray[Any]], size: int, dtype: DTypeLike) -> NDArray[Any]:
     itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(size + _LINE // itemsize, dtype)
+    raw = make(size + _LINE // itemsize, dtype)
     begin = -raw.ctypes.data % _LINE // itemsize
     return raw[begin : begin + size]
 

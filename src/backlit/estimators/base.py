@@ -1,6 +1,5 @@
 """What the classifier and the regressor share: from checked arguments to a trained network."""
 
-import math
 import os
 from abc import abstractmethod
 from contextlib import closing, nullcontext
@@ -24,6 +23,7 @@ from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
 from backlit.estimators.overrides import check_overrides, overridden_pass, overrides
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
+from backlit.estimators.plain import is_plain, remember_valid, settings_were_valid
 from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
 from backlit.estimators.saving import record_training, save_estimator
@@ -136,6 +136,12 @@ class BaseMLP(
         return sample_weight
 
     # ---------------------------------------------------------------------------------- fitting
+
+    def _validate_params(self) -> None:
+        """Check the settings, unless the same ones were checked before."""
+        if not settings_were_valid(self):
+            super()._validate_params()
+            remember_valid(self)
 
     def _checks(self, **others: Any) -> dict[str, Any]:
         """Return the keywords for `validate_data` that fit and X_val share."""
@@ -440,19 +446,10 @@ class BaseMLP(
             weights = self._weights
         vector = weights.vector
         plain = (
-            type(X) is np.ndarray
-            and X.dtype == vector.dtype
-            and X.ndim == 2
+            is_plain(X, vector.dtype)
             and X.shape[1] == weights.layer_dims[0]
-            and X.shape[0] > 0
-            and X.flags.aligned  # vdot hands any address on to BLAS, some of whose kernels trap
             and "feature_names_in_" not in self.__dict__
         )
-        if plain:
-            # one product sees NaN and infinity; where it overflows, which vdot does silently, the
-            # long way decides
-            flat = X.ravel("K")
-            plain = math.isfinite(np.vdot(flat, flat))
         if not plain:
             X = self._checked_inputs(X)
         return forward(weights, self._activations(), X)

@@ -21,6 +21,14 @@ from backlit.estimators.base import BaseMLP, given_only
 from backlit.estimators.labels import chosen, decode, encode, select
 from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, check_class_weight
+from backlit.estimators.plain import (
+    binarizer_of,
+    classes_of,
+    is_plain,
+    is_plain_column,
+    numbered,
+    takes_features,
+)
 from backlit.estimators.protocols import is_collection
 from backlit.estimators.validation import ValidationSet, check_has_weight
 from backlit.training.data import Labels
@@ -367,11 +375,17 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
     # -------------------------------------------------------------------------- for the base class
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any]:
+        known = hasattr(self, "classes_") and hasattr(self, "_label_binarizer")
+        anew = not known or (not self.warm_start and not incremental)
+        if reset and anew and is_plain(X, self.dtype) and is_plain_column(y, len(X), "iub"):
+            takes_features(self, X.shape[1], reset)
+            self.classes_ = classes_of(y)
+            self._label_binarizer = binarizer_of(self.classes_)
+            return X, y
         X, y = validate_data(self, X, y, reset=reset, **self._checks())
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        known = hasattr(self, "classes_") and hasattr(self, "_label_binarizer")
-        if not known or (not self.warm_start and not incremental):
+        if anew:
             with np.errstate(invalid="ignore"):  # it casts huge numbers to see if they are whole
                 self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -423,7 +437,8 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         return weights
 
     def _encode(self, y: Any, dtype: np.dtype[Any]) -> Labels:
-        return encode(self._label_binarizer, y, dtype)
+        labels = numbered(self._label_binarizer, y)
+        return encode(self._label_binarizer, y, dtype) if labels is None else labels
 
     def _output(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"

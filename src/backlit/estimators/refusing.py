@@ -26,6 +26,8 @@ def refuse_what_is_lost(estimator: object, name: str, array: Any, *, dates: bool
     DTypeError
         For masked arrays and, if asked, for dates and spans of time.
     """
+    if array is None or (type(array) is np.ndarray and array.dtype.kind in "fiub"):
+        return
     who = type(estimator).__name__
     if isinstance(array, np.ma.MaskedArray):
         raise DTypeError(

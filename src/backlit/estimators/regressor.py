@@ -14,6 +14,7 @@ from sklearn.utils.validation import validate_data
 from backlit.estimators.base import BaseMLP, given_only
 from backlit.estimators.on_collections import CollectionsMixin
 from backlit.estimators.parameters import COMMON_CONSTRAINTS, REGRESSION_LOSSES
+from backlit.estimators.plain import is_plain, is_plain_column, takes_features
 from backlit.estimators.protocols import is_collection
 from backlit.estimators.validation import ValidationSet, check_has_weight
 from backlit.training.data import Labels
@@ -304,6 +305,9 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
     # -------------------------------------------------------------------------- for the base class
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, Any]:
+        plain = is_plain(X, self.dtype) and is_plain_column(y, len(X), "iuf")
+        if plain and takes_features(self, X.shape[1], reset):
+            return X, y
         X, y = validate_data(self, X, y, reset=reset, **self._checks(y_numeric=True))
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -1,13 +1,14 @@
 """Gradients into a trained network: optimizers, schedules, stopping, and the compiled engine.
 
-`fit` is the whole of it for most purposes. Nothing here uses the open functions of
-`backlit.model`: the two are independent statements of the same mathematics.
+`fit` is the whole of it for most purposes, `fit_many` for many networks over the same data.
+Nothing here uses the open functions of `backlit.model`: the two are independent statements of the same mathematics.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backlit.training.fitting import fit
+    from backlit.training.many import ManyProgress, fit_many
     from backlit.training.optimizers import LBFGS, SGD, Adam
     from backlit.training.progress import FitResult, Progress
     from backlit.training.schedules import (
@@ -32,8 +33,10 @@ _HOMES = {
     "FitResult": "backlit.training.progress",
     "InverseScaling": "backlit.training.schedules",
     "OneCycle": "backlit.training.schedules",
+    "ManyProgress": "backlit.training.many",
     "Progress": "backlit.training.progress",
     "fit": "backlit.training.fitting",
+    "fit_many": "backlit.training.many",
 }
 
 __all__ = [
@@ -47,9 +50,11 @@ __all__ = [
     "FitResult",
     "FlatCosine",
     "InverseScaling",
+    "ManyProgress",
     "OneCycle",
     "Progress",
     "fit",
+    "fit_many",
 ]
 
 

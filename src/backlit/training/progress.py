@@ -79,7 +79,8 @@ class FitResult:
         The epoch whose parameters these are, counted from 1; 0 if training was cut off before one
         was over.
     stopped : str
-        Why it ended: "epochs", "patience", "callback", "interrupted", or for L-BFGS "converged".
+        Why it ended: "epochs", "patience", "callback", "interrupted", or for L-BFGS "converged";
+        for one of many networks also "halved" and "divergence".
     seconds : float
         Time taken, compilation included, and what was taken before a checkpoint.
     """
@@ -151,16 +152,18 @@ class CallbackObserver(Observer):
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
-def fit_result(trainer: Trainer, layout: Layout, settings: Settings, reason: str) -> FitResult:
+def fit_result(
+    trainer: Trainer, layout: Layout, settings: Settings, reason: str, *, raises: bool = True
+) -> FitResult:
     """Return the network: the best one if there is a validation set, else the last.
 
     Raises
     ------
     DivergenceError
-        If the training ended since a loss or a parameter was not finite.
+        If the training ended since a loss or a parameter was not finite, and `raises`.
     """
     history, state = trainer.history, trainer.stopping_state
-    if reason == DIVERGENCE:
+    if reason == DIVERGENCE and raises:
         raise DivergenceError(
             f"{settings.function}: in epoch {state.epoch} the loss became {history.losses[-1]}, "
             "expected finite numbers in the loss and the parameters; scale the inputs (to mean 0 "

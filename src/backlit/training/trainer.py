@@ -8,6 +8,7 @@ Where nothing in Python is asked for between two epochs, a call runs several of 
 """
 
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from enum import Enum
@@ -112,6 +113,10 @@ class Observer:
         """Take note of a finished epoch; return whether to stop."""
         return False
 
+    def call_ends(self) -> bool:
+        """Take note that a call of several epochs is over; return whether to stop."""
+        return False
+
 
 class _Stop(Exception):
     """The observer wants to stop."""
@@ -187,7 +192,8 @@ class Trainer:
         self._total_steps = total_steps or epochs * steps.per_epoch
         self._validate, self._validation_plan = validate, validation_plan
         self._observer = observer or Observer()
-        self._observer.trainer = self
+        # no cycle, so that a training's memory is given back when it is over
+        self._observer.trainer = weakref.proxy(self)
         self._checkpointer, self._keep = checkpointer, keep
         self._kept, self._final = kept, final
         if keep is not Keep.NOTHING and kept is None:
@@ -208,6 +214,11 @@ class Trainer:
         if self._checkpointer is not None and self._checkpointer.every_epoch:
             return 0
         return steps.epochs_per_call
+
+    @property
+    def _left(self) -> int:
+        """Epochs that are left."""
+        return self.epochs - self.stopping_state.epoch
 
     @property
     def place(self) -> tuple[int, int]:
@@ -364,7 +375,7 @@ class Trainer:
     def _run(self) -> str:
         try:
             while self.stopping_state.epoch < self.epochs:
-                if self._epochs_per_call and not self._begun:
+                if self._epochs_per_call and not self._begun and self._left > 1:
                     reason = self._run_epochs()
                 else:
                     self._observer.epoch_begins()
@@ -383,7 +394,7 @@ class Trainer:
         """Run several epochs in one call; return why training ends, or None."""
         steps, rule, state = self.steps, self._stopping, self.stopping_state
         assert run_several(steps)
-        count = min(self._epochs_per_call, self.epochs - state.epoch)
+        count = min(self._epochs_per_call, self._left)
         n, done = steps.per_epoch, steps.taken
         numbers = np.arange(done, done + count * n, dtype=np.int64)
         factors = self._schedule.factors(numbers, self._total_steps).reshape(count, n)
@@ -414,7 +425,9 @@ class Trainer:
                 self.stopping_state, reason = rule(state, losses, validations)
             if run.diverged:
                 return self.finish_epoch(run.losses[-1])
-        return None if reason == REDUCED else reason
+        if reason in (None, REDUCED):
+            return CALLBACK if self._observer.call_ends() else None
+        return reason
 
     def run_epoch(self) -> float:
         """Go through the epoch's steps; return the mean loss, not finite if training diverged."""

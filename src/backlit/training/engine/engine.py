@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, LOSSES
-from backlit.parameters import Layout, aligned_zeros
+from backlit.parameters import Layout, aligned_room, aligned_zeros
 from backlit.training.data import Examples, Rows
 from backlit.training.engine import blocks, boundary, compiled, epochs, steps, units
 from backlit.training.engine.functions import (
@@ -242,7 +242,7 @@ class Engine:
             np.zeros((vectors + self.threads) * lanes, np.int64),
             np.zeros(max(vectors * lanes, self.threads * share), np.int64),
             share,
-            aligned_zeros(self.threads * PACK_SIZE, self.dtype),
+            aligned_room(self.threads * PACK_SIZE, self.dtype),
             np.zeros(32 * self.threads, self.dtype),
             np.zeros(int(dims[1:].sum()), np.float64),
             np.zeros(16, np.int64),
