@@ -1,7 +1,8 @@
 """Gradients into a trained network: optimizers, schedules, stopping, and the compiled engine.
 
 `fit` is the whole of it for most purposes, `fit_many` for many networks over the same data.
-Nothing here uses the open functions of `backlit.model`: the two are independent statements of the same mathematics.
+Nothing here uses the open functions of `backlit.model`: the two are independent statements of the
+same mathematics.
 """
 
 from typing import TYPE_CHECKING, Any
