@@ -366,7 +366,9 @@ class _Member:
         return self.result
 
     def _end(self, trainer: Trainer, reason: str) -> None:
-        self.result = fit_result(trainer, self.settings, reason, raises=False)
+        assert isinstance(trainer.steps, BatchSteps)
+        layout = trainer.steps.layout
+        self.result = fit_result(trainer, layout, self.settings, reason, raises=False)
         self._state = None
 
 
