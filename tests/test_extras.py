@@ -18,6 +18,7 @@ importlib.machinery.PathFinder.find_spec = classmethod(
 WITHOUT = {
     "app": ("starlette", "uvicorn"),
     "dask": ("dask", "distributed", "fsspec"),
+    "export": ("onnx", "onnxruntime"),
     "parquet": ("pyarrow",),
     "privacy": ("dp_accounting",),
     "report": ("jinja2",),
@@ -37,6 +38,11 @@ PYTHON = [
     ("app", "import backlit.app"),
     ("dask", "import backlit.cluster; backlit.cluster.fit"),
     ("dask", "from backlit.cluster import connect"),
+    (
+        "export",
+        "import backlit; from backlit.photos import PhotoClassifier; "
+        "backlit.export(PhotoClassifier.load(), 'out.onnx')",
+    ),
     ("privacy", "from backlit.estimators import DPSGD; DPSGD(epsilon=1).noise_for(0.1, 5)"),
     ("sklearn", "from backlit import MLPClassifier"),
     ("sklearn", "import backlit.estimators"),

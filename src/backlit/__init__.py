@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         sigmoid_backward,
     )
     from backlit.estimators import MLPClassifier, MLPRegressor
+    from backlit.formats.export.exporting import export
     from backlit.gradcheck import assert_backward, check_backward, check_layer, check_model
     from backlit.linear import (
         linear_activation_backward,
@@ -54,6 +55,7 @@ _HOMES = {
     "check_backward": "backlit.gradcheck",
     "check_layer": "backlit.gradcheck",
     "check_model": "backlit.gradcheck",
+    "export": "backlit.formats.export.exporting",
     "relu": "backlit.activations",
     "relu_backward": "backlit.activations",
     "sigmoid": "backlit.activations",
@@ -93,6 +95,7 @@ __all__ = [
     "check_model",
     "clipped_gradients",
     "compute_cost",
+    "export",
     "importance_probabilities",
     "initialize_parameters",
     "initialize_parameters_deep",

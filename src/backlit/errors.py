@@ -56,6 +56,10 @@ class ModelFileError(BacklitError, ValueError):
     """A model file cannot be read, or is not what it claims to be."""
 
 
+class ExportError(BacklitError, ValueError):
+    """A model cannot be held by the form that it was to be exported to; the message says why."""
+
+
 class CheckpointError(BacklitError, ValueError):
     """A checkpoint cannot be written, read, or gone on from; the message says why."""
 

@@ -37,16 +37,18 @@ def test_the_script_computes_the_same(activation):
     script = {"__name__": "network"}
     exec(as_code(own), script)
     AL, caches = backlit.model_forward(own.X, own.parameters, activations=own.activations)
-    np.testing.assert_allclose(script["predict"](script["POINTS"]), AL, rtol=1e-12)
-    X = (script["POINTS"] - script["MEAN"]) / script["SCALE"]
-    np.testing.assert_allclose(X, own.X, rtol=1e-12, atol=1e-14)
-    its_AL, its_caches = script["model_forward"](X, script["PARAMETERS"])
-    its = script["model_backward"](its_AL, script["LABELS"], its_caches)
+    probabilities = script["predict_proba"](script["POINTS"])
+    np.testing.assert_allclose(probabilities, np.vstack([1 - AL, AL]).T, rtol=1e-12)
+    A0 = script["features"](script["POINTS"]).T
+    np.testing.assert_allclose(A0, own.X, rtol=1e-12, atol=1e-14)
+    its_AL, its_caches = script["model_forward"](A0, script["PARAMETERS"])
+    labels = np.array([script["LABELS"]])
+    its = script["model_backward"](its_AL, labels, its_caches)
     grads = backlit.model_backward(AL, own.Y, caches, activations=own.activations)
     assert set(its) == set(grads)
     for name, array in grads.items():
         np.testing.assert_allclose(its[name], array, rtol=1e-9, atol=1e-13, err_msg=name)
-    cost = script["compute_cost"](its_caches[-1][1], script["LABELS"])
+    cost = script["compute_cost"](its_caches[-1][1], labels)
     assert cost == pytest.approx(backlit.compute_cost(AL, own.Y), rel=1e-12)
 
 

@@ -10,6 +10,7 @@ from backlit._signals import INTERRUPTED
 from backlit.cli.check import check
 from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
+from backlit.cli.export import export
 from backlit.cli.grade import grade
 from backlit.cli.info import info
 from backlit.cli.pages import open_app
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, predict, evaluate, explain, report, info, check, grade):
+for _command in (train, predict, evaluate, explain, report, info, export, check, grade):
     app.command(cls=Command)(_command)
 app.command("app", cls=Command)(open_app)
 

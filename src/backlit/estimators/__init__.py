@@ -16,6 +16,7 @@ from backlit.estimators.classifier import MLPClassifier
 from backlit.estimators.privacy import DPSGD, PrivacySpent
 from backlit.estimators.regressor import MLPRegressor
 from backlit.estimators.saving import SKOPS_TYPES, register_model, register_values
+from backlit.formats.export.registry import register_describer
 
 # so that code that asks by isinstance whether it has scikit-learn's takes ours as well
 sklearn.neural_network.MLPClassifier.register(MLPClassifier)
@@ -24,5 +25,8 @@ sklearn.neural_network.MLPRegressor.register(MLPRegressor)
 register_model(MLPClassifier)
 register_model(MLPRegressor)
 register_values(DPSGD, PrivacySpent)
+
+for _package in ("backlit.estimators", "sklearn"):
+    register_describer(_package, "backlit.estimators.describing:describe")
 
 __all__ = ["DPSGD", "SKOPS_TYPES", "MLPClassifier", "MLPRegressor", "PrivacySpent"]

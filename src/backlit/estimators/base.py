@@ -18,6 +18,7 @@ from backlit.errors import SettingError
 from backlit.estimators.backpropagation import BackpropagationMixin, columns_of
 from backlit.estimators.callbacks import CallbackSupportMixin, EpochCallbacks
 from backlit.estimators.callers import warn_if_untransformed
+from backlit.estimators.exporting import ExportMixin
 from backlit.estimators.forward import forward
 from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
@@ -56,6 +57,7 @@ class BaseMLP(
     WeightsMixin,
     BackpropagationMixin,
     InsightMixin,
+    ExportMixin,
     HtmlMixin,
     CallbackSupportMixin,
     BaseEstimator,

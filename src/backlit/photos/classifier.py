@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backlit._checks import as_numpy, check_finite, in_dtype_of
 from backlit.errors import ModelFileError, PhotoError, SettingError, ShapeError
+from backlit.formats.export.registry import register_describer
 from backlit.formats.models import Fields, NetworkFile, load_network, save_network
 from backlit.photos import features, shapes
 from backlit.photos.backbone.identity import EncoderIdentity
@@ -452,6 +453,9 @@ def _check_bound(fields: Fields, field: str, what: str, bound: NDArray[np.float6
             f"{fields.path}: {field}: found values with which a picture's {what} may reach "
             f"{largest:.1e}, expected at most {_MOST:.0e}."
         )
+
+
+register_describer("backlit.photos", "backlit.photos.describing:describe")
 
 
 def standardise(extracted: Floats, mean: Floats, scale: Floats) -> Floats:

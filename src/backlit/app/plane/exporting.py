@@ -1,65 +1,39 @@
 """The network to take away: as a script that needs NumPy alone, and as a model file."""
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from backlit._version import __version__
 from backlit.app.plane.formulas import FORMULAS
-from backlit.app.plane.network import PlaneNetwork
+from backlit.app.plane.network import Floats, PlaneNetwork
+from backlit.formats.export.description import (
+    Column,
+    Dense,
+    Description,
+    Numbers,
+    Output,
+    Scale,
+    Step,
+)
+from backlit.formats.export.python_form import nested, python_module
 from backlit.formats.models import NetworkFile, save_network
 
 KIND = "plane-classifier"
 """What the model file says that the network is for."""
 
-_SCRIPT = '''"""A network of layers {dims}, drawn and trained in backlit app (backlit {version}).
+_SCRIPT = '''
 
-It needs NumPy alone. Examples are columns: X has shape (2, m), Y has shape (1, m).
-"""
-
-{imports}
-
-# X is (what was measured - MEAN) / SCALE
-MEAN = np.array({mean}).reshape(2, 1)
-SCALE = np.array({scale}).reshape(2, 1)
-CLASSES = {classes!r}
-
-PARAMETERS = {{
-{parameters}
-}}
-LAYERS = {n_layers}
-
-# the points that it was trained on, as they were measured
-POINTS = np.array({points})
-LABELS = np.array([{labels}])
-
-
-def g(Z):
-    """{activation}."""
-    return {value}
+# the points that it was trained on, one a row, as they were measured
+POINTS = {points}
+LABELS = {labels}
 
 
 def g_slope(Z):
-    """Its derivative."""
+    """The derivative of {activation}."""
     return {slope}
-
-
-def sigmoid(Z):
-    return np.exp(-np.logaddexp(0, -Z))
-
-
-def linear_forward(A_prev, W, b):
-    return W @ A_prev + b, (A_prev, W, b)
-
-
-def model_forward(X, parameters):
-    A, caches = X, []
-    for l in range(1, LAYERS + 1):
-        Z, linear_cache = linear_forward(A, parameters[f"W{{l}}"], parameters[f"b{{l}}"])
-        A = sigmoid(Z) if l == LAYERS else g(Z)
-        caches.append((linear_cache, Z))
-    return A, caches
 
 
 def compute_cost(ZL, Y):
@@ -80,10 +54,10 @@ def linear_activation_backward(dA, cache):
 
 
 def model_backward(AL, Y, caches):
-    grads = {{}}
+    L, grads = len(caches), {{}}
     # dAL * sigmoid'(ZL) is AL - Y
-    dA, grads[f"dW{{LAYERS}}"], grads[f"db{{LAYERS}}"] = linear_backward(AL - Y, caches[-1][0])
-    for l in range(LAYERS - 1, 0, -1):
+    dA, grads[f"dW{{L}}"], grads[f"db{{L}}"] = linear_backward(AL - Y, caches[-1][0])
+    for l in range(L - 1, 0, -1):
         grads[f"dA{{l}}"] = dA
         dA, grads[f"dW{{l}}"], grads[f"db{{l}}"] = linear_activation_backward(dA, caches[l - 1])
     grads["dA0"] = dA
@@ -94,19 +68,50 @@ def update_parameters(parameters, grads, learning_rate):
     return {{name: W - learning_rate * grads[f"d{{name}}"] for name, W in parameters.items()}}
 
 
-def predict(points):
-    """Return the probability of CLASSES[1] for points of shape (2, m), as they were measured."""
-    return model_forward((points - MEAN) / SCALE, PARAMETERS)[0]
-
-
 if __name__ == "__main__":
-    X = (POINTS - MEAN) / SCALE
-    AL, caches = model_forward(X, PARAMETERS)
-    print(f"{{X.shape[1]}} points, cost {{compute_cost(caches[-1][1], LABELS):.6f}}, "
-          f"{{np.mean((AL >= 0.5) == LABELS):.1%}} right")
-    for name, gradient in sorted(model_backward(AL, LABELS, caches).items()):
+    A0, Y = features(POINTS).T, np.array([LABELS])
+    AL, caches = model_forward(A0, PARAMETERS)
+    print(f"{{A0.shape[1]}} points, cost {{compute_cost(caches[-1][1], Y):.6f}}, "
+          f"{{np.mean((AL >= 0.5) == Y):.1%}} right")
+    for name, gradient in sorted(model_backward(AL, Y, caches).items()):
         print(f"{{name}}: norm {{np.linalg.norm(gradient):.6g}}")
 '''
+
+
+def describe_network(network: PlaneNetwork) -> Description:
+    """Describe a network of the page, its scaling included, as exports are of it."""
+    return _described(
+        network.parameters, network.activations, network.mean, network.scale, network.classes
+    )
+
+
+def describe_file(file: NetworkFile) -> Description:
+    """Describe a network that `as_safetensors` wrote."""
+    classes = tuple(str(name) for name in file.description.get("classes", ("0", "1")))
+    return _described(
+        file.parameters, file.activations, file.extra["input_mean"], file.extra["input_scale"],
+        classes,
+    )  # fmt: skip
+
+
+def _described(
+    parameters: Mapping[str, Floats],
+    activations: Sequence[str],
+    mean: Floats,
+    scale: Floats,
+    classes: tuple[str, ...],
+) -> Description:
+    columns = tuple(
+        Column(f"x{place}", "number", float(m - 4 * s), float(m + 4 * s))
+        for place, (m, s) in enumerate(zip(mean, scale, strict=True), start=1)
+    )
+    steps: list[Step] = [
+        Numbers("points", tuple(range(len(columns)))), Scale("standardised", "points", mean, scale)
+    ]  # fmt: skip
+    for l, activation in enumerate(activations, start=1):
+        W, b = parameters[f"W{l}"], parameters[f"b{l}"][:, 0]
+        steps.append(Dense(f"layer {l}", steps[-1].name, W, b, activation))
+    return Description("Network", columns, tuple(steps), Output("two classes", classes))
 
 
 def as_code(network: PlaneNetwork) -> str:
@@ -120,26 +125,20 @@ def as_code(network: PlaneNetwork) -> str:
     -------
     str
     """
-    formula = FORMULAS[network.activation]
-    uses_math = "math." in formula.value_code + formula.slope_code
+    dims = "-".join(map(str, network.layer_dims))
+    head = [
+        f"A network of layers {dims}, drawn and trained in backlit app (backlit {__version__}).",
+        "", "It needs NumPy alone. predict_proba(X) takes points of shape (m, 2), as they were",
+        "measured; within the network examples are columns.",
+    ]  # fmt: skip
+    slope = FORMULAS[network.activation].slope_code
     points = network.X * network.scale[:, None] + network.mean[:, None]
-    parameters = "\n".join(
-        f"    {name!r}: np.array({array.tolist()!r})," for name, array in network.parameters.items()
-    )
-    return _SCRIPT.format(
-        dims="-".join(map(str, network.layer_dims)),
-        version=__version__,
-        imports="import math\n\nimport numpy as np" if uses_math else "import numpy as np",
-        mean=network.mean.tolist(),
-        scale=network.scale.tolist(),
-        classes=network.classes,
-        parameters=parameters,
-        n_layers=network.n_layers,
-        points=points.tolist(),
-        labels=network.Y[0].astype(int).tolist(),
+    modules = ("math",) if "math." in slope else ()
+    return python_module(describe_network(network), head, modules) + _SCRIPT.format(
+        points=nested(points.T.tolist()),
+        labels=nested(network.Y[0].astype(int).tolist()),
         activation=network.activation,
-        value=formula.value_code,
-        slope=formula.slope_code,
+        slope=slope,
     )
 
 

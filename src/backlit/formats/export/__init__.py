@@ -1,0 +1,1 @@
+"""Fitted models as ONNX, C, JavaScript and Python: one description, a module for each form."""

@@ -1,0 +1,328 @@
+"""What every form of an exported model is written from: columns, named steps, an output.
+
+A description is a list of steps in the order in which they are computed. Each step has a name,
+reads the input's columns or the values of earlier steps by their names, and gives a block of
+numbers of shape (m, width), examples in rows. The last step's value is the output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.errors import ExportError
+from backlit.names import ACTIVATIONS
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the input.
+
+    Attributes
+    ----------
+    name : str
+        As the training data had it; any text.
+    kind : {"number", "text", "unused"}
+        What it holds. An unused column keeps its place in a row and is never read.
+    low, high : float or None
+        The range that the training data is known to have had.
+    may_miss : bool
+        Whether a missing value has a meaning: it is imputed, or a category of its own.
+    """
+
+    name: str
+    kind: str
+    low: float | None = None
+    high: float | None = None
+    may_miss: bool = False
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Columns of numbers, by their places in `Description.columns`."""
+
+    name: str
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Some columns of a block."""
+
+    name: str
+    source: str
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Concat:
+    """Blocks side by side."""
+
+    name: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Impute:
+    """``fill`` where a value is missing (NaN)."""
+
+    name: str
+    source: str
+    fill: Floats
+
+
+@dataclass(frozen=True)
+class Missing:
+    """1 where a value is missing (NaN), else 0."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``(x - offset) / divisor``."""
+
+    name: str
+    source: str
+    offset: Floats
+    divisor: Floats
+
+
+@dataclass(frozen=True)
+class Clip:
+    """``min(max(x, low), high)``."""
+
+    name: str
+    source: str
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A row of a table for each level: one-hot, ordinal and target encodings, embeddings.
+
+    Attributes
+    ----------
+    column : int or None
+        The column of text that it reads, or None where it reads a block of one column.
+    source : str
+        That block; empty where it reads text.
+    levels : tuple of str, or of float
+        Level i has row i.
+    missing, unknown : int or None
+        The rows of a missing value and of a level that is none of these; None where such an example
+        is refused.
+    rows : ndarray, shape (n_rows, width)
+    """
+
+    name: str
+    column: int | None
+    source: str
+    levels: tuple[str, ...] | tuple[float, ...]
+    missing: int | None
+    unknown: int | None
+    rows: Floats
+
+    @property
+    def places(self) -> list[int] | None:
+        """Where each row has its single 1, -1 for a row of zeros; None unless all rows are so."""
+        is_one = self.rows == 1
+        if not (is_one | (self.rows == 0)).all() or (is_one.sum(axis=1) > 1).any():
+            return None
+        return [int(np.argmax(row)) if row.any() else -1 for row in is_one]
+
+
+@dataclass(frozen=True)
+class Activate:
+    """An activation of each number."""
+
+    name: str
+    source: str
+    activation: str
+
+
+@dataclass(frozen=True)
+class Dense:
+    """``A = g(W @ A_prev + b)``, with `W` of shape (n_l, n_{l-1}) and `b` of shape (n_l,)."""
+
+    name: str
+    source: str
+    W: Floats
+    b: Floats
+    activation: str
+
+
+Step = Numbers | Gather | Concat | Impute | Missing | Scale | Clip | Lookup | Activate | Dense
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the last block means.
+
+    Attributes
+    ----------
+    kind : {"two classes", "classes", "labels", "numbers"}
+        The probability of the second class, of each class, of each label by itself, or numbers.
+    classes : tuple
+        The classes, as str, int, float or bool; empty for numbers.
+    """
+
+    kind: str
+    classes: tuple[Any, ...] = ()
+
+    @property
+    def decides(self) -> bool:
+        """Whether a class or labels follow from the numbers."""
+        return self.kind != "numbers"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A fitted model as columns, steps and an output.
+
+    Attributes
+    ----------
+    kind : str
+        What it was: "MLPClassifier".
+    columns : tuple of Column
+    steps : tuple
+    output : Output
+    remarks : tuple of str
+        What whoever uses it has to know, one sentence each.
+    """
+
+    kind: str
+    columns: tuple[Column, ...]
+    steps: tuple[Step, ...]
+    output: Output
+    remarks: tuple[str, ...] = ()
+    widths: dict[str, int] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            if step.name in self.widths:
+                raise ExportError(f"two steps are called {step.name!r}, expected different names.")
+            self.widths[step.name] = _width(step, self)
+        _check_output(self)
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that a prediction has: two probabilities for two classes."""
+        width = self.widths[self.steps[-1].name]
+        return 2 if self.output.kind == "two classes" else width
+
+    @property
+    def numbers(self) -> list[int]:
+        """The places of the columns of numbers."""
+        return [place for place, column in enumerate(self.columns) if column.kind == "number"]
+
+    @property
+    def texts(self) -> list[int]:
+        """The places of the columns of text."""
+        return [place for place, column in enumerate(self.columns) if column.kind == "text"]
+
+    @property
+    def dense(self) -> list[Dense]:
+        """The layers."""
+        return [step for step in self.steps if isinstance(step, Dense)]
+
+    def single_precision(self) -> bool:
+        """Whether all weights are float32 numbers."""
+        return all(
+            np.array_equal(array.astype(np.float32), array)
+            for step in self.dense
+            for array in (step.W, step.b)
+        )
+
+
+def sources(step: Step) -> tuple[str, ...]:
+    """Return the names of the steps that a step reads."""
+    if isinstance(step, Concat):
+        return step.sources
+    source = getattr(step, "source", "")
+    return (source,) if source else ()
+
+
+def _width(step: Step, model: Description) -> int:
+    """Return a step's width, and check that it fits what it reads."""
+    for source in sources(step):
+        if source not in model.widths:
+            raise ExportError(f"step {step.name!r} reads {source!r}, which is no step before it.")
+    given = sum(model.widths[source] for source in sources(step))
+    if isinstance(step, Numbers):
+        _expect_kinds(step.name, step.columns, "number", model.columns)
+        return len(step.columns)
+    if isinstance(step, Lookup):
+        if step.column is not None:
+            _expect_kinds(step.name, (step.column,), "text", model.columns)
+        elif given != 1:
+            raise ExportError(f"step {step.name!r} reads {given} columns, expected one.")
+        _expect(step.name, "rows", step.rows, (len(step.rows), step.rows.shape[1]))
+        return int(step.rows.shape[1])
+    if isinstance(step, Gather):
+        if not all(0 <= place < given for place in step.places):
+            raise ExportError(f"step {step.name!r} reads columns {step.places} of {given}.")
+        return len(step.places)
+    if isinstance(step, Dense):
+        _expect(step.name, "W", step.W, (len(step.b), given))
+        _expect(step.name, "b", step.b, (len(step.b),))
+        _expect_activation(step.name, step.activation)
+        return len(step.b)
+    if isinstance(step, Activate):
+        _expect_activation(step.name, step.activation)
+    for name in ("fill", "offset", "divisor", "low", "high"):
+        if hasattr(step, name):
+            _expect(step.name, name, getattr(step, name), (given,))
+    return given
+
+
+def _expect(step: str, name: str, array: Floats, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ExportError(f"step {step!r}: {name} has shape {array.shape}, expected {shape}.")
+    if not np.isfinite(array).all():
+        raise ExportError(f"step {step!r}: {name} holds NaN or infinity, expected finite numbers.")
+
+
+def _expect_kinds(step: str, places: Sequence[int], kind: str, columns: tuple[Column, ...]) -> None:
+    for place in places:
+        if columns[place].kind != kind:
+            raise ExportError(
+                f"step {step!r} reads column {columns[place].name!r} as {kind}, but it is "
+                f"{columns[place].kind}."
+            )
+
+
+def _expect_activation(step: str, activation: str) -> None:
+    if activation not in ACTIVATIONS:
+        raise ExportError(
+            f"step {step!r}: the activation is {activation!r}, expected one of "
+            f"{', '.join(ACTIVATIONS)}."
+        )
+
+
+def _check_output(model: Description) -> None:
+    """Check that the classes are as many as the last block says, and of one type."""
+    output = model.output
+    width = model.widths[model.steps[-1].name]
+    if not output.decides:
+        return
+    expected = {"two classes": (1, 2) if width == 1 else (), "classes": (width,)}.get(
+        output.kind, (width,)
+    )
+    if len(output.classes) not in expected:
+        raise ExportError(
+            f"the output has {width} columns and {len(output.classes)} classes, which do not go "
+            "together."
+        )
+    kinds = {type(one) for one in output.classes}
+    if len(kinds) != 1 or not kinds <= {str, int, float, bool}:
+        raise ExportError(
+            f"the classes are {', '.join(sorted(kind.__name__ for kind in kinds))}, expected all "
+            "of one type: text, whole numbers, numbers or truth values."
+        )

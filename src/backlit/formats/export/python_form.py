@@ -1,0 +1,349 @@
+"""A model as one Python file that needs NumPy alone."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from backlit.formats.export.description import (
+    Activate,
+    Clip,
+    Concat,
+    Dense,
+    Description,
+    Gather,
+    Impute,
+    Lookup,
+    Missing,
+    Numbers,
+    Scale,
+    Step,
+)
+from backlit.formats.export.job import Job, parts_of
+from backlit.formats.export.numpy_code import VALUES
+
+_READ = '''
+def read_columns(X):
+    """Return the columns of examples: of a data frame, a mapping by name, or rows."""
+    if isinstance(X, dict) or hasattr(X, "columns"):
+        columns = [np.asarray(X[name]) if kind != "unused" else None for name, kind in COLUMNS]
+    else:
+        rows = np.asarray(X, dtype=object if TEXTS else float)
+        if rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
+            raise ValueError(f"X has shape {rows.shape}, expected (m, {len(COLUMNS)}).")
+        columns = list(rows.T)
+    for place, (name, kind) in enumerate(COLUMNS):
+        if kind != "number":
+            continue
+        values = [np.nan if value is None else value for value in columns[place]]
+        columns[place] = values = np.asarray(values, dtype=float)
+        wrong = np.isinf(values) if name in MAY_MISS else ~np.isfinite(values)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(f"row {row} has {values[row]} in {name!r}, expected a finite number.")
+    return columns
+'''
+
+_LOOK_UP = '''
+def look_up(values, what, levels, missing, unknown, rows):
+    """Return the row of a table that each value has; missing is None or NaN."""
+    numbers = {level: number for number, level in enumerate(levels)}
+    found = []
+    for place, value in enumerate(values):
+        is_missing = value is None or value != value
+        number = missing if is_missing else numbers.get(value, unknown)
+        if number is None:
+            raise ValueError(f"row {place}: {what} is {value!r}, which the model does not know.")
+        found.append(number)
+    return rows[found]
+'''
+
+_FORWARD = '''
+def linear_forward(A_prev, W, b):
+    return W @ A_prev + b, (A_prev, W, b)
+
+
+def model_forward(A0, parameters):
+    """Return AL and each layer's ((A_prev, W, b), Z); examples are columns."""
+    A, caches = A0, []
+    for l, g in enumerate(ACTIVATIONS, start=1):
+        Z, linear_cache = linear_forward(A, parameters[f"W{l}"], parameters[f"b{l}"])
+        A = g(Z)
+        caches.append((linear_cache, Z))
+    return A, caches
+'''
+
+_SELF_TEST = '''
+# inputs, and what the network gave in float64 when it was exported
+TEST_INPUTS = {inputs}
+TEST_OUTPUTS = {outputs}
+# derived, not measured: no output is further from the exact one{of_it}, for inputs in their ranges
+ERROR_BOUND = {bound!r}
+
+
+def self_test():
+    """Compute the test vectors; returns whether all are within the bound."""
+    expected = np.array(TEST_OUTPUTS)
+    error = float((np.abs({function}(TEST_INPUTS) - expected){share}).max())
+    passed = error <= ERROR_BOUND
+    print(f"{{len(expected)}} test vectors, largest error {{error:.2g}}, "
+          f"bound {{ERROR_BOUND:.2g}}: {{'passed' if passed else 'FAILED'}}")
+    return passed
+'''
+
+_MAIN = """
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--self-test"]:
+        sys.exit(not self_test())
+    print(__doc__)
+"""
+
+
+def write_python(job: Job, dtype: str = "float64") -> bytes:
+    """Write a model as Python source.
+
+    Parameters
+    ----------
+    job : Job
+    dtype : {"float64"}
+        What it computes in.
+
+    Returns
+    -------
+    bytes
+        UTF-8.
+    """
+    function = "predict_proba" if job.model.output.decides else "predict"
+    bound = job.bound(dtype)
+    test = _SELF_TEST.format(
+        inputs=nested(job.vectors.rows(job.model)),
+        outputs=nested(job.vectors.outputs.tolist()),
+        bound=bound.error,
+        of_it=", as a share of it" if bound.relative else "",
+        share=" / expected" if bound.relative else "",
+        function=function,
+    )
+    usage = [
+        "", f"As a module: {function}(X); X has one row an example, or is a mapping by name.",
+        "As a script: --self-test computes the test vectors and compares.",
+    ]  # fmt: skip
+    text = python_module(job.model, [*job.summary(), *usage], ("sys",))
+    return (text + test + _MAIN).encode()
+
+
+def python_module(model: Description, head: Sequence[str], modules: Iterable[str] = ()) -> str:
+    """Write a model's functions as Python source, without a test or anything that runs.
+
+    Parameters
+    ----------
+    model : Description
+    head : sequence of str
+        Lines of the docstring; free of three double quotes.
+    modules : iterable of str
+        Further modules of the standard library to import.
+
+    Returns
+    -------
+    str
+    """
+    parts = parts_of(model)
+    activations = dict.fromkeys(
+        [*(layer.activation for layer in parts.layers),
+         *(step.activation for step in model.steps if isinstance(step, (Activate, Dense)))]
+    )  # fmt: skip
+    functions = [
+        f'def {_function(name)}(Z):\n    """{name}, of each number in Z."""\n'
+        f"    return {VALUES[name]}\n"
+        for name in activations
+    ]
+    uses_math = any("math." in VALUES[name] for name in activations)
+    lookups = any(isinstance(step, Lookup) for step in model.steps)
+    first, *rest = head
+    lines = [f'"""{first}', *rest, '"""', ""]
+    imported = sorted({*modules, *(["math"] if uses_math else [])})
+    lines += [f"import {module}" for module in imported]
+    lines += [""] if imported else []
+    lines += ["import numpy as np", "", _constants(model), ""]
+    lines += ["PARAMETERS = {"]
+    for l, layer in enumerate(parts.layers, start=1):
+        lines.append(f'    "W{l}": np.array({nested(layer.W.tolist(), 4)}),')
+        lines.append(f'    "b{l}": np.array({nested(layer.b[:, None].tolist(), 4)}),')
+    lines += ["}", ""]
+    body = "\n\n".join(functions)
+    names = ", ".join(_function(layer.activation) for layer in parts.layers)
+    comma = "," if len(parts.layers) == 1 else ""
+    listed = f"\n\nACTIVATIONS = ({names}{comma})\n"
+    used = parts.layers[0].source
+    return (
+        "\n".join(lines)
+        + "\n\n"
+        + body
+        + listed
+        + "\n"
+        + _READ
+        + ("\n" + _LOOK_UP if lookups else "")
+        + "\n"
+        + _features(model, parts.before, used)
+        + "\n"
+        + _FORWARD
+        + "\n"
+        + _outputs(model, parts.after)
+    )
+
+
+def _constants(model: Description) -> str:
+    columns = [(column.name, column.kind) for column in model.columns]
+    may_miss = {column.name for column in model.columns if column.may_miss}
+    lines = [
+        "# name and kind of each column, in order",
+        f"COLUMNS = {nested([list(one) for one in columns])}",
+        f"MAY_MISS = {_sorted_set(may_miss)}",
+        f"TEXTS = {bool(model.texts)}",
+    ]
+    if model.output.decides:
+        lines.append(f"CLASSES = {nested(list(model.output.classes))}")
+    return "\n".join(lines)
+
+
+def _sorted_set(names: set[str]) -> str:
+    return "{" + ", ".join(repr(name) for name in sorted(names)) + "}" if names else "set()"
+
+
+def _features(model: Description, steps: list[Step], used: str) -> str:
+    """Write what turns columns into the network's input."""
+    variables = {step.name: f"v{place}" for place, step in enumerate(steps, start=1)}
+    lines = [
+        "", "def features(X):", '    """Return the network\'s input, of one row an example."""',
+        "    columns = read_columns(X)",
+    ]  # fmt: skip
+    for step in steps:
+        lines.append(f"    # {json.dumps(step.name, ensure_ascii=False)[1:-1]}")
+        lines.append(f"    {variables[step.name]} = {_expression(step, model, variables)}")
+    lines.append(f"    return {variables[used]}")
+    return "\n".join(lines) + "\n"
+
+
+def _expression(step: Step, model: Description, variables: dict[str, str]) -> str:
+    """Write a step's value as an expression."""
+    if isinstance(step, Numbers):
+        return f"np.column_stack([columns[place] for place in {list(step.columns)}])"
+    if isinstance(step, Concat):
+        return f"np.hstack([{', '.join(variables[source] for source in step.sources)}])"
+    if isinstance(step, Lookup):
+        if step.column is not None:
+            values, what = f"columns[{step.column}]", model.columns[step.column].name
+        else:
+            values, what = f"{variables[step.source]}[:, 0].tolist()", step.name
+        return (
+            f"look_up({values}, {what!r}, {nested(list(step.levels), 4)}, {step.missing}, "
+            f"{step.unknown}, {_rows(step)})"
+        )
+    x = variables[step.source]
+    if isinstance(step, Gather):
+        return f"{x}[:, {list(step.places)}]"
+    if isinstance(step, Impute):
+        return f"np.where(np.isnan({x}), np.array({nested(step.fill.tolist(), 4)}), {x})"
+    if isinstance(step, Missing):
+        return f"np.isnan({x}).astype(float)"
+    if isinstance(step, Scale):
+        offset, divisor = (nested(one.tolist(), 4) for one in (step.offset, step.divisor))
+        return f"({x} - np.array({offset})) / np.array({divisor})"
+    if isinstance(step, Clip):
+        low, high = (nested(one.tolist(), 4) for one in (step.low, step.high))
+        return f"np.clip({x}, np.array({low}), np.array({high}))"
+    if isinstance(step, Activate):
+        return f"{_function(step.activation)}({x}.T).T"
+    assert isinstance(step, Dense)
+    W, b = nested(step.W.tolist(), 4), nested(step.b.tolist(), 4)
+    return f"{_function(step.activation)}((({x} @ np.array({W}).T) + np.array({b})).T).T"
+
+
+def _rows(step: Lookup) -> str:
+    places = step.places
+    if places is None:
+        return f"np.array({nested(step.rows.tolist(), 4)})"
+    width = step.rows.shape[1]
+    if width == 0:
+        return f"np.zeros(({len(step.rows)}, 0))"
+    # place -1 is a row of zeros
+    return f"np.eye({width + 1})[{nested(places, 4)}, :{width}]"
+
+
+def _outputs(model: Description, after: list[Step]) -> str:
+    """Write the functions that are called."""
+    lines = [
+        "", "def network_outputs(X):",
+        '    """Return what the last layer gives, of one row an example."""',
+        "    AL, caches = model_forward(features(X).T, PARAMETERS)",
+        "    outputs = AL.T",
+    ]  # fmt: skip
+    for step in after:
+        code = _expression(step, model, {getattr(step, "source", ""): "outputs"})
+        lines.append(f"    outputs = {code}")
+    lines += ["    return outputs", "", ""]
+    kind = model.output.kind
+    if kind == "numbers":
+        lines += [
+            "def predict(X):", '    """Return the predicted numbers, of one row an example."""',
+            "    return network_outputs(X)", "",
+        ]  # fmt: skip
+        return "\n".join(lines)
+    lines += ["def predict_proba(X):"]
+    if kind == "two classes":
+        lines += [
+            '    """Return the probabilities of both classes."""',
+            "    p = network_outputs(X)", "    return np.hstack([1 - p, p])",
+        ]  # fmt: skip
+    else:
+        what = "each label by itself" if kind == "labels" else "each class"
+        lines += [f'    """Return the probability of {what}."""', "    return network_outputs(X)"]
+    lines += ["", "", "def predict(X):"]
+    if kind == "labels":
+        lines += ['    """Return 1 for each label that is likelier than not, else 0."""',
+                  "    return (predict_proba(X) > 0.5).astype(int)", ""]  # fmt: skip
+    else:
+        one = " if len(CLASSES) > 1 else 0" if kind == "two classes" else ""
+        rule = f"int(row[1] > 0.5){one}" if kind == "two classes" else "int(np.argmax(row))"
+        lines += ['    """Return the likeliest class of each example."""',
+                  f"    return [CLASSES[{rule}] for row in predict_proba(X)]", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _function(activation: str) -> str:
+    """Return the name of an activation's function."""
+    return activation
+
+
+def nested(values: Any, indent: int = 0) -> str:
+    """Write lists of numbers and texts in lines that an editor can show."""
+    text = _one_line(values)
+    if len(text) <= 90:
+        return text
+    inner = indent + 4
+    if isinstance(values[0], (list, tuple)):
+        parts = [nested(one, inner) for one in values]
+    else:
+        parts = _filled([_one_line(one) for one in values], 96 - inner)
+    lines = "".join(f"{' ' * inner}{part},\n" for part in parts)
+    return f"[\n{lines}{' ' * indent}]"
+
+
+def _filled(items: list[str], width: int) -> list[str]:
+    """Join items into lines of at most a width."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1]) + len(item) + 3 <= width:
+            lines[-1] += f", {item}"
+        else:
+            lines.append(item)
+    return lines
+
+
+def _one_line(values: Any) -> str:
+    if isinstance(values, np.generic):
+        values = values.item()
+    if isinstance(values, (list, tuple)):
+        return "[" + ", ".join(_one_line(one) for one in values) + "]"
+    return repr(values)

@@ -1,0 +1,157 @@
+"""What range every value of a model can reach, if the inputs stay within theirs.
+
+Intervals go through the steps one by one: a step's lowest and highest values follow from those of
+the step before. No example within the inputs' ranges can leave them, though few come near.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from backlit.errors import ExportError
+from backlit.formats.export.description import (
+    Activate,
+    Clip,
+    Concat,
+    Dense,
+    Description,
+    Floats,
+    Gather,
+    Impute,
+    Lookup,
+    Missing,
+    Numbers,
+    Scale,
+    Step,
+)
+from backlit.formats.export.reference import Inputs, activated
+
+#: the range of a column of which nothing is known: that of standardised numbers
+ASSUMED = (-4.0, 4.0)
+
+#: where the functions that fall before they rise have their least value
+_LOWEST = {"gelu": -0.7517915246935645, "silu": -1.2784645427610738}
+
+
+class Interval(NamedTuple):
+    """The least and the greatest that each column of a block can be."""
+
+    low: Floats
+    high: Floats
+
+    @property
+    def magnitude(self) -> Floats:
+        """The largest absolute value of each column."""
+        found: Floats = np.maximum(np.abs(self.low), np.abs(self.high))
+        return found
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """The ranges of a model's columns of numbers, and where they are from.
+
+    Attributes
+    ----------
+    inputs : Interval
+        Of each column of numbers, in the model's order.
+    source : str
+        A phrase: "of the 150 examples given".
+    """
+
+    inputs: Interval
+    source: str
+
+
+def input_ranges(model: Description, inputs: Inputs | None) -> Ranges:
+    """Return the ranges for which error bounds are derived.
+
+    Parameters
+    ----------
+    model : Description
+    inputs : Inputs or None
+        Examples such as the model will see; without, what the scalers know of the training data,
+        and -4 to 4 for a column of which nothing is known.
+
+    Raises
+    ------
+    ExportError
+        If a column of the examples has no finite value.
+    """
+    columns = [model.columns[place] for place in model.numbers]
+    if inputs is not None:
+        low, high = np.empty(len(columns)), np.empty(len(columns))
+        for place, column in enumerate(columns):
+            values = inputs.numbers[:, place]
+            values = values[np.isfinite(values)]
+            if not len(values):
+                raise ExportError(f"the examples have no finite value in column {column.name!r}.")
+            low[place], high[place] = values.min(), values.max()
+        return Ranges(Interval(low, high), f"of the {len(inputs):,} examples given")
+    known = [column.low is not None for column in columns]
+    ends = [(column.low, column.high) if column.low is not None else ASSUMED for column in columns]
+    low = np.array([end[0] for end in ends], np.float64)
+    high = np.array([end[1] for end in ends], np.float64)
+    source = "that the scalers have seen" if known and all(known) else "assumed, -4 to 4"
+    if any(known) and not all(known):
+        source = "that the scalers have seen, and -4 to 4 where there are none"
+    return Ranges(Interval(low, high), source)
+
+
+def every_interval(model: Description, inputs: Interval) -> dict[str, Interval]:
+    """Return the interval of each step's value, by its name."""
+    found: dict[str, Interval] = {}
+    for step in model.steps:
+        found[step.name] = _interval(step, model, inputs, found)
+    return found
+
+
+def _interval(
+    step: Step, model: Description, inputs: Interval, before: dict[str, Interval]
+) -> Interval:
+    if isinstance(step, Numbers):
+        places = [model.numbers.index(column) for column in step.columns]
+        return Interval(inputs.low[places], inputs.high[places])
+    if isinstance(step, Concat):
+        parts = [before[source] for source in step.sources]
+        return Interval(*(np.concatenate(ends) for ends in zip(*parts, strict=True)))
+    if isinstance(step, Lookup):
+        return Interval(step.rows.min(axis=0), step.rows.max(axis=0))
+    low, high = before[step.source]
+    if isinstance(step, Gather):
+        return Interval(low[list(step.places)], high[list(step.places)])
+    if isinstance(step, Impute):
+        return Interval(np.minimum(low, step.fill), np.maximum(high, step.fill))
+    if isinstance(step, Missing):
+        return Interval(np.zeros_like(low), np.ones_like(low))
+    if isinstance(step, Scale):
+        ends = (low - step.offset) / step.divisor, (high - step.offset) / step.divisor
+        return Interval(np.minimum(*ends), np.maximum(*ends))
+    if isinstance(step, Clip):
+        return Interval(np.clip(low, step.low, step.high), np.clip(high, step.low, step.high))
+    if isinstance(step, Activate):
+        return activation_interval(step.activation, Interval(low, high))
+    assert isinstance(step, Dense)
+    return activation_interval(step.activation, pre_activations(step, Interval(low, high)))
+
+
+def pre_activations(step: Dense, before: Interval) -> Interval:
+    """Return the interval of ``Z = W @ A_prev + b``."""
+    up, down = np.maximum(step.W, 0), np.minimum(step.W, 0)
+    return Interval(
+        up @ before.low + down @ before.high + step.b, up @ before.high + down @ before.low + step.b
+    )
+
+
+def activation_interval(activation: str, Z: Interval) -> Interval:
+    """Return the interval of ``A = g(Z)``: at the ends, and at the least value between them."""
+    if activation == "softmax":
+        return Interval(np.zeros_like(Z.low), np.ones_like(Z.low))
+    with np.errstate(over="ignore"):
+        ends = activated(activation, Z.low[None])[0], activated(activation, Z.high[None])[0]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    if activation in _LOWEST:
+        place = np.array([[_LOWEST[activation]]])
+        inside = (Z.low <= place[0, 0]) & (place[0, 0] <= Z.high)
+        low = np.where(inside, activated(activation, place)[0, 0], low)
+    return Interval(low, high)

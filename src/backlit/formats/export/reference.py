@@ -1,0 +1,203 @@
+"""A described model computed step by step in float64: what every form is held against."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlit.activations import FUNCTIONS
+from backlit.errors import ExportError, ShapeError
+from backlit.formats.export.description import (
+    Activate,
+    Clip,
+    Concat,
+    Dense,
+    Description,
+    Floats,
+    Gather,
+    Impute,
+    Lookup,
+    Missing,
+    Numbers,
+    Scale,
+    Step,
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Examples in rows, split by what the columns hold.
+
+    Attributes
+    ----------
+    numbers : ndarray of float64, shape (m, n_numbers)
+        NaN where a value is missing.
+    texts : ndarray of object, shape (m, n_texts)
+        str, or None where a value is missing.
+    """
+
+    numbers: Floats
+    texts: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def rows(self, chosen: Any) -> "Inputs":
+        """Return some of the rows."""
+        return Inputs(self.numbers[chosen], self.texts[chosen])
+
+
+def as_inputs(model: Description, X: Any) -> Inputs:
+    """Split examples into numbers and texts.
+
+    Parameters
+    ----------
+    model : Description
+        Its columns say what each one holds.
+    X : data frame, mapping of columns by name, or array-like of shape (m, n_columns)
+        Examples in rows.
+
+    Raises
+    ------
+    ShapeError
+        If there are more or fewer columns.
+    ExportError
+        If a column is missing, or holds something else.
+    """
+    columns: list[Any]
+    by_name = isinstance(X, Mapping) or hasattr(X, "columns")
+    if by_name:
+        columns = [_by_name(X, column.name) if column.kind != "unused" else None
+                   for column in model.columns]  # fmt: skip
+    else:
+        X = X.toarray() if hasattr(X, "toarray") else np.asarray(X)
+        if X.ndim != 2 or X.shape[1] != len(model.columns):
+            raise ShapeError(
+                f"the examples have shape {X.shape}, expected (m, {len(model.columns)}): one "
+                "column for each of the model's."
+            )
+        columns = list(X.T)
+    m = next((len(column) for column in columns if column is not None), 0)
+    numbers = np.empty((m, len(model.numbers)))
+    texts = np.empty((m, len(model.texts)), object)
+    for place, column in enumerate(model.numbers):
+        numbers[:, place] = _as_numbers(columns[column], model.columns[column].name)
+    for place, column in enumerate(model.texts):
+        texts[:, place] = [_as_text(value) for value in columns[column]]
+    return Inputs(numbers, texts)
+
+
+def evaluate(model: Description, inputs: Inputs) -> Floats:
+    """Compute the outputs in float64.
+
+    Returns
+    -------
+    ndarray, shape (m, n_outputs)
+        For two classes the probabilities of both. NaN in the rows that the model refuses: with a
+        missing value, an infinite one, or a level that it has no row for.
+    """
+    last = every_step(model, inputs)[model.steps[-1].name]
+    return as_outputs(model, last, refused(model, inputs))
+
+
+def as_outputs(model: Description, last: Floats, refused: NDArray[np.bool_]) -> Floats:
+    """Return what users see of the last step's values."""
+    outputs = np.hstack([1 - last, last]) if model.output.kind == "two classes" else last.copy()
+    outputs[refused] = np.nan
+    return outputs
+
+
+def every_step(model: Description, inputs: Inputs) -> dict[str, Floats]:
+    """Compute all steps' values, by their names."""
+    values: dict[str, Floats] = {}
+    with np.errstate(all="ignore"):  # rows that are refused may hold anything
+        for step in model.steps:
+            values[step.name] = apply(step, model, inputs, values)
+    return values
+
+
+def refused(model: Description, inputs: Inputs) -> NDArray[np.bool_]:
+    """Tell which rows the model refuses."""
+    found = np.zeros(len(inputs), bool)
+    for place, column in enumerate(model.numbers):
+        numbers = inputs.numbers[:, place]
+        found |= np.isinf(numbers) if model.columns[column].may_miss else ~np.isfinite(numbers)
+    values: dict[str, Floats] = {}
+    for step in model.steps:
+        if isinstance(step, Lookup):
+            if step.column is None:
+                values = values or every_step(model, inputs)
+            found |= level_numbers(step, model, inputs, values) < 0
+    return found
+
+
+def apply(step: Step, model: Description, inputs: Inputs, values: Mapping[str, Floats]) -> Floats:
+    """Compute one step from the values of those before it."""
+    if isinstance(step, Numbers):
+        places = [model.numbers.index(column) for column in step.columns]
+        return inputs.numbers[:, places]
+    if isinstance(step, Concat):
+        return np.hstack([values[source] for source in step.sources])
+    if isinstance(step, Lookup):
+        return step.rows[level_numbers(step, model, inputs, values)]
+    x = values[step.source]
+    if isinstance(step, Gather):
+        return x[:, list(step.places)]
+    if isinstance(step, Impute):
+        return np.where(np.isnan(x), step.fill, x)
+    if isinstance(step, Missing):
+        return np.isnan(x).astype(np.float64)
+    if isinstance(step, Scale):
+        return (x - step.offset) / step.divisor
+    if isinstance(step, Clip):
+        return np.minimum(np.maximum(x, step.low), step.high)
+    if isinstance(step, Activate):
+        return activated(step.activation, x)
+    assert isinstance(step, Dense)
+    return activated(step.activation, x @ step.W.T + step.b)
+
+
+def activated(activation: str, Z: Floats) -> Floats:
+    """Apply an activation to examples in rows."""
+    return np.asarray(FUNCTIONS[activation].forward(Z.T).T)
+
+
+def level_numbers(
+    step: Lookup, model: Description, inputs: Inputs, values: Mapping[str, Floats]
+) -> NDArray[np.intp]:
+    """Return each example's row of a lookup's table, -1 where there is none."""
+    column: Sequence[Any]
+    if step.column is not None:
+        column = inputs.texts[:, model.texts.index(step.column)].tolist()
+    else:
+        column = [None if value != value else value for value in values[step.source][:, 0].tolist()]
+    rows = {level: number for number, level in enumerate(step.levels)}
+    missing = -1 if step.missing is None else step.missing
+    unknown = -1 if step.unknown is None else step.unknown
+    return np.array(
+        [missing if value is None else rows.get(value, unknown) for value in column], np.intp
+    )
+
+
+def _by_name(X: Any, name: str) -> Any:
+    if name not in X:
+        raise ExportError(f"the examples have no column {name!r}, which the model reads.")
+    return np.asarray(X[name])
+
+
+def _as_numbers(column: Any, name: str) -> Floats:
+    try:
+        return np.asarray(
+            [np.nan if value is None else value for value in column], dtype=np.float64
+        )
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"column {name!r} is {error}, expected numbers.") from error
+
+
+def _as_text(value: Any) -> str | None:
+    """Return a text; None and NaN are missing."""
+    if value is None or value != value or type(value).__name__ == "NAType":
+        return None
+    return str(value)
