@@ -3,12 +3,9 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from backlit.formats.export.description import Description
 
 
 class Numbers(StrEnum):
@@ -67,14 +64,16 @@ def export(
     from backlit.console import note, warn
     from backlit.formats.export.exporting import export as write
     from backlit.formats.export.exporting import form_of
+    from backlit.formats.export.registry import describe
     from backlit.formats.export.rows_file import read_examples
     from backlit.formats.export.testing import run_self_test
+    from backlit.saving import load
 
     terminal.require_output()
     chosen = None if dtype is None else dtype.value
     form_of(output, chosen)
     _check_output(output, force)
-    described = _load(model)
+    described = describe(load(model))
     examples = None
     if inputs is not None:
         examples = read_examples(inputs, [column.name for column in described.columns])
@@ -102,22 +101,3 @@ def _check_output(output: Path, force: bool) -> None:
             f"{output} is there already; give another name, or --force to replace it.",
             param_hint="OUTPUT",
         )
-
-
-def _load(path: Path) -> "Description":
-    """Read any model file, and describe the model."""
-    from backlit.app.plane.exporting import KIND as PLANE
-    from backlit.app.plane.exporting import describe_file
-    from backlit.errors import ModelFileError
-    from backlit.formats.export.registry import describe
-    from backlit.formats.models import load_network
-    from backlit.formats.tensors import load_tensors
-    from backlit.photos.classifier import KIND as PHOTOS
-    from backlit.photos.classifier import PhotoClassifier
-
-    kind: Any = load_tensors(path)[1].get("kind")
-    if kind == PHOTOS:
-        return describe(PhotoClassifier.load(path))
-    if kind == PLANE:
-        return describe_file(load_network(path, PLANE))
-    raise ModelFileError(f"{path}: kind: found {kind!r}, expected a model that can be exported.")

@@ -14,11 +14,9 @@ from backlit.formats.export.description import (
 )
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.features import VERSION, feature_names
+from backlit.photos.shapes import shape_names
 
-_REMARK = (
-    "The columns are what backlit.photos.extract_features (version {version}) computes of a "
-    "picture: ranks, histograms and patches that this file does not hold."
-)
+_REMARK = "The columns are what {what} of a picture: this file does not hold how they are computed."
 
 #: deviations from the mean that features of training pictures stay within
 _DEVIATIONS = 4.0
@@ -36,7 +34,14 @@ def describe(classifier: PhotoClassifier) -> Description:
     Description
     """
     mean, scale = (np.asarray(one, np.float64) for one in (classifier.mean, classifier.scale))
-    names = feature_names()
+    names = list(feature_names())
+    what = f"backlit.photos.extract_features (version {VERSION}) computes"
+    if classifier.shapes:
+        names += shape_names()
+        what += ", then backlit.photos.shapes,"
+    if classifier.encoder is not None:
+        names += [f"{classifier.encoder.name} {i}" for i in range(classifier.encoder.length)]
+        what += f", then the encoder {classifier.encoder.name} gives,"
     columns = tuple(
         Column(name, "number", float(m - _DEVIATIONS * abs(s)), float(m + _DEVIATIONS * abs(s)))
         for name, m, s in zip(names, mean, scale, strict=True)
@@ -52,5 +57,5 @@ def describe(classifier: PhotoClassifier) -> Description:
         steps.append(Dense(f"layer {l}", steps[-1].name, W, b, activation))
     two = len(classifier.classes) == 2
     output = Output("two classes" if two else "classes", classifier.classes)
-    remark = _REMARK.format(version=VERSION)
+    remark = _REMARK.format(what=what)
     return Description("PhotoClassifier", columns, tuple(steps), output, (remark,))

@@ -6,9 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import backlit
 from app.documents import network
+from backlit import MLPRegressor
 from backlit.app.plane.exporting import as_safetensors
 from backlit.errors import ExportError
 from backlit.formats.export.exporting import prepare
@@ -18,6 +21,7 @@ from backlit.photos.classifier import SHIPPED_MODEL, PhotoClassifier
 from exports import tool
 
 ENDINGS = [".onnx", ".h", ".js", ".py"]
+pytestmark = [pytest.mark.filterwarnings("ignore:Stochastic Optimizer")]
 
 
 def run(*arguments, cwd, path=None):
@@ -150,3 +154,16 @@ def test_files_of_examples_that_are_none(tmp_path):
 def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(ExportError, match="cannot be written"):
         backlit.export(PhotoClassifier.load(), tmp_path / "none" / "model.py")
+
+
+def test_a_saved_pipeline(tmp_path):
+    X = np.random.default_rng(0).normal(2, 3, size=(80, 2))
+    fitted = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(4,), max_iter=3)).fit(
+        X, X[:, 0]
+    )
+    backlit.save(fitted, tmp_path / "model.safetensors")
+    done = run("export", "model.safetensors", "out.py", "--self-test", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    scope = {"__name__": "exported"}
+    exec((tmp_path / "out.py").read_text(), scope)
+    np.testing.assert_allclose(scope["predict"](X)[:, 0], fitted.predict(X), rtol=0, atol=1e-12)

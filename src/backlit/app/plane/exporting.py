@@ -1,23 +1,14 @@
 """The network to take away: as a script that needs NumPy alone, and as a model file."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from backlit._version import __version__
 from backlit.app.plane.formulas import FORMULAS
-from backlit.app.plane.network import Floats, PlaneNetwork
-from backlit.formats.export.description import (
-    Column,
-    Dense,
-    Description,
-    Numbers,
-    Output,
-    Scale,
-    Step,
-)
+from backlit.app.plane.network import PlaneNetwork
+from backlit.formats.export.network_file import describe
 from backlit.formats.export.python_form import nested, python_module
 from backlit.formats.models import NetworkFile, save_network
 
@@ -78,42 +69,6 @@ if __name__ == "__main__":
 '''
 
 
-def describe_network(network: PlaneNetwork) -> Description:
-    """Describe a network of the page, its scaling included, as exports are of it."""
-    return _described(
-        network.parameters, network.activations, network.mean, network.scale, network.classes
-    )
-
-
-def describe_file(file: NetworkFile) -> Description:
-    """Describe a network that `as_safetensors` wrote."""
-    classes = tuple(str(name) for name in file.description.get("classes", ("0", "1")))
-    return _described(
-        file.parameters, file.activations, file.extra["input_mean"], file.extra["input_scale"],
-        classes,
-    )  # fmt: skip
-
-
-def _described(
-    parameters: Mapping[str, Floats],
-    activations: Sequence[str],
-    mean: Floats,
-    scale: Floats,
-    classes: tuple[str, ...],
-) -> Description:
-    columns = tuple(
-        Column(f"x{place}", "number", float(m - 4 * s), float(m + 4 * s))
-        for place, (m, s) in enumerate(zip(mean, scale, strict=True), start=1)
-    )
-    steps: list[Step] = [
-        Numbers("points", tuple(range(len(columns)))), Scale("standardised", "points", mean, scale)
-    ]  # fmt: skip
-    for l, activation in enumerate(activations, start=1):
-        W, b = parameters[f"W{l}"], parameters[f"b{l}"][:, 0]
-        steps.append(Dense(f"layer {l}", steps[-1].name, W, b, activation))
-    return Description("Network", columns, tuple(steps), Output("two classes", classes))
-
-
 def as_code(network: PlaneNetwork) -> str:
     """Write the network as a Python script of its own: forward, backward, update and points.
 
@@ -134,7 +89,7 @@ def as_code(network: PlaneNetwork) -> str:
     slope = FORMULAS[network.activation].slope_code
     points = network.X * network.scale[:, None] + network.mean[:, None]
     modules = ("math",) if "math." in slope else ()
-    return python_module(describe_network(network), head, modules) + _SCRIPT.format(
+    return python_module(describe(_as_file(network)), head, modules) + _SCRIPT.format(
         points=nested(points.T.tolist()),
         labels=nested(network.Y[0].astype(int).tolist()),
         activation=network.activation,
@@ -155,14 +110,18 @@ def as_safetensors(network: PlaneNetwork) -> bytes:
         Kind `KIND`, with ``input_mean`` and ``input_scale`` beside the parameters, and the classes
         in the description.
     """
-    file = NetworkFile(
+    file = _as_file(network)
+    with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
+        path = Path(folder) / "network.safetensors"
+        save_network(path, file)
+        return path.read_bytes()
+
+
+def _as_file(network: PlaneNetwork) -> NetworkFile:
+    return NetworkFile(
         KIND,
         {name: np.ascontiguousarray(array) for name, array in network.parameters.items()},
         network.activations,
         {"input_mean": network.mean, "input_scale": network.scale},
         {"classes": list(network.classes)},
     )
-    with tempfile.TemporaryDirectory(prefix="backlit-") as folder:
-        path = Path(folder) / "network.safetensors"
-        save_network(path, file)
-        return path.read_bytes()

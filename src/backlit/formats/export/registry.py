@@ -8,7 +8,8 @@ from backlit._locks import importing
 from backlit.errors import ExportError
 from backlit.formats.export.description import Description
 
-_DESCRIBERS: dict[str, str] = {}
+#: what describes models, by the package of their class; this package's own are there already
+_DESCRIBERS = {"backlit.formats.models": "backlit.formats.export.network_file:describe"}
 
 #: packages that register what describes their models when they are imported, by the package of
 #: the models
