@@ -83,7 +83,7 @@ def recurrent(**faults):
             "du += inner @ states[t].T",
             "step",
         ),
-        ("last_only", "dk = inner @ x[t].T", "dk += inner @ x[t].T", "overwritten"),
+        ("last_only", "dk = inner @ x[t].T", "dk += inner @ x[t].T", "last step"),
     ],
 )
 def test_the_line_of_a_recurrent_net_is_named(fault, before, after, relation):

@@ -23,6 +23,8 @@ ORDER = (
     "unsummed",
     "swapped",
     "subset",
+    "repeated",
+    "logits",
     "activation",
     "elementwise",
     "penalty",

@@ -7,116 +7,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
-Shape = tuple[int, ...]
-_LOOSE = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.IfExp, ast.Lambda, ast.Starred)
+from backlit.gradcheck.diagnosis.loop_edits import loop_edits
+from backlit.gradcheck.diagnosis.source import LOOSE, Edit, Seen, Shape, Source
+
 _PRODUCTS = ("dot", "matmul", "outer", "multiply")
-_OPERATORS = re.compile(rb"\*\*|//|[@*/+-]")
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One span of a function's source, what stands there instead, and the kind of the change."""
-
-    start: int
-    end: int
-    text: str
-    kind: str
-
-
-@dataclass
-class Seen:
-    """What a function had in its variables when it returned.
-
-    Attributes
-    ----------
-    shapes : dict
-        The shape of every array: a variable, "self.W", or 'cache["A1"]'.
-    counts : set of str
-        Variables that hold a whole number, such as m.
-    functions : dict
-        For every function that it can call by name, how many arguments it takes.
-    """
-
-    shapes: dict[str, Shape] = field(default_factory=dict)
-    counts: set[str] = field(default_factory=set)
-    functions: Mapping[str, int] = field(default_factory=dict)
-
-
-class Source:
-    """A function's source with its tree; spans are in bytes, as the tree's columns are."""
-
-    def __init__(self, text: str) -> None:
-        self.bytes = text.encode()
-        tree = ast.parse(text)
-        self.function = next(
-            n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
-        )
-        self._starts = [0]
-        for line in self.bytes.splitlines(keepends=True):
-            self._starts.append(self._starts[-1] + len(line))
-        self.parents = {c: p for p in ast.walk(self.function) for c in ast.iter_child_nodes(p)}
-
-    def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
-        """Return where a node begins and ends."""
-        if node.end_lineno is None or node.end_col_offset is None:
-            raise AssertionError("a parsed node has an end")
-        return (
-            self._starts[node.lineno - 1] + node.col_offset,
-            self._starts[node.end_lineno - 1] + node.end_col_offset,
-        )
-
-    def text(self, node: ast.expr | ast.stmt) -> str:
-        """Return a node's source."""
-        start, end = self.span(node)
-        return self.bytes[start:end].decode()
-
-    def tight(self, node: ast.expr) -> str:
-        """Return a node's source, in parentheses where an operator behind it needs them."""
-        return f"({self.text(node)})" if isinstance(node, _LOOSE) else self.text(node)
-
-    def operator(self, left: ast.expr, right: ast.expr) -> tuple[int, int] | None:
-        """Return where the operator between two operands stands."""
-        start, end = self.span(left)[1], self.span(right)[0]
-        found = _OPERATORS.search(self.bytes, start, end)
-        return None if found is None else (found.start(), found.end())
-
-    def replaced(self, node: ast.expr | ast.stmt, text: str, kind: str) -> Edit:
-        """Return the edit that puts a text in a node's place."""
-        return Edit(*self.span(node), text, kind)
-
-    def with_edits(self, *edits: Edit) -> str | None:
-        """Return the source with these edits made; None where they overlap."""
-        made = self.bytes
-        before = len(made) + 1
-        for edit in sorted(edits, key=lambda e: -e.start):
-            if edit.end > before:
-                return None
-            made = made[: edit.start] + edit.text.encode() + made[edit.end :]
-            before = edit.start
-        return made.decode()
-
-    def line(self, edit: Edit) -> int:
-        """Return the line, from 0, at which an edit changes something."""
-        old = self.bytes[edit.start : edit.end]
-        new = edit.text.encode()
-        same = 0
-        while same < min(len(old), len(new)) and old[same] == new[same]:
-            same += 1
-        return self.bytes[: edit.start + same].count(b"\n")
-
-    def size(self, edit: Edit) -> int:
-        """Return how many characters an edit changes."""
-        if edit.kind == "order":
-            return 12
-        old, new = self.bytes[edit.start : edit.end].decode(), edit.text
-        while old and new and old[0] == new[0]:
-            old, new = old[1:], new[1:]
-        while old and new and old[-1] == new[-1]:
-            old, new = old[:-1], new[:-1]
-        return len(old) + len(new)
 
 
 def edits_of(source: Source, seen: Seen) -> Iterator[Edit]:
@@ -129,7 +25,7 @@ def edits_of(source: Source, seen: Seen) -> Iterator[Edit]:
     for node in placed:
         for maker in _MAKERS:
             yield from maker(source, node, seen)
-    yield from _orders(source)
+    yield from loop_edits(source, seen)
 
 
 def _products(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
@@ -174,6 +70,7 @@ def _turned(source: Source, node: ast.expr) -> str:
     return source.tight(node) + ".T"
 
 
+_GRADIENT = re.compile(r"^(d[A-Z_]|delta|grad|err)\w*$")
 _OTHERS = {
     ast.MatMult: [("*", "elementwise")],
     ast.Mult: [("@", "elementwise"), ("/", "scale"), ("+", "term")],
@@ -198,7 +95,7 @@ def _operators(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
     inside = isinstance(source.parents.get(node), (ast.BinOp, ast.Attribute, ast.UnaryOp))
 
     def alone(text: str, operand: ast.expr) -> str:
-        loose = inside and isinstance(operand, _LOOSE) and not text.startswith("(")
+        loose = inside and isinstance(operand, LOOSE) and not text.startswith("(")
         return f"({text})" if loose else text
 
     if isinstance(node.op, (ast.Mult, ast.Div, ast.Add, ast.Sub)):
@@ -223,24 +120,6 @@ def _squares(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
         parent.op, (ast.Add, ast.Sub, ast.Mult, ast.Div)
     ):
         yield source.replaced(node, source.text(node) + "**2", "square")
-
-
-def _indices(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
-    """Yield an index, or the end of a range, moved by one."""
-    places: list[ast.expr] = []
-    if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Slice):
-        places = [node.slice] if not isinstance(node.slice, ast.Tuple) else list(node.slice.elts)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
-        places = list(node.args)
-    for place in places:
-        if isinstance(place, ast.Constant) and type(place.value) is int:
-            for step in (1, -1):
-                yield source.replaced(place, str(place.value + step), "step")
-        elif isinstance(place, ast.UnaryOp) and isinstance(place.operand, ast.Constant):
-            yield source.replaced(place, source.text(place.operand), "step")
-        elif isinstance(place, (ast.Name, ast.Call, ast.BinOp, ast.Attribute)):
-            for by in (" + 1", " - 1"):
-                yield source.replaced(place, source.text(place) + by, "step")
 
 
 def _arguments(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
@@ -304,7 +183,12 @@ def _names(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
         return
     others = [n for n, s in seen.shapes.items() if s == shape and n != own]
     for other in others[:12]:
-        yield source.replaced(node, other, "array")
+        layer = _GRADIENT.match(own) and _GRADIENT.match(other)
+        yield source.replaced(node, other, "output" if layer else "array")
+    if _GRADIENT.match(own):  # of another layer, and so of another shape
+        layers = [n for n in seen.shapes if n != own and n not in others and _GRADIENT.match(n)]
+        for other in layers[:6]:
+            yield source.replaced(node, other, "output")
 
 
 def _assignments(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
@@ -321,7 +205,7 @@ def _assignments(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
                 other = " -= " if isinstance(node.op, ast.Add) else " += "
                 yield Edit(start, end, other, "sign")
         elif not isinstance(target, (ast.Tuple, ast.List)):
-            yield Edit(start, end, " += ", "overwritten")
+            yield Edit(start, end, " += ", "last step" if source.in_loop(node) else "overwritten")
         yield source.replaced(node, "pass", "statement")
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
         values = [(value, None) for value in node.value.elts]
@@ -376,31 +260,11 @@ def _signs(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
             yield Edit(start, end, other, "comparison")
 
 
-def _orders(source: Source) -> Iterator[Edit]:
-    """Yield a statement moved up by one to three places."""
-    for node in ast.walk(source.function):
-        for body in (getattr(node, "body", None), getattr(node, "orelse", None)):
-            if not isinstance(body, list):
-                continue
-            for later in range(len(body) - 1, 0, -1):
-                for earlier in range(later - 1, max(-1, later - 4), -1):
-                    start, end = source.span(body[earlier])[0], source.span(body[later])[1]
-                    moved = source.text(body[later])
-                    rest = source.bytes[start : source.span(body[later - 1])[1]].decode()
-                    gap = source.bytes[
-                        source.span(body[earlier])[1] : source.span(body[earlier + 1])[0]
-                    ].decode()
-                    if "#" in gap or ";" in gap:
-                        gap = "\n" + " " * body[earlier].col_offset
-                    yield Edit(start, end, f"{moved}{gap}{rest}", "order")
-
-
 _Maker = Callable[[Source, ast.AST, Seen], Iterator[Edit]]
 _MAKERS: tuple[_Maker, ...] = (
     _products,
     _operators,
     _squares,
-    _indices,
     _arguments,
     _signs,
     _constants,

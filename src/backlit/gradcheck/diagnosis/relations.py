@@ -109,6 +109,7 @@ def simple_matches(case: Case) -> Iterator[Match]:
     yield from _unsummed(case)
     yield from _swapped(case)
     yield from _subset(case)
+    yield from _logits(case)
     yield from _penalty(case)
 
 
@@ -219,11 +220,12 @@ def _from_shares(case: Case, given: Array, shares: Array, label: str) -> Iterato
     alive = np.flatnonzero(sizes > 1e-9 * float(np.max(sizes, initial=0.0)))
     if alive.size < 2:
         return
-    for name, chosen in (*_selections(count), *_repeats(case, count)):
+    for name, chosen in (*_repeats(case, count), *_selections(count)):
         kept = np.intersect1d(chosen, alive)
         if kept.size and kept.size < alive.size:
             proposal = shares[kept].sum(axis=0)
-            for match in _made(case, "subset", ("subset", label, name), given, proposal, name):
+            kind = "repeated" if " of each index in " in name else "subset"
+            for match in _made(case, kind, (kind, label, name), given, proposal, name):
                 yield _layout(case, match)
                 return
     if given.size <= alive.size:
@@ -284,6 +286,24 @@ def _blocks(case: Case) -> Iterator[Match]:
         shape[axis] = count
         proposal = case.truth * mask.reshape(shape)
         yield from _made(case, "subset", ("subset", "block", name), case.given, proposal, name)
+
+
+def _logits(case: Case) -> Iterator[Match]:
+    """Find the gradient before an activation where the one at its output is wanted.
+
+    Of p = softmax(z) with the gradient g at p it is p * (g - sum(g * p)), of a sigmoid
+    g * p * (1 - p): p - y for the cross-entropy, and not -y / p.
+    """
+    p = case.point.inputs[case.name]
+    if case.given.shape != case.truth.shape or np.any((p <= 0) | (p >= 1)):
+        return
+    g = case.truth
+    for axis in range(p.ndim):
+        if p.shape[axis] > 1:
+            proposed = p * (g - np.sum(g * p, axis=axis, keepdims=True))
+            key = ("logits", "softmax", axis)
+            yield from _made(case, "logits", key, case.given, proposed, "softmax")
+    yield from _made(case, "logits", ("logits", "sigmoid"), case.given, g * p * (1 - p), "sigmoid")
 
 
 def _penalty(case: Case) -> Iterator[Match]:

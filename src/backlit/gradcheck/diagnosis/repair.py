@@ -22,7 +22,8 @@ import numpy as np
 
 from backlit.errors import BacklitError
 from backlit.gradcheck.diagnosis.check_state import CheckState, Reading, probes_of
-from backlit.gradcheck.diagnosis.edits import Edit, Seen, Source, edits_of
+from backlit.gradcheck.diagnosis.edits import edits_of
+from backlit.gradcheck.diagnosis.source import Edit, Seen, Source
 from backlit.gradcheck.diagnosis.worker import try_all
 from backlit.gradcheck.probing.calls import CallFailed
 from backlit.gradcheck.probing.truth import Point, compare
@@ -311,6 +312,8 @@ def _keep(seen: Seen, variables: dict[str, Any]) -> None:
             for key, item in list(vars(value).items())[:40]:
                 if isinstance(item, np.ndarray):
                     seen.shapes[f"self.{key}"] = item.shape
+                elif type(item) is int:
+                    seen.counts.add(f"self.{key}")
 
 
 def _callable_names(function: FunctionType) -> dict[str, int]:

@@ -17,6 +17,7 @@ from backlit.gradcheck.diagnosis.check_state import (
 )
 from backlit.gradcheck.diagnosis.repair import find_repairs, without_assertions
 from backlit.gradcheck.diagnosis.verdicts import judge
+from backlit.gradcheck.diagnosis.words import repair_sentence
 from backlit.gradcheck.probing.axes import (
     Dimension,
     Examples,
@@ -118,13 +119,14 @@ def with_repairs(state: CheckState, mean_over: str | None, report: Report) -> Re
 def repaired(finding: Finding, repair: Repair) -> Finding:
     """Point a finding at the line of the repair, and name an unknown relation by its kind."""
     relation, relations = finding.relation, finding.relations
-    if relations == ("unknown",) and len(repair.kinds) == 1:
+    if relations in (("unknown",), ("subset",)) and len(repair.kinds) == 1:
         relation = RELATION_OF.get(repair.kinds[0], relation)
         relations = (relation,)
     source = repair.before.splitlines()[0] if repair.before else ""
     message = finding.sentence
-    if relation != finding.relation:
-        message = message.replace(", and no simple relation to the right gradient was found", "")
+    if relations != finding.relations:
+        named = repair_sentence(f"d{finding.gradient}", repair.kinds[0], source)
+        message = named or message
     return replace(
         finding,
         relation=relation,
@@ -144,6 +146,12 @@ RELATION_OF = {
     "step": "step",
     "path": "path",
     "overwritten": "overwritten",
+    "last step": "last step",
+    "stride": "stride",
+    "repeated": "repeated",
+    "output": "output",
+    "activation": "activation",
+    "function": "activation",
 }
 
 

@@ -155,6 +155,18 @@ def _main_sentence(
         )
     if main == "swapped":
         return f"{subject} is the gradient of {note}: return the gradients in the inputs' order."
+    if main == "repeated":
+        return (
+            f"{subject} counts only {note}: where an index comes up several times the "
+            "contributions add up, as np.add.at does; = and += keep one of them."
+        )
+    if main == "logits":
+        before = {"softmax": "z of softmax(z)", "sigmoid": "z of sigmoid(z)"}[note]
+        return (
+            f"{subject} is the gradient of the logits, {before}: p - y for the cross-entropy. "
+            f"With respect to the probabilities {name} it is -y / p: return that, or let forward "
+            "take the logits."
+        )
     if main == "subset":
         if key[-1] == "some" or key[1] in ("position", "place"):
             return (
@@ -222,6 +234,41 @@ def _activation_sentence(subject: str, diagnosis: Diagnosis) -> str:
         f"{subject} takes the activation's derivative {note}, the wrong place: g' of Z (or the "
         "form written for A, such as A * (1 - A), of A)."
     )
+
+
+def repair_sentence(subject: str, kind: str, before: str) -> str | None:
+    """Say what a repair of one kind means for a gradient; None where it has no name.
+
+    Parameters
+    ----------
+    subject : str
+        The gradient: dW.
+    kind : str
+        The kind of the edit.
+    before : str
+        The first line that changes.
+    """
+    target = before.partition("=")[0].strip().rstrip("+-*/ ").partition("[")[0]
+    return {
+        "transpose": f"{subject} goes through a product with a .T missing or too many.",
+        "square": f"{subject} goes through a line where a square is forgotten, or one too many: "
+        "the derivative of tanh is 1 - tanh(z)**2.",
+        "order": f"{subject} is computed after an update: {target} is updated before it is used; "
+        "compute all gradients first, or keep the old value.",
+        "step": f"{subject} goes through a line that takes the neighbouring step: an index is off "
+        "by one.",
+        "path": f"{subject} lacks a path: what is added in the repair reaches the cost as well.",
+        "overwritten": f"{subject} is overwritten: contributions add up, += for =.",
+        "last step": f"{subject} counts only the last step: sum over all of them, += in the loop.",
+        "stride": f"{subject} leaves the stride out of account: step i begins at i * stride.",
+        "repeated": f"{subject} keeps one contribution of each repeated index: they add up, as "
+        "np.add.at does.",
+        "output": f"{subject} takes the gradient of another layer: each layer's own dA is what "
+        "came back through the layer behind it.",
+        "activation": f"{subject} goes through a line that lacks the activation's derivative, or "
+        "has another's.",
+        "function": f"{subject} goes through the derivative of another activation.",
+    }.get(kind)
 
 
 def unknown_sentence(

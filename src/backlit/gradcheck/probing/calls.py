@@ -337,6 +337,9 @@ def keeps_own_state(cache: Any, backward: Any) -> bool:
 
     That is the contract of layers: a cache that is None or the layer itself, or a bound method.
     """
+    own = getattr(cache, "own_state", None)  # of a call that was found out how to be made
+    if isinstance(own, bool):
+        return own
     if cache is None or inspect.ismethod(inspect.unwrap(backward)):
         return True
     plain = (np.ndarray, np.generic, Mapping, Sequence, str, bytes, int, float)

@@ -27,6 +27,11 @@ RELATIONS = (
     "step",
     "path",
     "overwritten",
+    "last step",
+    "stride",
+    "repeated",
+    "logits",
+    "output",
     "raises",
     "unknown",
 )

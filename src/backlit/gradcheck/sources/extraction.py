@@ -94,6 +94,10 @@ def _unread(cell: Cell, error: BaseException) -> Unchecked:
     line = error.lineno if isinstance(error, SyntaxError) else None
     what = error.msg if isinstance(error, SyntaxError) else str(error) or "nested too deep"
     reason = f"it is no Python that can be read: {what}"
+    lines = cell.text.splitlines()
+    blank = r"=\s*(#.*)?$|\bYOUR[ _]CODE|\bTODO\b|_{3,}|\.\.\.\s*$"
+    if line and line <= len(lines) and re.search(blank, lines[line - 1], re.I):
+        reason = f"line {line} is a blank that is not filled in yet ({what})"
     if re.search(r"^\s*print\s+[^(=\s]", cell.text, re.M):
         reason = f"it is Python 2 ({what}): convert it with 2to3 first"
     return Unchecked(cell.label, reason, line, cell.label, abstract=not _has_backward(cell))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.gradcheck.probing.calls import keeps_own_state
 from backlit.gradcheck.probing.nested import flatten, fresh
 from backlit.gradcheck.sources.feeds import (
     CannotFeed,
@@ -20,6 +21,8 @@ from backlit.gradcheck.sources.feeds import (
     bind_backward,
     is_finite,
     output_of,
+    single,
+    wants_single,
 )
 from backlit.gradcheck.sources.fitting import FORMS, fitted, how_far, shapes_for, sizes_in
 from backlit.gradcheck.sources.global_nets import WithGlobals, global_arrays
@@ -53,15 +56,9 @@ class Kept:
     def __init__(self, result: Any, inputs: Mapping[str, Any], flat: Mapping[str, Any]) -> None:
         self.result = result
         self.inputs = dict(inputs)
+        self.own_state = isinstance(result, tuple) and keeps_own_state(result[-1], None)
         self.returned = 0  # how many arrays came back in a row
         self.shapes = {n: np.shape(v) for n, v in flat.items()}  # other ones at other sizes
-
-
-def _own_copy(cache: Any) -> Any:
-    """Copy a cache that is an object: what it remembers of other calls is no fault."""
-    if hasattr(cache, "__dict__") and not callable(cache):
-        return fresh(cache)
-    return cache
 
 
 def _copied(value: Any) -> Any:
@@ -107,6 +104,9 @@ def pair_feeds(
         good = 0
         for values in combinations(choices, 40):
             result, error = attempt(forward, *[_copied(v) for v in values])
+            if error is not None and wants_single(error):
+                values = tuple(single(v) for v in values)
+                result, error = attempt(forward, *[_copied(v) for v in values])
             out = output_of(result) if error is None else None
             if error is not None or out is None or not is_finite(out):
                 failed.note(error)
@@ -276,7 +276,7 @@ def _contracted(
         if contract == "upstream, at the output":
             known[f"input:{names[0]}"] = np.array(known["output"])
         if isinstance(came, tuple) and len(came) == 2:
-            known["cache"] = _own_copy(came[1])
+            known["cache"] = came[1]
         elif isinstance(came, tuple):
             known["cache"] = came[1:]
         else:

@@ -98,7 +98,7 @@ def returned_names(function: Callable[..., Any]) -> list[str] | None:
             if isinstance(item, ast.BinOp):
                 item = item.left
             elif isinstance(item, ast.Call):
-                item = item.func
+                item = _of_call(item)
             else:
                 item = item.value
         if isinstance(item, ast.Attribute):
@@ -106,6 +106,19 @@ def returned_names(function: Callable[..., Any]) -> list[str] | None:
         else:
             names.append(item.id if isinstance(item, ast.Name) else "")
     return names
+
+
+def _of_call(call: ast.Call) -> ast.expr:
+    """Return the array of which a method is called, such as dW in dW.reshape(W.shape)."""
+    function = call.func
+    if isinstance(function, ast.Attribute) and function.attr in _OF_ARRAYS:
+        modules = ("np", "numpy", "cp", "jnp", "xp")
+        if not (isinstance(function.value, ast.Name) and function.value.id in modules):
+            return function.value
+    return ast.Constant(None)
+
+
+_OF_ARRAYS = ("reshape", "copy", "sum", "mean", "astype", "squeeze", "transpose", "ravel")
 
 
 def as_array(value: Any) -> Array | None:

@@ -353,9 +353,11 @@ def options(
     if hint.keys and (argument.required or argument.default is None):
         return [parameters_for(hint.keys, layout, rng)]
     if hint.size is not None and argument.required:
-        side = round(hint.size**0.5)
-        shape = (side, side) if side * side == hint.size else (hint.size,)
-        return [rng.normal(size=shape), rng.normal(size=hint.size)]
+        size = hint.size
+        factors = [k for k in range(2, size) if size % k == 0]
+        factors.sort(key=lambda k: (abs(k * k - size), -k))
+        shapes: list[tuple[int, ...]] = [(k, size // k) for k in factors[:4]]
+        return [rng.normal(size=shape) for shape in [*shapes, (size,)]]
     if argument.default is False and re.search(r"train", argument.name, re.I):
         return [True, False]
     if role == "unknown" and not argument.required:

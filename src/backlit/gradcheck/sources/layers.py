@@ -27,6 +27,8 @@ from backlit.gradcheck.sources.feeds import (
     is_finite,
     output_of,
     silent,
+    single,
+    wants_single,
 )
 from backlit.gradcheck.sources.gradients import (
     from_attributes,
@@ -329,6 +331,10 @@ def _first_call(
     except TypeError:
         return None
     result, error = attempt(getattr(held, forward), *[_copied(v) for v in values])
+    if error is not None and wants_single(error):
+        held = fresh(template)
+        values = [single(v) for v in values]
+        result, error = attempt(getattr(held, forward), *[_copied(v) for v in values])
     failed.note(error)
     if error is not None:
         return None
@@ -403,6 +409,8 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
     arguments = arguments_of(method)
     bound = bind_backward(arguments, call.names)
     own = {p.name: _numbers(p, call.template) for p in call.parameters}
+    if any(isinstance(v, np.ndarray) and v.dtype == np.float32 for v in call.values):
+        own = {n: v.astype(np.float32) for n, v in own.items()}  # all or none: the call's accuracy
     inputs: dict[str, Any] = dict(zip(call.names, call.values, strict=True))
     # an input may be called as a parameter is
     inputs.update(dict(own.items()))
@@ -593,9 +601,50 @@ def _make_feed(
     if missing:
         notes.append(f"No gradient was found for {', '.join(missing)}.")
     fits = all(np.shape(seen[n]) == shapes[n] for n in there)
+    adding = [] if costed else _adding(call, bound, output, done[1], own)
+    if adding:
+        notes.append(
+            f"d{', d'.join(adding)} add{'s' if len(adding) == 1 else ''} up until zeroed, as "
+            "PyTorch's .grad does: a second call of backward gives twice the first's."
+        )
     if any(n not in own and np.size(seen[n]) != np.prod(shapes[n]) for n in there):
         return None  # the input was broadcast: it is not what the layer is for
     return Feed(forward, backward, inputs, there, costed, original, tuple(notes), fits=fits)
+
+
+def _adding(
+    call: LayerCall, bound: Bound, output: Array, cache: Held, own: Sequence[str]
+) -> list[str]:
+    """Return the parameters whose gradient a second call of backward doubles."""
+    paths = [p for p in call.parameters if p.name in own]
+
+    def both() -> list[dict[str, Array]]:
+        held = fresh(cache.layer)
+        before = snapshot(held)
+        known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
+        known |= {"output": output_of(cache.result), "upstream": np.ones_like(output)}
+        known |= {"cache": cache.result, "zeros": np.zeros_like(output), "labels": None}
+        found = []
+        for _ in range(2):
+            getattr(held, call.backward)(*bound.arguments(known))
+            values = [before[p.name] for p in paths]
+            if any(not np.array_equal(p.get(held), v) for p, v in zip(paths, values, strict=True)):
+                return []  # an update in place, not a gradient that is kept
+            found.append(from_attributes(before, held, paths, values))
+        return found
+
+    found, error = attempt(both)
+    if error is not None or not found:
+        return []
+    first, second = found
+    return [
+        n
+        for n in first
+        if n in second
+        and np.any(first[n])
+        and first[n].shape == second[n].shape
+        and np.allclose(second[n], 2 * first[n], rtol=1e-9, atol=0)
+    ]
 
 
 def count_of(inputs: Mapping[str, Any], name: str | None) -> int:

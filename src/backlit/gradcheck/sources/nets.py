@@ -121,7 +121,7 @@ def net_feeds(
         for whole in (False,):
             for y in labels_for(np.shape(out), rng, whole):
                 net = NetCall(template, forward, train, x, y, parameters, out, rest)
-                feeds = list(_net_feeds(net, functions, failed))
+                feeds = list(feeds_of_net(net, functions, failed))
                 if feeds:
                     yield from feeds
                     break
@@ -245,7 +245,9 @@ class _Gradients:
         self.held = held
 
 
-def _net_feeds(net: NetCall, functions: Mapping[str, Any], failed: Furthest) -> Iterator[Feed]:
+def feeds_of_net(
+    net: NetCall, functions: Mapping[str, Any], failed: Furthest | None = None
+) -> Iterator[Feed]:
     """Yield one feed for each cost under which the gradients have a meaning."""
     read = _reader(net)
     if read is None:
@@ -255,7 +257,8 @@ def _net_feeds(net: NetCall, functions: Mapping[str, Any], failed: Furthest) -> 
     if error is not None:
         return
     found, error = attempt(read, *held, net.x, net.y)
-    failed.note(error)
+    if failed is not None:
+        failed.note(error)
     if error is not None or not found:
         return
     wrt = [n for n in inputs if n in found and np.shape(found[n]) == inputs[n].shape]

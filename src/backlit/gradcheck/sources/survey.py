@@ -33,6 +33,7 @@ from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
 from backlit.gradcheck.sources.global_nets import global_net
 from backlit.gradcheck.sources.guesses import arguments_of, flag_of
 from backlit.gradcheck.sources.hints import source_of
+from backlit.gradcheck.sources.inline_nets import inline_feeds
 from backlit.gradcheck.sources.layers import (
     BACKWARD,
     FORWARD,
@@ -149,7 +150,7 @@ def check_all(
         title=functions[0] if len(functions) == 1 and functions[0] else "the file",
         seconds=time.perf_counter() - begun,
         unchecked=tuple(unchecked),
-        repairs=tuple(repairs),
+        repairs=tuple(dict.fromkeys(repairs)),
     )
 
 
@@ -391,6 +392,7 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
             makers.append(layer_feeds(instance, forward, candidate.backward))
         if not labelled:
             makers.reverse()
+        makers.append(inline_feeds(instance, candidate.backward, functions))
         for maker in makers:
             try:
                 fitting = False
@@ -403,7 +405,7 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
                 reasons.append(str(error))
         if count >= 11:
             break
-    if candidate.forward is None:
+    if candidate.forward is None and not labelled:
         raise CannotFeed("no forward method was found beside it")
     said = next((r for r in reasons if r), "no call of forward and backward worked")
     raise CannotFeed(f"{said}; from Python: backlit.check_layer({candidate.owner}(...), x)")
