@@ -19,9 +19,10 @@ def save(model: Any, path: str | os.PathLike[str], *, note: str | None = None) -
     Parameters
     ----------
     model : estimator, Pipeline or PhotoClassifier
-        Fitted: `MLPClassifier`, `MLPRegressor`, the usual scalers, encoders, imputers, selectors
-        and projections of scikit-learn, and `Pipeline`, `ColumnTransformer`, `FeatureUnion` and
-        `TransformedTargetRegressor` of these. Callbacks that were set are left out.
+        Fitted: `MLPClassifier`, `MLPRegressor`, `RealMLPClassifier`, `RealMLPRegressor`, the usual
+        scalers, encoders, imputers, selectors and projections of scikit-learn, and `Pipeline`,
+        `ColumnTransformer`, `FeatureUnion` and `TransformedTargetRegressor` of these. Callbacks
+        that were set are left out.
     path : path
         Replaced if it exists; the file appears whole or not at all.
     note : str, optional
@@ -83,6 +84,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
         return PhotoClassifier.load(path)
     if kind == "estimator":
+        import backlit.tables  # noqa: F401  whose networks are among what is loaded
         from backlit.estimators.saving import load_estimator
 
         return load_estimator(path).estimator

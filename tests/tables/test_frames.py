@@ -222,7 +222,7 @@ def test_members_folds_scoring_and_the_rest():
 
 
 def test_it_behaves_like_an_estimator():
-    frame, y, _ = _frame(120)
+    frame, y, _ = _frame(300)
     model = RealMLPClassifier(**SMALL).fit(frame, y)
     np.testing.assert_array_equal(
         pickle.loads(pickle.dumps(model)).predict_proba(frame), model.predict_proba(frame)

@@ -28,7 +28,7 @@ def _problem(variant, kind, shape, m=9, seed=0):
     rng = np.random.default_rng(seed)
     n, n_levels, n_outputs = shape
     n_outputs = max(n_outputs, 2 if kind == "classes" else 1)
-    layout = TableLayout(n, n_levels, n_outputs, _recipe(variant, kind))
+    layout = TableLayout(n, max(n - 1, 0), n_levels, n_outputs, _recipe(variant, kind))
     # numbers that either type holds
     vector = rng.normal(size=layout.size).astype(np.float32).astype(float)
     numbers = rng.normal(size=(n, m)).astype(np.float32).astype(float)
@@ -39,10 +39,9 @@ def _problem(variant, kind, shape, m=9, seed=0):
 def _restated(numbers, levels, views, layout, masks):
     """The forward pass in plain NumPy on complex numbers."""
     recipe, parts = layout.recipe, []
-    if layout.embeds_numbers:
-        for j, x in enumerate(numbers):
-            W, b, V, c = (views[f"periodic_{name}"][j] for name in "WbVc")
-            parts.append(V @ np.cos(2 * np.pi * np.outer(W, x) + b[:, None]) + c[:, None])
+    for j, x in enumerate(numbers[: layout.n_embedded]):
+        W, b, V, c = (views[f"periodic_{name}"][j] for name in "WbVc")
+        parts.append(V @ np.cos(2 * np.pi * np.outer(W, x) + b[:, None]) + c[:, None])
     parts.append(numbers)
     parts += [views[f"E{j}"][row].T for j, row in enumerate(levels, start=1)]
     A = views["s"] * np.concatenate(parts)

@@ -96,12 +96,29 @@ SKOPS_TYPES: list[str] = []
 
 _MODELS: dict[str, type] = {}
 _VALUES: dict[str, type] = {}
+#: estimators with codecs of their own, and what is told of them
+_OTHERS: dict[type, tuple[Codec, Callable[[Any], dict[str, Any]]]] = {}
 
 
 def register_model(model: type) -> None:
     """Have the files of a class of networks read and written: an estimator based on `BaseMLP`."""
     _MODELS[model.__name__] = model
     _trust_in_skops(model)
+    _codecs.cache_clear()
+
+
+def register_estimator(codec: Codec, about: Callable[[Any], dict[str, Any]]) -> None:
+    """Have the files of a class of estimators read and written in a way of its own.
+
+    Parameters
+    ----------
+    codec : Codec
+        How its objects are taken apart and put together.
+    about : callable
+        Takes one that is fitted, and returns what `backlit info` shows of it.
+    """
+    _OTHERS[codec.type] = (codec, about)
+    _trust_in_skops(codec.type)
     _codecs.cache_clear()
 
 
@@ -131,6 +148,8 @@ def _codecs() -> Codecs:
     codecs = Codecs(functions=dict(members(_FUNCTIONS)), advice=_advice)
     for name, model in _MODELS.items():
         codecs.add(Codec(name, model, _take_network_apart, _maker(model, _network)))
+    for codec, _ in _OTHERS.values():
+        codecs.add(codec)
     for name, kind in _VALUES.items():
         codecs.add(Codec(name, kind, _fields_of, _maker(kind, _value)))
     codecs.add(
@@ -198,7 +217,7 @@ def _take_network_apart(model: Any) -> dict[str, Any]:
         "params": params,
         "attributes": own,
         **{name: vars(model)[key] for key, name in _STATE.items() if key in vars(model)},
-        **_requests(model),
+        **metadata_requests(model),
     }
     weights = vars(model).get("_weights")
     if weights is not None:  # else it is to be fitted, as the one in a TransformedTargetRegressor
@@ -215,11 +234,11 @@ def _take_network_apart(model: Any) -> dict[str, Any]:
 
 def _network(kind: type, fields: dict[str, Any]) -> Any:
     model = kind(**fields["params"])
-    _set_attributes(model, fields["attributes"])
+    set_attributes(model, fields["attributes"])
     for key, name in _STATE.items():
         if name in fields:
             vars(model)[key] = fields[name]
-    _take_requests(model, fields)
+    take_metadata_requests(model, fields)
     if "coefs" not in fields:
         if "n_features_in_" in vars(model):
             raise ValueError("the network is fitted, but has no weights")
@@ -316,7 +335,7 @@ def _take_step_apart(step: Any) -> dict[str, Any]:
         for name, value in vars(step).items()
         if name not in params and name not in _LEFT_OUT
     }
-    return {"params": params, "attributes": attributes, **_requests(step)}
+    return {"params": params, "attributes": attributes, **metadata_requests(step)}
 
 
 def _as_list(value: Any) -> Any:
@@ -336,12 +355,12 @@ def _step(kind: Any, fields: dict[str, Any]) -> Any:
         step = kind(**fields["params"])
     except TypeError as error:
         raise TypeError(f"scikit-learn {sklearn.__version__} refuses: {error}") from error
-    _set_attributes(step, fields["attributes"])
-    _take_requests(step, fields)
+    set_attributes(step, fields["attributes"])
+    take_metadata_requests(step, fields)
     return step
 
 
-def _set_attributes(estimator: Any, attributes: dict[str, Any]) -> None:
+def set_attributes(estimator: Any, attributes: dict[str, Any]) -> None:
     """Give an estimator its fitted attributes, none of which may stand before a method."""
     for name in attributes:
         method = callable(getattr(type(estimator), name, None))
@@ -350,7 +369,7 @@ def _set_attributes(estimator: Any, attributes: dict[str, Any]) -> None:
     vars(estimator).update(attributes)
 
 
-def _requests(estimator: Any) -> dict[str, Any]:
+def metadata_requests(estimator: Any) -> dict[str, Any]:
     """Return which metadata an estimator asks for, where that was set."""
     request = vars(estimator).get("_metadata_request")
     if not isinstance(request, MetadataRequest):
@@ -359,7 +378,8 @@ def _requests(estimator: Any) -> dict[str, Any]:
     return {_REQUESTS: {method: names for method, names in asked.items() if names}}
 
 
-def _take_requests(estimator: Any, fields: dict[str, Any]) -> None:
+def take_metadata_requests(estimator: Any, fields: dict[str, Any]) -> None:
+    """Have an estimator ask for the metadata that its file names."""
     if _REQUESTS not in fields:
         return
     request = estimator.get_metadata_routing()
@@ -419,7 +439,8 @@ def _warn_of_versions(value: Any, description: dict[str, Any]) -> None:
     """
     versions = description.get("versions")
     found = versions.get("scikit-learn") if isinstance(versions, dict) else None
-    if type(value) in _MODELS.values() or not isinstance(found, str):
+    own = type(value) in _MODELS.values() or type(value) in _OTHERS
+    if own or not isinstance(found, str):
         return
     if found.split(".")[:2] != sklearn.__version__.split(".")[:2]:
         warn_user(
@@ -472,6 +493,8 @@ def describe(estimator: Any) -> dict[str, Any]:
         about["classes"] = {"count": len(final.classes_), "names": _listed(final.classes_)}
     if isinstance(final, tuple(_MODELS.values())):
         about.update(_about_network(final))
+    if type(final) in _OTHERS:
+        about.update(_OTHERS[type(final)][1](final))
     return about
 
 

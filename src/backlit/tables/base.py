@@ -20,9 +20,11 @@ from backlit._warning import warn_user
 from backlit.errors import SettingError, ShapeError
 from backlit.estimators.callers import answer_interrupt
 from backlit.estimators.progress import Silent, announce_compilation, reporter
+from backlit.estimators.saving import record_training, save_estimator
 from backlit.parameters import checked_dtype
 from backlit.tables.columns import Table, read_table
 from backlit.tables.encoding import Features, Scaling, TableEncoder
+from backlit.tables.folds import Fold, TargetScale
 from backlit.tables.importances import column_importances
 from backlit.tables.layout import TableLayout
 from backlit.tables.recipe import Recipe, recipe_of
@@ -77,51 +79,6 @@ class Labels:
             return self.classes[None, :]
         assert self.targets is not None
         return self.targets
-
-
-class TargetScale:
-    """Mean and spread of the targets, and the range to which predictions are clamped.
-
-    Attributes
-    ----------
-    mean, spread, lowest, highest : float64 array, shape (n_outputs, 1)
-        Of the training rows.
-    """
-
-    def __init__(
-        self,
-        mean: NDArray[np.float64],
-        spread: NDArray[np.float64],
-        lowest: NDArray[np.float64],
-        highest: NDArray[np.float64],
-    ) -> None:
-        self.mean, self.spread, self.lowest, self.highest = mean, spread, lowest, highest
-
-    @classmethod
-    def of(cls, targets: NDArray[np.float64], weights: NDArray[np.float64] | None) -> Self:
-        """Fit it to training rows, (n_outputs, m)."""
-        mean = np.average(targets, axis=1, weights=weights)[:, None]
-        squares = np.average((targets - mean) ** 2, axis=1, weights=weights)
-        lowest, highest = targets.min(axis=1, keepdims=True), targets.max(axis=1, keepdims=True)
-        return cls(mean, np.sqrt(squares)[:, None], lowest, highest)
-
-    def standardised(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return targets of mean 0 and variance 1; constant ones become 0."""
-        spread = np.where(self.spread > 0, self.spread, 1.0)
-        return (targets - self.mean) / spread
-
-    def restored(self, outputs: NDArray[Any], clamped: bool) -> NDArray[np.float64]:
-        """Return predictions in the targets' own scale."""
-        found = outputs.astype(np.float64) * self.spread + self.mean
-        return np.clip(found, self.lowest, self.highest) if clamped else found
-
-
-class _Fold:
-    """A split's scaling, and the networks that were trained on it."""
-
-    def __init__(self, scaling: Scaling, target_scale: TargetScale | None) -> None:
-        self.scaling, self.target_scale = scaling, target_scale
-        self.networks: list[TableNetwork] = []
 
 
 class _TableObserver(Observer):
@@ -227,12 +184,14 @@ class BaseRealMLP(BaseEstimator):
             recipe,
             self._kind,
             labels.n_outputs,
+            self._encoder.n_embedded,
             self._encoder.n_levels,
             int(self.n_epochs),
             int(self.batch_size),
             bool(self.early_stopping),
         )
         self._train(features, labels, weights, dtype)
+        record_training(self, m)
         self._explain(features)
         return self
 
@@ -299,7 +258,7 @@ class BaseRealMLP(BaseEstimator):
             self.n_folds,
             np.random.default_rng(split_seed),
         )
-        self._folds: list[_Fold] = []
+        self._folds: list[Fold] = []
         tasks: list[Task] = []
         weights = self._row_weights(labels, weights)
         for number, split in enumerate(divided):
@@ -321,7 +280,7 @@ class BaseRealMLP(BaseEstimator):
         own = None if weights is None else weights[split.train]
         scaling = Scaling.of(features.numbers[:, split.train])
         scale = None if train.targets is None else TargetScale.of(train.targets, own)
-        self._folds.append(_Fold(scaling, scale))
+        self._folds.append(Fold(scaling, scale))
 
         def data(rows: NDArray[np.int64], labels: Labels) -> TableData:
             targets = None
@@ -430,6 +389,18 @@ class BaseRealMLP(BaseEstimator):
             for plan in self._encoder.plans
         ]
 
+    def save(self, path: Any, *, note: str | None = None) -> None:
+        """Write the fitted estimator to a model file; see `backlit.save`.
+
+        Parameters
+        ----------
+        path : path
+            Replaced if it exists.
+        note : str, optional
+            What it was trained on, for `backlit info`.
+        """
+        save_estimator(self, path, note=note)
+
     # ------------------------------------------------------------------------------- predicting
 
     def _layout(self, n_numbers: int) -> TableLayout:
@@ -452,7 +423,7 @@ class BaseRealMLP(BaseEstimator):
         return mean
 
     def _outputs(
-        self, fold: _Fold, network: TableNetwork, features: Features
+        self, fold: Fold, network: TableNetwork, features: Features
     ) -> NDArray[np.float64]:
         from backlit.tables.engines import table_engine
 

@@ -10,7 +10,8 @@ from sklearn.metrics import get_scorer
 from sklearn.utils import column_or_1d, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from backlit.tables.base import BaseRealMLP, Labels, TargetScale, mean_or_nan
+from backlit.tables.base import BaseRealMLP, Labels, mean_or_nan
+from backlit.tables.folds import TargetScale
 from backlit.tables.recipe import Recipe, recipe_of
 
 

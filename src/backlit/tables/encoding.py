@@ -28,7 +28,8 @@ class Features(NamedTuple):
     Attributes
     ----------
     numbers : float64 array, shape (n_numbers, m)
-        NaN where missing.
+        First the columns of numbers, NaN where missing, then what says that they are, and one-hot
+        columns.
     levels : int64 array, shape (n_categories, m)
         Of the categories that get trained vectors; 0 where missing or unknown.
     """
@@ -96,6 +97,11 @@ class TableEncoder:
     named: bool = False
 
     @property
+    def n_embedded(self) -> int:
+        """Columns of numbers, whose features come first."""
+        return sum(plan.treatment == "number" for plan in self.plans)
+
+    @property
     def n_levels(self) -> tuple[int, ...]:
         """Levels of each category that gets trained vectors, with that of missing ones."""
         return tuple(len(plan.levels) + 1 for plan in self.plans if plan.treatment == "vectors")
@@ -130,34 +136,40 @@ class TableEncoder:
             If a column of numbers holds other text than numbers now.
         """
         numbers: list[NDArray[np.float64]] = []
+        others: list[NDArray[np.float64]] = []
         levels: list[NDArray[np.int64]] = []
         for plan, column in zip(self.plans, self._matched(table), strict=True):
             if plan.treatment == "number":
-                numbers += self._numbers(plan, column)
+                found, *indicator = self._numbers(plan, column)
+                numbers.append(found)
+                others += indicator
             elif plan.treatment in ("one-hot", "vectors"):
                 codes = _codes(plan, column.as_categories())
                 if plan.treatment == "vectors":
                     levels.append(codes)
                 else:
-                    numbers.extend(_one_hot(codes, len(plan.levels)))
+                    others.extend(_one_hot(codes, len(plan.levels)))
         m = table.n_rows
-        if not numbers and not levels:  # nothing that varies: the network is its own bias
-            numbers = [np.zeros(m)]
+        if not numbers and not others and not levels:  # nothing varies: the network is its bias
+            others = [np.zeros(m)]
+        numbers += others
         return Features(
             np.array(numbers, np.float64).reshape(len(numbers), m),
             np.array(levels, np.int64).reshape(len(levels), m),
         )
 
-    def spans(self) -> list[tuple[Any, slice, int | None]]:
-        """Return each used column's name, its numbers, and its place among the categories."""
-        found: list[tuple[Any, slice, int | None]] = []
-        at = category = 0
+    def spans(self) -> list[tuple[list[int], int | None]]:
+        """Return the places of each column's numbers, and its place among the categories."""
+        found: list[tuple[list[int], int | None]] = []
+        number, other, category = 0, self.n_embedded, 0
         for plan in self.plans:
-            end = at + plan.n_numbers
+            own = [number] if plan.treatment == "number" else []
+            more = plan.n_numbers - len(own)
+            own += range(other, other + more)
             vectors = plan.treatment == "vectors"
-            found.append((plan.name, slice(at, end), category if vectors else None))
-            category += vectors
-            at = end
+            found.append((own, category if vectors else None))
+            number += plan.treatment == "number"
+            other, category = other + more, category + vectors
         return found
 
     def _plan(self, column: Column) -> ColumnPlan:

@@ -27,7 +27,7 @@ class _Workspace:
     """The arrays of a pass over m examples."""
 
     def __init__(self, layout: TableLayout, m: int, dtype: np.dtype[Any]) -> None:
-        dims, n, k = layout.layer_dims, layout.n_numbers, layout.recipe.frequencies
+        dims, n, k = layout.layer_dims, layout.n_embedded, layout.recipe.frequencies
         self.inputs = np.empty((dims[0], m), dtype)
         self.scaled = np.empty((dims[0], m), dtype)
         self.d_inputs = np.empty((dims[0], m), dtype)
@@ -36,8 +36,7 @@ class _Workspace:
         # every gradient of a hidden layer's activations is used up before the one below is made
         # but one, so that two are enough for layers of one width
         self.dA = [np.empty((units, m), dtype) for units in dims[1:-1]]
-        embeds = layout.embeds_numbers
-        self.cosines = np.empty((n, k, m) if embeds else 0, dtype)
+        self.cosines = np.empty((n, k, m), dtype)
         self.sines = np.empty_like(self.cosines)
 
 
@@ -139,17 +138,15 @@ class FastEngine:
         """Run forward into the workspace; return its array of the output."""
         layout, views, m = self.layout, self._views, numbers.shape[1]
         space, recipe = self._space(m), layout.recipe
-        n, size = layout.n_numbers, recipe.category_size
-        end = n
-        if layout.embeds_numbers:
-            end = n * (recipe.embedding_numbers + 1)
+        n, size = layout.n_embedded, recipe.category_size
+        begin, end = layout.n_periodic, layout.categories_begin
+        if n:
             self._run(
                 "embed_periodically", numbers, *(views[f"periodic_{name}"] for name in "WbVc"),
                 space.inputs, space.cosines, space.sines,
                 n, recipe.frequencies, recipe.embedding_numbers, m,
             )  # fmt: skip
-        else:
-            space.inputs[:n] = numbers
+        space.inputs[begin:end] = numbers[n:]
         for j, row in enumerate(levels):
             begin = end + j * size
             space.inputs[begin : begin + size] = views[f"E{j + 1}"][row].T
@@ -195,10 +192,8 @@ class FastEngine:
 
     def _embeddings_backward(self, d_inputs: NDArray[Any], batch: Batch, space: _Workspace) -> None:
         layout, grads = self.layout, self._grads
-        recipe, n = layout.recipe, layout.n_numbers
-        end = n
-        if layout.embeds_numbers:
-            end = n * (recipe.embedding_numbers + 1)
+        recipe, n, end = layout.recipe, layout.n_embedded, layout.categories_begin
+        if n:
             self._run(
                 "differentiate_periodic", d_inputs, batch.numbers, self._views["periodic_V"],
                 space.cosines, space.sines, *(grads[f"dperiodic_{name}"] for name in "WbVc"),

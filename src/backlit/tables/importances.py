@@ -1,7 +1,5 @@
 """Which columns a network reacts to: the mean size of the gradient with respect to each."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,7 @@ def column_importances(
     vector: NDArray[np.float64],
     numbers: NDArray[np.float64],
     levels: NDArray[np.int64],
-    spans: list[tuple[Any, slice, int | None]],
+    spans: list[tuple[list[int], int | None]],
     kind: str,
 ) -> NDArray[np.float64]:
     """Return each column's share of the network's reaction, which sum to 1.
@@ -34,7 +32,7 @@ def column_importances(
     numbers, levels : array
         Examples, in columns.
     spans : list
-        Each column's name, its numbers, and its place among the categories.
+        The places of each column's numbers, and its place among the categories.
     kind : {"classes", "numbers"}
         What is predicted.
     """
@@ -50,7 +48,7 @@ def column_importances(
     spread += [views[f"E{j}"][row].std(axis=0) for j, row in enumerate(levels, start=1)]
     moved = np.abs(dA0).mean(axis=1) * np.concatenate(spread)
     shares = np.zeros(len(spans))
-    for i, (_, inputs, category) in enumerate(spans):
+    for i, (inputs, category) in enumerate(spans):
         shares[i] = moved[inputs].sum()
         if category is not None:
             begin = n + category * size

@@ -48,7 +48,7 @@ def first_parameters(
     views, recipe = layout.views(vector), layout.recipe
     for name in (f"E{j}" for j in range(1, len(layout.n_levels) + 1)):
         views[name][...] = generator.standard_normal(views[name].shape)
-    if layout.embeds_numbers:
+    if layout.n_embedded:
         bound = 1 / sqrt(recipe.frequencies)
         W, b, V, c = (views[f"periodic_{name}"] for name in "WbVc")
         W[...] = recipe.frequency_scale * generator.standard_normal(W.shape)
@@ -79,9 +79,10 @@ def _fit_to_data(
     if numbers.shape[1] > ROWS:
         rows = generator.choice(numbers.shape[1], ROWS, replace=False)
         numbers, levels = numbers[:, rows], levels[:, rows]
-    parts = [numbers]
-    if layout.embeds_numbers:
-        parts = [periodic_embedding_forward(numbers, *_periodic(views))[0]]
+    n = layout.n_embedded
+    parts = [numbers[n:]]
+    if n:
+        parts = [periodic_embedding_forward(numbers[:n], *_periodic(views))[0], numbers[n:]]
     parts += [views[f"E{j}"][row].T for j, row in enumerate(levels, start=1)]
     A = np.concatenate(parts)
     for l in range(1, layout.n_layers + 1):

@@ -46,6 +46,8 @@ class TableLayout:
     ----------
     n_numbers : int
         Numbers of an example.
+    n_embedded : int
+        How many of them, the first ones, have periodic embeddings where the recipe has some.
     n_levels : tuple of int
         Levels of each category that gets trained vectors, with that of missing ones.
     n_outputs : int
@@ -66,17 +68,23 @@ class TableLayout:
     """
 
     def __init__(
-        self, n_numbers: int, n_levels: tuple[int, ...], n_outputs: int, recipe: Recipe
+        self,
+        n_numbers: int,
+        n_embedded: int,
+        n_levels: tuple[int, ...],
+        n_outputs: int,
+        recipe: Recipe,
     ) -> None:
         self.n_numbers, self.n_levels, self.n_outputs = n_numbers, n_levels, n_outputs
+        self.n_embedded = n_embedded if recipe.frequencies else 0
         self.recipe = recipe
-        n, k, d = n_numbers, recipe.frequencies, recipe.embedding_numbers
+        n, k, d = self.n_embedded, recipe.frequencies, recipe.embedding_numbers
         tensors = [
             Tensor(f"E{j}", (levels, recipe.category_size))
             for j, levels in enumerate(n_levels, start=1)
         ]
-        n_inputs = n + recipe.category_size * len(n_levels)
-        if k and n:
+        n_inputs = n_numbers + recipe.category_size * len(n_levels)
+        if n:
             rate = recipe.periodic_rate
             tensors += [
                 Tensor("periodic_W", (n, k), rate),
@@ -100,9 +108,14 @@ class TableLayout:
         self.size = int(self.starts[-1])
 
     @property
-    def embeds_numbers(self) -> bool:
-        """Whether numbers have periodic embeddings."""
-        return bool(self.recipe.frequencies and self.n_numbers)
+    def n_periodic(self) -> int:
+        """Inputs that the embedded numbers become, each with the number itself."""
+        return self.n_embedded * (self.recipe.embedding_numbers + 1)
+
+    @property
+    def categories_begin(self) -> int:
+        """Where the categories' vectors begin among the inputs."""
+        return self.n_periodic + self.n_numbers - self.n_embedded
 
     def views(self, vector: NDArray[Any], prefix: str = "") -> dict[str, NDArray[Any]]:
         """Return the tensors as views into a flat vector.

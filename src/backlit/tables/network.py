@@ -86,12 +86,13 @@ def table_forward(
         For `table_backward`.
     """
     recipe, embedding = layout.recipe, None
-    parts = [numbers]
-    if layout.embeds_numbers:
+    n = layout.n_embedded
+    parts = [numbers[n:]]
+    if n:
         A, embedding = periodic_embedding_forward(
-            numbers, *(parameters[f"periodic_{name}"] for name in "WbVc")
+            numbers[:n], *(parameters[f"periodic_{name}"] for name in "WbVc")
         )
-        parts = [A]
+        parts = [A, numbers[n:]]
     categories = []
     for j, row in enumerate(levels, start=1):
         A, cache = embedding_forward(row, parameters[f"E{j}"])
@@ -146,14 +147,13 @@ def table_backward(
         if layout.recipe.parametric:
             grads[f"ds{l - 1}"] = ds
     dA, grads["ds"] = scaling_backward(dA, caches.scaling)
-    n = layout.n_numbers
-    end = n * (layout.recipe.embedding_numbers + 1) if layout.embeds_numbers else n
+    end, n_periodic = layout.categories_begin, layout.n_periodic
     size = layout.recipe.category_size
     for j, cache in enumerate(caches.categories):
         begin = end + j * size
         grads[f"dE{j + 1}"] = embedding_backward(dA[begin : begin + size], cache)
-    d_numbers = dA[:end]
-    if layout.embeds_numbers:
-        d_numbers, *rest = periodic_embedding_backward(d_numbers, caches.embedding)
+    d_embedded = dA[:n_periodic]
+    if n_periodic:
+        d_embedded, *rest = periodic_embedding_backward(d_embedded, caches.embedding)
         grads |= {f"dperiodic_{name}": grad for name, grad in zip("WbVc", rest, strict=True)}
-    return np.concatenate([d_numbers, dA[end:]]), grads
+    return np.concatenate([d_embedded, dA[n_periodic:]]), grads

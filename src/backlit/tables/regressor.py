@@ -9,7 +9,8 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import get_scorer
 from sklearn.utils import check_array, column_or_1d
 
-from backlit.tables.base import BaseRealMLP, Labels, TargetScale, mean_or_nan
+from backlit.tables.base import BaseRealMLP, Labels, mean_or_nan
+from backlit.tables.folds import TargetScale
 
 
 class RealMLPRegressor(RegressorMixin, BaseRealMLP):

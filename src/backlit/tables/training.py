@@ -57,6 +57,8 @@ class Plan:
         What is predicted.
     n_outputs : int
         Outputs.
+    n_embedded : int
+        How many numbers, the first ones, have periodic embeddings.
     n_levels : tuple of int
         Levels of the categories that have trained vectors.
     epochs, batch_size : int
@@ -68,6 +70,7 @@ class Plan:
     recipe: Recipe
     kind: str
     n_outputs: int
+    n_embedded: int
     n_levels: tuple[int, ...]
     epochs: int
     batch_size: int
@@ -75,7 +78,7 @@ class Plan:
 
     def layout(self, n_numbers: int) -> TableLayout:
         """Return where the parameters lie."""
-        return TableLayout(n_numbers, self.n_levels, self.n_outputs, self.recipe)
+        return TableLayout(n_numbers, self.n_embedded, self.n_levels, self.n_outputs, self.recipe)
 
 
 def train_network(
