@@ -22,7 +22,26 @@ def available_cores() -> int:
     except AttributeError:  # no affinity on this system
         cores = os.cpu_count() or 1
     limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return min(cores, int(limit)) if limit.isdigit() and int(limit) > 0 else cores
+    if limit.isdigit() and int(limit) > 0:
+        cores = min(cores, int(limit))
+    return max(1, cores // max(1, *_sharers)) if _sharers else cores
+
+
+#: into how many parts the cores are divided, by each `sharing_cores` that is under way
+_sharers: list[int] = []
+
+
+@contextmanager
+def sharing_cores(count: int) -> Iterator[None]:
+    """Let `available_cores` return a share of the cores, while so many trainings run at a time.
+
+    It holds for all threads of the process; how many threads a training has changes no bit of it.
+    """
+    _sharers.append(count)
+    try:
+        yield
+    finally:
+        _sharers.remove(count)
 
 
 def startable_threads(wanted: int) -> int:
