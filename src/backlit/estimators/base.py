@@ -38,7 +38,7 @@ from backlit.estimators.weights import Weights, WeightsMixin
 from backlit.training.data import Labels, check_sparse
 
 if TYPE_CHECKING:
-    from backlit.estimators.training import Problem
+    from backlit.estimators.problem import Problem
     from backlit.estimators.validation import ValidationSet
     from backlit.training.checkpoints import Checkpointer
     from backlit.training.data import Examples
@@ -177,7 +177,8 @@ class BaseMLP(
             fit_collections(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             return self
         with importing:
-            from backlit.estimators.training import fit_lbfgs, fit_stochastic
+            from backlit.estimators.quasi_newton import fit_lbfgs
+            from backlit.estimators.stochastic import fit_stochastic
 
         self._refuse_what_is_lost(X, y, sample_weight, X_val, y_val, sample_weight_val)
         check_overrides(self)
@@ -267,7 +268,7 @@ class BaseMLP(
     ) -> "Problem":
         """Return the network and its data, as the engine takes them."""
         with importing:
-            from backlit.estimators.training import Problem, as_inputs
+            from backlit.estimators.problem import Problem, as_inputs
             from backlit.training.data import Examples
 
         dtype = trained.vector.dtype
@@ -339,7 +340,7 @@ class BaseMLP(
     ) -> "ValidationSet | None":
         """Return the validation set that the caller gave, checked, or None."""
         with importing:
-            from backlit.estimators.training import as_inputs
+            from backlit.estimators.problem import as_inputs
             from backlit.training.data import Examples
 
         if X_val is None and y_val is None:

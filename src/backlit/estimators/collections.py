@@ -28,9 +28,10 @@ from backlit.estimators.parameters import (
     step_schedule,
 )
 from backlit.estimators.protocols import is_collection
+from backlit.estimators.quasi_newton import run_lbfgs
 from backlit.estimators.saving import record_training
 from backlit.estimators.shapes import check_goes_on
-from backlit.estimators.training import run_lbfgs, run_stochastic
+from backlit.estimators.stochastic import run_stochastic
 from backlit.estimators.weights import Parameters, Weights
 from backlit.training.metrics import Accuracy, RSquared, merged
 from backlit.training.optimizers import LBFGS, SGD, Adam, Optimizer
