@@ -192,3 +192,118 @@ def test_a_blank_that_is_not_filled_in(tmp_path):
     (unchecked,) = json.loads(out.getvalue())["unchecked"]
     assert code == 2
     assert "line 2 is a blank that is not filled in yet" in unchecked["reason"]
+
+
+FIXED = """
+class Network:
+    def __init__(self):
+        self.W1 = np.random.randn(2, 3)
+        self.W2 = np.random.randn(3, 1)
+
+    def forward(self, X):
+        self.a = np.tanh(X @ self.W1)
+        return self.a @ self.W2
+
+    def costFunction(self, X, y):
+        return 0.5 * sum((y - self.forward(X)) ** 2)
+
+    def costFunctionPrime(self, X, y):
+        delta = self.forward(X) - y
+        inner = (delta @ self.W2.T) * {slope}
+        return X.T @ inner, self.a.T @ delta
+"""
+FLAT = """
+def cost_of_net(nn_params, input_size, hidden_size, num_labels, X, y, reg):
+    cut = hidden_size * (input_size + 1)
+    T1 = nn_params[:cut].reshape(hidden_size, input_size + 1)
+    T2 = nn_params[cut:].reshape(num_labels, hidden_size + 1)
+    m = len(X)
+    a1 = np.hstack([np.ones((m, 1)), X])
+    h = np.tanh(a1 @ T1.T)
+    a2 = np.hstack([np.ones((m, 1)), h])
+    p = 1 / (1 + np.exp(-(a2 @ T2.T)))
+    Y = np.eye(num_labels)[y]
+    J = -np.sum(Y * np.log(p) + (1 - Y) * np.log(1 - p)) / m
+    d2 = (p - Y) / m
+    d1 = (d2 @ T2)[:, 1:] * {slope}
+    grad = np.concatenate([(d1.T @ a1).ravel(), (d2.T @ a2).ravel()])
+    return J, grad
+"""
+MINIMIZED = """
+def cost(theta, X, y):
+    h = np.tanh(X @ theta)
+    return np.mean((h - y) ** 2)
+
+
+def gradient(theta, X, y):
+    h = np.tanh(X @ theta)
+    return 2 * X.T @ ((h - y) * {slope}) / len(y)
+"""
+TAGGED = """
+def linear(inp, w, b):
+    return np.tanh(inp @ w + b)
+
+
+def linear_grad(inp, out, w, b):
+    h = np.tanh(inp @ w + b)
+    z = out.g * {slope}
+    inp.g = z @ w.T
+    w.g = inp.T @ z
+    b.g = z.sum(0)
+"""
+TAGGED_LAYER = """
+class Tanh:
+    def __init__(self, w, b):
+        self.w, self.b = w, b
+
+    def __call__(self, inp):
+        self.inp = inp
+        self.out = np.tanh(inp @ self.w + self.b)
+        return self.out
+
+    def backward(self):
+        h = np.tanh(self.inp @ self.w + self.b)
+        z = self.out.g * {slope}
+        self.inp.g = z @ self.w.T
+        self.w.g = self.inp.T @ z
+        self.b.g = z.sum(0)
+"""
+NABLAS = """
+class Network:
+    def __init__(self, sizes):
+        self.biases = [np.random.randn(y, 1) for y in sizes[1:]]
+        self.weights = [np.random.randn(y, x) for x, y in zip(sizes[:-1], sizes[1:])]
+
+    def feedforward(self, a):
+        for b, w in zip(self.biases, self.weights):
+            a = np.tanh(w @ a + b)
+        return a
+
+    def backprop(self, x, y):
+        nabla_b = [np.zeros(b.shape) for b in self.biases]
+        nabla_w = [np.zeros(w.shape) for w in self.weights]
+        hs = [x]
+        for b, w in zip(self.biases, self.weights):
+            hs.append(np.tanh(w @ hs[-1] + b))
+        h = hs[-1]
+        delta = (h - y) * (1 - h**2)
+        for layer in range(1, len(hs)):
+            nabla_b[-layer] = delta
+            nabla_w[-layer] = delta @ hs[-layer - 1].T
+            h = hs[-layer - 1]
+            delta = (self.weights[-layer].T @ delta) * {slope}
+        return nabla_b, nabla_w
+"""
+INNER_NAME = {FIXED: "self.a"}
+
+
+@pytest.mark.parametrize(
+    "text", [FIXED, FLAT, MINIMIZED, TAGGED, TAGGED_LAYER, NABLAS], ids=range(6)
+)
+def test_styles_of_the_wild(tmp_path, text):
+    h = INNER_NAME.get(text, "h")
+    code, data = run(tmp_path, text.format(slope=f"(1 - {h}**2)"))
+    assert code == 0, data
+    assert {f["relation"] for f in data["findings"]} == {"correct"}
+    code, data = run(tmp_path, text.format(slope=f"(1 - {h})"))
+    assert code == 1, data

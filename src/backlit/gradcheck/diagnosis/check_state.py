@@ -236,7 +236,7 @@ def diagnose_gradient(state: CheckState, reading: Reading, name: str) -> Diagnos
         return None
     given = sizes_of(state.named, state.subject.inputs)
     if state.search_until is None:
-        state.search_until = time.monotonic() + state.subject.seconds / 2
+        state.search_until = time.monotonic() + 0.3 * state.subject.seconds
     state.subject.deadline = state.search_until
     try:
         return diagnose(probes, name, reading.factor, reading.axis, given)

@@ -205,7 +205,7 @@ def _assignments(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
                 other = " -= " if isinstance(node.op, ast.Add) else " += "
                 yield Edit(start, end, other, "sign")
         elif not isinstance(target, (ast.Tuple, ast.List)):
-            yield Edit(start, end, " += ", "last step" if source.in_loop(node) else "overwritten")
+            yield Edit(start, end, " += ", _adding_kind(source, node, target))
         yield source.replaced(node, "pass", "statement")
     elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
         values = [(value, None) for value in node.value.elts]
@@ -222,6 +222,21 @@ def _assignments(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
     for value, shape in values:
         if not isinstance(value, (ast.Tuple, ast.Dict, ast.List)):
             yield from _further(source, value, shape, seen)
+
+
+def _adding_kind(source: Source, node: ast.stmt, target: ast.expr) -> str:
+    """Say what += for = means: a sum over steps, what is carried from step to step, or neither."""
+    if not source.in_loop(node):
+        return "overwritten"
+    name = source.text(target)
+    loops = [n for n in ast.walk(source.function) if isinstance(n, (ast.For, ast.While))]
+    carried = [
+        n
+        for loop in loops
+        for n in ast.walk(loop)
+        if isinstance(n, ast.Assign) and n is not node and source.text(n.targets[0]) == name
+    ]
+    return "path" if carried else "last step"
 
 
 def _further(source: Source, value: ast.expr, shape: Shape | None, seen: Seen) -> Iterator[Edit]:

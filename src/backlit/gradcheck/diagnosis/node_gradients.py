@@ -233,14 +233,17 @@ def _explain(point: Point, name: str, node: Node, arrays_above: list[Array]) -> 
         return constants, good if scalar else good & (np.abs(constants - 1) < 1e-6)
 
     softmaxes = [(n, a, axis) for n, a in arrays.items() if (axis := softmax_axis(a)) is not None]
-    for above in candidates:
-        for label, s, axis in softmaxes:
-            d_node = s * (above - np.sum(above * s, axis=axis, keepdims=True))
-            constants, good = constants_of(d_node.reshape(1, -1))
-            if good[0]:
-                c = float(constants[0])
-                yield Explained(node, d_node * c, softmax_variants(label, s, above * c))
-                return
+    stack = np.array(candidates).reshape(len(candidates), *shape)
+    for label, s, axis in softmaxes:
+        point.subject.watch_time()
+        d_nodes = s * (stack - np.sum(stack * s, axis=axis + 1, keepdims=True))
+        constants, good = constants_of(d_nodes.reshape(len(candidates), -1))
+        if np.any(good):
+            first = int(np.flatnonzero(good)[0])
+            c = float(constants[first])
+            made = softmax_variants(label, s, candidates[first] * c)
+            yield Explained(node, d_nodes[first] * c, made)
+            return
     forms = forms_of(point, shape)
     own = _own_derivative(point, node)
     if own is not None:
@@ -251,6 +254,7 @@ def _explain(point: Point, name: str, node: Node, arrays_above: list[Array]) -> 
     if forms:
         stacked = np.array([form.values.reshape(-1) for form in forms])
         for above in candidates:
+            point.subject.watch_time()
             constants, good = constants_of(above.reshape(-1) * stacked)
             found += [(above * constants[i], forms[i]) for i in np.flatnonzero(good)]
     if found:

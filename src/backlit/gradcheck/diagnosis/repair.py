@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import inspect
 import sys
-import sysconfig
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +26,7 @@ from backlit.gradcheck.diagnosis.source import Edit, Seen, Source
 from backlit.gradcheck.diagnosis.worker import try_all
 from backlit.gradcheck.probing.calls import CallFailed
 from backlit.gradcheck.probing.truth import Point, compare
-from backlit.gradcheck.probing.user_code import Rebound
+from backlit.gradcheck.probing.user_code import Rebound, is_users
 from backlit.gradcheck.reporting.finding import Repair
 
 MOST_EDITS = 4000
@@ -264,26 +263,11 @@ def _editable(state: CheckState) -> list[Editable]:
     return made
 
 
-_ELSEWHERE = tuple(
-    p.replace("\\", "/") for p in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-)
-
-
-def _is_users(code: CodeType) -> bool:
-    file = code.co_filename.replace("\\", "/")
-    return not (
-        "/site-packages/" in file
-        or "/backlit/gradcheck/" in file
-        or file.startswith(("<frozen", "<__array", "<string>", *_ELSEWHERE))
-        or code.co_name.startswith("<")
-    )
-
-
 def _watched(found: dict[CodeType, Seen], call: Callable[[], Any]) -> Any:
     """Call, and keep what each of the user's functions had in its variables at its return."""
 
     def watch(frame: FrameType, event: str, given: Any) -> None:
-        if event == "return" and _is_users(frame.f_code):
+        if event == "return" and is_users(frame.f_code):
             seen = found.pop(frame.f_code, None) or Seen()
             _keep(seen, frame.f_locals)
             found[frame.f_code] = seen
@@ -321,7 +305,7 @@ def _callable_names(function: FunctionType) -> dict[str, int]:
     found = {
         name: value.__code__.co_argcount
         for name, value in list(function.__globals__.items())
-        if isinstance(value, FunctionType) and _is_users(value.__code__)
+        if isinstance(value, FunctionType) and is_users(value.__code__)
     }
     return found if len(found) <= 60 else {}
 

@@ -101,7 +101,7 @@ def with_repairs(state: CheckState, mean_over: str | None, report: Report) -> Re
     wrong = [f for f in report.problems if f.gradient is not None]
     if not wrong:
         return report
-    seconds = min(REPAIR_SECONDS, state.subject.seconds / 2)
+    seconds = 0.6 * state.subject.seconds
     search = find_repairs(state, readings(state.examples, mean_over), seconds)
     notes = list(report.notes)
     if search.tried < search.of:
@@ -138,7 +138,6 @@ def repaired(finding: Finding, repair: Repair) -> Finding:
     )
 
 
-REPAIR_SECONDS = 5.0
 RELATION_OF = {
     "transpose": "transpose",
     "square": "square",

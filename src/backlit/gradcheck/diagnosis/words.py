@@ -257,7 +257,8 @@ def repair_sentence(subject: str, kind: str, before: str) -> str | None:
         "compute all gradients first, or keep the old value.",
         "step": f"{subject} goes through a line that takes the neighbouring step: an index is off "
         "by one.",
-        "path": f"{subject} lacks a path: what is added in the repair reaches the cost as well.",
+        "path": f"{subject} lacks a path: what is added in the repair reaches the cost as well, "
+        "as a state does through time.",
         "overwritten": f"{subject} is overwritten: contributions add up, += for =.",
         "last step": f"{subject} counts only the last step: sum over all of them, += in the loop.",
         "stride": f"{subject} leaves the stride out of account: step i begins at i * stride.",

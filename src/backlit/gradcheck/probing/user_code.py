@@ -5,13 +5,29 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import sysconfig
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
+
+_ELSEWHERE = tuple(
+    p.replace("\\", "/") for p in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+)
+
+
+def is_users(code: CodeType) -> bool:
+    """Say whether code is the user's own: neither a package's nor Python's."""
+    file = code.co_filename.replace("\\", "/")
+    return not (
+        "/site-packages/" in file
+        or "/backlit/gradcheck/" in file
+        or file.startswith(("<frozen", "<__array", "<string>", *_ELSEWHERE))
+        or code.co_name.startswith("<")
+    )
 
 
 class Rebound:

@@ -408,6 +408,10 @@ def _flag_of(node: ast.FunctionDef) -> str | None:
     return None
 
 
+def _argument_names(d: Defined | None) -> list[str]:
+    return [a.arg for a in d.node.args.args] if d and isinstance(d.node, ast.FunctionDef) else []
+
+
 def partner_of(name: str, functions: Mapping[str, Defined]) -> str | None:
     """Return the forward function that belongs to a backward function's name."""
     stems: list[str] = []
@@ -459,6 +463,16 @@ def partner_of(name: str, functions: Mapping[str, Defined]) -> str | None:
         found = low.get(f"forward_{stem}".lower())
         if found is not None and found != name:
             return found
+    if _BACKWARDISH.search(name):  # cost(theta, X, y) and gradient(theta, X, y), as fmin takes them
+        own = _argument_names(functions.get(name))
+        same = [
+            n
+            for n, d in functions.items()
+            if n != name and _LOSS.search(n) and not _BACKWARDISH.search(n)
+            if len(own) > 1 and _argument_names(d) == own
+        ]
+        if same:
+            return same[0]
     if re.search(r"backward|backprop|back_prop", name):
         forwards = [
             n

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.gradcheck.probing.user_code import is_users
 from backlit.gradcheck.sources.guesses import (
     EXAMPLES,
     HIDDEN,
@@ -25,6 +26,7 @@ from backlit.gradcheck.sources.guesses import (
     OUTPUTS,
     Argument,
     parameters_for,
+    size_of,
 )
 from backlit.gradcheck.sources.hints import Hint, tree_of
 
@@ -48,6 +50,8 @@ class Way:
     ----------
     lines : int
         How many different lines of the user's ran.
+    place : int
+        How far it came in the line that stopped it.
     numbers : int
         How many numbers their variables held: shapes that broadcast by chance make more.
     result : object
@@ -57,6 +61,7 @@ class Way:
     """
 
     lines: int
+    place: int
     numbers: int
     result: Any = None
     error: Exception | None = None
@@ -69,8 +74,7 @@ def how_far(call: Callable[[], Any]) -> Way:
 
     def watch(frame: FrameType, event: str, given: Any) -> Any:
         nonlocal count, numbers
-        file = frame.f_code.co_filename
-        if "/backlit/gradcheck/" in file or "site-packages" in file or file.startswith("<frozen"):
+        if not is_users(frame.f_code):
             return None
         if event == "line":
             lines.add((id(frame.f_code), frame.f_lineno))
@@ -90,7 +94,17 @@ def how_far(call: Callable[[], Any]) -> Way:
         error = raised
     finally:
         sys.settrace(before)
-    return Way(len(lines), numbers, result, error)
+    return Way(len(lines), _place_in(error), numbers, result, error)
+
+
+def _place_in(error: Exception | None) -> int:
+    """Return the instruction at which the innermost function stopped; 0 where none did."""
+    trace = error.__traceback__ if error is not None else None
+    place = 0
+    while trace is not None:
+        place = trace.tb_lasti
+        trace = trace.tb_next
+    return place
 
 
 def fitted(
@@ -124,7 +138,9 @@ def fitted(
         return seen[key]
 
     place = [0] * len(choices)
-    for _ in range(_MOST_BEGINNINGS):
+    for number in range(_MOST_BEGINNINGS):
+        if number == 1:
+            place = [_gated(c) for c in choices]
         found = _climbed(at, choices, place, deadline)
         if found is not None:
             yield [c[i] for c, i in zip(choices, found, strict=True)]
@@ -132,6 +148,14 @@ def fitted(
         if time.monotonic() > deadline:
             return
         place = [int(len(c) * rng.uniform() ** 2) for c in choices]
+
+
+def _gated(values: Sequence[Any]) -> int:
+    """Return the place of the first value with four stacked gates, which change together."""
+    for i, value in enumerate(values):
+        if isinstance(value, np.ndarray) and 4 * HIDDEN in value.shape:
+            return i
+    return 0
 
 
 def _climbed(
@@ -209,6 +233,7 @@ def shapes_for(
     form: str,
     hint: Hint | None = None,
     first: bool = False,
+    others: Sequence[str] = (),
 ) -> list[Any]:
     """List values of many shapes for an argument, by what its name says that it is.
 
@@ -220,8 +245,13 @@ def shapes_for(
         return [argument.default]
     if hint.keys:
         return [parameters_for(hint.keys, form, rng)]
+    if argument.required and (size := size_of(argument.name)) is not None:
+        return [size]
     role = "data" if first and argument.role in ("unknown", "upstream", "bias") else argument.role
     found = _values(role, argument.name, rng, sizes, form)
+    if any(size_of(n) is not None for n in others) and np.ndim(found[0]):
+        lengths = (HIDDEN * (INPUTS + 1) + OUTPUTS * (HIDDEN + 1), HIDDEN * (INPUTS + OUTPUTS))
+        found = [*[_drawn(rng, n) for n in lengths], *found]  # all of a net in one vector
     if not argument.required:
         found = [None, *found]
     if hint.ndim is not None:

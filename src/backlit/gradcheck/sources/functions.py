@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from backlit.gradcheck.probing.calls import keeps_own_state
 from backlit.gradcheck.probing.nested import flatten, fresh
+from backlit.gradcheck.sources.attributes import gradient_of, tag_in, tagged
 from backlit.gradcheck.sources.feeds import (
+    Bound,
     CannotFeed,
     Feed,
     Furthest,
@@ -155,12 +157,12 @@ def _fitted_pair(
         fitting = [f for f in feeds if f.fits]
         if fitting:
             made[id(values[0])] = fitting
-        return (way.lines, len(feeds), -way.numbers), bool(fitting)
+        return (way.lines, way.place, len(feeds), -way.numbers), bool(fitting)
 
     for form in FORMS:
         rng = np.random.default_rng(6)
         choices = [
-            shapes_for(a, rng, sizes, form, hints.get(a.name), first=i == 0)
+            shapes_for(a, rng, sizes, form, hints.get(a.name), i == 0, [b.name for b in arguments])
             for i, a in enumerate(arguments)
         ]
         for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):
@@ -185,6 +187,8 @@ def _feeds(
         n: np.shape(v) for n, v in flat.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"
     }
     labels = [a.name for a in arguments if a.role == "labels"]
+    if tag_in(backward) is not None:
+        backs = [*backs, *[a for a in arguments_of(backward) if a not in backs and a.required]]
     free = [n for n in shapes if n.split("[")[0] not in labels] or list(shapes)
     if not free:
         return
@@ -228,6 +232,8 @@ def _contracts(
         return ["input", "output"]
     if labels or out.size == 1:
         return ["cost", "examples", "sum"]
+    if tag_in(backward) is not None:
+        return ["upstream"]
     if same or _DERIVATIVE.search(named):
         return ["input", "output", "upstream"]
     return ["upstream", "input", "output"]
@@ -267,6 +273,7 @@ def _contracted(
         return output, kept
 
     bound = bind_backward(backs, names) if contract.startswith("upstream") or costed else None
+    tag = tag_in(backward)
 
     def gradients(d: Any, kept: Kept) -> dict[str, Any]:
         known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in kept.inputs.items()}
@@ -284,6 +291,8 @@ def _contracted(
                 kept.inputs[names[0]] if len(names) == 1 else tuple(kept.inputs.values())
             )
         known["zeros"] = np.zeros_like(d)
+        if bound is not None and tag is not None:
+            return _by_tags(bound, known, d, backward, tag)
         if bound is not None:
             came = backward(*bound.arguments(known))
             if isinstance(came, tuple) and len([g for g in came if np.ndim(g)]) > len(shapes):
@@ -332,6 +341,21 @@ def _contracted(
     return Feed(
         forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes, fits=fits
     )
+
+
+def _by_tags(
+    bound: Bound, known: dict[str, Any], d: Any, backward: Callable[..., Any], tag: str
+) -> dict[str, Any]:
+    """Call a backward that leaves gradients on its arrays, and collect them from these."""
+    given = {
+        key: tagged(np.array(v)) if isinstance(v, np.ndarray) and v.ndim else v
+        for key, v in known.items()
+    }
+    if np.ndim(given["output"]):
+        setattr(given["output"], tag, np.array(d))
+    backward(*bound.arguments(given))
+    found = {key[6:]: gradient_of(v, tag) for key, v in given.items() if key.startswith("input:")}
+    return {n: g for n, g in found.items() if g is not None}
 
 
 def _chained(d: Any, gradient: Array) -> Any:
@@ -425,13 +449,13 @@ def _fitted_loss(
         feed = way.result
         if feed is not None and feed.fits:
             made[id(values[0])] = feed
-        score = way.lines, int(feed is not None), -way.numbers
+        score = way.lines, way.place, int(feed is not None), -way.numbers
         return score, feed is not None and feed.fits
 
     for form in FORMS:
         rng = np.random.default_rng(8)
         choices = [
-            shapes_for(a, rng, sizes, form, hints.get(a.name), first=i == 0)
+            shapes_for(a, rng, sizes, form, hints.get(a.name), i == 0, [b.name for b in arguments])
             for i, a in enumerate(arguments)
         ]
         for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):

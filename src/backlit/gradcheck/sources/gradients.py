@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 import textwrap
@@ -80,6 +81,7 @@ def is_gradient_of(name: str, parameter: str) -> bool:
     return False
 
 
+@functools.lru_cache(maxsize=256)
 def returned_names(function: Callable[..., Any]) -> list[str] | None:
     """Return the names in a function's last return of a tuple, such as ["dx", "dw", "db"]."""
     try:

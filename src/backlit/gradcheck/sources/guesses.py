@@ -62,7 +62,7 @@ _ROLES = (
     ),
     (
         "labels",
-        r"^(y|Y|t|labels?|targets?|y_?true|Y_?true|true\w*|expected\w*|ground_?truth|"
+        r"^(y|Y|t|labels?|targets?|targ|y_?true|Y_?true|true\w*|expected\w*|ground_?truth|"
         r"actual\w*|desired\w*|y_?(train|batch|real|actual|label|target|i|d|gt|onehot|one_hot|"
         r"enc\w*)|Y_?(train|batch)|one_?hot\w*|gt|teacher|answers?|target_?\w*|y_?targets?|"
         r"classes|class_?ids?|correct\w*|train_?y|outputs_?expected)$",
@@ -171,7 +171,9 @@ def flag_of(function: Callable[..., Any]) -> str | None:
     )
 
 
-def data_for(layout: str, rng: np.random.Generator, positive: bool = False) -> Any:
+def data_for(
+    layout: str, rng: np.random.Generator, positive: bool = False, inputs: int = INPUTS
+) -> Any:
     """Draw an input under a layout: no zeros, both signs (or all between 0.1 and 0.9)."""
 
     def draw(*shape: int) -> Array:
@@ -181,21 +183,21 @@ def data_for(layout: str, rng: np.random.Generator, positive: bool = False) -> A
 
     match layout:
         case "rows":
-            return draw(EXAMPLES, INPUTS)
+            return draw(EXAMPLES, inputs)
         case "columns":
-            return draw(INPUTS, EXAMPLES)
+            return draw(inputs, EXAMPLES)
         case "images":
             return draw(2, CHANNELS, SIDE, SIDE)
         case "images last":
             return draw(2, SIDE, SIDE, CHANNELS)
         case "vector":
-            return draw(INPUTS)
+            return draw(inputs)
         case "column":
-            return draw(INPUTS, 1)
+            return draw(inputs, 1)
         case "row":
-            return draw(1, INPUTS)
+            return draw(1, inputs)
         case "sequence":
-            return draw(FILTERS, STEPS, INPUTS)
+            return draw(FILTERS, STEPS, inputs)
         case "tokens":
             return rng.integers(0, OUTPUTS, size=EXAMPLES)
         case "volume":
@@ -203,7 +205,7 @@ def data_for(layout: str, rng: np.random.Generator, positive: bool = False) -> A
         case "plane":
             return draw(SIDE, SIDE)
         case "steps":
-            return [draw(INPUTS, 1) for _ in range(STEPS)]
+            return [draw(inputs, 1) for _ in range(STEPS)]
         case _:
             return float(draw(1)[0])
 
@@ -237,6 +239,12 @@ def weights_for(
         return [draw(HIDDEN, HIDDEN)]
     if out:
         before = HIDDEN
+    sized = [n for n in others if size_of(n) is not None]
+    if sized and re.search(r"param|theta|weight|^w$", name, re.I):  # all of a net in one vector
+        with_biases = HIDDEN * (INPUTS + 1) + OUTPUTS * (HIDDEN + 1)
+        return [draw(with_biases), draw(HIDDEN * (INPUTS + OUTPUTS)), draw(before, after)]
+    if re.match(r"^(theta|beta|coef\w*)$", name) and layout in ("rows", "row"):
+        return [draw(before), draw(before, 1), draw(before, after), draw(after, before)]
     match layout:
         case "rows" | "row":
             return [draw(before, after), draw(after, before), draw(before, 1), draw(before)]
@@ -360,6 +368,8 @@ def options(
         return [rng.normal(size=shape) for shape in [*shapes, (size,)]]
     if argument.default is False and re.search(r"train", argument.name, re.I):
         return [True, False]
+    if argument.required and (length := size_of(argument.name)) is not None:
+        return [length]
     if role == "unknown" and not argument.required:
         return [argument.default]
     if first and role in ("unknown", "upstream", "state", "bias", "predictions"):
@@ -457,6 +467,8 @@ def _predictions(layout: str, rng: np.random.Generator) -> list[Any]:
         axis = 0 if layout in ("columns", "column") else 1
         if p.shape[axis] > 1:
             p = p / (1.07 * p.sum(axis=axis, keepdims=True))
+        if layout == "rows":
+            return [p, np.array(p[:, :1])]
     return [p]
 
 
@@ -730,10 +742,15 @@ def _size(word: str) -> int:
 
 def size_of(name: str) -> int | None:
     """Return a size for a global such as vocab_size; None where the name is no size's."""
+    if re.search(r"(^|_)(num|n)_?(labels|classes|categories|outputs)$", name, re.I):
+        return OUTPUTS
     if not re.search(r"size|dim|len|num|^n_|vocab|hidden|units|classes|features", name, re.I):
         return None
     if re.search(r"data|text|train|test|batch|epoch|iter|step|example|sample", name, re.I):
         return None
+    for part, size in (("hidden", HIDDEN), ("input", INPUTS), ("output", OUTPUTS)):
+        if part in name.lower():
+            return size
     word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
     return _size(word) if word in ("in", "out", "hidden", "vocabulary") else None
 

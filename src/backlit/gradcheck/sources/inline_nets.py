@@ -142,14 +142,14 @@ def inline_feeds(template: Any, train: str, functions: Mapping[str, Any]) -> Ite
         before = snapshot(held)
         way, error = attempt(how_far, lambda: getattr(held, train)(*given(values)))
         if error is not None:
-            return (0, 0), False
+            return (0,), False
         after = {n: v for n, v in snapshot(held).items() if n in before}
         changed = [n for n, v in after.items() if not np.array_equal(before[n], v)]
         same = all(before[n].shape == v.shape for n, v in after.items())
         out, error = attempt(output_at, getattr(made(values), train), place, *given(values))
         fits = error is None and np.size(out) == np.size(values[1])
         through = way.error is None and bool(changed) and same and fits
-        return (way.lines, int(fits), -way.numbers), through
+        return (way.lines, way.place, int(fits), -way.numbers), through
 
     for form in FORMS:
         rng = np.random.default_rng(4)

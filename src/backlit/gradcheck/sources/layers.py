@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.gradcheck.probing.nested import Path, arrays_in, fresh, snapshot
+from backlit.gradcheck.sources.attributes import gradient_of, tag_in, tagged
 from backlit.gradcheck.sources.feeds import (
     Bound,
     CannotFeed,
@@ -43,6 +44,7 @@ from backlit.gradcheck.sources.guesses import (
     arguments_of,
     combinations,
     constructor_options,
+    data_for,
     options,
 )
 from backlit.gradcheck.sources.hints import hints_of, tree_of
@@ -312,6 +314,18 @@ def layer_feeds(
             for feed in [] if call is None else _feeds_of(call, failed):
                 seen = True
                 yield feed
+    if not seen:  # its own arrays may say how many inputs it has
+        lengths = [n for v in snapshot(template).values() for n in v.shape if 1 < n <= 4000]
+        for inputs in list(dict.fromkeys(lengths))[:4]:
+            for layout in ("rows", "columns", "vector", "column"):
+                x = data_for(layout, rng, inputs=inputs)
+                rest = [a.default for a in arguments[1:]]
+                call = _first_call(template, forward, backward, arguments, [x, *rest], failed)
+                for feed in [] if call is None else _feeds_of(call, failed):
+                    seen = True
+                    yield feed
+            if seen:
+                return
     if not seen:
         raise CannotFeed(f"no call of {forward} and {backward} worked{failed}")
 
@@ -429,7 +443,10 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
     scalar = whole is not None and whole.size == 1
     takes_labels = any(m == "labels" or m in [f"input:{n}" for n in labels] for m in bound.meanings)
     alternatives: list[tuple[str, str]] = []
-    if labels or takes_labels or ("upstream" not in bound.meanings and not _is_derivative(call)):
+    carried = tag_in(getattr(method, "__func__", method)) is not None
+    if carried and not (labels or scalar):
+        alternatives = [("upstream", "")]
+    elif labels or takes_labels or ("upstream" not in bound.meanings and not _is_derivative(call)):
         alternatives = [("mean", ""), ("sum", ""), ("upstream", "")]
         if scalar:
             alternatives = [
@@ -451,7 +468,8 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
         )
         alternatives += [("combined", combined), ("combined mean", combined)]
     for kind, note in alternatives:
-        if kind == "upstream" and "upstream" not in bound.meanings and not _is_derivative(call):
+        given = "upstream" in bound.meanings or _is_derivative(call) or carried
+        if kind == "upstream" and not given:
             continue
         feed = _make_feed(call, bound, inputs, list(own), kind, out, note, failed)
         if feed is not None:
@@ -519,6 +537,7 @@ def _make_feed(
     method = getattr(call.template, call.backward)
     original = getattr(method, "__func__", method)
     names = returned_names(original)
+    tag = tag_in(original)
     costed = kind != "upstream" and kind not in ("input", "output")
     hot = _one_hot(out) if kind.startswith("combined") else None
     share = 1 if hot is None or kind == "combined" else hot.sum()
@@ -545,6 +564,8 @@ def _make_feed(
     shapes = {n: np.shape(inputs[n]) for n in [*[call.names[i] for i in call.free], *own]}
 
     def backward(d: Any, cache: Held) -> dict[str, Any]:
+        if tag is not None:
+            return tagged_gradients(call, tag, cache.inputs, None if costed else d)
         held = fresh(cache.layer)
         here = {n: np.shape(cache.inputs[n]) for n in shapes}
         before = snapshot(held)
@@ -645,6 +666,25 @@ def _adding(
         and first[n].shape == second[n].shape
         and np.allclose(second[n], 2 * first[n], rtol=1e-9, atol=0)
     ]
+
+
+def tagged_gradients(
+    call: LayerCall, tag: str, inputs: Mapping[str, Any], d: Any
+) -> dict[str, Any]:
+    """Run forward and backward of a layer that leaves gradients on the arrays, and collect them."""
+    held = fresh(call.template)
+    for path in call.parameters:
+        if path.name in inputs:
+            path.set(held, tagged(np.array(inputs[path.name])))
+    values = zip(call.names, call.values, strict=True)
+    arguments = {n: tagged(_copied(inputs.get(n, v))) for n, v in values}
+    result = getattr(held, call.forward)(*arguments.values())
+    if d is not None:
+        setattr(result, tag, np.array(d))
+    getattr(held, call.backward)()
+    carried = {**arguments, **{p.name: p.get(held) for p in call.parameters}}
+    found = {n: gradient_of(v, tag) for n, v in carried.items()}
+    return {n: g for n, g in found.items() if g is not None}
 
 
 def count_of(inputs: Mapping[str, Any], name: str | None) -> int:

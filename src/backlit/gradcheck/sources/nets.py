@@ -34,6 +34,7 @@ from backlit.gradcheck.sources.gradients import (
 )
 from backlit.gradcheck.sources.guesses import (
     EXAMPLES,
+    INPUTS,
     Argument,
     arguments_of,
     combinations,
@@ -107,9 +108,12 @@ def net_feeds(
     failed = Furthest()
     wide, error = attempt(widened, template)
     template = template if error is not None else wide
-    for layout in NET_LAYOUTS:
+    for layout, inputs in [
+        *((layout, INPUTS) for layout in NET_LAYOUTS),
+        *((layout, n) for n in sizes_of_arrays(template) for layout in NET_LAYOUTS[:5]),
+    ]:
         rng = np.random.default_rng(21)
-        x = data_for(layout, rng)
+        x = data_for(layout, rng, inputs=inputs)
         yield from _with_pair(template, train, x, rng, failed)
         if forward is None:
             continue
@@ -126,6 +130,12 @@ def net_feeds(
                     yield from feeds
                     break
     raise CannotFeed(f"no call of it with an input and a target worked{failed}")
+
+
+def sizes_of_arrays(template: Any) -> list[int]:
+    """List how long the axes of an object's arrays are, other than the usual number of inputs."""
+    found = [n for value in snapshot(template).values() for n in value.shape if 1 < n <= 4000]
+    return [n for n in dict.fromkeys(found) if n != INPUTS][:4]
 
 
 def _first(template: Any, forward: str, x: Any) -> tuple[Array, list[Path], list[Any]] | None:

@@ -249,7 +249,10 @@ def feeds_of(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
             return
         except CannotFeed:
             pass  # its globals may be settings alone
-    if is_propagation(function, names):
+    same = callable(forward) and [a.name for a in arguments_of(forward)] == [
+        a.name for a in arguments_of(function)
+    ]
+    if not same and is_propagation(function, names):
         yield from propagation_feeds(function, forward, names)
         return
     if not callable(forward):
