@@ -1,6 +1,8 @@
 """What every test shares: how Hypothesis draws, its process, and that Ctrl-C is answered."""
 
+import os
 import signal
+from importlib.metadata import version
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +18,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("backlit")
+
+# Until 1.8 scikit-learn's test modules refuse to be imported beside array-api-strict without it.
+if tuple(map(int, version("scikit-learn").split(".")[:2])) < (1, 8):
+    os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 # A shell that runs something in the background has it ignore Ctrl-C, and so would all that the
 # tests start.

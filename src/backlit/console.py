@@ -16,7 +16,6 @@ from backlit._text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backlit.model_information import ModelInformation
     from backlit.photos.evaluation import Evaluation
     from backlit.photos.judging import FolderEvaluation
     from backlit.photos.saliency.explaining import Explanation
@@ -286,18 +285,17 @@ def show_explanation(found: "Explanation") -> None:
     )
 
 
-def show_model_information(found: "ModelInformation") -> None:
-    """Print what a model file holds.
+def show_rows(rows: list[tuple[str, str]]) -> None:
+    """Print headings with a text each, on a terminal of any width.
 
     Parameters
     ----------
-    found : ModelInformation
-        What was read.
+    rows : list of (str, str)
+        Printable.
     """
-    out = make_console()
     table = Table.grid(padding=(0, 1))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in found.rows:
+    for name, text in rows:
         table.add_row(Text(name), Text(text))
-    out.print(table)
+    make_console().print(table)

@@ -83,10 +83,12 @@ def _sum_of_others(array: Array) -> Array:
     xp = array_namespace(array)
     if array.shape[0] == 1:
         return xp.zeros_like(array)
+    # NumPy has the standard's name from 2.1 on
+    running_sum = xp.cumulative_sum if hasattr(xp, "cumulative_sum") else xp.cumsum
     zero = xp.zeros_like(array[:1, :])
-    before = xp.concat([zero, xp.cumulative_sum(array, axis=0)[:-1, :]], axis=0)
+    before = xp.concat([zero, running_sum(array, axis=0)[:-1, :]], axis=0)
     reverse = xp.flip(array, axis=0)
-    after = xp.concat([zero, xp.cumulative_sum(reverse, axis=0)[:-1, :]], axis=0)
+    after = xp.concat([zero, running_sum(reverse, axis=0)[:-1, :]], axis=0)
     return before + xp.flip(after, axis=0)
 
 

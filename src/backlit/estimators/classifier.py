@@ -424,10 +424,13 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
             weights = compute_sample_weight(self.class_weight, y)
         else:
             classes = self.classes_ if isinstance(self.class_weight, dict) else np.unique(y)
-            of_class = compute_class_weight(
-                self.class_weight, classes=classes, y=y, sample_weight=sample_weight
-            )
-            weights = of_class[np.searchsorted(classes, y)]
+            places = np.searchsorted(classes, y)
+            if isinstance(self.class_weight, str):  # scikit-learn weighs examples from 1.7 on
+                counts = np.bincount(places, sample_weight, len(classes))
+                of_class = counts.sum() / (len(classes) * counts)
+            else:
+                of_class = compute_class_weight(self.class_weight, classes=classes, y=y)
+            weights = of_class[places]
         weights = weights if sample_weight is None else weights * sample_weight
         if weights.sum() == 0:
             raise ValueError(

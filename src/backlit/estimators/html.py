@@ -4,6 +4,7 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from sklearn.base import BaseEstimator
 from sklearn.utils import estimator_html_repr
 
 _WIDTH, _HEIGHT = 420, 130
@@ -114,3 +115,14 @@ class HtmlMixin:
             curves["validation loss"] = self.validation_loss_curve_
         pictures = layers_picture(self._weights.layer_dims, self._activations())
         return f"<div>{box}{pictures}{curve_picture(curves)}</div>"
+
+    if not hasattr(BaseEstimator, "_html_repr"):  # scikit-learn before 1.7 asks for these instead
+
+        def _repr_html_inner(self: Any) -> str:
+            return str(self._html_repr())
+
+        def _repr_mimebundle_(self: Any, **kwargs: Any) -> dict[str, str]:
+            bundle: dict[str, str] = BaseEstimator._repr_mimebundle_(self, **kwargs)
+            if "text/html" in bundle:
+                bundle["text/html"] = self._html_repr()
+            return bundle

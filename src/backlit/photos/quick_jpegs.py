@@ -1,4 +1,4 @@
-"""Plain JPEGs, decoded by simplejpeg where it is installed (extra ``fast``).
+"""Plain JPEGs, decoded by simplejpeg where it is installed.
 
 It is the same libjpeg-turbo with the same settings as Pillow's reduced decoding, so the pixels are
 the same; but a file is handed over whole, and the pixels come back without a detour. What is not

@@ -1,0 +1,31 @@
+"""``backlit doctor``."""
+
+from typing import Annotated
+
+import typer
+
+from backlit.cli.options import ReportFormat
+
+
+def doctor(
+    form: Annotated[
+        ReportFormat, typer.Option("--format", "-f", help="How it is written.")
+    ] = ReportFormat.table,
+) -> None:
+    """Say what this installation runs on.
+
+    The engine and why it is that one, versions, cores, the width of vectors, caches and extras;
+    and what would make it faster. To be pasted into a report of a fault.
+    """
+    from backlit import _terminal as terminal
+    from backlit.console import note, show_rows
+    from backlit.doctor import examine
+
+    terminal.require_output()
+    found = examine()
+    if form is ReportFormat.json:
+        terminal.print_json(found.data, indent=2)
+        return
+    show_rows(found.rows)
+    for text in found.advice:
+        note(text)
