@@ -514,7 +514,8 @@ def test_the_work_decides_how_many_threads(monkeypatch):
     assert choose_threads("fit", None, (30, 100, 1), 200) == 1
     assert choose_threads("fit", None, (10, 46, 46, 10), 64) == 1
     assert choose_threads("fit", None, (1024, 1024, 1024, 1), 512) == 16
-    assert choose_threads("fit", None, (100, 256, 128, 1), 64) == 7
+    assert choose_threads("fit", None, (100, 256, 128, 1), 64) == 1
+    assert choose_threads("fit", None, (100, 256, 128, 1), 512) == 14
     assert choose_threads("fit", 3, (1, 1), 1) == 3
     assert choose_threads("fit", np.int64(2), (1, 1), 1) == 2
 

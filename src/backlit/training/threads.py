@@ -8,8 +8,9 @@ import numpy as np
 from backlit._cores import available_cores, startable_threads
 from backlit.errors import SettingError
 
-#: below this many multiply-adds a step, what a second thread saves is less than meeting it costs
-WORTH_SHARING = 1_500_000
+#: multiply-adds of a step for each thread: with fewer, the threads wait for each other for more than
+#: a tenth of their time, which is processor time too, and where others run, they are no quicker
+WORTH_SHARING = 6_000_000
 
 
 def choose_threads(
