@@ -8,8 +8,8 @@ import numpy as np
 from backlit._cores import available_cores, startable_threads
 from backlit.errors import SettingError
 
-#: multiply-adds of a step for each thread: with fewer, the threads wait for each other for more than
-#: a tenth of their time, which is processor time too, and where others run, they are no quicker
+#: multiply-adds of a step for each thread: with fewer, the threads wait for each other for more
+#: than a tenth of their time, which is processor time too, and where others run, they are no quicker
 WORTH_SHARING = 6_000_000
 
 
