@@ -9,7 +9,7 @@ from backlit._cores import available_cores, startable_threads
 from backlit.errors import SettingError
 
 #: multiply-adds of a step for each thread: with fewer, the threads wait for each other for more
-#: than a tenth of their time, which is processor time too, and where others run, they are no quicker
+#: than a tenth of their time, which costs processor time, and where others run, they are no faster
 WORTH_SHARING = 6_000_000
 
 
