@@ -221,6 +221,8 @@ def _explain(point: Point, name: str, node: Node, arrays_above: list[Array]) -> 
     if scalar:
         arrays.update(_activated(arrays))
     candidates = list(_upstreams(point, node, arrays_above))
+    if not candidates:
+        return
     limit = (1e-4 if point.regime.single else 1e-7) * size
 
     def constants_of(d_nodes: Array) -> tuple[Array, Array]:
