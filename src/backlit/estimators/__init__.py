@@ -13,6 +13,8 @@ except ModuleNotFoundError as error:
 import sklearn.neural_network
 
 from backlit.estimators.classifier import MLPClassifier
+from backlit.estimators.conversion import to_sklearn
+from backlit.estimators.incoming import from_sklearn
 from backlit.estimators.privacy import DPSGD, PrivacySpent
 from backlit.estimators.regressor import MLPRegressor
 from backlit.estimators.saving import SKOPS_TYPES, register_model, register_values
@@ -29,4 +31,12 @@ register_values(DPSGD, PrivacySpent)
 for _package in ("backlit.estimators", "sklearn"):
     register_describer(_package, "backlit.estimators.describing:describe")
 
-__all__ = ["DPSGD", "SKOPS_TYPES", "MLPClassifier", "MLPRegressor", "PrivacySpent"]
+__all__ = [
+    "DPSGD",
+    "SKOPS_TYPES",
+    "MLPClassifier",
+    "MLPRegressor",
+    "PrivacySpent",
+    "from_sklearn",
+    "to_sklearn",
+]
