@@ -15,6 +15,7 @@ import sklearn.neural_network
 from backlit.estimators.classifier import MLPClassifier
 from backlit.estimators.conversion import to_sklearn
 from backlit.estimators.incoming import from_sklearn
+from backlit.estimators.onnx_converters import register_with_skl2onnx
 from backlit.estimators.privacy import DPSGD, PrivacySpent
 from backlit.estimators.regressor import MLPRegressor
 from backlit.estimators.saving import SKOPS_TYPES, register_model, register_values
@@ -38,5 +39,6 @@ __all__ = [
     "MLPRegressor",
     "PrivacySpent",
     "from_sklearn",
+    "register_with_skl2onnx",
     "to_sklearn",
 ]

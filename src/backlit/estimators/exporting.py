@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from sklearn.base import is_classifier
+
 from backlit._locks import importing
 
 
@@ -43,7 +45,8 @@ class ExportMixin:
         ExportError
             As `backlit.estimators.to_sklearn`, which takes whole pipelines, too.
         """
-        from backlit.estimators.conversion import to_sklearn
+        with importing:
+            from backlit.estimators.conversion import to_sklearn
 
         return to_sklearn(self)
 
@@ -79,9 +82,8 @@ class ExportMixin:
         ExportError
             If the output activation is none of the estimator's.
         """
-        from sklearn.base import is_classifier
-
-        from backlit.estimators.conversion import from_network
+        with importing:
+            from backlit.estimators.conversion import from_network
 
         if is_classifier(cls()) != (classes is not None):
             raise TypeError(
