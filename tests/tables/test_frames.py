@@ -279,3 +279,30 @@ def test_tables_with_nothing_to_learn_from():
     names = pd.DataFrame({"name": [f"person {i}" for i in range(30)], "x": np.arange(30.0)})
     found = RealMLPClassifier(**SMALL).fit(names, y).columns_
     assert found[0]["reason"] == "no value in it occurs twice"
+
+
+def test_intervals_from_the_folds_cover():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(900, 2))
+    y = X[:, 0] + rng.normal(size=900)
+    model = RealMLPRegressor(**SMALL, n_folds=4).fit(X[:300], y[:300])
+    # four folds: each row is predicted by networks that never saw it
+    assert model.oof_predictions_.shape == (300, 1)
+    error = np.abs(model.oof_predictions_[:, 0] - y[:300])
+    assert error.mean() > np.abs(model.predict(X[:300]) - y[:300]).mean() * 0.95
+    for coverage in (0.5, 0.9):
+        lower, upper = model.predict_interval(X[300:], coverage)
+        share = np.mean((lower <= y[300:]) & (y[300:] <= upper))
+        # 600 rows: four standard errors of a share, and the calibration's own, from 300
+        spread = np.sqrt(coverage * (1 - coverage) * (1 / 600 + 1 / 300))
+        assert abs(share - coverage) < 4 * spread + 0.03
+    lower, upper = model.predict_interval(X[:3], 0.999)
+    assert np.isinf(lower).all()
+    assert np.isinf(upper).all()
+    with pytest.raises(SettingError, match="needs a fit with n_folds=5"):
+        RealMLPRegressor(**SMALL).fit(X[:60], y[:60]).predict_interval(X)
+    with pytest.raises(SettingError, match="coverage is 1, expected a number between 0 and 1"):
+        model.predict_interval(X, 1)
+    classifier = RealMLPClassifier(**SMALL, n_folds=3).fit(X[:90], y[:90] > 0, np.arange(90) % 2)
+    assert np.isnan(classifier.oof_predictions_[::2]).all()
+    np.testing.assert_allclose(classifier.oof_predictions_[1::2].sum(axis=1), 1, rtol=1e-12)

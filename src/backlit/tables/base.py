@@ -190,7 +190,7 @@ class BaseRealMLP(BaseEstimator):
             int(self.batch_size),
             bool(self.early_stopping),
         )
-        self._train(features, labels, weights, dtype)
+        self._train(features, labels, weights, dtype, rows[order], m)
         record_training(self, m)
         self._explain(features)
         return self
@@ -240,6 +240,8 @@ class BaseRealMLP(BaseEstimator):
         labels: Labels,
         weights: NDArray[np.float64] | None,
         dtype: np.dtype[Any],
+        rows: NDArray[np.int64],
+        n_rows: int,
     ) -> None:
         """Train all networks, on threads of their own where there are several."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -265,6 +267,30 @@ class BaseRealMLP(BaseEstimator):
             own = seeds[number * int(self.n_members) : (number + 1) * int(self.n_members)]
             tasks += self._prepared(features, labels, weights, dtype, split, own)
         self._finish(self._run(tasks))
+        self.__dict__.pop("oof_predictions_", None)
+        if self.n_folds is not None:
+            self._judge_folds(features, labels, divided, rows, n_rows)
+
+    def _judge_folds(
+        self,
+        features: Features,
+        labels: Labels,
+        divided: Sequence[Split],
+        rows: NDArray[np.int64],
+        n_rows: int,
+    ) -> None:
+        """Set `oof_predictions_`, and keep each fold's residuals."""
+        total = np.zeros((labels.n_outputs, n_rows))
+        count = np.zeros(n_rows)
+        for fold, split in zip(self._folds, divided, strict=False):
+            held = Features(features.numbers[:, split.held], features.levels[:, split.held])
+            found = self._fold_mean(fold, held)
+            if labels.targets is not None:
+                fold.residuals = np.abs(labels.targets[:, split.held] - found)
+            np.add.at(total.T, rows[split.held], found.T)
+            np.add.at(count, rows[split.held], 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.oof_predictions_ = (total / count).T  # NaN for rows without weight
 
     def _prepared(
         self,
@@ -414,9 +440,15 @@ class BaseRealMLP(BaseEstimator):
         """
         check_is_fitted(self)
         features = self._encoder.transform(self._read(X, reset=False))
+        mean: NDArray[np.float64] = np.mean(
+            [self._fold_mean(fold, features) for fold in self._folds], axis=0
+        )
+        return mean
+
+    def _fold_mean(self, fold: Fold, features: Features) -> NDArray[np.float64]:
+        """Return the mean over a fold's networks, (n_outputs, m)."""
         each = [
             self._merged(self._outputs(fold, network, features), fold.target_scale)
-            for fold in self._folds
             for network in fold.networks
         ]
         mean: NDArray[np.float64] = np.mean(each, axis=0)

@@ -82,6 +82,9 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         Its best epoch, counted from 1, and how many there were.
     best_validation_score_ : float or None
         The score of that epoch.
+    oof_predictions_ : array, shape (m, n_classes)
+        With `n_folds`, the probabilities by the networks that were not trained on a row; NaN for
+        rows without weight.
     """
 
     _kind = "classes"

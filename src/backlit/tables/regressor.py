@@ -8,9 +8,12 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import get_scorer
 from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
+from backlit._checks import number_or_nan
+from backlit.errors import SettingError
 from backlit.tables.base import BaseRealMLP, Labels, mean_or_nan
-from backlit.tables.folds import TargetScale
+from backlit.tables.folds import TargetScale, cross_conformal
 
 
 class RealMLPRegressor(RegressorMixin, BaseRealMLP):
@@ -75,6 +78,9 @@ class RealMLPRegressor(RegressorMixin, BaseRealMLP):
         Its best epoch, counted from 1, and how many there were.
     best_validation_score_ : float or None
         The score of that epoch.
+    oof_predictions_ : array, shape (m, n_outputs)
+        With `n_folds`, what the networks that were not trained on a row predict for it; NaN for
+        rows without weight.
     """
 
     _kind = "numbers"
@@ -159,6 +165,56 @@ class RealMLPRegressor(RegressorMixin, BaseRealMLP):
         """
         found = self._predicted(X)
         return found[0] if self._flat else np.ascontiguousarray(found.T)
+
+    def predict_interval(
+        self, X: Any, coverage: float = 0.9
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return intervals that hold the number with a probability, by CV+ over the folds.
+
+        For rows that come from where the training rows do, the interval holds the number in at
+        least ``2 coverage - 1`` of the cases whatever the network is like, and about `coverage`
+        of them in practice (Barber, Candès, Ramdas and Tibshirani 2021).
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix, shape (m, n_features)
+            Rows; columns are found by name.
+        coverage : float, default 0.9
+            The probability, in (0, 1).
+
+        Returns
+        -------
+        lower, upper : array, shape (m,) or (m, n_outputs)
+            The ends of each interval, infinite where there were too few rows for the coverage.
+
+        Raises
+        ------
+        SettingError
+            If the fit had no folds, or `coverage` lies outside its range.
+        """
+        check_is_fitted(self)
+        name = type(self).__name__
+        if not 0 < number_or_nan(coverage) < 1:
+            raise SettingError(
+                f"{name}: coverage is {coverage!r}, expected a number between 0 and 1."
+            )
+        residuals = [fold.residuals for fold in self._folds if fold.residuals is not None]
+        if len(residuals) < len(self._folds):
+            raise SettingError(
+                f"{name}: predict_interval needs a fit with n_folds=5, or another number of folds, "
+                "because it goes by the rows that each fold's networks were not trained on."
+            )
+        features = self._encoder.transform(self._read(X, reset=False))
+        predictions = [self._fold_mean(fold, features) for fold in self._folds]
+        lower, upper = np.array(
+            [
+                cross_conformal(
+                    [one[k] for one in predictions], [one[k] for one in residuals], coverage
+                )
+                for k in range(self.n_outputs_)
+            ]
+        ).transpose(1, 2, 0)
+        return (lower[:, 0], upper[:, 0]) if self._flat else (lower, upper)
 
     # -------------------------------------------------------------------------- for the base class
 

@@ -81,6 +81,7 @@ def _fold_fields(fold: Fold) -> dict[str, Any]:
         "scaling": vars(fold.scaling),
         "targets": None if fold.target_scale is None else vars(fold.target_scale),
         "networks": [vars(network) for network in fold.networks],
+        "residuals": fold.residuals,
     }
 
 
@@ -110,7 +111,7 @@ def _fold(fields: dict[str, Any]) -> Fold:
     targets = fields["targets"]
     scale = None if targets is None else TargetScale(**targets)
     networks = [TableNetwork(**network) for network in fields["networks"]]
-    return Fold(Scaling(**fields["scaling"]), scale, networks)
+    return Fold(Scaling(**fields["scaling"]), scale, networks, fields["residuals"])
 
 
 def _check(model: Any) -> None:
@@ -136,6 +137,9 @@ def _check(model: Any) -> None:
         _check_arrays("scaling", vars(fold.scaling), (n_numbers,))
         if (fold.target_scale is None) == (model._kind == "numbers"):
             raise ValueError("the scale of the targets does not fit what is predicted")
+        residuals = fold.residuals
+        if residuals is not None:
+            _check_arrays("folds", {"residuals": residuals}, (n_outputs, np.shape(residuals)[-1]))
         if fold.target_scale is not None:
             _check_arrays("targets", vars(fold.target_scale), (n_outputs, 1))
         for network in fold.networks:
