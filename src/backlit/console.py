@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backlit.photos.judging import FolderEvaluation
     from backlit.photos.saliency.explaining import Explanation
     from backlit.photos.trained import TrainedPhotos
+    from backlit.tables.findings import TableFindings
 
 _MOST_MISTAKES = 25
 
@@ -299,3 +300,42 @@ def show_rows(rows: list[tuple[str, str]]) -> None:
     for name, text in rows:
         table.add_row(Text(name), Text(text))
     make_console().print(table)
+
+
+_MOST_COLUMNS, _MOST_ODD = 12, 5
+
+
+def show_table_findings(found: "TableFindings") -> None:
+    """Print how well a column of a table is predicted, from what, and odd rows.
+
+    Parameters
+    ----------
+    found : TableFindings
+        What was found.
+    """
+    from backlit.tables.findings import figure
+
+    out = make_console()
+    scores = _table(f"{printable(found.target)}, {found.n_rows:,} rows", "score", "95 % interval")
+    for score in found.scores:
+        shown = _percent if score.share else figure
+        interval = f"{shown(score.low)} – {shown(score.high)}"
+        scores.add_row(score.name, Text(shown(score.value), style="bold"), interval)
+    out.print(scores)
+    if found.kind == "classes":
+        text = f"Naming the commonest class always would be right in {_percent(found.baseline)}."
+    else:
+        text = f"Naming the mean always would have the root mean squared error {figure(found.baseline)}."
+    out.print(Text(text))
+    columns = _table("column", "understood as", "importance")
+    columns.columns[1].justify = "left"
+    for column in found.columns[:_MOST_COLUMNS]:
+        columns.add_row(printable(column.name), column.treatment, f"{column.importance:.2f}")
+    out.print(columns)
+    if len(found.columns) > _MOST_COLUMNS:
+        out.print(Text(f"  and {len(found.columns) - _MOST_COLUMNS} more columns", style="dim"))
+    if found.odd:
+        out.print(Text("Rows to look at: what stands there is unlikely", style="bold"))
+    for row in found.odd[:_MOST_ODD]:
+        words = f"  row {row.row:,}: {printable(row.target)}, expected {printable(row.predicted)}"
+        out.print(Text(words), soft_wrap=True)

@@ -18,6 +18,7 @@ from backlit.cli.pages import open_app
 from backlit.cli.predict import predict
 from backlit.cli.refusals import Command, is_usage_error, show_usage_error
 from backlit.cli.report import report
+from backlit.cli.table import table
 from backlit.cli.train import train
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
 for _command in (train, predict, evaluate, explain, report, info, export, check, grade, doctor):
     app.command(cls=Command)(_command)
 app.command("app", cls=Command)(open_app)
+app.add_typer(table, name="table")
 
 
 def _version(wanted: bool) -> None:

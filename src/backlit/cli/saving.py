@@ -6,15 +6,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import typer
 
 from backlit._files import fitting_name, same_bytes, sync_folder
 from backlit.errors import ModelFileError
-
-if TYPE_CHECKING:
-    from backlit.photos.classifier import PhotoClassifier
 
 MODEL = Path("model.safetensors")
 """Where a model is saved if no name was given."""
@@ -60,7 +57,14 @@ def check_model(model: Path | None, *, force: bool, resume: bool) -> None:
         )
 
 
-def save_model(classifier: "PhotoClassifier", model: Path | None, *, force: bool) -> Saved:
+class Savable(Protocol):
+    """A model that writes itself to a file."""
+
+    def save(self, path: Any) -> None:
+        """Write it."""
+
+
+def save_model(classifier: Savable, model: Path | None, *, force: bool) -> Saved:
     """Save a model.
 
     The one that is there stays if it is the same. Otherwise it is replaced with `force`; without,
@@ -69,7 +73,7 @@ def save_model(classifier: "PhotoClassifier", model: Path | None, *, force: bool
 
     Parameters
     ----------
-    classifier : PhotoClassifier
+    classifier : Savable
         The model.
     model : Path or None
         The name that was given.

@@ -18,7 +18,11 @@ FAMILY: dict[str, Kind] = {
     "photo-classifier": Kind(
         "a classifier of photographs", "`backlit predict PHOTOS --model FILE`"
     ),
-    "estimator": Kind("an estimator for tables", 'backlit.load("FILE").predict(X) in Python'),
+    "estimator": Kind(
+        "an estimator for tables",
+        'backlit.load("FILE").predict(X) in Python, or, where `backlit table train` wrote it, '
+        "`backlit table predict DATA --model FILE`",
+    ),
     "plane-classifier": Kind("a network of `backlit app`", 'backlit.load("FILE") in Python'),
 }
 

@@ -220,7 +220,12 @@ class BaseRealMLP(BaseEstimator):
                 f"Found array with 0 feature(s) (shape=({table.n_rows}, 0)) while a minimum of 1 "
                 f"is required by {type(self).__name__}."
             )
-        if reset:
+        if isinstance(X, Table):
+            if reset:
+                self.n_features_in_ = len(table.columns)
+                names = [column.name for column in table.columns]
+                self.feature_names_in_ = np.array(names, dtype=object)
+        elif reset:
             validate_data(self, X, skip_check_array=True, reset=True)
         elif not (table.named and hasattr(self, "feature_names_in_")):
             validate_data(self, X, skip_check_array=True, reset=False)
@@ -337,7 +342,7 @@ class BaseRealMLP(BaseEstimator):
     def _run(self, tasks: list[Task]) -> list[TableNetwork]:
         """Run the tasks; Ctrl-C stops all of them, and keeps what they have."""
         epochs = self._plan.epochs
-        show = reporter(self.verbose, epochs * len(tasks))
+        show = self._show(epochs * len(tasks))
         stop = Event()
         observers = [_TableObserver(show, stop, epochs * i) for i in range(len(tasks))]
         workers = min(len(tasks), _n_workers(self.n_jobs))
@@ -361,6 +366,10 @@ class BaseRealMLP(BaseEstimator):
                     for future in futures:
                         future.cancel()
                     raise
+
+    def _show(self, epochs: int) -> Silent:
+        """Return what shows the progress of so many epochs."""
+        return self.verbose if isinstance(self.verbose, Silent) else reporter(self.verbose, epochs)
 
     def _finish(self, networks: list[TableNetwork]) -> None:
         members = int(self.n_members)

@@ -111,7 +111,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         dtype: Any = "float32",
         n_jobs: int | None = None,
         random_state: Any = None,
-        verbose: bool = False,
+        verbose: Any = False,
     ) -> None:
         self.variant = variant
         self.n_epochs = n_epochs

@@ -98,7 +98,7 @@ def read_table(owner: str, X: Any) -> Table:
     ----------
     owner : str
         On whose behalf, for messages.
-    X : DataFrame, array-like or sparse matrix, shape (m, n_features)
+    X : Table, DataFrame, array-like or sparse matrix, shape (m, n_features)
         Rows are examples: of pandas, Polars, Arrow, NumPy or SciPy.
 
     Raises
@@ -112,6 +112,8 @@ def read_table(owner: str, X: Any) -> Table:
     NonFiniteError
         If a number is infinite.
     """
+    if isinstance(X, Table):
+        return X
     library = type(X).__module__.partition(".")[0]
     if scipy.sparse.issparse(X):
         table = _from_array(owner, X.toarray())
@@ -256,7 +258,11 @@ def _from_objects(owner: str, name: Any, values: Sequence[Any] | NDArray[Any]) -
     if all(_is_number(kind) for kind in present):
         numbers = [np.nan if gone else float(value) for value, gone in pairs]
         return Column(name, np.array(numbers, dtype=np.float64))
-    keys = [None if gone else key_of(value) for value, gone in pairs]
+    return categories_of(name, [None if gone else key_of(value) for value, gone in pairs])
+
+
+def categories_of(name: Any, keys: Sequence[str | None]) -> Column:
+    """Return a column of categories from each row's level, None where it is missing."""
     levels = sorted({key for key in keys if key is not None})
     place: dict[str | None, int] = {key: i for i, key in enumerate(levels)}
     codes = np.array([place.get(key, -1) for key in keys], dtype=np.int64)

@@ -204,10 +204,14 @@ class TableEncoder:
         lacking = [plan.name for plan in self.plans if plan.name not in by_name]
         if lacking:
             names = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+            count = ""
+            if len(table.columns) != len(self.plans):
+                count = (
+                    f" (X has {len(table.columns)} features, but {self.owner} is expecting "
+                    f"{len(self.plans)} features as input)"
+                )
             raise ShapeError(
-                f"{self.owner}: X lacks {names}, expected the columns of fit, in any order; "
-                f"X has {len(table.columns)} features, but {self.owner} is expecting "
-                f"{len(self.plans)} features as input."
+                f"{self.owner}: X lacks {names}, expected the columns of fit, in any order{count}."
             )
         return [by_name[plan.name] for plan in self.plans]
 

@@ -105,7 +105,7 @@ class RealMLPRegressor(RegressorMixin, BaseRealMLP):
         dtype: Any = "float32",
         n_jobs: int | None = None,
         random_state: Any = None,
-        verbose: bool = False,
+        verbose: Any = False,
     ) -> None:
         self.variant = variant
         self.n_epochs = n_epochs

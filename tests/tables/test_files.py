@@ -1,0 +1,137 @@
+"""Tables in files, and the commands for them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import backlit
+from backlit.cli.app import app
+from backlit.tables.files import TableFileError, read_file, targets_of
+
+
+def _write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_csv_as_people_write_it(tmp_path):
+    path = _write(
+        tmp_path / "a.csv",
+        "\ufeffname,age,late,when,hole\nAnn,3,true,2026-01-02,\nBob,4.5,False,2026-02-03,NA\n"
+        '"C, D",NA,,2026-03-04,\n',
+    )
+    file = read_file(path)
+    assert file.names == ["name", "age", "late", "hole"]
+    assert file.dates == ["when"]
+    name, age, late, hole = file.table.columns
+    assert name.levels == ("Ann", "Bob", "C, D")
+    np.testing.assert_array_equal(age.numbers, [3, 4.5, np.nan])
+    np.testing.assert_array_equal(late.codes, [1, 0, -1])
+    assert np.isnan(hole.numbers).all()
+    german = _write(tmp_path / "b.csv", "ort;preis\nKöln;1,5\nBonn;2\n")
+    np.testing.assert_array_equal(read_file(german).column("preis").numbers, [1.5, 2.0])
+    (tmp_path / "c.csv").write_bytes("ort;preis\nKöln;1,5\nBonn;2\n".encode("cp1252"))
+    assert read_file(tmp_path / "c.csv").column("ort").levels == ("Bonn", "Köln")
+
+
+def test_parquet_is_the_same_table(tmp_path):
+    frame = pd.DataFrame({"a": [1.5, None], "b": ["x", "y"], "when": pd.to_datetime(["2026"] * 2)})
+    frame.to_parquet(tmp_path / "a.parquet")
+    file = read_file(tmp_path / "a.parquet")
+    assert file.names == ["a", "b"]
+    assert file.dates == ["when"]
+    np.testing.assert_array_equal(file.column("a").numbers, [1.5, np.nan])
+
+
+def test_files_that_are_no_tables(tmp_path):
+    for text, message in (
+        ("a,b\n1,2\n3\n", "row 3 has 1 cells, expected 2 because the first line names"),
+        ("a,a\n1,2\n", "two columns that are named 'a'"),
+        ("a,b\n", "has 1 lines, expected the names of columns and at least one row"),
+    ):
+        with pytest.raises(TableFileError, match=message):
+            read_file(_write(tmp_path / "a.csv", text))
+    with pytest.raises(TableFileError, match="cannot be read"):
+        read_file(tmp_path / "none.csv")
+    (tmp_path / "z.csv").write_bytes(b"PK\x03\x04 ...")
+    with pytest.raises(TableFileError, match=r"is no text, expected CSV, or Parquet"):
+        read_file(tmp_path / "z.csv")
+
+
+def test_what_a_target_is(tmp_path):
+    path = _write(tmp_path / "a.csv", "text,two,many,same\na,0,1.5,x\nb,1,2.5,x\n,0,3.5,x\n")
+    file = read_file(path)
+    rows, y, kind = targets_of(file.column("text"), None)
+    assert (rows.tolist(), y.tolist(), kind) == ([0, 1], ["a", "b"], "classes")
+    assert targets_of(file.column("two"), None)[2] == "classes"
+    assert targets_of(file.column("two"), "numbers")[2] == "numbers"
+    assert targets_of(file.column("many"), None)[2] == "numbers"
+    with pytest.raises(TableFileError, match="holds text, such as 'a', expected numbers"):
+        targets_of(file.column("text"), "numbers")
+    with pytest.raises(TableFileError, match="has 1 different values, expected at least two"):
+        targets_of(file.column("same"), None)
+
+
+@pytest.fixture
+def houses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    area, town = rng.normal(90, 20, 120), rng.choice(["Aachen", "Bonn", "<b>"], 120)
+    frame = pd.DataFrame({"area": area, "town": town, "price": 2 * area + 9 * (town == "Bonn")})
+    frame.loc[3, "area"] = None
+    frame.loc[5, "price"] = None
+    frame["sold"] = np.where(frame["price"] > 180, "yes", "no")
+    frame.to_csv("houses.csv", index=False)
+    return frame
+
+
+def _run(*words):
+    found = CliRunner().invoke(app, ["table", *words])
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    return found
+
+
+QUICK = ("--epochs", "12", "--folds", "3")
+
+
+def test_train_predict_and_report(houses):
+    found = _run(
+        "train", "houses.csv", "-t", "price", "--without", "sold", *QUICK, "--report", "page.html"
+    )
+    assert found.exit_code == 0, found.output
+    assert "root mean squared error" in found.stdout
+    assert "119 rows" in found.stdout
+    model = backlit.load("model.safetensors")
+    expected = model.predict(houses)
+    rows = _run("predict", "houses.csv", "--coverage", "0.9").stdout.splitlines()
+    assert rows[0] == "row,prediction,low,high"
+    got = np.array([[float(cell) for cell in row.split(",")] for row in rows[1:]])
+    np.testing.assert_allclose(got[:, 1], expected, rtol=1e-12)
+    assert (got[:, 2] <= got[:, 3]).all()
+    page = open("page.html", encoding="utf-8").read()
+    assert "price" in page
+    assert "<b>" not in page
+    again = _run("train", "houses.csv", "-t", "sold", *QUICK, "-m", "sold.safetensors")
+    assert "accuracy" in again.stdout
+    lines = _run("predict", "houses.csv", "-m", "sold.safetensors", "-f", "jsonl").stdout
+    first = json.loads(lines.splitlines()[0])
+    assert set(first) == {"row", "prediction", "p_no", "p_yes"}
+    _run("predict", "houses.csv", "-m", "sold.safetensors", "-o", "out.csv")
+    assert pd.read_csv("out.csv").shape == (120, 4)
+    assert _run("report", "houses.csv", "-t", "sold", *QUICK, "-o", "sold.html").exit_code == 0
+    page = open("sold.html", encoding="utf-8").read()
+    assert "<svg" in page
+    assert 'id="score-1"' in page
+
+
+def test_what_is_wrong_is_said(houses):
+    for words, message in (
+        (("train", "houses.csv", "-t", "prize"), "has no column 'prize', expected one of 'area'"),
+        (("train", "houses.csv", "-t", "price", "--without", "x"), "has no column 'x'"),
+        (("train", "houses.csv", "-t", "sold", "--kind", "numbers"), "expected numbers"),
+    ):
+        found = CliRunner().invoke(app, ["table", *words, *QUICK])
+        assert message in str(found.exception), found.exception
