@@ -325,7 +325,9 @@ def show_table_findings(found: "TableFindings") -> None:
     if found.kind == "classes":
         text = f"Naming the commonest class always would be right in {_percent(found.baseline)}."
     else:
-        text = f"Naming the mean always would have the root mean squared error {figure(found.baseline)}."
+        text = (
+            f"Naming the mean always would be off by {figure(found.baseline)} (root mean square)."
+        )
     out.print(Text(text))
     columns = _table("column", "understood as", "importance")
     columns.columns[1].justify = "left"

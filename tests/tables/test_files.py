@@ -1,6 +1,7 @@
 """Tables in files, and the commands for them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ def test_train_predict_and_report(houses):
     got = np.array([[float(cell) for cell in row.split(",")] for row in rows[1:]])
     np.testing.assert_allclose(got[:, 1], expected, rtol=1e-12)
     assert (got[:, 2] <= got[:, 3]).all()
-    page = open("page.html", encoding="utf-8").read()
+    page = Path("page.html").read_text(encoding="utf-8")
     assert "price" in page
     assert "<b>" not in page
     again = _run("train", "houses.csv", "-t", "sold", *QUICK, "-m", "sold.safetensors")
@@ -122,7 +123,7 @@ def test_train_predict_and_report(houses):
     _run("predict", "houses.csv", "-m", "sold.safetensors", "-o", "out.csv")
     assert pd.read_csv("out.csv").shape == (120, 4)
     assert _run("report", "houses.csv", "-t", "sold", *QUICK, "-o", "sold.html").exit_code == 0
-    page = open("sold.html", encoding="utf-8").read()
+    page = Path("sold.html").read_text(encoding="utf-8")
     assert "<svg" in page
     assert 'id="score-1"' in page
 

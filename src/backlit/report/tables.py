@@ -102,8 +102,5 @@ def _residuals(findings: "TableFindings") -> list[tuple[str, str]]:
     if findings.kind != "numbers":
         return []
     found = np.quantile(findings.truth - findings.predicted, _SHARES)
-    pairs = zip(_SHARES, found, strict=True)
-    return [
-        (f"{100 * share:.0f} %", f"{'+' if value > 0 else ''}{figure(value)}")
-        for share, value in pairs
-    ]
+    signed = [("+" if value > 0 else "") + figure(float(value)) for value in found]
+    return [(f"{100 * share:.0f} %", text) for share, text in zip(_SHARES, signed, strict=True)]
