@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -92,3 +93,15 @@ def test_a_cell_that_fails_would_be_noticed():
     assert [cell["cell_type"] for cell in notebook.cells] == ["code"]
     with pytest.raises(CellExecutionError):
         NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+
+
+def test_the_notebook_that_is_shipped_has_these_cells_and_ran():
+    """``python docs/notebook.py`` writes it anew."""
+    shipped = nbformat.read(SOURCE.parents[1] / "notebooks" / "backward_pass.ipynb", as_version=4)
+    nbformat.validate(shipped)
+    cells = [(cell["cell_type"], cell["source"]) for cell in shipped.cells]
+    assert cells == [(cell["cell_type"], cell["source"]) for cell in jupytext.read(SOURCE).cells]
+    for cell in shipped.cells:
+        if cell["cell_type"] == "code":
+            assert cell["execution_count"]
+            assert all(output["output_type"] != "error" for output in cell["outputs"])
