@@ -23,6 +23,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_extensions", "**.ipynb_checkpoints", "images/*.md"]
 nitpick_ignore_regex = [(".*", ".*")]
+suppress_warnings = ["ref.python"]  # several caches have a field W
 
 # Markdown
 myst_enable_extensions = ["dollarmath", "deflist", "colon_fence", "attrs_inline"]

@@ -1,7 +1,7 @@
 """The only place that words shape, dtype and finiteness errors.
 
 Arrays come from any library that follows the Python array API standard. Shapes and dtypes are
-always checked. Values are looked at only in NumPy arrays: elsewhere that would break `jit` and
+always checked. Values are checked only in NumPy arrays: elsewhere that would break `jit` and
 stall an accelerator.
 """
 
@@ -342,7 +342,7 @@ def non_negative(function: str, name: str, value: Any) -> Any:
     """Return a setting as a float of at least 0, or raise `SettingError`.
 
     A Python float takes the arrays' dtype in an operation, where NumPy's float64 would turn float32
-    into float64. The value of another library's array is not looked at, so that it can be traced.
+    into float64. The value of another library's array is not read, so that it can be traced.
     """
     if _is_foreign(value) and tuple(value.shape) == ():
         return value

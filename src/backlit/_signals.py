@@ -130,12 +130,12 @@ class Signals(_Handler):
 
 
 class Termination(_Handler):
-    """Raises KeyboardInterrupt at a signal, and knows what becomes of it.
+    """Raises KeyboardInterrupt at a signal, and keeps track of it.
 
     Parameters
     ----------
     *numbers : int
-        Which signals; those that are ignored, or answered by somebody else, are left alone.
+        Which signals; those that are ignored, or handled elsewhere, are left alone.
 
     Attributes
     ----------
@@ -245,7 +245,7 @@ class Answering:
     Parameters
     ----------
     progress : StageProgress
-        What is told how far it is.
+        Receives how far it is.
     termination : Termination
         What is asked.
     """

@@ -1,6 +1,6 @@
 """What a model file holds, in words: from its description alone.
 
-Whoever wrote the file wrote the description too. Nothing here trusts it: what is of another type
+The writer of the file wrote the description too. Nothing here trusts it: what is of another type
 than it should be is left out.
 """
 

@@ -1,7 +1,7 @@
 """The names of activations, losses and initialisations, with their gains and pairs; nothing else.
 
 Everything that accepts a name looks it up here, so that an error can list the right ones, and so
-that the open statement of an activation and the compiled one can be held against one registry.
+that the open statement of an activation and the compiled one can be compared with one registry.
 """
 
 from collections.abc import Sequence

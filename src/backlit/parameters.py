@@ -1,7 +1,7 @@
 """Parameters: one flat vector in which W1, b1, ... are views; initialisation; the plain update.
 
 The vector holds, layer after layer, the weights in C order and then the biases. Gradients and an
-optimizer's moments live in vectors of the same layout, so that an optimizer step is one loop, a
+optimizer's moments are vectors of the same layout, so that an optimizer step is one loop, a
 checkpoint a few arrays, and a reduction over machines one buffer.
 """
 

@@ -34,7 +34,7 @@ MOST_FEATURES = 24
 
 
 class PhotoDesk:
-    """Looks at photographs with one model.
+    """Classifies and explains photographs with one model.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class PhotoDesk:
 
 
 def rendered_scene(number: int) -> bytes:
-    """Render a scene, by day or by night, for whoever has no photograph at hand.
+    """Render a scene, by day or by night, for users without a photograph at hand.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> ASGIApp:
     Parameters
     ----------
     classifier : PhotoClassifier
-        What looks at photographs.
+        Classifies photographs.
     host : str, optional
         The address that the server listens on.
 

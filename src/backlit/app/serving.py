@@ -79,7 +79,7 @@ def serve(
     Parameters
     ----------
     classifier : PhotoClassifier
-        What looks at photographs.
+        Classifies photographs.
     host : str
         What the socket was opened for.
     listening : socket.socket

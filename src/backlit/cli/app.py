@@ -1,4 +1,4 @@
-"""The commands together, and what an error of theirs looks like to whoever typed one."""
+"""The commands together, and how their errors are shown."""
 
 import os
 from typing import Annotated, Any
@@ -67,7 +67,7 @@ def main() -> None:
         except OutputError as error:
             _complain(str(error))
             code = 1
-        except BrokenPipeError:  # whoever read our output has gone
+        except BrokenPipeError:  # the reader of our output has gone
             code = 1
         except KeyboardInterrupt:  # who typed it does not wait for a slow reader
             code = INTERRUPTED

@@ -101,7 +101,7 @@ def predict(
 ) -> None:
     """Tell what photographs show.
 
-    One row a picture, in the order given; folders are looked into.
+    One row a picture, in the order given; folders are searched.
     The probability is that of the second class where there are two
     (of day and night: of night), else that of the label.
 

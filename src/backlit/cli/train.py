@@ -233,7 +233,7 @@ def _train(
                 both = job.run(Answering(bar, termination), recorders)
             trained = both[0]
             saved = save_model(trained.classifier, model, force=force)
-            if report is not None:  # files first: whoever reads the output may have gone
+            if report is not None:  # files first: the reader of the output may have gone
                 _write_report(report, trained, job.folder, job.recipe)
             if trace:
                 show_traces(trained)

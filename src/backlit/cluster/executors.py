@@ -20,7 +20,7 @@ from backlit.errors import ClusterError
 
 _log = logger(__name__)
 
-#: seconds between two looks at who is there
+#: seconds between two checks of which workers there are
 _LOOK = 2.0
 
 
@@ -114,7 +114,7 @@ class _Member:
 
 
 class DaskExecutor:
-    """Computes on the workers of a cluster, whoever comes or goes.
+    """Computes on the workers of a cluster, while workers come and go.
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ class DaskExecutor:
             run = self.client._run_on_scheduler
             self.client.sync(run, _remove, member.address, callback_timeout=ANSWER)
         except (OSError, TimeoutError) as error:
-            _log.warning("the scheduler could not be told of it: %s", error)
+            _log.warning("the scheduler could not be informed of it: %s", error)
 
     def _drop(self, member: _Member) -> None:
         self._members.pop(member.address, None)

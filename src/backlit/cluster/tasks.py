@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 _AHEAD = 2
 #: how often a task whose result was lost is given out again
 _TIMES = 5
-#: seconds that a result may take to come; between two looks at the tasks, and at the workers
+#: seconds that a result may take to come; between two checks of the tasks, and of the workers
 _FETCH_SECONDS, _PAUSE, _LOOK_SECONDS = 60.0, 0.02, 2.0
 
 

@@ -249,7 +249,7 @@ class BaseMLP(
         Raises
         ------
         SettingError
-            If an argument is somebody's code, as a function for `scoring`.
+            If an argument is user code, as a function for `scoring`.
         sklearn.exceptions.NotFittedError
             If it is not fitted.
         ModelFileError
@@ -291,7 +291,7 @@ class BaseMLP(
     def _refuse_what_is_lost(
         self, X: Any, y: Any, weights: Any, X_val: Any, y_val: Any, weights_val: Any
     ) -> None:
-        """Raise where scikit-learn's conversions would lose something of the data."""
+        """Reject inputs that scikit-learn would coerce silently."""
         labelled = is_classifier(self)
         for name, array in {
             "X": X,
@@ -408,7 +408,7 @@ class BaseMLP(
     def _first_weights(self, layer_units: list[int], dtype: Any) -> Weights:
         """Draw each layer's first weights by `_init_coef`.
 
-        Where the hidden layers' activations differ, each layer goes by its own, and the output
+        Where the hidden layers' activations differ, each layer uses its own, and the output
         layer by the last hidden one's.
         """
         hidden = hidden_activations(self.activation, len(layer_units) - 2)

@@ -113,7 +113,7 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
     max_grad_norm : float, optional
         Gradients longer than this are scaled down to it. Not for "lbfgs".
     scoring : str or callable, optional
-        What early stopping goes by, as in `sklearn.metrics.get_scorer`; by default accuracy.
+        The score for early stopping, as in `sklearn.metrics.get_scorer`; by default accuracy.
     dtype : {"float32", "float64"}, optional
         Type to compute in; by default that of X, and float64 for integers.
     threads : int, optional
@@ -242,8 +242,8 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         sample_weight : array-like of shape (m,), optional
             Weights of the examples.
         X_val, y_val, sample_weight_val : optional
-            A validation set of one's own: its loss and score are measured after each epoch, and
-            early stopping goes by it.
+            Your own validation set: its loss and score are measured after each epoch, and
+            early stopping uses it.
 
         Returns
         -------

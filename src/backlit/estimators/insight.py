@@ -53,7 +53,7 @@ class LayerHealth(NamedTuple):
 
 
 class InsightMixin:
-    """Methods of both estimators that look into the network."""
+    """Methods of both estimators that show the inside of the network."""
 
     def activations(self: Any, X: Any) -> list[NDArray[Any]]:
         """Return every layer's activations.

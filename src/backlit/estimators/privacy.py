@@ -1,7 +1,7 @@
 """Differentially private training: the settings, what was spent, and the epochs.
 
 DP-SGD (Abadi et al., "Deep learning with differential privacy", 2016). Each step takes every
-example with probability q, clips each one's own gradient to a norm, adds normal noise to their sum,
+example with probability q, clips each example's gradient to a norm, adds normal noise to their sum,
 and divides by the *expected* number of examples, so that the size of the batch gives nothing away::
 
     g = (sum over the batch of g_i min(1, clip / ||g_i||)  +  noise_multiplier clip N(0, I)) / (q m)

@@ -1,10 +1,10 @@
-"""Dask collections, told by their protocol, without importing Dask."""
+"""Dask collections, recognised by their protocol, without importing Dask."""
 
 from typing import Any
 
 
 def is_collection(array: Any) -> bool:
-    """Whether something is a Dask collection, told without importing Dask."""
+    """Whether something is a Dask collection, without importing Dask."""
     return not isinstance(array, type) and hasattr(array, "__dask_graph__")
 
 

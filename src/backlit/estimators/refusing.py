@@ -1,4 +1,4 @@
-"""What scikit-learn's checks would take, and lose something of."""
+"""Reject inputs that scikit-learn would coerce silently."""
 
 from typing import Any
 

@@ -44,7 +44,7 @@ _STATE = {
     "_trained": "trained",
     "_sklearn_output_config": "output_config",
 }
-#: rebuilt from other parts, drawn anew by each fit, or somebody's code
+#: rebuilt from other parts, drawn anew by each fit, or user code
 _LEFT_OUT = {
     "_weights", "_label_binarizer", "_random_state", "_metadata_request", "_skl_callbacks",
     "_callback_ctx",
@@ -96,7 +96,7 @@ SKOPS_TYPES: list[str] = []
 
 _MODELS: dict[str, type] = {}
 _VALUES: dict[str, type] = {}
-#: estimators with codecs of their own, and what is told of them
+#: estimators with codecs of their own, and how each is described
 _OTHERS: dict[type, tuple[Codec, Callable[[Any], dict[str, Any]]]] = {}
 
 
@@ -227,7 +227,7 @@ def _take_network_apart(model: Any) -> dict[str, Any]:
     binarizer = vars(model).get("_label_binarizer")
     if binarizer is not None:
         fields["labels"] = {"type": binarizer.y_type_, "sparse": bool(binarizer.sparse_input_)}
-        if not np.array_equal(binarizer.classes_, model.classes_):  # somebody assigned others
+        if not np.array_equal(binarizer.classes_, model.classes_):  # the user assigned others
             fields["labels"]["classes"] = binarizer.classes_
     return fields
 
@@ -279,7 +279,7 @@ def _layer_dims(coefs: list[NDArray[Any]], intercepts: list[NDArray[Any]]) -> li
 
 
 def _check_state(model: Any, dims: list[int]) -> None:
-    """Hold what the network predicts and goes on with against its layers."""
+    """Compare what the network predicts and goes on with with its layers."""
     n_in, size = dims[0], model._weights.layout.size
     if model.n_features_in_ != n_in:
         raise ValueError(f"n_features_in_ is {model.n_features_in_!r} for {n_in} inputs")
@@ -341,7 +341,7 @@ def _take_step_apart(step: Any) -> dict[str, Any]:
 def _as_list(value: Any) -> Any:
     """Return a ColumnTransformer's fitted steps with plain lists of columns.
 
-    Before scikit-learn 1.9 the remaining columns are a list that warns when it is looked at.
+    Before scikit-learn 1.9 the remaining columns are a list that warns when it is read.
     """
     if isinstance(value, UserList):
         return list(value.data)

@@ -114,7 +114,7 @@ def load_network(path: str | os.PathLike[str], kind: str) -> NetworkFile:
 
 
 def _check(path: str, kind: str, description: dict[str, Any], places: Mapping[str, Place]) -> None:
-    """Hold the description and the tensors' types and shapes against each other."""
+    """Compare the description with the tensors' types and shapes."""
     fields = Fields(path, description)
     version = fields.integer("format")
     if version > FORMAT_VERSION or version < 1:

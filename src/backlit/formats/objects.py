@@ -160,7 +160,7 @@ def save_object(
     path : path
         Replaced if it exists, atomically.
     kind : str
-        What the object is for; who reads the file goes by it.
+        What the object is for; readers of the file use it.
     value : object
         Plain values, arrays, and what `codecs` knows, within each other.
     about : mapping
@@ -566,7 +566,7 @@ class _Reader:
     def _object_array(self, node: dict[str, Any]) -> NDArray[Any]:
         items = self._items(node)
         array = np.empty(len(items), object)
-        for place, item in enumerate(items):  # a slice would look into nested arrays
+        for place, item in enumerate(items):  # a slice would descend into nested arrays
             array[place] = item
         return self._shaped(node, array)
 

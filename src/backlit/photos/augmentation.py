@@ -2,7 +2,7 @@
 
 Cropping happens while a picture is reduced, so that it costs no sharpness; flips and changes of
 light happen on the reduced copies. Most copies are collages besides: a part of them is replaced by
-that of another picture of the class, so that a network cannot go by what the rest of the picture
+that of another picture of the class, so that a network cannot rely on what the rest of the picture
 happened to be.
 """
 

@@ -229,7 +229,7 @@ class PhotoClassifier:
         Parameters
         ----------
         paths : path, iterable of paths, or Listing
-            Pictures, and folders of pictures, which are looked into recursively. An iterator is
+            Pictures, and folders of pictures, which are searched recursively. An iterator is
             gone through as the pictures are read; a Listing is as it was made, and `skip` and
             `leave_out` are its own.
         unsure : float, optional
@@ -237,7 +237,7 @@ class PhotoClassifier:
         skip : container of str, optional
             Pictures that are passed over.
         leave_out : path, optional
-            A folder that is not looked into.
+            A folder that is not searched.
         workers : int, optional
             Number of threads that decode; by default one a core.
         on_compile : callable, optional

@@ -61,7 +61,7 @@ def train(
     recipe : Recipe, optional
         Settings.
     progress : StageProgress, optional
-        Told how far it is.
+        Receives how far it is.
     warn : callable, optional
         Called with each warning; by default they are issued as ``PhotoWarning``.
     workers : int, optional

@@ -61,7 +61,7 @@ def learn(
     origin : str, optional
         Where the pictures come from, for the model's description.
     progress : StageProgress, optional
-        Told how far it is.
+        Receives how far it is.
     recorders : callable, optional
         Returns what records a member while it trains, by its number from 0.
     kept : Kept, optional

@@ -1,4 +1,4 @@
-"""A walk through folders that is done once, in a thread, ahead of whoever reads the pictures."""
+"""A walk through folders that is done once, in a thread, ahead of the reader of the pictures."""
 
 import os
 import threading
@@ -28,7 +28,7 @@ class Listing:
     skip : container of str, optional
         Pictures that are counted by :meth:`reaches` alone.
     leave_out : path, optional
-        A folder that is not looked into.
+        A folder that is not searched.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ _SPLIT_FOLDERS = {
 
 @dataclass(frozen=True)
 class FoundPath:
-    """One thing that a walk met: a picture, or a place that could not be looked into."""
+    """One thing that a walk met: a picture, or a place that could not be searched."""
 
     path: str
     error: str = ""
@@ -114,7 +114,7 @@ def walk_photos(
 ) -> Iterator[FoundPath]:
     """Yield the pictures under files and folders, each folder sorted by name.
 
-    Folders are looked into recursively, symbolic links followed, each real folder once (so that
+    Folders are searched recursively, symbolic links followed, each real folder once (so that
     loops end). A file given by name is yielded whatever its ending. Nothing is held but one
     folder's listing for each level.
 
@@ -123,12 +123,12 @@ def walk_photos(
     paths : iterable of paths
         In the order in which they are yielded.
     leave_out : path, optional
-        A folder that is not looked into.
+        A folder that is not searched.
 
     Yields
     ------
     FoundPath
-        A picture, or a path with the reason why it cannot be looked at.
+        A picture, or a path with the reason why it cannot be read.
     """
     seen: set[tuple[int, int]] = set()
     if leave_out is not None and os.path.isdir(leave_out):
@@ -208,7 +208,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 def _why(error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "no permission to look into this folder"
+        return "no permission to list this folder"
     return (error.strerror or str(error)).lower()
 
 

@@ -2,7 +2,7 @@
 
 It is the same libjpeg-turbo with the same settings as Pillow's reduced decoding, so the pixels are
 the same; but a file is handed over whole, and the pixels come back without a detour. What is not
-plain (progressive, CMYK, grey, several pictures in a file, orientation told by XMP) or not in order
+plain (progressive, CMYK, grey, several pictures in a file, orientation in XMP) or not in order
 (a warning is enough) is left to Pillow, and so is what to say of it.
 """
 

@@ -73,7 +73,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         The columns.
     columns_ : list of dict
         What became of each column.
-    feature_importances_ : array, shape (n_features_in_,)
+    feature_importances_ : array, shape (n_features,)
         Each column's share of the network's local reaction: the mean size of the gradient with
         respect to its inputs times their spread. Not what would be lost without the column.
     loss_curve_, validation_scores_ : list of float

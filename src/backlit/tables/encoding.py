@@ -40,7 +40,7 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """What becomes of a column.
+    """How a column is encoded.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class TableEncoder:
         return tuple(len(plan.levels) + 1 for plan in self.plans if plan.treatment == "vectors")
 
     def fit(self, table: Table, categorical: Any) -> Features:
-        """Decide what becomes of each column, and return the features.
+        """Decide how each column is encoded, and return the features.
 
         Parameters
         ----------

@@ -115,7 +115,7 @@ def _fold(fields: dict[str, Any]) -> Fold:
 
 
 def _check(model: Any) -> None:
-    """Hold the parts against each other, so that nothing is read beyond an array's end."""
+    """Compare the parts, so that nothing is read beyond an array's end."""
     plan, encoder, recipe = model._plan, model._encoder, model._plan.recipe
     if recipe.activation not in ("selu", "mish"):
         raise ValueError(f"the activation is {recipe.activation!r}")

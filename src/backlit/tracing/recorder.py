@@ -19,7 +19,7 @@ class TraceRecorder:
     """Traces a network every so often while it trains, and keeps the numbers.
 
     For `backlit.training.fit` it is the `callback`; for `MLPClassifier` and `MLPRegressor` it goes
-    into `set_callbacks` (scikit-learn 1.9 or newer), which calls it after each epoch. It looks at
+    into `set_callbacks` (scikit-learn 1.9 or newer), which calls it after each epoch. It takes
     some of the training examples, always the same ones, and changes nothing.
 
     Parameters
@@ -30,7 +30,7 @@ class TraceRecorder:
     share : float, default 0.01
         Without `every`: the largest share of the time that tracing may take.
     rows : int, default 256
-        How many examples to look at, at most.
+        How many examples to take, at most.
     tensorboard : path, optional
         A folder to write the records to as they come, for TensorBoard.
 

@@ -9,7 +9,7 @@ from backlit._checks import as_numpy, number_or_nan
 from backlit.errors import DTypeError, NonFiniteError, SettingError, ShapeError
 from backlit.parameters import checked_dtype
 
-#: elements whose finiteness is looked at together, so that the check needs little memory
+#: elements whose finiteness is checked together, so that the check needs little memory
 _CHECK_BLOCK = 1 << 20
 
 

@@ -177,7 +177,7 @@ def trainer_of(
     checkpointer: Checkpointer | None = None,
     observer: Observer | None = None,
 ) -> Trainer:
-    """Return what runs the epochs, with the validation and whoever observes."""
+    """Return what runs the epochs, with the validation and the observers."""
     task = Task(
         settings.activations,
         settings.loss,

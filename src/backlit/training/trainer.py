@@ -2,9 +2,9 @@
 
 An epoch is run in calls that take about a tenth of a second each. Between two calls Python answers
 Ctrl-C, reports progress and saves checkpoints. Where a call ends changes no bit. After an epoch the
-validation set is evaluated, the stopping rule asked, and whoever observes is told.
+validation set is evaluated, the stopping rule applied, and observers are called.
 
-Where nothing in Python is asked for between two epochs, a call runs several of them.
+Where Python has nothing to do between two epochs, a call runs several of them.
 """
 
 import time
@@ -99,7 +99,7 @@ class Observer:
 
     @property
     def watches(self) -> bool:
-        """Whether it has to be told of each epoch."""
+        """Whether it has to be called after each epoch."""
         return False
 
     def epoch_begins(self) -> None:

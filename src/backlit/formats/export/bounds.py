@@ -49,7 +49,7 @@ _FUNCTION = 8.0
 
 _SECOND_ORDER = 1.01
 
-#: the largest slope of each activation; `exp` has none and goes by its interval
+#: the largest slope of each activation; `exp` has none and its interval decides
 SLOPES = {
     "identity": 1.0,
     "sigmoid": 0.25,

@@ -194,7 +194,7 @@ class Description:
     steps : tuple
     output : Output
     remarks : tuple of str
-        What whoever uses it has to know, one sentence each.
+        What its users have to know, one sentence each.
     """
 
     kind: str

@@ -65,7 +65,7 @@ LEAK_BITS = 20
 LEAK = round(LEAKY_SLOPE * 2**LEAK_BITS)
 
 #: the largest second derivative of each activation that is a table, by whose square of the interval
-#: over 8 linear interpolation is off; `exp` goes by its range
+#: over 8 linear interpolation is off; `exp` uses its range
 _CURVATURE = {
     "sigmoid": 0.0963,  # 1 / (6 sqrt 3)
     "tanh": 0.7699,  # 4 / (3 sqrt 3)

@@ -1,4 +1,4 @@
-"""A described model computed step by step in float64: what every form is held against."""
+"""A described model computed step by step in float64: the truth for every form."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

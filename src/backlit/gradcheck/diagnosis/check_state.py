@@ -121,7 +121,7 @@ def _looks_right(state: CheckState, name: str, gradient: Array) -> bool:
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read where the mean lives."""
+    """One reading of where 1/m is applied."""
 
     examples: Examples | None
     mean: bool

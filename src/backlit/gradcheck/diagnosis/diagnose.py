@@ -66,7 +66,7 @@ def diagnose(
 ) -> Diagnosis | None:
     """Return the simplest relation that explains a gradient wherever it was probed, or None.
 
-    `given` are the sizes that the user gave, for which the constant is told.
+    `given` are the sizes that the user gave, in which the constant is expressed.
     """
     cases: list[tuple[Probe, Case]] = []
     for probe in probes:

@@ -101,7 +101,7 @@ def _one_worker(
 def _work(
     first: int, count: int, trial: Callable[[int], Any], deadline: float, writing: int
 ) -> None:
-    """Run trials in the forked process, and write what comes of them."""
+    """Run trials in the forked process, and write their results."""
     quiet = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(quiet, standard)

@@ -77,7 +77,7 @@ def slope(
     use_complex : bool
         Whether to try the complex step.
     base_step : float
-        The step of the central differences that the complex step is held against.
+        The step of the central differences that the complex step is compared with.
 
     Returns
     -------

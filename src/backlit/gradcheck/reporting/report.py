@@ -128,7 +128,7 @@ class Report:
         return text
 
     def convention_text(self) -> str:
-        """Return one sentence about where the mean lives."""
+        """Return one sentence about where 1/m is applied."""
         where = f" over the output's {self.mean_over}" if self.mean_over else ""
         if self.convention == "mean":
             return f"Convention found: the mean{where}; parameters' gradients carry 1/m, once."

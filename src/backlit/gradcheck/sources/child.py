@@ -1,4 +1,4 @@
-"""The child process: runs somebody's code, and answers in JSON on a descriptor of its own."""
+"""The child process: runs user code, and answers in JSON on a descriptor of its own."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ def check_activation(course: CourseCheck, name: str) -> None:
 
 
 def check_linear(course: CourseCheck) -> None:
-    """Check the linear step, and learn from it where the mean lives."""
+    """Check the linear step, and learn from it where 1/m is applied."""
     inputs = linear_inputs(np.random.default_rng(course.seed))
     function = course.space.get("linear_forward") or reference.linear_forward
     backward = course.space.get("linear_backward")

@@ -107,7 +107,7 @@ class Definition:
 
 
 def statements_of(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a cell, looking into `if` and `try` for imports and definitions."""
+    """Yield the statements of a cell, searching `if` and `try` for imports and definitions."""
     for statement in body:
         if isinstance(statement, ast.If) and not _is_main(statement):
             yield from statements_of([*statement.orelse, *statement.body])

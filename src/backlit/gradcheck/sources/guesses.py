@@ -1,4 +1,4 @@
-"""Values for the arguments of somebody's functions, from their names, defaults and source.
+"""Values for the arguments of user functions, from their names, defaults and source.
 
 A layout says how the data lie: examples in rows or in columns, images, sequences, one vector. Under
 each, an argument has a few likely values; which of them fit is found out by calling.

@@ -1,4 +1,4 @@
-"""A child process in which somebody's code runs, and what became of it.
+"""A child process in which user code runs, and how it ended.
 
 The child answers in lines of JSON on a descriptor of its own: what the code prints goes elsewhere.
 How long it may take, and how much memory, is limited; where it ends without an answer, the line at
@@ -26,7 +26,7 @@ from typing import IO, Any
 from backlit.errors import SettingError
 
 PRINTED = 200_000  # bytes of what the code prints that are kept
-_POLL = 0.05  # seconds between two looks at the child's memory
+_POLL = 0.05  # seconds between two checks of the child's memory
 _GRACE = 5.0  # seconds beyond its own limit after which a child is ended from outside
 _ROOT = str(Path(__file__).resolve().parents[3])
 _PACKAGE = str(Path(__file__).resolve().parents[2])
@@ -79,7 +79,7 @@ class Ended(Exception):
 
 
 class Child:
-    """A process that runs somebody's code and answers in JSON.
+    """A process that runs user code and answers in JSON.
 
     Parameters
     ----------

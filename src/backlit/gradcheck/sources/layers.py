@@ -533,7 +533,7 @@ def _make_feed(
     note: str,
     failed: Furthest,
 ) -> Feed | None:
-    """Build one feed, and call it once; None where no gradient comes of it."""
+    """Build one feed, and call it once; None where it gives no gradient."""
     method = getattr(call.template, call.backward)
     original = getattr(method, "__func__", method)
     names = returned_names(original)

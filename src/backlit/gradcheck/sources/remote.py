@@ -1,7 +1,7 @@
-"""Functions that live in a child process: arrays go in, outputs and gradients come out.
+"""Functions of a child process: arrays go in, outputs and gradients come out.
 
 The child knows no truth, no seed and no points: it finds the function, and calls it with what it is
-sent. What it answers is arrays, whoever wrote the code that answers.
+sent. Its answers are arrays, whatever code gives them.
 """
 
 from __future__ import annotations

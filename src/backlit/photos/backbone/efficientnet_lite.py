@@ -1,4 +1,4 @@
-"""EfficientNet-Lite as an ONNX graph, from the architecture's facts and somebody's weights.
+"""EfficientNet-Lite as an ONNX graph, from the architecture's facts and given weights.
 
 M. Tan, Q. V. Le, "EfficientNet: Rethinking model scaling for convolutional neural networks", ICML
 2019; the Lite variants (2020) leave out squeeze-and-excitation, have ReLU6 throughout, and scale

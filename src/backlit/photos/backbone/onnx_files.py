@@ -1,4 +1,4 @@
-"""What an ONNX file of somebody's says about itself: input, output, and a feature map."""
+"""What an ONNX file says about itself: input, output, and a feature map."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

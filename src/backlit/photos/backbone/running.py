@@ -57,7 +57,7 @@ class Encoder:
         """The same network with the feature map among its outputs."""
         from backlit.photos.backbone.onnx_files import with_output
 
-        assert self.map_name is not None  # whoever asks for a map has looked
+        assert self.map_name is not None  # callers check before they ask for a map
         return _session(with_output(self._data, self.map_name), self.identity.name)
 
     def vectors(self, pictures: Pixels) -> Floats:

@@ -37,7 +37,7 @@ from backlit.training.engine.simd import (
 
 #: terms of a sum that are packed at a time
 BLOCK_K = 512
-#: rows of the first operand that stay in the L2 cache while the columns go by
+#: rows of the first operand that stay in the L2 cache while the columns pass
 BLOCK_ROWS = 128
 #: columns that are packed at a time
 BLOCK_COLUMNS = 528
@@ -315,7 +315,7 @@ def dot_product(C, c, ldc, c_column, S, s, lds, V, places, p, M, N, K, K_part, a
     ``C[i, j]`` lies at ``c + i ldc + j c_column``. `start` is 0, 1 to add the bias ``B[b + i]``, 2
     to add to what C holds. The sums are computed in parts of `K_part` terms, whole vectors, which
     begin `apart` elements after each other in the rows; T has room for `DOT_BLOCK` ** 2 vectors.
-    Parts of `dot_part` terms stay in the nearest caches while the columns go by.
+    Parts of `dot_part` terms stay in the nearest caches while the columns pass.
     """
     L = lanes(C)
     parts = (K + K_part - 1) // K_part

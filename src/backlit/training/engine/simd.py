@@ -77,7 +77,7 @@ class _HelperLibrary(JITCodeLibrary):
 
     @property
     def codegen(self) -> Any:
-        """Whom Numba tells where a function's globals are; machine code has them, and this none."""
+        """Numba registers globals here; helpers are only linked into callers, so there are none."""
         return SimpleNamespace(set_env=lambda *_: None)
 
     def _optimize_final_module(self) -> None:
@@ -650,7 +650,7 @@ def _control_register() -> tuple[str, str, int, int]:
 def flush_denormals(typing_context: Any) -> Any:
     """Let this thread's processor take denormal numbers for zero; return the mode it had before.
 
-    Whoever calls this gives the mode back with `restore_mode` before any other code runs.
+    Callers set the mode back with `restore_mode` before any other code runs.
     """
     read, write, bits, mask = _control_register()
 
