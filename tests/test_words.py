@@ -54,7 +54,7 @@ DIARY = {
 
 
 def texts(path):
-    """Return lines of text with their numbers: all of a page, or a source's strings and comments."""
+    """Return lines with their numbers: all of a page, or a source's strings and comments."""
     if path.suffix == ".md":
         return list(enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
     found = []

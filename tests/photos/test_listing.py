@@ -78,7 +78,7 @@ def test_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", scandir)
     found = list(walk_photos([tmp_path]))
     assert names(found, tmp_path) == ["a", "b/1.jpg"]
-    assert found[0].error == "no permission to look into this folder"
+    assert found[0].error == "no permission to list this folder"
 
 
 def test_is_photo_name():
