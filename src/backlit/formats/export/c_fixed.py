@@ -4,7 +4,6 @@ import numpy as np
 
 from backlit.formats.export.c_source import Source, array, real, reals
 from backlit.formats.export.fixed_point import (
-    FULL,
     LEAK,
     LEAK_BITS,
     POSITION_BITS,
@@ -41,8 +40,9 @@ _LAYER = """
 /* z = (W q + b) multiplier / 2^shift, clamped to 16 bits */
 static inline void {p}_layer{l}(const int16_t *q, int16_t *z, int *status) {{
   for (int i = 0; i < {units}; i++) {{
+    const {narrow} *w = {p}_W{l} + i * {n};
     {wide} sum = {p}_b{l}[i];
-    for (int j = 0; j < {n}; j++) sum += ({wide}){p}_W{l}[i * {n} + j] * q[j];
+    for (int j = 0; j < {n}; j++) sum += ({wide})w[j] * q[j];
     const int64_t scaled = {p}_shifted(sum, {pre}) * {p}_multiplier{l}[i];
     z[i] = (int16_t){p}_clamped({p}_shifted(scaled, {p}_shift{l}[i]), {low}, {high}, status);
   }}
@@ -99,7 +99,8 @@ def write_layers(source: Source, network: FixedNetwork, parts: Parts) -> list[st
     for l, layer in enumerate(network.layers, start=1):
         units, n = layer.W.shape
         source.functions[_LAYER.format(
-            p=p, l=l, units=units, n=n, wide="int64_t" if layer.wide else "int32_t", pre=layer.pre,
+            p=p, l=l, units=units, n=n, narrow="int8_t" if network.kind == "int8" else "int16_t",
+            wide="int64_t" if layer.wide else "int32_t", pre=layer.pre,
             low=int(layer.clamps_low), high=int(layer.clamps_high),
         )] = None  # fmt: skip
         if layer.activation == "softmax":
@@ -114,9 +115,11 @@ def write_layers(source: Source, network: FixedNetwork, parts: Parts) -> list[st
     source.say(f"int16_t q[{n0}], q_out[{n_out}];")
     source.say(f"int status = {P}_OK;")
     source.say(f"for (int i = 0; i < {n0}; i++) {{")
-    source.say(f"  float v = floorf(({x}[i] - {p}_middle[i]) * {p}_per_step[i] + 0.5f);")
-    source.say(f"  if (!(v >= -{FULL}.0f && v <= {FULL}.0f)) status = {P}_OUT_OF_RANGE;")
-    source.say(f"  q[i] = (int16_t)(v > {FULL}.0f ? {FULL}.0f : v >= -{FULL}.0f ? v : -{FULL}.0f);")
+    source.say("  /* the nearest whole number, all of them above 0 until the end */")
+    source.say(f"  const float v = ({x}[i] - {p}_middle[i]) * {p}_per_step[i] + 32768.5f;")
+    source.say(f"  if (!(v >= 1.0f && v < 65536.0f)) status = {P}_OUT_OF_RANGE;")
+    source.say("  const int32_t w = !(v >= 1.0f) ? 1 : v < 65536.0f ? (int32_t)v : 65535;")
+    source.say("  q[i] = (int16_t)(w - 32768);")
     source.say("}")
     source.say(f"{p}_core(q, q_out, &status);")
     source.say(f"float last[{n_out}];")
@@ -148,8 +151,8 @@ def _tables(source: Source, network: FixedNetwork) -> None:
         source.functions[_TABLE.format(p=p, type="int16_t")] = None
     if network.layers[-1].activation == "softmax":
         items = [str(one) for one in softmax_table(network.kind).tolist()]
-        source.constants.append(array(f"uint32_t {p}_table_softmax[{len(items)}]", items))
-        code = _TABLE.format(p=p, type="uint32_t").replace(f"{p}_between(", f"{p}_between_exp(")
+        source.constants.append(array(f"uint16_t {p}_table_softmax[{len(items)}]", items))
+        code = _TABLE.format(p=p, type="uint16_t").replace(f"{p}_between(", f"{p}_between_exp(")
         source.functions[code] = None
 
 

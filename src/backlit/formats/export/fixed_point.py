@@ -57,8 +57,8 @@ SOFTMAX_RANGE = 16.0
 #: bits of a position in that table
 POSITION_BITS = 20
 
-#: bits of the whole numbers that softmax adds up
-SOFTMAX_BITS = 16
+#: what stands for 1 in the whole numbers that softmax adds up
+SOFTMAX_FULL = 65535
 
 #: leaky relu's slope as a fraction of 2^20
 LEAK_BITS = 20
@@ -241,9 +241,9 @@ def _input_signal(job: Job, name: str, seen: Floats) -> _Signal:
     # a constant column has a range all the same: what float32 can tell from it
     least = np.maximum(np.abs(middle), 1.0) * 2.0**-22
     step = np.maximum((high - low) / 2 / FULL, least)
-    # half a step, the roundings of (x - middle) / step in float32, 4 of up to 32767 2^-24 each, and
-    # that of the middle
-    error = errors[name] + step * (0.5 + 4 * FULL * 2.0**-24) + 2.0**-24 * np.abs(middle)
+    # half a step, the roundings of (x - middle) / step + 32768.5 in float32, 6 of up to 65536 2^-24
+    # each, and that of the middle
+    error = errors[name] + step * (0.5 + 6 * 2.0**-8) + 2.0**-24 * np.abs(middle)
     return _Signal(step, middle, error, intervals[name], seen.mean(axis=0))
 
 
@@ -370,9 +370,9 @@ def _activation_error(
         return e_Z + table.z_step * 0.5 + low * 2.0**-LEAK_BITS, table.z_step
     if activation == "softmax":
         h = SOFTMAX_RANGE / 2 ** TABLE_BITS[kind]
-        # interpolation is off by a share of e^-d, the roundings by steps of 2^-16, the table ends
+        # interpolation is off by a share of e^-d, roundings by steps of 1 / 65535, the table ends
         share = h * h / 8 * math.exp(h) + SOFTMAX_RANGE * 2.0**-POSITION_BITS
-        absolute = 2 * 2.0**-SOFTMAX_BITS + math.exp(-SOFTMAX_RANGE)
+        absolute = 2 / SOFTMAX_FULL + math.exp(-SOFTMAX_RANGE)
         error = e_Z.max() + share + (width + 1) * absolute + 1 / FULL
         return np.full(width, error), 1 / FULL
     h = 2.0 ** (16 - table.bits) * table.z_step
@@ -468,9 +468,9 @@ def interpolate(values: Ints, fraction_bits: int, position: Ints) -> Ints:
 
 
 def softmax_table(kind: str) -> Ints:
-    """Return exp(-d) for d from 0 to `SOFTMAX_RANGE`, in 2^-16."""
+    """Return exp(-d) for d from 0 to `SOFTMAX_RANGE`, of which 1 is `SOFTMAX_FULL`."""
     d = np.linspace(0, SOFTMAX_RANGE, 2 ** TABLE_BITS[kind] + 1)
-    values: Floats = np.rint(np.exp(-d) * 2**SOFTMAX_BITS)
+    values: Floats = np.rint(np.exp(-d) * SOFTMAX_FULL)
     return values.astype(np.int64)
 
 

@@ -149,7 +149,8 @@ def write_javascript(job: Job, dtype: str = "float64") -> bytes:
     if any(isinstance(step, Lookup) for step in model.steps):
         parts.append(_LOOK_UP.rstrip())
     parts += [_network(job), _answers(job), _self_test(job, dtype)]
-    return ("\n".join(parts) + "\n").encode()
+    # in comments, too, nothing ends a page's script element
+    return ("\n".join(parts) + "\n").replace("</", "<\\/").encode()
 
 
 def _network(job: Job) -> str:

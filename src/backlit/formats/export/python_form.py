@@ -45,6 +45,22 @@ def read_columns(X):
     return columns
 '''
 
+_READ_NUMBERS = '''
+def read_rows(X):
+    """Return examples in rows: of rows, a data frame, or a mapping by name."""
+    if isinstance(X, dict) or hasattr(X, "columns"):
+        X = np.column_stack([np.asarray(X[name], dtype=float) for name, _ in COLUMNS])
+    rows = np.asarray(X, dtype=float)
+    if rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
+        raise ValueError(f"X has shape {rows.shape}, expected (m, {len(COLUMNS)}).")
+    wrong = {wrong}
+    if wrong.any():
+        row, place = np.argwhere(wrong)[0]
+        raise ValueError(f"row {row} has {rows[row, place]} in {COLUMNS[place][0]!r}, "
+                         "expected a finite number.")
+    return rows
+'''
+
 _LOOK_UP = '''
 def look_up(values, what, levels, missing, unknown, rows):
     """Return the row of a table that each value has; missing is None or NaN."""
@@ -182,7 +198,7 @@ def python_module(model: Description, head: Sequence[str], modules: Iterable[str
         + body
         + listed
         + "\n"
-        + _READ
+        + _reading(model)
         + ("\n" + _LOOK_UP if lookups else "")
         + "\n"
         + _features(model, parts.before, used)
@@ -191,6 +207,25 @@ def python_module(model: Description, head: Sequence[str], modules: Iterable[str
         + "\n"
         + _outputs(model, parts.after)
     )
+
+
+def _is_plain(model: Description) -> bool:
+    """Whether all columns are numbers."""
+    return all(column.kind == "number" for column in model.columns)
+
+
+def _reading(model: Description) -> str:
+    """Write the function that reads examples."""
+    if not _is_plain(model):
+        return _READ
+    may_miss = [column.may_miss for column in model.columns]
+    test = "~np.isfinite(rows)"
+    if all(may_miss):
+        test = "np.isinf(rows)"
+    elif any(may_miss):
+        may = "[name in MAY_MISS for name, _ in COLUMNS]"
+        test = f"np.where({may}, np.isinf(rows), ~np.isfinite(rows))"
+    return _READ_NUMBERS.replace("{wrong}", test)
 
 
 def _constants(model: Description) -> str:
@@ -214,9 +249,10 @@ def _sorted_set(names: set[str]) -> str:
 def _features(model: Description, steps: list[Step], used: str) -> str:
     """Write what turns columns into the network's input."""
     variables = {step.name: f"v{place}" for place, step in enumerate(steps, start=1)}
+    read = "rows = read_rows(X)" if _is_plain(model) else "columns = read_columns(X)"
     lines = [
         "", "def features(X):", '    """Return the network\'s input, of one row an example."""',
-        "    columns = read_columns(X)",
+        f"    {read}",
     ]  # fmt: skip
     for step in steps:
         lines.append(f"    # {json.dumps(step.name, ensure_ascii=False)[1:-1]}")
@@ -227,6 +263,9 @@ def _features(model: Description, steps: list[Step], used: str) -> str:
 
 def _expression(step: Step, model: Description, variables: dict[str, str]) -> str:
     """Write a step's value as an expression."""
+    if isinstance(step, Numbers) and _is_plain(model):
+        everything = step.columns == tuple(range(len(model.columns)))
+        return "rows" if everything else f"rows[:, {list(step.columns)}]"
     if isinstance(step, Numbers):
         return f"np.column_stack([columns[place] for place in {list(step.columns)}])"
     if isinstance(step, Concat):
