@@ -1,7 +1,9 @@
 """Tables as people have them: text, categories, truth values, holes, dates, names."""
 
+import _thread
 import datetime
 import pickle
+import threading
 
 import numpy as np
 import pandas as pd
@@ -306,3 +308,18 @@ def test_intervals_from_the_folds_cover():
     classifier = RealMLPClassifier(**SMALL, n_folds=3).fit(X[:90], y[:90] > 0, np.arange(90) % 2)
     assert np.isnan(classifier.oof_predictions_[::2]).all()
     np.testing.assert_allclose(classifier.oof_predictions_[1::2].sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_ctrl_c_keeps_what_there_is(n_jobs):
+    frame, y, _ = _frame()
+    model = RealMLPClassifier(n_epochs=100_000, n_folds=2, n_jobs=n_jobs, random_state=0)
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    try:
+        with pytest.warns(UserWarning, match="Training interrupted by user, with [12] of 2 netw"):
+            model.fit(frame, y)
+    finally:
+        timer.cancel()
+    assert model.predict(frame).shape == y.shape
+    assert 1 <= model.n_iter_ < 100_000

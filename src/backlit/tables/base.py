@@ -2,8 +2,9 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from itertools import count
 from threading import Event
 from typing import Any, Self
 
@@ -31,9 +32,11 @@ from backlit.tables.recipe import Recipe, recipe_of
 from backlit.tables.rows import Split, canonical_order, repeated_rows, splits
 from backlit.tables.steps import TableData, outputs_of
 from backlit.tables.training import Plan, TableNetwork, train_network
-from backlit.training.stopping import INTERRUPTED
+from backlit.training.stopping import CALLBACK, INTERRUPTED
 from backlit.training.trainer import Epoch, Observer
 
+#: seconds between two looks at networks in training
+_PAUSE = 0.1
 #: trains a network under an observer
 Task = Callable[[Observer], TableNetwork]
 
@@ -82,10 +85,20 @@ class Labels:
 
 
 class _TableObserver(Observer):
-    """Shows progress, and stops where the caller has been interrupted."""
+    """Shows the progress of all networks together, and stops where the caller was interrupted.
 
-    def __init__(self, show: Silent, stop: Event, done: int) -> None:
-        self._show, self._stop, self._done = show, stop, done
+    Parameters
+    ----------
+    show : Silent
+        What shows it.
+    stop : Event
+        Set where all are to stop.
+    numbers : iterator of int
+        Counts the epochs of all networks.
+    """
+
+    def __init__(self, show: Silent, stop: Event, numbers: Iterator[int]) -> None:
+        self._show, self._stop, self._numbers = show, stop, numbers
 
     def progress(self, share: float) -> bool:
         """Return whether to stop."""
@@ -95,7 +108,7 @@ class _TableObserver(Observer):
         """Show the epoch, and return whether to stop."""
         if epoch.validation is not None:
             self._show.score(epoch.validation.score)
-        self._show.epoch(self._done + epoch.number, epoch.loss)
+        self._show.epoch(next(self._numbers), epoch.loss)
         return self._stop.is_set()
 
 
@@ -275,6 +288,7 @@ class BaseRealMLP(BaseEstimator):
         self.__dict__.pop("oof_predictions_", None)
         if self.n_folds is not None:
             self._judge_folds(features, labels, divided, rows, n_rows)
+        self._folds = [fold for fold in self._folds if fold.networks]
 
     def _judge_folds(
         self,
@@ -286,16 +300,18 @@ class BaseRealMLP(BaseEstimator):
     ) -> None:
         """Set `oof_predictions_`, and keep each fold's residuals."""
         total = np.zeros((labels.n_outputs, n_rows))
-        count = np.zeros(n_rows)
-        for fold, split in zip(self._folds, divided, strict=False):
+        counted = np.zeros(n_rows)
+        for fold, split in zip(self._folds, divided, strict=True):
+            if not fold.networks:  # interrupted before it began
+                continue
             held = Features(features.numbers[:, split.held], features.levels[:, split.held])
             found = self._fold_mean(fold, held)
             if labels.targets is not None:
                 fold.residuals = np.abs(labels.targets[:, split.held] - found)
             np.add.at(total.T, rows[split.held], found.T)
-            np.add.at(count, rows[split.held], 1)
+            np.add.at(counted, rows[split.held], 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            self.oof_predictions_ = (total / count).T  # NaN for rows without weight
+            self.oof_predictions_ = (total / counted).T  # NaN for rows without weight
 
     def _prepared(
         self,
@@ -339,19 +355,17 @@ class BaseRealMLP(BaseEstimator):
 
         return [task(seed) for seed in seeds]
 
-    def _run(self, tasks: list[Task]) -> list[TableNetwork]:
-        """Run the tasks; Ctrl-C stops all of them, and keeps what they have."""
-        epochs = self._plan.epochs
-        show = self._show(epochs * len(tasks))
-        stop = Event()
-        observers = [_TableObserver(show, stop, epochs * i) for i in range(len(tasks))]
+    def _run(self, tasks: list[Task]) -> list[TableNetwork | None]:
+        """Run the tasks; Ctrl-C stops all of them, and keeps what there is of them."""
+        show, stop, numbers = self._show(self._plan.epochs * len(tasks)), Event(), count(1)
+        observers = [_TableObserver(show, stop, numbers) for _ in tasks]
         workers = min(len(tasks), _n_workers(self.n_jobs))
+        found: list[TableNetwork | None] = [None] * len(tasks)
         with show, one_blas_thread():
             if workers == 1:
-                found = []
-                for task, observer in zip(tasks, observers, strict=True):
-                    found.append(task(observer))
-                    if found[-1].stopped == INTERRUPTED:
+                for i, (task, observer) in enumerate(zip(tasks, observers, strict=True)):
+                    found[i] = network = task(observer)
+                    if network.stopped == INTERRUPTED:
                         break
                 return found
             with ThreadPoolExecutor(workers) as pool:
@@ -360,23 +374,28 @@ class BaseRealMLP(BaseEstimator):
                     for task, observer in zip(tasks, observers, strict=True)
                 ]
                 try:
-                    return [future.result() for future in futures]
-                except BaseException:
-                    stop.set()
+                    while wait(futures, _PAUSE, FIRST_EXCEPTION).not_done and not _failed(futures):
+                        pass  # a wait without an end could not be interrupted everywhere
+                except KeyboardInterrupt:
+                    stop.set()  # each ends with its epoch, as if a callback had asked for it
                     for future in futures:
                         future.cancel()
-                    raise
+                    wait(futures)
+                finally:
+                    stop.set()
+            return [None if future.cancelled() else future.result() for future in futures]
 
     def _show(self, epochs: int) -> Silent:
         """Return what shows the progress of so many epochs."""
         return self.verbose if isinstance(self.verbose, Silent) else reporter(self.verbose, epochs)
 
-    def _finish(self, networks: list[TableNetwork]) -> None:
+    def _finish(self, networks: list[TableNetwork | None]) -> None:
         members = int(self.n_members)
         for i, network in enumerate(networks):
-            self._folds[i // members].networks.append(network)
-        self._folds = [fold for fold in self._folds if fold.networks]
-        first = networks[0]
+            if network is not None:
+                self._folds[i // members].networks.append(network)
+        trained = [network for network in networks if network is not None]
+        first = trained[0]
         self.loss_curve_, self.n_iter_ = first.losses, first.n_epochs
         self.validation_scores_ = first.validation_scores or None
         self.best_epoch_ = first.best_epoch
@@ -385,13 +404,13 @@ class BaseRealMLP(BaseEstimator):
             if first.validation_scores and first.best_epoch
             else None
         )
-        interrupted = [network for network in networks if network.stopped == INTERRUPTED]
-        if interrupted:
+        if any(network.stopped in (INTERRUPTED, CALLBACK) for network in trained):
             answer_interrupt(
-                f"Training interrupted by user. It had finished {interrupted[0].n_epochs} epochs; "
-                "the weights are the best by the validation score."
+                f"Training interrupted by user, with {len(trained)} of {len(networks)} networks "
+                f"begun. The last one had finished {trained[-1].n_epochs} epochs; each has the "
+                "weights of its best epoch."
             )
-        finite = all(np.isfinite(network.losses).all() for network in networks)
+        finite = all(np.isfinite(network.losses).all() for network in trained)
         if not finite:
             warn_user(
                 "The loss of a network became infinite; its weights are those of its best epoch. "
@@ -481,6 +500,11 @@ class BaseRealMLP(BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
+
+
+def _failed(futures: Sequence[Future[TableNetwork]]) -> bool:
+    """Tell whether one has ended with an exception."""
+    return any(future.done() and future.exception() is not None for future in futures)
 
 
 def _check_whole(owner: str, name: str, value: Any, least: int) -> None:
