@@ -15,6 +15,7 @@ version = release = __version__
 
 extensions = [
     "myst_nb",
+    "sphinx_copybutton",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -45,6 +46,11 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 default_role = "code"  # numpydoc's single backticks
+
+# what is copied: commands without their prompts; outputs are not to be pasted
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highlight-ipython3 pre"
 
 # what a reader sees: nothing comes from another host
 html_theme = "furo"

@@ -742,3 +742,26 @@ def test_predict_refuses_options_that_do_not_go_together(run, photos, options, s
     code, out, err = run("predict", photos, *options)
     assert (code, out) == (2, "")
     assert said in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "--learning-rate", "-1"), "'--learning-rate': '-1.0', expected a number above"),
+        (("train", "--hidden", "0"), "'--hidden': '0', expected sizes of at least 1"),
+        (("train", "--l2", "-3"), "'--l2': '-3', expected greater than or equal to 0"),
+        (("check", "nowhere.py"), "there is no file nowhere.py"),
+        (("grade", "x.py", "--rubric", "nowhere.toml"), "there is no file nowhere.toml"),
+        (("info", __file__), "is not a model file"),
+        (("explain", __file__), "not a picture"),
+    ],
+)
+def test_errors_are_in_one_dialect_and_name_what_was_typed(run, arguments, said):
+    """Options by their names on the command line, never classes, fields or error numbers."""
+    code, out, err = run(*arguments)
+    assert code in (1, 2)
+    assert not out
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert said in last
+    assert not re.search(r"Recipe|Errno|learning_rate|unpack", last)

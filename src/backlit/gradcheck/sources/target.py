@@ -71,7 +71,7 @@ def check_targets(
         3: what was checked is right, and some could not be checked.
     """
     if format not in ("table", "json"):
-        stderr.write(f"backlit check: format is {format!r}, expected table or json.\n")
+        stderr.write(f"error: --format is {format!r}, expected table or json.\n")
         return USAGE
     codes: list[int] = []
     checked: list[dict[str, Any]] = []
@@ -80,7 +80,7 @@ def check_targets(
         every, _reports(every, seconds, limits, stderr), strict=True
     ):
         if report is None:
-            stderr.write(f"backlit check: {printable_lines(problem)}\n")
+            stderr.write(f"error: {printable_lines(problem)}\n")
             codes.append(USAGE)
             continue
         if len(every) > 1 and not report.findings and not report.unchecked:
@@ -94,7 +94,7 @@ def check_targets(
             console.print(printable_lines(target), style="bold")
         console.print(report)
     if not codes:
-        stderr.write("backlit check: nothing in it looks like a backward pass.\n")
+        stderr.write("error: nothing in it looks like a backward pass.\n")
     code = together(codes)
     if format == "json" and (checked or not codes):
         data: Any = (
