@@ -35,7 +35,7 @@ from backlit.tables.training import Plan, TableNetwork, train_network
 from backlit.training.stopping import CALLBACK, INTERRUPTED
 from backlit.training.trainer import Epoch, Observer
 
-#: seconds between two looks at networks in training
+#: seconds between two checks of networks in training
 _PAUSE = 0.1
 #: trains a network under an observer
 Task = Callable[[Observer], TableNetwork]

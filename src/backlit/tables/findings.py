@@ -51,7 +51,7 @@ class KnownColumn(NamedTuple):
 
 @dataclass(frozen=True)
 class TableFindings:
-    """What is told of a network.
+    """What is reported of a network.
 
     Attributes
     ----------

@@ -202,7 +202,7 @@ class RealMLPRegressor(RegressorMixin, BaseRealMLP):
         if len(residuals) < len(self._folds):
             raise SettingError(
                 f"{name}: predict_interval needs a fit with n_folds=5, or another number of folds, "
-                "because it goes by the rows that each fold's networks were not trained on."
+                "because it needs rows that each fold's networks were not trained on."
             )
         features = self._encoder.transform(self._read(X, reset=False))
         predictions = [self._fold_mean(fold, features) for fold in self._folds]
