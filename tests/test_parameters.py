@@ -56,6 +56,12 @@ def test_seeds():
     generator = np.random.default_rng(7)
     np.testing.assert_array_equal(initialize_parameters([3, 2], generator)["W1"], one["W1"])
     assert (initialize_parameters([3, 2], generator)["W1"] != one["W1"]).all()
+    for rng in (7, np.random.default_rng(7), np.random.PCG64(7), np.random.SeedSequence(7)):
+        np.testing.assert_array_equal(initialize_parameters([3, 2], rng=rng)["W1"], one["W1"])
+    with pytest.raises(SettingError, match="seed is 7 and rng is 7, expected only one of them"):
+        initialize_parameters([3, 2], 7, rng=7)
+    with pytest.raises(SettingError, match="seed is -1, expected an integer of at least 0"):
+        initialize_parameters([3, 2], -1)
     unseeded = [initialize_parameters([3, 2], None)["W1"] for _ in range(2)]
     assert (unseeded[0] != unseeded[1]).all()
 

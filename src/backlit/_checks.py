@@ -420,3 +420,49 @@ def unpack(function: str, name: str, value: Any, fields: Sequence[str]) -> tuple
             f"{function}: {name} has {len(value)} entries, expected {len(fields)}, {expected}."
         )
     return tuple(value)
+
+
+#: what `numpy.random.default_rng` takes, by the Scientific Python ecosystem's SPEC 7
+RandomSource = (
+    int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator
+)
+
+
+def as_generator(
+    function: str, seed: RandomSource | None, rng: RandomSource | None = None
+) -> np.random.Generator:
+    """Return a source of random numbers: `rng`, or where that is None the one of `seed`.
+
+    Raises
+    ------
+    SettingError
+        If it has no meaning, or both were given.
+    """
+    name, given = "seed" if rng is None else "rng", seed_or_rng(function, seed, rng)
+    try:
+        return np.random.default_rng(given)
+    except (TypeError, ValueError) as error:
+        raise SettingError(
+            f"{function}: {name} is {given!r}, expected an integer of at least 0, a NumPy "
+            f"Generator or None ({error})."
+        ) from error
+
+
+def seed_or_rng(
+    function: str, seed: RandomSource | None, rng: RandomSource | None
+) -> RandomSource | None:
+    """Return which of the two was given, `seed` being 0 by default.
+
+    Raises
+    ------
+    SettingError
+        If both were.
+    """
+    if rng is None:
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed != 0:
+        raise SettingError(
+            f"{function}: seed is {seed!r} and rng is {rng!r}, expected only one of them: both say "
+            "where the randomness comes from."
+        )
+    return rng

@@ -13,7 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from backlit._checks import (
     Array,
+    RandomSource,
     as_arrays,
+    as_generator,
     check_finite,
     check_shape,
     in_dtype_of,
@@ -158,6 +160,7 @@ def initialize_parameters(
     layer_dims: Sequence[int],
     seed: int | np.random.Generator | None = 0,
     *,
+    rng: RandomSource | None = None,
     activations: Sequence[str] | None = None,
     initialization: str | None = None,
     dtype: DTypeLike = np.float64,
@@ -174,6 +177,9 @@ def initialize_parameters(
         ``n_0, n_1, ..., n_L``.
     seed : int, Generator or None, default 0
         Where the randomness comes from; None draws other weights each time.
+    rng : int, SeedSequence, BitGenerator or Generator, optional
+        The same by the name of SPEC 7, in place of `seed`: whatever `numpy.random.default_rng`
+        takes. None leaves it to `seed`.
     activations : sequence of str, optional
         The L names, one a layer, from which each layer's initialisation follows; by default relu in
         the hidden layers and sigmoid at the output.
@@ -205,7 +211,7 @@ def initialize_parameters(
                 f"{function}: initialization is {initialization!r}, expected one of {known}."
             )
         schemes = [initialization] * layout.n_layers
-    generator = np.random.default_rng(seed)
+    generator = as_generator(function, seed, rng)
     parameters = layout.views(np.zeros(layout.size, dtype))
     for l, scheme in enumerate(schemes, start=1):
         W = parameters[f"W{l}"]

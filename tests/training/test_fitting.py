@@ -244,6 +244,14 @@ def test_the_seed_says_it_all():
     _same(one, again)
     assert one.vector.tobytes() != other.vector.tobytes()
     _same(one, fit(X, Y, **SMALL, seed=np.random.default_rng(3)))
+    _same(one, fit(X, Y, **SMALL, rng=3), fit(X, Y, **SMALL, rng=np.random.default_rng(3)))
+    sources = (np.random.SeedSequence(3), np.random.PCG64(3))
+    _same(one, *(fit(X, Y, **SMALL, rng=source) for source in sources))
+    _same(fit(X, Y, **SMALL), fit(X, Y, **SMALL, rng=0))
+    with pytest.raises(SettingError, match="seed is 3 and rng is 4, expected only one of them"):
+        fit(X, Y, **SMALL, seed=3, rng=4)
+    with pytest.raises(SettingError, match="rng is 'x', expected an integer"):
+        fit(X, Y, **SMALL, rng="x")
     drawn = {fit(X, Y, **SMALL, seed=None).vector.tobytes() for _ in range(2)}
     assert len(drawn) == 2
     np.random.seed(0)  # noqa: NPY002 (that it does not matter is the point)

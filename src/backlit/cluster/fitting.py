@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from backlit._checks import number_or_nan
+from backlit._checks import RandomSource, as_generator, number_or_nan
 from backlit.cluster.collections import Blocks, partitions_of
 from backlit.cluster.executors import Executor, executor_for
 from backlit.cluster.network_spec import NetworkSpec
@@ -27,7 +27,6 @@ from backlit.training.schedules import Schedule
 from backlit.training.settings import (
     Checkpoint,
     Settings,
-    as_generator,
     check_counts,
     checked_settings,
     given_checkpoint,
@@ -58,6 +57,7 @@ def fit(
     min_improvement: float = 0.0,
     shuffle: bool = True,
     seed: int | np.random.Generator | None = 0,
+    rng: RandomSource | None = None,
     initial_parameters: dict[str, Any] | None = None,
     dtype: DTypeLike | None = None,
     lanes: int | None = None,
@@ -100,6 +100,9 @@ def fit(
         Whether each epoch takes the rows in a new order.
     seed : int, Generator or None, default 0
         Where the first weights and the orders come from.
+    rng : int, SeedSequence, BitGenerator or Generator, optional
+        The same by the name of SPEC 7, in place of `seed`: whatever `numpy.random.default_rng`
+        takes. None leaves it to `seed`.
     lanes : int, optional
         Parts a batch, which is how many workers can share it; by default one for each 64 rows, at
         most 64 and at most one a partition.
@@ -152,7 +155,7 @@ def fit(
     )
     spread = Spread(lanes, accumulate, shuffle, timeout, step_timeout)
     given = given_checkpoint("fit", checkpoint, resume)
-    generator = as_generator("fit", seed)
+    generator = as_generator("fit", seed, rng)
     wanted = None if dtype is None else checked_dtype("fit", dtype).name
     blocks = partitions_of("fit", X, y, sample_weight)
     held = _validation_blocks(validation)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from backlit._checks import RandomSource, as_generator, seed_or_rng
 from backlit.training.batches import shuffler
 from backlit.training.checkpoints import Checkpointer, random_state
 from backlit.training.fingerprints import digest
 from backlit.training.optimizers import Optimizer
-from backlit.training.preparing import batch_steps, prepare_data, set_aside, trainer_of
+from backlit.training.preparing import Data, batch_steps, prepare_data, set_aside, trainer_of
 from backlit.training.progress import FitResult, Progress, fit_result
 from backlit.training.schedules import Schedule
 from backlit.training.settings import (
     Checkpoint,
-    as_generator,
     checked_settings,
     given_checkpoint,
 )
@@ -47,6 +47,7 @@ def fit(
     min_improvement: float = 0.0,
     shuffle: bool | str = True,
     seed: int | np.random.Generator | None = 0,
+    rng: RandomSource | None = None,
     initial_parameters: dict[str, Any] | None = None,
     dtype: DTypeLike | None = None,
     threads: int | None = None,
@@ -108,6 +109,9 @@ def fit(
         in long stretches.
     seed : int, Generator or None, default 0
         Where the first weights, the split, the orders and dropout come from.
+    rng : int, SeedSequence, BitGenerator or Generator, optional
+        The same by the name of SPEC 7, in place of `seed`: whatever `numpy.random.default_rng`
+        takes. None leaves it to `seed`.
     initial_parameters : dict, optional
         ``W1, b1, ..., WL, bL`` to begin from instead.
     dtype : dtype, optional
@@ -163,19 +167,13 @@ def fit(
         min_improvement=min_improvement,
     )
     data = prepare_data(settings, X, y, sample_weight, validation, dtype)
-    generator = as_generator("fit", seed)
+    generator, source = as_generator("fit", seed, rng), seed_or_rng("fit", seed, rng)
     given = given_checkpoint("fit", checkpoint, resume)
     checkpointer = None if given is None else Checkpointer("fit", given, resume, "fit")
     with closing(checkpointer) if checkpointer is not None else nullcontext():
         if checkpointer is not None:
-            data_and_draws = {
-                **data.fingerprint(),
-                "initial_parameters": _digests(initial_parameters),
-                "seed": _name_of_seed(seed, generator),
-                "shuffle": shuffle,
-                "validation": "rows" if data.held is not None else validation,
-            }
-            checkpointer.compare(settings.fingerprint() | data_and_draws)
+            draws = _draws(data, initial_parameters, source, generator, shuffle, validation)
+            checkpointer.compare(settings.fingerprint() | draws)
             checkpointer.begin_from(generator)
         if validation is not None and data.held is None:
             data = set_aside(settings, data, validation, generator)
@@ -185,7 +183,7 @@ def fit(
             generator,
             initial_parameters,
             shuffler("fit", shuffle),
-            not isinstance(seed, np.random.Generator),
+            not isinstance(source, (np.random.Generator, np.random.BitGenerator)),
             threads,
             on_compile,
         )
@@ -193,6 +191,24 @@ def fit(
         trainer.count_from(began)
         reason = train(trainer, steps, settings)
     return fit_result(trainer, steps.layout, settings, reason)
+
+
+def _draws(
+    data: Data,
+    initial_parameters: dict[str, Any] | None,
+    seed: Any,
+    generator: np.random.Generator,
+    shuffle: bool | str,
+    validation: Any,
+) -> dict[str, Any]:
+    """Return what a resumed fit has in common with the one that was saved, settings apart."""
+    return {
+        **data.fingerprint(),
+        "initial_parameters": _digests(initial_parameters),
+        "seed": _name_of_seed(seed, generator),
+        "shuffle": shuffle,
+        "validation": "rows" if data.held is not None else validation,
+    }
 
 
 def _name_of_seed(seed: Any, generator: np.random.Generator) -> Any:

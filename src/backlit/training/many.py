@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from backlit._checks import number_or_nan
+from backlit._checks import as_generator, number_or_nan
 from backlit._cores import available_cores, startable_threads
 from backlit.errors import SettingError, ShapeError
 from backlit.formats.generations import State
 from backlit.training.batches import BatchSteps, shuffler
 from backlit.training.preparing import Data, batch_steps, prepare_data, set_aside, trainer_of
 from backlit.training.progress import FitResult, fit_result
-from backlit.training.settings import Settings, as_generator, check_counts, checked_settings
+from backlit.training.settings import Settings, check_counts, checked_settings
 from backlit.training.stopping import CALLBACK, DIVERGENCE, EPOCHS, INTERRUPTED
 from backlit.training.trainer import Epoch, Observer, Trainer, train
 

@@ -296,23 +296,6 @@ def hidden_sizes(function: str, hidden: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def as_generator(function: str, seed: int | np.random.Generator | None) -> np.random.Generator:
-    """Return a source of random numbers.
-
-    Raises
-    ------
-    SettingError
-        If it has no meaning.
-    """
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError) as error:
-        raise SettingError(
-            f"{function}: seed is {seed!r}, expected an integer of at least 0, a NumPy Generator "
-            f"or None ({error})."
-        ) from error
-
-
 def pack_initial(
     function: str, layout: Layout, parameters: dict[str, Any], dtype: DTypeLike
 ) -> NDArray[Any]:
