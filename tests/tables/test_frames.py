@@ -217,6 +217,9 @@ def test_members_folds_scoring_and_the_rest():
     assert last.validation_scores_ is None
     balanced = RealMLPClassifier(**SMALL, class_weight="balanced").fit(frame, y)
     assert balanced.score(frame, y) > 0.8
+    raw = RealMLPClassifier(**SMALL, calibrate=False).fit(frame, y)
+    np.testing.assert_array_equal(raw.predict(frame), one.predict(frame))
+    assert (raw.predict_proba(frame) != one.predict_proba(frame)).any()
     early = RealMLPClassifier(
         **{**SMALL, "n_epochs": 400}, early_stopping=True, scoring="neg_log_loss"
     ).fit(frame, y)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import oracles
+from backlit.tables.calibration import fitted_temperature
 from backlit.tables.fast import FastEngine
 from backlit.tables.layout import TableLayout
 from backlit.tables.network import table_backward, table_forward
@@ -147,3 +148,20 @@ def test_the_compiled_engine_agrees_with_the_open_one(variant, kind, shape, shar
     np.testing.assert_allclose(
         fast.parameters, plain.parameters, rtol=0, atol=tolerance * np.abs(plain.parameters).max()
     )
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+def test_the_temperature_is_found(temperature):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3, 5000))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=0)
+    classes = (shares.cumsum(axis=0) < rng.random(5000)).sum(axis=0)
+    found = fitted_temperature(temperature * logits + 7, classes, None)
+    # the estimate's standard error is about 1 / sqrt(m times the variance of the own logit)
+    assert found == pytest.approx(temperature, rel=0.1)
+    half = np.where(np.arange(5000) < 2500, 1.0, 0.0)
+    weighted = fitted_temperature(temperature * logits, classes, half)
+    alone = fitted_temperature(temperature * logits[:, :2500], classes[:2500], None)
+    assert weighted == pytest.approx(alone, rel=0.01)
+    assert fitted_temperature(np.zeros((1, 4)), np.zeros(4, int), None) == 1
+    assert fitted_temperature(np.full((2, 4), np.nan), np.zeros(4, int), None) == 1

@@ -135,6 +135,8 @@ class BaseRealMLP(BaseEstimator):
     n_jobs: Any
     random_state: Any
     verbose: Any
+    #: whether probabilities are calibrated, where there are some
+    calibrate: Any = False
 
     # ------------------------------------------------------------- what the two kinds differ in
 
@@ -202,6 +204,7 @@ class BaseRealMLP(BaseEstimator):
             int(self.n_epochs),
             int(self.batch_size),
             bool(self.early_stopping),
+            bool(self.calibrate),
         )
         self._train(features, labels, weights, dtype, rows[order], m)
         record_training(self, m)
@@ -491,7 +494,7 @@ class BaseRealMLP(BaseEstimator):
         layout = self._layout(len(features.numbers))
         engine = table_engine(layout, network.vector.astype(np.float64), self._kind)
         with one_blas_thread():
-            return outputs_of(engine, data)
+            return outputs_of(engine, data) / network.temperature
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

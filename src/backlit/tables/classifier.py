@@ -35,7 +35,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         Rows a step.
     learning_rate, dropout, weight_decay, label_smoothing : float, optional
         Instead of the recipe's (0.04, 0.15, 0.02 and 0.1). Smoothing improves accuracy and harms
-        probabilities and their ranks: 0 where log loss or AUC matters.
+        the ranks of probabilities: 0 where AUC matters.
     double_decay_factors : bool, default False
         Whether decay has each tensor's factors twice, as in the authors' code, or once, as in
         their paper.
@@ -56,6 +56,9 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         Train on as many splits instead, so that each row validates once, and average.
     class_weight : dict or "balanced", optional
         Weights of the classes.
+    calibrate : bool, default True
+        Whether each network's probabilities are calibrated by the rows that validate: its logits
+        are divided by one number (temperature scaling), which changes no predicted class.
     dtype : {"float32", "float64"}, default "float32"
         The type that is trained in.
     n_jobs : int, optional
@@ -108,6 +111,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         n_members: int = 1,
         n_folds: int | None = None,
         class_weight: Any = None,
+        calibrate: bool = True,
         dtype: Any = "float32",
         n_jobs: int | None = None,
         random_state: Any = None,
@@ -129,6 +133,7 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         self.n_members = n_members
         self.n_folds = n_folds
         self.class_weight = class_weight
+        self.calibrate = calibrate
         self.dtype = dtype
         self.n_jobs = n_jobs
         self.random_state = random_state

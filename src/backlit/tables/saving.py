@@ -18,6 +18,7 @@ from backlit.tables.training import Plan, TableNetwork
 
 #: private state, which has parts of its own in the file; and what a fit makes anew
 _PARTS = {"_plan", "_encoder", "_folds"}
+_PLAN = ("n_outputs", "n_embedded", "n_levels", "epochs", "batch_size", "early", "calibrated")
 _LEFT_OUT = {"_metadata_request", "_skl_callbacks", "_callback_ctx"}
 
 
@@ -59,7 +60,15 @@ def _take_apart(model: Any) -> dict[str, Any]:
     fields["recipe"] = asdict(model._plan.recipe)
     fields["plan"] = {
         name: getattr(model._plan, name)
-        for name in ("n_outputs", "n_embedded", "n_levels", "epochs", "batch_size", "early")
+        for name in (
+            "n_outputs",
+            "n_embedded",
+            "n_levels",
+            "epochs",
+            "batch_size",
+            "early",
+            "calibrated",
+        )
     }
     fields["columns"] = [
         {

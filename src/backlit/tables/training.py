@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import DivergenceError
+from backlit.tables.calibration import fitted_temperature
 from backlit.tables.engines import table_engine
 from backlit.tables.initialization import first_parameters
 from backlit.tables.layout import TableLayout
 from backlit.tables.recipe import Recipe
-from backlit.tables.steps import TableData, TableSteps, TableValidation
+from backlit.tables.steps import TableData, TableSteps, TableValidation, outputs_of
 from backlit.training.schedules import CosLog
 from backlit.training.stopping import DIVERGENCE, BestScore, StoppingState
 from backlit.training.trainer import Keep, Observer, Trainer
@@ -33,6 +34,8 @@ class TableNetwork:
         were.
     stopped : str
         Why training ended.
+    temperature : float
+        What logits are divided by for calibrated probabilities.
     """
 
     vector: NDArray[Any]
@@ -43,6 +46,7 @@ class TableNetwork:
     n_epochs: int
     n_steps: int
     stopped: str
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Plan:
         How many, and examples a step.
     early : bool
         Whether to stop when the best epoch lies far back.
+    calibrated : bool
+        Whether classes' logits get a temperature from the rows that validate.
     """
 
     recipe: Recipe
@@ -75,6 +81,7 @@ class Plan:
     epochs: int
     batch_size: int
     early: bool
+    calibrated: bool = False
 
     def layout(self, n_numbers: int) -> TableLayout:
         """Return where the parameters lie."""
@@ -143,6 +150,9 @@ def train_network(
     if validation is not None and state.best_epoch:
         trainer.restore_kept()
         best = state.best_epoch
+    temperature = 1.0
+    if plan.calibrated and held is not None and held.classes is not None:
+        temperature = fitted_temperature(outputs_of(engine, held), held.classes, held.weights)
     return TableNetwork(
         vector,
         history.losses,
@@ -152,4 +162,5 @@ def train_network(
         state.epoch,
         steps.taken,
         reason,
+        temperature,
     )
