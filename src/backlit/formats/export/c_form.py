@@ -135,7 +135,7 @@ def _around(job: Job, parts: Parts, error: float) -> float:
 def _usage(job: Job, bound: Bound, dtype: str) -> list[str]:
     P, p = job.name.upper(), job.name
     return [
-        "", f"Computed in {dtype}. {job.bound_words(bound)}", "",
+        "", f"Computed in {dtype}.", *job.bound_words(bound), "",
         f"Use: include this file, and call {p}_predict.",
         f"Test: cc -std=c99 -x c -D{P}_SELF_TEST FILE -o test -lm && ./test",
     ]  # fmt: skip

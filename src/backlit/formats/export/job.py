@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import textwrap
 from dataclasses import dataclass
 
 from backlit._text import printable
@@ -11,6 +12,9 @@ from backlit.formats.export.description import Dense, Description, Step, sources
 from backlit.formats.export.ranges import Ranges
 from backlit.formats.export.reference import Inputs
 from backlit.formats.export.vectors import Vectors
+
+#: characters of a line of words
+_WIDTH = 92
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,13 @@ class Job:
         """Bound the error of a form that computes in a floating-point type."""
         return rounding_bound(self.model, self.ranges, dtype)
 
-    def bound_words(self, bound: Bound) -> str:
-        """State a bound in a sentence."""
+    def bound_words(self, bound: Bound) -> list[str]:
+        """State a bound in a sentence, in lines."""
         of_it = " of itself" if bound.relative else ""
-        return (
+        return textwrap.wrap(
             f"No output is further than {bound.error:.2g}{of_it} from the exact one, for inputs in "
-            "their ranges; that is derived, not measured."
-        )
+            "their ranges; that is derived, not measured.", _WIDTH,
+        )  # fmt: skip
 
     def summary(self) -> list[str]:
         """Describe the model in lines of plain text, for the head of a file."""
@@ -61,7 +65,9 @@ class Job:
             lines.append(line + (", may be missing" if column.may_miss else ""))
         if model.numbers:
             lines.append(f"The ranges are {self.ranges.source}.")
-        lines += ["", *_output_lines(model), *map(plain, model.remarks)]
+        lines.append("")
+        for line in [*_output_lines(model), *map(plain, model.remarks)]:
+            lines += textwrap.wrap(line, _WIDTH)
         return lines
 
 

@@ -143,7 +143,7 @@ def write_onnx(job: Job, dtype: str = "float32") -> bytes:
         ir_version=IR_VERSION, producer_name="backlit", producer_version=__version__,
         doc_string="\n".join(
             [*job.summary(),
-             job.bound_words(job.bound(dtype)),
+             *job.bound_words(job.bound(dtype)),
              "Rows with a missing or infinite number, or an unknown category, give NaN."]
         ),
     )  # fmt: skip

@@ -56,7 +56,7 @@ class Ranges:
     inputs : Interval
         Of each column of numbers, in the model's order.
     source : str
-        A phrase: "of the 150 examples given".
+        A phrase: "those of the 150 examples given".
     """
 
     inputs: Interval
@@ -87,14 +87,18 @@ def input_ranges(model: Description, inputs: Inputs | None) -> Ranges:
             if not len(values):
                 raise ExportError(f"the examples have no finite value in column {column.name!r}.")
             low[place], high[place] = values.min(), values.max()
-        return Ranges(Interval(low, high), f"of the {len(inputs):,} examples given")
+        return Ranges(Interval(low, high), f"those of the {len(inputs):,} examples given")
     known = [column.low is not None for column in columns]
     ends = [(column.low, column.high) if column.low is not None else ASSUMED for column in columns]
     low = np.array([end[0] for end in ends], np.float64)
     high = np.array([end[1] for end in ends], np.float64)
-    source = "that the scalers have seen" if known and all(known) else "assumed, -4 to 4"
-    if any(known) and not all(known):
-        source = "that the scalers have seen, and -4 to 4 where there are none"
+    source = "assumed, -4 to 4, since nothing is known of the training data"
+    if known and all(known):
+        source = "those that the scalers know of the training data"
+    elif any(known):
+        source = (
+            "those that the scalers know of the training data, and -4 to 4 where there are none"
+        )
     return Ranges(Interval(low, high), source)
 
 
