@@ -8,6 +8,7 @@ from backlit.tables.calibration import fitted_temperature
 from backlit.tables.fast import FastEngine
 from backlit.tables.layout import TableLayout
 from backlit.tables.network import table_backward, table_forward
+from backlit.tables.per_example import table_gradient_norms
 from backlit.tables.plain import PlainEngine
 from backlit.tables.protocol import RANDOM_RANGE, Batch, TensorSteps
 from backlit.tables.recipe import recipe_of
@@ -165,3 +166,24 @@ def test_the_temperature_is_found(temperature):
     assert weighted == pytest.approx(alone, rel=0.01)
     assert fitted_temperature(np.zeros((1, 4)), np.zeros(4, int), None) == 1
     assert fitted_temperature(np.full((2, 4), np.nan), np.zeros(4, int), None) == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("variant", "kind"), [("td", "classes"), ("td", "numbers"), ("td-s", "classes")]
+)
+def test_norms_of_each_example_s_own_gradient(variant, kind, shape):
+    layout, vector, numbers, levels, rng = _problem(variant, kind, shape)
+    m, views = numbers.shape[1], layout.views(vector)
+    masks = [(rng.random((units, m)) > 0.3) / 0.7 for units in layout.recipe.hidden]
+    ZL, caches = table_forward(numbers, levels, views, layout, masks)
+    dZL = rng.normal(size=ZL.shape)
+    norms = table_gradient_norms(dZL, caches, layout)
+    for i in range(m):
+        one = slice(i, i + 1)
+        _, own = table_forward(
+            numbers[:, one], levels[:, one], views, layout, [mask[:, one] for mask in masks]
+        )
+        _, grads = table_backward(dZL[:, one], own, layout)
+        truth = np.sqrt(sum((grad**2).sum() for grad in grads.values()))
+        assert norms[i] == pytest.approx(truth, rel=1e-11)

@@ -6,7 +6,7 @@ parametric activations and dropout. Examples are columns. The compiled statement
 is `backlit.tables.fast`, which calls nothing here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,6 +112,72 @@ def table_forward(
     return Z, TableCaches(embedding, categories, scaling, linear, activation, masks)
 
 
+class Passed(NamedTuple):
+    """A piece that the gradient has been taken back through.
+
+    Attributes
+    ----------
+    kind : {"linear", "activation", "scaling", "category", "periodic"}
+        Which piece.
+    number : int
+        Its layer, or category, from 1; 0 where there is but one.
+    upstream : array
+        The gradient that arrived, with no 1/m; examples are columns.
+    cache : named tuple
+        What the piece's forward kept.
+    downstream : array or None
+        The gradient with respect to its input, with no 1/m.
+    grads : dict
+        The gradients of what is trained in it.
+    """
+
+    kind: str
+    number: int
+    upstream: NDArray[Any]
+    cache: Any
+    downstream: NDArray[Any] | None
+    grads: dict[str, NDArray[Any]]
+
+
+def pieces_backward(
+    dZL: NDArray[Any], caches: TableCaches, layout: TableLayout
+) -> Iterator[Passed]:
+    """Take the gradient back piece by piece, from the output to the input.
+
+    Parameters
+    ----------
+    dZL, caches, layout
+        As for `table_backward`.
+    """
+    dZ = dZL
+    for l in range(layout.n_layers, 0, -1):
+        cache = caches.linear[l - 1]
+        dA, dW, db = ntp_linear_backward(dZ, cache)
+        yield Passed("linear", l, dZ, cache, dA, {f"dW{l}": dW, f"db{l}": db})
+        if l == 1:
+            break
+        if caches.masks is not None:  # forward was A = g(Z) * D, so now dA = dA * D
+            dA = dA * caches.masks[l - 2]
+        cache = caches.activation[l - 2]
+        dZ, ds = parametric_activation_backward(dA, cache, layout.recipe.activation)
+        own = {f"ds{l - 1}": ds} if layout.recipe.parametric else {}
+        yield Passed("activation", l - 1, dA, cache, dZ, own)
+    upstream = dA
+    dA, ds = scaling_backward(upstream, caches.scaling)
+    yield Passed("scaling", 0, upstream, caches.scaling, dA, {"ds": ds})
+    size = layout.recipe.category_size
+    for j, cache in enumerate(caches.categories):
+        begin = layout.categories_begin + j * size
+        vectors = dA[begin : begin + size]
+        own = {f"dE{j + 1}": embedding_backward(vectors, cache)}
+        yield Passed("category", j + 1, vectors, cache, None, own)
+    if layout.n_periodic:
+        upstream = dA[: layout.n_periodic]
+        dX, *rest = periodic_embedding_backward(upstream, caches.embedding)
+        own = {f"dperiodic_{name}": grad for name, grad in zip("WbVc", rest, strict=True)}
+        yield Passed("periodic", 0, upstream, caches.embedding, dX, own)
+
+
 def table_backward(
     dZL: NDArray[Any], caches: TableCaches, layout: TableLayout
 ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
@@ -134,26 +200,13 @@ def table_backward(
         Gradients of the cost by the tensors' names with "d" before them.
     """
     grads: dict[str, NDArray[Any]] = {}
-    dZ = dZL
-    for l in range(layout.n_layers, 0, -1):
-        dA, grads[f"dW{l}"], grads[f"db{l}"] = ntp_linear_backward(dZ, caches.linear[l - 1])
-        if l == 1:
-            break
-        if caches.masks is not None:  # forward was A = g(Z) * D, so now dA = dA * D
-            dA = dA * caches.masks[l - 2]
-        dZ, ds = parametric_activation_backward(
-            dA, caches.activation[l - 2], layout.recipe.activation
-        )
-        if layout.recipe.parametric:
-            grads[f"ds{l - 1}"] = ds
-    dA, grads["ds"] = scaling_backward(dA, caches.scaling)
-    end, n_periodic = layout.categories_begin, layout.n_periodic
-    size = layout.recipe.category_size
-    for j, cache in enumerate(caches.categories):
-        begin = end + j * size
-        grads[f"dE{j + 1}"] = embedding_backward(dA[begin : begin + size], cache)
-    d_embedded = dA[:n_periodic]
-    if n_periodic:
-        d_embedded, *rest = periodic_embedding_backward(d_embedded, caches.embedding)
-        grads |= {f"dperiodic_{name}": grad for name, grad in zip("WbVc", rest, strict=True)}
-    return np.concatenate([d_embedded, dA[n_periodic:]]), grads
+    parts: list[NDArray[Any]] = []
+    for piece in pieces_backward(dZL, caches, layout):
+        grads |= piece.grads
+        if piece.kind == "scaling":
+            assert piece.downstream is not None
+            parts = [piece.downstream[layout.n_periodic :]]
+        elif piece.kind == "periodic":
+            assert piece.downstream is not None
+            parts.insert(0, piece.downstream)
+    return np.concatenate(parts), grads
