@@ -51,8 +51,9 @@ def _sum_of_squares(array: NDArray[Any]) -> NDArray[Any]:
 # forward was Z = W A / sqrt(n) + b, so ||dW_i||^2 = ||dz_i||^2 ||a_i||^2 / n, ||db_i|| = ||dz_i||
 def _linear(piece: Passed, layout: TableLayout) -> NDArray[Any]:
     A_prev, W, _ = piece.cache
-    found: NDArray[Any] = _sum_of_squares(piece.upstream)
-    return found * (_sum_of_squares(A_prev) / W.shape[1] + 1)
+    found: NDArray[Any] = _sum_of_squares(A_prev) / W.shape[1] + 1
+    found *= _sum_of_squares(piece.upstream)
+    return found
 
 
 # forward was A = Z + s (g(Z) - Z), so ds_i = da_i (g(z_i) - z_i)
