@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import numpy as np
 
 from backlit.errors import BacklitError
@@ -11,6 +14,7 @@ from backlit.gradcheck.diagnosis.relations import make_case, simple_matches
 from backlit.gradcheck.probing.calls import CallFailed
 from backlit.gradcheck.probing.guards import without_guards
 from backlit.gradcheck.probing.truth import Point, make_point, tolerance
+from backlit.gradcheck.probing.user_code import text_of
 from backlit.gradcheck.reporting.finding import Finding
 
 
@@ -43,6 +47,22 @@ def _unguarded(state: CheckState) -> list[tuple[Point, tuple[float, ...]]]:
     except (CallFailed, BacklitError):
         return []
     return [(there, guards)]
+
+
+def rounded_constants(state: CheckState, reading: Reading, name: str) -> bool:
+    """Say whether a gradient differs so little as constants of a few digits explain.
+
+    0.797885 for sqrt(2 / pi) is off by 7e-7: sums of such terms stay below 1e-5.
+    """
+    point = state.point
+    gradient = point.gradients[name]
+    if gradient is None or gradient.shape != point.inputs[name].shape or not point.small(name):
+        return False
+    text = text_of(inspect.unwrap(state.subject.backward))
+    if not re.search(r"\d\.\d{4,8}(?!\d)", text):
+        return False
+    right = point.truth(name).value * reading.factor(point, name)
+    return float(np.max(np.abs(gradient - right))) <= 1e-5 * float(np.max(np.abs(right)))
 
 
 def clipping(state: CheckState, reading: Reading, name: str) -> Finding | None:

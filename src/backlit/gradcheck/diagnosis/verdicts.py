@@ -18,7 +18,7 @@ from backlit.gradcheck.diagnosis.check_state import (
     right_when_moderate,
 )
 from backlit.gradcheck.diagnosis.diagnose import Diagnosis
-from backlit.gradcheck.diagnosis.harmless import clipping, guards_behind
+from backlit.gradcheck.diagnosis.harmless import clipping, guards_behind, rounded_constants
 from backlit.gradcheck.diagnosis.words import apart, sentence, unknown_sentence
 from backlit.gradcheck.probing.directions import project, search
 from backlit.gradcheck.probing.ties import over_counted
@@ -245,6 +245,13 @@ def explain_verdict(state: CheckState, reading: Reading, verdict: Verdict) -> No
     if diagnosis is not None:
         verdict.finding = _diagnosed(state, reading, name, diagnosis)
         verdict.complexity = diagnosis.complexity
+        return
+    if rounded_constants(state, reading, name):
+        verdict.ok, verdict.complexity = True, 1.0
+        state.notes.append(
+            f"d{name} differs by {verdict.off:.1g} of its size, as constants that are rounded to a "
+            "few digits give."
+        )
         return
     clipped = clipping(state, reading, name)
     if clipped is not None:

@@ -92,11 +92,13 @@ class Subject:
     explain: bool = True  # search for the relation of a wrong gradient to the right one
     seconds: float = 10.0  # for the searches behind a wrong gradient
     deadline: float | None = None  # on time.monotonic(), while a search runs
+    until: float | None = None  # on time.monotonic(): after it nothing of this is called
     ignored: list[str] = field(default_factory=list)
 
     def watch_time(self) -> None:
         """Raise `OutOfTime` where a search has used up its time."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
+        ends = [t for t in (self.deadline, self.until) if t is not None]
+        if ends and time.monotonic() > min(ends):
             raise OutOfTime
 
     def run(self, inputs: Mapping[str, Any], *, fresh: bool = False) -> Pass:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import linecache
 import sysconfig
@@ -28,6 +29,15 @@ def is_users(code: CodeType) -> bool:
         or file.startswith(("<frozen", "<__array", "<string>", *_ELSEWHERE))
         or code.co_name.startswith("<")
     )
+
+
+@functools.lru_cache(maxsize=256)
+def text_of(function: Callable[..., Any]) -> str:
+    """Return a function's source; an empty text where there is none."""
+    try:
+        return inspect.getsource(inspect.unwrap(function))
+    except (OSError, TypeError):
+        return ""
 
 
 class Rebound:

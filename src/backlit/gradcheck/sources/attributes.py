@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.gradcheck.sources.hints import text_of
+from backlit.gradcheck.probing.user_code import text_of
 
 
 class Tagged(np.ndarray):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from backlit.errors import BacklitError
 from backlit.gradcheck.check import make_subject
 from backlit.gradcheck.diagnosis.running import check_subject
-from backlit.gradcheck.probing.calls import fix_global_seeds, quiet
+from backlit.gradcheck.probing.calls import OutOfTime, fix_global_seeds, quiet
 from backlit.gradcheck.probing.exceptions import explain_exit, place_of
 from backlit.gradcheck.reporting.finding import Finding
 from backlit.gradcheck.reporting.report import Report
@@ -63,6 +63,7 @@ class Feed:
     notes: tuple[str, ...] = ()
     mean_over: str | None = "auto"
     fits: bool = True  # every gradient has the shape of its input
+    reading: str = ""  # of an ambiguous contract: y is a target, or comes from above
 
 
 def fitting_first(feeds: Iterator[Feed], most: int = 3) -> Iterator[Feed]:
@@ -119,6 +120,7 @@ def check_feed(
         subject = make_subject(feed.forward, called, feed.inputs, list(feed.wrt))
         subject.fixed_d_output = feed.own_cost
         subject.repair, subject.explain, subject.seconds = repair, explain, seconds
+        subject.until = _limit.until
         with quiet():
             report = check_subject(subject, feed.mean_over, seed)
     except BacklitError as error:
@@ -145,10 +147,14 @@ def best_report(
     chosen: Feed | None = None
     group: list[str] | None = None
     for count, feed in enumerate(feeds):
-        if best is not None and _shape(feed) != group and not _stops(best):
+        other = chosen is not None and feed.reading != chosen.reading
+        if best is not None and not other and _shape(feed) != group and not _stops(best):
+            if feed.reading:
+                continue
             break
         report = check_feed(feed, seed, explain=False)
-        if report.ok and (group is None or _shape(feed) == group or best is None or _stops(best)):
+        alike = group is None or _shape(feed) == group or best is None or _stops(best)
+        if report.ok and (alike or other):
             return with_ties(feed, report, seed)
         if best is None or (_stops(best) and not _stops(report)):
             best, chosen, group = report, feed, _shape(feed)
@@ -213,7 +219,15 @@ def silent() -> Iterator[None]:
 def attempt(
     function: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> tuple[Any, Exception | None]:
-    """Call; return (result, None) or (None, what was raised)."""
+    """Call; return (result, None) or (None, what was raised).
+
+    Raises
+    ------
+    OutOfTime
+        Where the time for one function is over.
+    """
+    if _limit.until is not None and time.monotonic() > _limit.until:
+        raise OutOfTime
     try:
         with silent():
             return function(*args, **kwargs), None
@@ -236,6 +250,35 @@ def wants_single(error: Exception) -> bool:
 def single(value: Any) -> Any:
     """Return an array of floating-point numbers in float32; anything else as it is."""
     return value.astype(np.float32) if has_numbers(value) else value
+
+
+class _Limit:
+    """When the time for one function is over."""
+
+    until: float | None = None
+
+
+_limit = _Limit()
+
+
+@contextmanager
+def time_for_one(seconds: float) -> Iterator[None]:
+    """Bound everything that is done for one function: calls of large arrays take long.
+
+    Raises
+    ------
+    CannotFeed
+        Where it was over.
+    """
+    _limit.until = time.monotonic() + seconds
+    try:
+        yield
+    except OutOfTime:
+        raise CannotFeed(
+            f"its arrays are so large that it could not be checked within {seconds:g} s"
+        ) from None
+    finally:
+        _limit.until = None
 
 
 _endings: list[Finding] = []  # of the calls that were tried for one function
@@ -351,6 +394,8 @@ def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -
             meaning = f"input:{plain_names[low]}"
         elif role == "upstream" and not taken:
             meaning, taken = "upstream", True
+        elif role == "rate" and alone and not taken:
+            meaning, taken = "upstream", True  # eta: what alone is handed in comes from above
         elif alone and role == "labels" and not taken and not labelled:
             meaning, taken = "upstream", True  # forward takes no labels, so that y is from above
         elif role == "rate":

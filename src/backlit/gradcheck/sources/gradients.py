@@ -291,6 +291,8 @@ def from_attributes(
             for name, (other, array) in held.items()
             if name not in own and _is_place_of(other, path)
         ]
+        beside = [pair for pair in fits if pair[0].steps[:-1] == path.steps[:-1]]
+        fits = beside or fits  # another layer's has the same name
         same = [pair for pair in fits if pair[1].shape == value.shape]
         chosen = same or [pair for pair in fits if pair[1].size == value.size] or fits
         changed = [

@@ -314,7 +314,8 @@ def labels_for(shape: Sequence[int], rng: np.random.Generator, whole: bool = Fal
         if whole:
             found = [classes, hot, down, across, classes.reshape(-1, 1)]
     elif len(shape) == 2:
-        binary = (np.arange(max(shape)) % 2).astype(float).reshape(shape)
+        # a single target of 0 would hide its sign
+        binary = ((np.arange(max(shape)) + 1) % 2).astype(float).reshape(shape)
         hot = np.zeros(shape)
         hot.reshape(-1)[min(1, hot.size - 1)] = 1.0
         found = [binary, hot, binary.reshape(-1), np.array([1]), 1, rng.normal(size=shape)]
@@ -683,6 +684,8 @@ def constructor_options(
     for word, pattern in _SIZE_WORDS:
         if pattern.search(name):
             return _sizes_for(word)
+    if re.search(r"^d_?(ff|model|inner|head|mlp|emb\w*)$|^(n|num)_|_(size|dims?|len(gth)?)$", name):
+        return [HIDDEN, INPUTS, 2]
     role = role_of(name)
     if role == "rate":
         return [0.1]

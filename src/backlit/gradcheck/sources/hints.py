@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import inspect
 import textwrap
 from collections.abc import Callable
@@ -42,15 +41,6 @@ def tree_of(function: Callable[..., Any]) -> ast.AST | None:
         return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError, IndentationError, ValueError):
         return None
-
-
-@functools.lru_cache(maxsize=256)
-def text_of(function: Callable[..., Any]) -> str:
-    """Return a function's source; an empty text where there is none."""
-    try:
-        return inspect.getsource(inspect.unwrap(function))
-    except (OSError, TypeError):
-        return ""
 
 
 def source_of(cls: type) -> str:

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from backlit.gradcheck.sources import reference
 from backlit.gradcheck.sources.cells import UNPARSABLE, Cell
 from backlit.gradcheck.sources.definitions import (
@@ -151,10 +153,14 @@ def _stand_ins(
     node = definition.node
     module = getattr(node, "module", None) or error.name or "a module"
     taken = []
+    alike = _LIKE_NUMPY.get(str(module))
     for alias in getattr(node, "names", []):
         bound = alias.asname or alias.name.split(".")[0]
         standard = reference.STANDARD.get(alias.name) if isinstance(node, ast.ImportFrom) else None
-        if alias.name == "*":
+        if alike and (isinstance(node, ast.Import) or hasattr(np, alias.name)):
+            scope[bound] = np if isinstance(node, ast.Import) else getattr(np, alias.name)
+            notes.append(f"{alike} is not installed: NumPy stands in for it.")
+        elif alias.name == "*":
             for name, function in reference.STANDARD.items():
                 if name in ("sigmoid", "sigmoid_backward", "relu", "relu_backward"):
                     scope.setdefault(name, function)
@@ -169,6 +175,10 @@ def _stand_ins(
         notes.append(
             f"{module} is not here; right versions of {', '.join(taken)} stand in for its own."
         )
+
+
+#: what has NumPy's functions under NumPy's names
+_LIKE_NUMPY = {"cupy": "CuPy", "autograd": "autograd", "autograd.numpy": "autograd"}
 
 
 def new_scope() -> dict[str, Any]:

@@ -28,6 +28,7 @@ from backlit.gradcheck.sources.feeds import (
     fitting_first,
     forget_endings,
     last_ending,
+    time_for_one,
 )
 from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
 from backlit.gradcheck.sources.global_nets import global_net
@@ -203,7 +204,8 @@ def check_candidate(
     """
     deadline = time.monotonic() + 0.6 * seconds
     feeds = fitting_first(_until(feeds_of(candidate, names), deadline))
-    report = best_report(feeds, seed, seconds=seconds)
+    with time_for_one(3 * seconds):
+        report = best_report(feeds, seed, seconds=seconds)
     if not report.ok and candidate.owner is not None:
         method = getattr(names[candidate.owner], candidate.backward, None)
         softmax = "softmax" in source_of(names[candidate.owner]).lower()
@@ -373,6 +375,7 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
     source = source_of(cls)
     arguments = [a for a in arguments_of(method) if a.name != "self"]
     required = [a for a in arguments if a.required]
+    ambiguous = len(required) == 1 and required[0].role == "labels"
     labelled = len(required) > 1 and any(a.role == "labels" for a in arguments)
     whole = candidate.forward == candidate.backward or candidate.backward in (
         "train",
@@ -387,27 +390,33 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
     objects = [v for v in names.values() if callable(v)]
     functions = {n: v for n, v in names.items() if inspect.isfunction(v)}
     reasons: list[str] = []
+    seen = False
     forward = candidate.forward
     net_forward = forward if forward != candidate.backward else _forward_of(cls)
     for count, instance in enumerate(constructed(cls, source, objects)):
         makers = [net_feeds(instance, net_forward, candidate.backward, functions)]
         if forward is not None and not whole:
             makers.append(layer_feeds(instance, forward, candidate.backward))
-        if not labelled:
+        if not labelled and not ambiguous:
             makers.reverse()
         makers.append(inline_feeds(instance, candidate.backward, functions))
-        for maker in makers:
+        for place, maker in enumerate(makers):
             try:
                 fitting = False
-                for feed in maker:
+                for number, feed in enumerate(maker):
                     fitting = fitting or feed.fits
-                    yield feed
-                if fitting:
+                    seen = True
+                    yield replace(feed, reading=f"{place}") if ambiguous else feed
+                    if ambiguous and number >= 7:
+                        break
+                if fitting and not ambiguous:
                     return
             except CannotFeed as error:
                 reasons.append(str(error))
-        if count >= 11:
+        if count >= 11 or (ambiguous and seen) or (ambiguous and reasons == [] and count >= 1):
             break
+    if seen:
+        return
     if candidate.forward is None and not labelled:
         raise CannotFeed("no forward method was found beside it")
     said = next((r for r in reasons if r), "no call of forward and backward worked")
