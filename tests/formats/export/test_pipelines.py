@@ -45,7 +45,18 @@ pytestmark = [pytest.mark.filterwarnings("ignore:Stochastic Optimizer")]
 SMALL = {"hidden_layer_sizes": (5,), "max_iter": 15, "random_state": 0, "learning_rate_init": 0.02}
 
 #: what people call things, and what breaks out of a string or a comment somewhere
-CITIES = ["Köln", "O'Hare", 'a"b\\', "*/ x", "</script>", "??/", "tab\tnew\nline", "日本", '"""']
+CITIES = [
+    "Köln",
+    "O'Hare",
+    'a"b\\',
+    "*/ x",
+    "</script>",
+    "??/",
+    "tab\tnew\nline",
+    "日本",
+    '"""',
+    "x" * 300,
+]
 
 
 def frame(m=150, seed=0):
@@ -53,7 +64,7 @@ def frame(m=150, seed=0):
     data = pd.DataFrame(
         {
             "age": generator.normal(40, 10, m),
-            'in "come"\n*/': generator.lognormal(8, 1, m),
+            'in "come"\n*/ /*': generator.lognormal(8, 1, m),
             "class": generator.choice(CITIES, m),
             "rooms": generator.integers(0, 4, m),
             "never read": ["x"] * m,
@@ -61,14 +72,14 @@ def frame(m=150, seed=0):
     )
     data.loc[::9, "age"] = np.nan
     data.loc[::11, "class"] = None
-    return data, generator.choice(["yes", 'n"o', "per*/haps"], m)
+    return data, generator.choice(["yes", 'n"o', "/*per*/haps"], m)
 
 
 def pipeline(handle_unknown="ignore"):
     numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
     texts = OneHotEncoder(handle_unknown=handle_unknown)
     columns = ColumnTransformer(
-        [("numbers", numbers, ["age", 'in "come"\n*/']), ("city", texts, ["class"]),
+        [("num/*bers*/", numbers, ["age", 'in "come"\n*/ /*']), ("city", texts, ["class"]),
          ("rooms", OneHotEncoder(drop="first"), ["rooms"])]
     )  # fmt: skip
     return make_pipeline(columns, MLPClassifier(**SMALL))
@@ -124,7 +135,7 @@ def test_what_the_pipeline_refuses_every_form_refuses(tmp_path):
     job = prepare(fitted, inputs=data.fillna({"class": "Köln"}))
     bad = data.iloc[[1, 1, 1, 1]].copy()
     bad["class"] = ["Köln", "Atlantis", "Köln", "Köln"]
-    bad['in "come"\n*/'] = [5.0, 5.0, np.inf, np.nan]  # the last is imputed
+    bad['in "come"\n*/ /*'] = [5.0, 5.0, np.inf, np.nan]  # the last is imputed
     bad["rooms"] = [1, 1, 1, 9]
     fine = np.array([True, False, False, False])
     inputs = as_inputs(job.model, bad)

@@ -20,7 +20,7 @@ from backlit.formats.export.description import (
     Step,
 )
 from backlit.formats.export.fixed_point import quantise
-from backlit.formats.export.job import Job, Parts, parts_of
+from backlit.formats.export.job import Job, Parts, parts_of, plain
 
 #: z -> g(z), with the type's suffix {f} and constants of it
 _ACTIVATIONS = {
@@ -184,7 +184,7 @@ def _statement(source: Source, step: Step, place: int) -> None:
     model, t = source.job.model, source.real
     width = model.widths[step.name]
     v = source.variables[step.name] = f"v{place}"
-    source.say("/* " + step.name.encode("ascii", "replace").decode().replace("*/", "* /") + " */")
+    source.say(_comment(step.name))
     source.say(f"{t} {v}[{max(width, 1)}];")
     if not width:
         source.say(f"{v}[0] = {source.number(0.0)};")
@@ -213,6 +213,11 @@ def _statement(source: Source, step: Step, place: int) -> None:
         _activate(source, step.activation, v, width)
     else:
         source.say(f"for (int i = 0; i < {width}; i++) {v}[i] = {_each(source, step, x, place)};")
+
+
+def _comment(text: str) -> str:
+    """Write a step's name as a comment."""
+    return f"/* {plain(text).encode('ascii', 'replace').decode()} */"
 
 
 def _each(source: Source, step: Step, x: str, place: int) -> str:
@@ -318,7 +323,7 @@ def _layers(source: Source, parts: Parts) -> None:
     x = source.variables[parts.layers[0].source]
     for l, layer in enumerate(parts.layers, start=1):
         v = "ab"[(l - 1) % 2]
-        source.say(f"/* {layer.name.encode('ascii', 'replace').decode().replace('*/', '* /')} */")
+        source.say(_comment(layer.name))
         _dense(source, layer, x, v, f"_layer{l}")
         x = v
     source.variables[parts.layers[-1].name] = x

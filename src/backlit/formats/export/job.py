@@ -12,9 +12,13 @@ from backlit.formats.export.description import Dense, Description, Step, sources
 from backlit.formats.export.ranges import Ranges
 from backlit.formats.export.reference import Inputs
 from backlit.formats.export.vectors import Vectors
+from backlit.formats.strict_json import shortened
 
 #: characters of a line of words
 _WIDTH = 92
+
+#: characters of a name, and names of classes, that the head of a file shows
+_LONGEST, _MOST = 60, 20
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Job:
         lines.append(f"Input: {len(model.columns)} columns, in this order.")
         ranges = iter(zip(*self.ranges.inputs, strict=True))
         for place, column in enumerate(model.columns):
-            line = f"  {place}  {plain(column.name)}: {column.kind}"
+            line = f"  {place}  {_named(column.name)}: {column.kind}"
             if column.kind == "number":
                 low, high = next(ranges)
                 line += f", {low:.6g} to {high:.6g}"
@@ -72,7 +76,10 @@ class Job:
 
 
 def _output_lines(model: Description) -> list[str]:
-    classes = ", ".join(plain(str(one)) for one in model.output.classes)
+    shown = [_named(str(one)) for one in model.output.classes[:_MOST]]
+    if len(model.output.classes) > _MOST:
+        shown.append(f"and {len(model.output.classes) - _MOST} more")
+    classes = ", ".join(shown)
     if model.output.kind == "numbers":
         return [f"Output: {model.n_outputs} numbers."]
     what = "probabilities of the labels" if model.output.kind == "labels" else "probabilities of"
@@ -81,7 +88,15 @@ def _output_lines(model: Description) -> list[str]:
 
 def plain(text: str) -> str:
     """Return a text that fits into a line of a comment of any language."""
-    return printable(text).replace("*/", "* /").replace("\\", "\\\\").replace('"""', "'''")
+    text = printable(text)
+    for ends, harmless in (("*/", "* /"), ("/*", "/ *"), ("\\", "\\\\"), ('"""', "'''")):
+        text = text.replace(ends, harmless)
+    return text
+
+
+def _named(text: str) -> str:
+    """Return a column's or a class's name for a comment, cut off where it is long."""
+    return plain(shortened(text, _LONGEST))
 
 
 def identifier(text: str) -> str:
