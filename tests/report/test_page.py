@@ -27,6 +27,22 @@ def test_nothing_is_wider_than_the_screen(browser, page, width, height):
         assert out == []
 
 
+def test_no_short_word_of_a_table_is_broken(browser, page):
+    """A row's name of one word stays on one line, on a telephone too."""
+    with opened(browser, page, 390, 844) as (shown, _):
+        broken = shown.evaluate(
+            """[...document.querySelectorAll('.figures tbody th')]
+               .filter(th => /^\\S{1,12}$/.test(th.textContent.trim()))
+               .filter(th => {
+                 const range = document.createRange();
+                 range.selectNodeContents(th);
+                 return new Set([...range.getClientRects()].map(r => Math.round(r.top))).size > 1;
+               })
+               .map(th => th.textContent)"""
+        )
+    assert broken == []
+
+
 def test_the_page_asks_for_nothing_and_runs_nothing(browser, page):
     with opened(browser, page) as (shown, asked):
         assert asked == []
