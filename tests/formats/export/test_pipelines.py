@@ -399,3 +399,22 @@ def test_the_page_s_module_is_one_that_browsers_take(tmp_path):
     path = tmp_path / "model.js"
     backlit.export(pipeline().fit(data, y), path)
     assert "</script" not in path.read_text()
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+def test_a_network_of_the_open_functions(output, tmp_path):
+    activations = ("silu", "leaky_relu", output)
+    parameters = backlit.initialize_parameters((4, 5, 3, 2), 1, activations=activations)
+    AL, _ = backlit.model_forward(X.T, parameters, activations=activations)
+    in_every_form(prepare((parameters, activations), inputs=X), X, AL.T, tmp_path)
+
+
+def test_layers_that_do_not_fit_are_refused(tmp_path):
+    W, b = np.ones((2, 3)), np.ones((2, 1))
+    for parameters, activations, sentence in (
+        ({"W1": W, "b1": b}, ["relu", "relu"], "W2 or b2 is missing"),
+        ({"W1": W, "b1": b, "W2": W, "b2": b}, ["relu", "relu"], r"W has shape \(2, 3\), expected"),
+        ({}, [], "the network has no layer"),
+    ):
+        with pytest.raises(ExportError, match=sentence):
+            backlit.export((parameters, activations), tmp_path / "m.h")

@@ -5,7 +5,7 @@ reads the input's columns or the values of earlier steps by their names, and giv
 numbers of shape (m, width), examples in rows. The last step's value is the output.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import ExportError
-from backlit.names import ACTIVATIONS
+from backlit.names import ACTIVATIONS, activation_name
 
 Floats = NDArray[np.float64]
 
@@ -239,6 +239,40 @@ class Description:
             for step in self.dense
             for array in (step.W, step.b)
         )
+
+
+def described_layers(parameters: Mapping[str, Any], activations: Sequence[str]) -> Description:
+    """Describe a network as the open functions take it; its outputs are numbers.
+
+    Parameters
+    ----------
+    parameters : mapping
+        ``W1, b1, ..., WL, bL`` of shapes (n_l, n_{l-1}) and (n_l, 1).
+    activations : sequence of str
+        L names.
+
+    Raises
+    ------
+    ExportError
+        If an array is missing, or does not fit the layer before it.
+    """
+    steps: list[Step] = []
+    columns: tuple[Column, ...] = ()
+    for l, name in enumerate(activations, start=1):
+        if not {f"W{l}", f"b{l}"} <= set(parameters):
+            raise ExportError(
+                f"W{l} or b{l} is missing, expected both for each of the activations."
+            )
+        W = np.array(parameters[f"W{l}"], np.float64)
+        b = np.array(parameters[f"b{l}"], np.float64).ravel()
+        if l == 1:
+            columns = tuple(Column(f"x{place}", "number") for place in range(W.shape[-1]))
+            steps.append(Numbers("inputs", tuple(range(len(columns)))))
+        activation = activation_name("export", name)
+        steps.append(Dense(f"layer {l}", steps[-1].name, W, b, activation))
+    if not steps:
+        raise ExportError("the network has no layer, expected at least one activation.")
+    return Description("Network", columns, tuple(steps), Output("numbers"))
 
 
 def sources(step: Step) -> tuple[str, ...]:

@@ -115,10 +115,11 @@ def export(
 
     Parameters
     ----------
-    model : estimator, pipeline, PhotoClassifier or Description
+    model : estimator, pipeline, PhotoClassifier, (parameters, activations) or Description
         A fitted `MLPClassifier` or `MLPRegressor`, backlit's or scikit-learn's; a pipeline of
         scalers, encoders, imputers, `ColumnTransformer` and the like that ends in one; a search or
-        `TransformedTargetRegressor` around it; or a photo classifier, from its features on.
+        `TransformedTargetRegressor` around it; a photo classifier, from its features on; or a
+        network as the open functions take it, whose outputs are numbers.
     path : path
         Replaced if it exists. Its ending chooses the form: ``.onnx``; ``.h``, one C99 header
         without dependencies or allocation; ``.js`` or ``.mjs``, one module; ``.py``, one file that

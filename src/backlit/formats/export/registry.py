@@ -6,7 +6,7 @@ from typing import Any
 
 from backlit._locks import importing
 from backlit.errors import ExportError
-from backlit.formats.export.description import Description
+from backlit.formats.export.description import Description, described_layers
 
 #: what describes models, by the package of their class; this package's own are there already
 _DESCRIBERS = {"backlit.formats.models": "backlit.formats.export.network_file:describe"}
@@ -36,7 +36,8 @@ def describe(model: Any) -> Description:
     Parameters
     ----------
     model : object
-        An estimator, a pipeline, a photo classifier, or a `Description`, which is returned.
+        An estimator, a pipeline, a photo classifier, a pair of parameters and activations as the
+        open functions take them, or a `Description`, which is returned.
 
     Raises
     ------
@@ -45,6 +46,8 @@ def describe(model: Any) -> Description:
     """
     if isinstance(model, Description):
         return model
+    if isinstance(model, tuple) and len(model) == 2:
+        return described_layers(*model)
     for kind in type(model).__mro__:
         parts = kind.__module__.split(".")
         if parts[0] in _PROVIDERS:
