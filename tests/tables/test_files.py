@@ -38,6 +38,19 @@ def test_csv_as_people_write_it(tmp_path):
     assert read_file(tmp_path / "c.csv").column("ort").levels == ("Bonn", "Köln")
 
 
+@pytest.mark.parametrize(
+    "cell", ["2026-01-02", "2026/1/2 10:00", "2.1.2026", "01/02/26", "Jan 2 2026", "2 March 2026"]
+)
+def test_dates_are_seen(tmp_path, cell):
+    path = _write(tmp_path / "a.csv", f"x,when\n1,{cell}\n2,{cell}\n")
+    assert read_file(path).dates == ["when"]
+
+
+def test_what_only_looks_like_a_date_is_none(tmp_path):
+    path = _write(tmp_path / "a.csv", "version,part,may\n1.2.3.4,12-34-56-78,may 5\n1.2,x,y\n")
+    assert read_file(path).dates == []
+
+
 def test_parquet_is_the_same_table(tmp_path):
     frame = pd.DataFrame({"a": [1.5, None], "b": ["x", "y"], "when": pd.to_datetime(["2026"] * 2)})
     frame.to_parquet(tmp_path / "a.parquet")

@@ -18,7 +18,12 @@ from backlit.tables.columns import Column, Table, categories_of, read_table
 MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?", "-", "nil", "<na>", "#n/a"))
 
 _TRUTHS = {"true": 1, "false": 0}
-_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?"
+    rf"|{_MONTH} \d{{1,2}},? \d{{4}}|\d{{1,2}} {_MONTH},? \d{{4}}",
+    re.IGNORECASE,
+)
 _COMMA = re.compile(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")
 #: what separates columns, the likeliest first
 _SEPARATORS = ",;\t|"
