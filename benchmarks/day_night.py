@@ -18,17 +18,23 @@ from pathlib import Path
 import numpy as np
 
 from backlit.photos import Recipe
+from backlit.photos.augmentation import veil
+from backlit.photos.backbone.encoders import open_encoder
 from backlit.photos.calibration import expected_calibration_error, reliability
 from backlit.photos.classifier import SHIPPED_MODEL
 from backlit.photos.examples import PictureSet, join_examples, read_examples, read_pieces
+from backlit.photos.inputs import InputReader, Reduced
 from backlit.photos.learning import learn
+from backlit.photos.pool import ordered_map
+from backlit.photos.reading import WHOLE
+from backlit.photos.recipe import MOST_VIEWS
 from backlit.photos.scenes import render_scenes
 from backlit.photos.trained import Judgement
 
 CLASSES = ("day", "night")
 SETS = ("amos", "timeofday", "pexels")
 SCENES = 200
-RECIPE = Recipe(copies=8, epochs=6)
+RECIPE = Recipe(copies=8, epochs=6, shapes=False)
 """Of the model that is part of the package."""
 
 APART = 1_000_000
@@ -45,7 +51,14 @@ def list_set(photos: Path, name: str) -> tuple[list[str], list[int]]:
     return sources, labels
 
 
-def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float = 1.0) -> PictureSet:
+def read_set(
+    photos: Path,
+    name: str,
+    copies: int,
+    seed: int = 0,
+    share: float = 1.0,
+    reader: InputReader | None = None,
+) -> PictureSet:
     """Read a share of one split; the seed is also that of its changed copies."""
     sources, labels = list_set(photos, name)
     if share < 1.0:
@@ -58,16 +71,54 @@ def read_set(photos: Path, name: str, copies: int, seed: int = 0, share: float =
     first = APART * (1 + SETS.index(name.split("/")[0]))
     places = range(first, first + len(sources))
     pieces = read_pieces(sources, labels, seed=seed, places=places) if copies else None
-    found = read_examples(sources, labels, copies=copies, seed=seed, pieces=pieces, places=places)
+    found = read_examples(
+        sources, labels, copies=copies, seed=seed, pieces=pieces, places=places, reader=reader,
+        views=min(1 + copies, MOST_VIEWS),
+    )  # fmt: skip
     print(f"{name}: {len(found)} pictures", file=sys.stderr)
     return found
 
 
-def read_scenes(copies: int, seed: int = 0) -> PictureSet:
+def read_scenes(copies: int, seed: int = 0, reader: InputReader | None = None) -> PictureSet:
     """Render scenes to train on."""
     pictures, labels = render_scenes(SCENES, seed=0)
     pieces = read_pieces(pictures, labels.tolist(), seed=seed)
-    return read_examples(pictures, labels.tolist(), copies=copies, seed=seed, pieces=pieces)
+    return read_examples(
+        pictures, labels.tolist(), copies=copies, seed=seed, pieces=pieces, reader=reader,
+        views=min(1 + copies, MOST_VIEWS),
+    )  # fmt: skip
+
+
+def veiled(photos: Path, pictures: PictureSet, reader: InputReader) -> PictureSet:
+    """Lay a grey veil over each picture: black at 0.1 to 0.35 of white, other gains and curves."""
+    generator = np.random.default_rng(2026)
+    seeds = generator.integers(1 << 32, size=len(pictures)).tolist()
+
+    def describe(place: int) -> np.ndarray:
+        own = np.random.default_rng(seeds[place])
+        reduced = reader.read_crops(pictures.names[place], (WHOLE,), (WHOLE,))
+        # the same veil over both reductions of a picture
+        state = own.bit_generator.state
+        squares = veil(reduced.squares, own, least=0.1)
+        if reduced.wide is None:
+            return reader.rows([Reduced(squares, None)])
+        own.bit_generator.state = state
+        return reader.rows([Reduced(squares, veil(reduced.wide, own, least=0.1))])
+
+    rows = np.concatenate(list(ordered_map(describe, range(len(pictures)))))
+    n = reader.n_square
+    vectors = rows[:, None, n:] if reader.encoder is not None else None
+    return replace(pictures, features=rows[:, None, :n], vectors=vectors)
+
+
+def sure_ones(judgement: Judgement) -> str:
+    """Say how right it is where it is 0.9 to 0.99 sure."""
+    sure = judgement.probabilities.max(axis=1)
+    chosen = (sure >= 0.9) & (sure < 0.99)
+    right = (judgement.probabilities.argmax(axis=1) == judgement.labels)[chosen]
+    if not len(right):
+        return "0.9 to 0.99 sure: none"
+    return f"0.9 to 0.99 sure: {right.mean():.3f} of {len(right)} right"
 
 
 def line(name: str, judgement: Judgement) -> float:
@@ -96,27 +147,38 @@ def worst(judgement: Judgement, count: int = 8) -> None:
 
 
 def leave_one_set_out(
-    photos: Path, recipe: Recipe, with_scenes: bool, seeds: int, share: float
+    photos: Path, recipe: Recipe, with_scenes: bool, seeds: int, share: float, backbone: str | None
 ) -> None:
     """Train on two sets, judge the whole third; changed copies and networks by every seed."""
     copies = recipe.copies or 0
-    tests = {name: read_set(photos, f"{name}/train", 0) for name in SETS}
-    tests["amos"] = join_examples([tests["amos"], read_set(photos, "amos/test", 0)])
+    encoder = open_encoder(backbone) if backbone else None
+    reader = InputReader(shapes=recipe.shapes, encoder=encoder)
+    identity = None if encoder is None else encoder.identity
+    tests = {name: read_set(photos, f"{name}/train", 0, reader=reader) for name in SETS}
+    more = read_set(photos, "amos/test", 0, reader=reader)
+    tests["amos"] = join_examples([tests["amos"], more])
+    veils = {name: veiled(photos, one, reader) for name, one in tests.items()}
     means = []
     for seed in range(seeds):
         print(f"seed {seed}")
-        sets = {name: read_set(photos, f"{name}/train", copies, seed, share) for name in SETS}
-        scenes = [read_scenes(copies, seed)] if with_scenes else []
-        accuracies = []
+        sets = {
+            name: read_set(photos, f"{name}/train", copies, seed, share, reader) for name in SETS
+        }
+        scenes = [read_scenes(copies, seed, reader)] if with_scenes else []
+        accuracies, veiled_accuracies = [], []
         for held in SETS:
             train = join_examples([sets[name] for name in SETS if name != held] + scenes)
-            splits = {"train": train, "test": tests[held]}
-            trained = learn(CLASSES, splits, replace(recipe, seed=seed))
+            splits = {"train": train, "test": tests[held], "veiled": veils[held]}
+            trained = learn(CLASSES, splits, replace(recipe, seed=seed), encoder=identity)
             accuracies.append(line(held, trained.judgements["test"]))
+            under = trained.judgements["veiled"]
+            veiled_accuracies.append(line(f"{held}, veiled", under))
+            print(f"{'':<28}        {sure_ones(under)}", flush=True)
             if seed == 0:
                 worst(trained.judgements["test"])
         means.append(float(np.mean(accuracies)))
         print(f"{'mean':<28}        {means[-1]:.4f}", flush=True)
+        print(f"{'mean, veiled':<28}        {np.mean(veiled_accuracies):.4f}", flush=True)
     print(f"{'mean over seeds':<28}        {np.mean(means):.4f}")
 
 
@@ -166,6 +228,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="trainings with a set left out")
     parser.add_argument("--share", type=float, default=1.0, help="of each set's pictures")
     parser.add_argument("--no-scenes", action="store_true")
+    parser.add_argument("--shapes", action="store_true", help="the features of photos.shapes, too")
+    parser.add_argument("--backbone", help="a frozen encoder, as efficientnet-lite0")
     arguments = parser.parse_args()
     if not 0.0 < arguments.share <= 1.0:
         parser.error(f"--share is {arguments.share}, expected more than 0 and at most 1.")
@@ -177,14 +241,16 @@ def main() -> None:
         members=arguments.members,
         hidden=tuple(arguments.hidden),
         epochs=arguments.epochs,
+        shapes=arguments.shapes,
     )
     begun = time.perf_counter()
     if arguments.what == "ship":
         ship(arguments.photos, recipe, arguments.output)
     else:
         leave_one_set_out(
-            arguments.photos, recipe, not arguments.no_scenes, arguments.seeds, arguments.share
-        )
+            arguments.photos, recipe, not arguments.no_scenes, arguments.seeds, arguments.share,
+            arguments.backbone,
+        )  # fmt: skip
     print(f"{time.perf_counter() - begun:.0f} s")
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -114,8 +115,14 @@ def test_train_predict_evaluate(run, tmp_path):
     code, out, err = run("train", tmp_path / "set", "--model", model, *QUICK)
     assert code == 0, err
     assert "100.0 %" in out
-    for word in ("train", "validation", "test", "day", "night", "95 % interval"):
+    for word in ("learnt from", "cross-validation", "test", "day", "night", "95 % interval"):
         assert word in out
+    assert "Cross-validation: each picture by the networks that have not learnt from it." in out
+    assert "rendered" not in out
+    use = next(line for line in err.splitlines() if line.startswith("Use it: backlit "))
+    assert run(*shlex.split(use.removeprefix("Use it: backlit ")))[0] == 0
+    code, _, err = run("evaluate", tmp_path / "set", "--model", model, "--split", "train")
+    assert "the model has learnt from 30 of these 30 pictures" in err
     assert re.search(r"night +0 +6\b", out)
     assert str(model) in out
     assert "\x1b" not in out + err
@@ -475,6 +482,10 @@ def test_copy_and_move(run, photos, model):
     code, _, err = run("predict", photos, "-m", model, "--copy-to", target)
     assert code == 0
     assert "24 pictures copied" in err
+    assert len(list((target / "night").iterdir())) == 12
+    code, _, err = run("predict", photos, "-m", model, "--copy-to", target)  # they are there
+    assert code == 0
+    assert "0 pictures copied" in err
     assert len(list((target / "night").iterdir())) == 12
     # What was sorted before is not looked at again.
     code, out, err = run("predict", photos, "-m", model, "--move-to", target, "-f", "csv")

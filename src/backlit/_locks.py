@@ -22,6 +22,7 @@ from typing import Any
 ORDER = (
     "imports",
     "models of workers",
+    "sorting",
     "listing",
     "engine",
     "decoders",

@@ -4,6 +4,7 @@ Warnings go to standard error, tables to standard output; neither wraps names, a
 terminal neither draws colours.
 """
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -129,7 +130,7 @@ def _table(first: str, *others: str, narrow: bool = False) -> Table:
     return table
 
 
-def show_training(trained: "TrainedPhotos", model: str) -> None:
+def show_training(trained: "TrainedPhotos", model: str, folder: str | None) -> None:
     """Print what a training run came to.
 
     Parameters
@@ -138,16 +139,28 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
         The run.
     model : str
         Where the model was saved.
+    folder : str or None
+        What it learnt from; None for rendered scenes.
     """
     if trained.interrupted:
         warn("interrupted: this is the best network so far.")
     out = make_console()
     narrow = out.width < NARROW
-    out.print(_accuracy_rows(trained.evaluations, narrow))
+    titles = {"train": "learnt from"}
+    if trained.cross_validated:
+        titles["validation"] = "cross-validation"
+    rows = {titles.get(name, name): one for name, one in trained.evaluations.items()}
+    out.print(_accuracy_rows(rows, narrow))
+    if trained.cross_validated:
+        out.print(
+            Text("Cross-validation: each picture by the networks that have not learnt from it.")
+        )
+    if folder is None:
+        out.print(Text("All of these are scenes that backlit rendered, not photographs."))
     name, evaluation = trained.judged
     if balance := _balance(evaluation):
         out.print(Text(balance))
-    out.print(Text(f"Confusion, {name}", style="bold"))
+    out.print(Text(f"Confusion, {titles.get(name, name)}", style="bold"))
     out.print(_confusion(evaluation, narrow))
     if trained.broken:
         count = len(trained.broken)
@@ -155,7 +168,9 @@ def show_training(trained: "TrainedPhotos", model: str) -> None:
     for text in trained.notes:
         _say("note: ", "cyan", text)
     out.print(Text(f"Model saved: {printable(model)}"), soft_wrap=True)
-    note(f"Use it: backlit predict PHOTOS --model {printable(model)}")
+    own = shlex.quote(folder or ".")
+    where = "Use it" if folder else "Use it in a folder of photographs"
+    note(f"{where}: backlit predict {own} --model {shlex.quote(model)}")
 
 
 def show_comparison(trained: "Sequence[TrainedPhotos]") -> None:
@@ -171,7 +186,10 @@ def show_comparison(trained: "Sequence[TrainedPhotos]") -> None:
     for one in trained:
         encoder = one.classifier.encoder
         rows["without a backbone" if encoder is None else f"with {encoder.name}"] = one.judged[1]
-    out.print(Text(f"Compared by the {trained[0].judged[0]} pictures", style="bold"))
+    split = trained[0].judged[0]
+    if split == "validation" and trained[0].cross_validated:
+        split = "cross-validation"
+    out.print(Text(f"Compared by {split}", style="bold"))
     out.print(_accuracy_rows(rows, out.width < NARROW))
 
 

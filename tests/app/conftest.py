@@ -52,13 +52,13 @@ def three_classes(tmp_path_factory):
 class Served:
     """A server of its own thread."""
 
-    def __init__(self, classifier):
+    def __init__(self, classifier, sorting=None):
         import uvicorn
 
         listening = open_socket("127.0.0.1", 0)
         self.address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         config = uvicorn.Config(
-            create_app(classifier), log_level="critical", lifespan="off", ws="none"
+            create_app(classifier, sorting=sorting), log_level="critical", lifespan="off", ws="none"
         )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(

@@ -1,6 +1,14 @@
 import numpy as np
 
-from backlit.photos.augmentation import change_light, collage, collage_copies, random_boxes
+from backlit.photos.augmentation import (
+    MOST_VEIL,
+    VEILED,
+    change_light,
+    collage,
+    collage_copies,
+    random_boxes,
+    veil,
+)
 
 
 def test_boxes():
@@ -74,3 +82,27 @@ def test_a_collage_is_of_two_pictures_along_one_straight_cut():
 
 def test_most_copies_are_collages_but_one_in_four_is_not():
     assert [collage_copies(k) for k in (0, 1, 2, 3, 4, 8, 15)] == [0, 0, 1, 2, 3, 6, 11]
+
+
+def test_a_veil_lifts_black_and_keeps_the_order_of_shades():
+    shades = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = np.repeat(shades[..., None], 3, axis=2)
+    before = picture.copy()
+    made = veil(np.stack([picture] * 200), np.random.default_rng(0), least=0.1)
+    np.testing.assert_array_equal(picture, before)
+    assert made.shape == (200, 16, 16, 3)
+    flat = made.reshape(200, 256, 3).astype(int)
+    assert (np.diff(flat, axis=1) >= 0).all()
+    black = flat[:, 0] / 255
+    # the tint is log-normal: within four of its deviations
+    assert black.min() > 0.1 * np.exp(-4 * 0.1)
+    assert black.max() < MOST_VEIL * np.exp(4 * 0.1)
+    assert (flat[:, -1] - flat[:, 0] >= 0.2 * 255).all()  # there is still a picture
+    assert 0.15 < black.mean() < 0.3
+
+
+def test_a_share_of_the_copies_is_veiled():
+    black = np.zeros((400, 4, 4, 3), np.uint8)
+    lifted = change_light(black, np.random.default_rng(1)).max(axis=(1, 2, 3)) > 0
+    # four standard deviations of a share of 400
+    assert abs(lifted.mean() - VEILED) < 4 * np.sqrt(VEILED * (1 - VEILED) / 400)

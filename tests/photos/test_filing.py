@@ -415,3 +415,21 @@ def test_a_file_in_the_place_of_the_folder(tmp_path, picture):
     with pytest.raises(PhotoError, match="is a file"):
         file(filer, prediction(picture))
     assert picture.exists()
+
+
+def test_what_an_earlier_run_copied_is_not_copied_again(tmp_path, picture):
+    other = tmp_path / "other" / "a.jpg"
+    other.parent.mkdir()
+    other.write_bytes(b"another one")
+    folder = tmp_path / "to"
+    first, _ = file(Filer(folder, CLASSES), prediction(picture), prediction(other))
+    filer = Filer(folder, CLASSES)
+    again, failures = file(filer, prediction(other), prediction(picture))
+    assert (again, failures, filer.filed) == (first[::-1], [], 0)
+    assert len(list((folder / "night").iterdir())) == 2
+    twin = tmp_path / "twin" / "a.jpg"
+    twin.parent.mkdir()
+    twin.write_bytes(b"picture")  # of the same name and content: it has a file of its own
+    both, _ = file(Filer(folder, CLASSES), prediction(picture), prediction(twin))
+    assert both[0] == first[0]
+    assert both[1] not in first

@@ -28,6 +28,7 @@ from backlit.app.plane.passes import run_pass
 from backlit.app.plane.table import read_table
 from backlit.app.plane.training import train
 from backlit.app.plane.values import Values
+from backlit.app.sorting import MOST_SHOWN, SortingDesk
 from backlit.errors import BacklitError, NonFiniteError, PhotoError
 from backlit.photos.classifier import PhotoClassifier
 
@@ -45,7 +46,9 @@ STATIC = Path(__file__).with_name("static")
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> ASGIApp:
+def create_app(
+    classifier: PhotoClassifier, host: str = "127.0.0.1", sorting: SortingDesk | None = None
+) -> ASGIApp:
     """Build the application.
 
     Parameters
@@ -54,6 +57,8 @@ def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> ASGIApp:
         Classifies photographs.
     host : str, optional
         The address that the server listens on.
+    sorting : SortingDesk, optional
+        A folder to sort, which gets a page of its own.
 
     Returns
     -------
@@ -69,7 +74,7 @@ def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> ASGIApp:
         return JSONResponse(found)
 
     async def model(_: Request) -> Response:
-        return JSONResponse(desk.description())
+        return JSONResponse({**desk.description(), "sorting": sorting is not None})
 
     routes = [
         Route("/", _page("photo.html")),
@@ -87,9 +92,45 @@ def create_app(classifier: PhotoClassifier, host: str = "127.0.0.1") -> ASGIApp:
         _json_route("/api/safetensors", _safetensors),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
+    if sorting is not None:
+        routes[:0] = _sorting_routes(sorting)
     handlers = {BacklitError: _refused, HTTPException: _failed, Exception: _broken}
     app = Starlette(routes=routes, middleware=[Middleware(OpenBodies)], exception_handlers=handlers)
     return Guard(app, host=host)  # outermost, so that every answer has its headers
+
+
+def _sorting_routes(desk: SortingDesk) -> list[Route]:
+    """Make the routes of the page on which a folder is sorted."""
+
+    async def thumbnail(request: Request) -> Response:
+        data = await run_in_threadpool(desk.picture, request.path_params["number"])
+        return Response(data, media_type="image/webp")
+
+    async def state(_: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.state))
+
+    def sheet(values: Values) -> Any:
+        return desk.sheet(values.text("order"), values.integer("count", 1, MOST_SHOWN))
+
+    def label(values: Values) -> Any:
+        return desk.label([values.integer("id", 0, 1 << 31)], values.text("label"))
+
+    def train_again(_: Values) -> Any:
+        desk.train()
+        return desk.state()
+
+    return [
+        Route("/sort", _page("sort.html")),
+        Route("/api/sort/state", state),
+        Route("/api/sort/picture/{number:int}", thumbnail),
+        _json_route("/api/sort/sheet", sheet),
+        _json_route("/api/sort/label", label),
+        _json_route("/api/sort/undo", lambda _: desk.undo()),
+        _json_route("/api/sort/train", train_again),
+        _json_route("/api/sort/save", lambda _: desk.save()),
+        _json_route("/api/sort/move", lambda _: desk.move()),
+        _json_route("/api/sort/back", lambda _: desk.move_back()),
+    ]
 
 
 def _limit(size: int) -> list[Middleware]:

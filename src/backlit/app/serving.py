@@ -7,10 +7,14 @@ import socket
 import webbrowser
 from collections.abc import Callable
 from threading import Timer
+from typing import TYPE_CHECKING
 
 from backlit.app.guard import is_loopback
 from backlit.errors import SettingError
 from backlit.photos.classifier import PhotoClassifier
+
+if TYPE_CHECKING:
+    from backlit.app.sorting import SortingDesk
 
 PREFERRED_PORT = 8421
 """Taken where no port is asked for and it is free, so that the address stays the same."""
@@ -73,6 +77,7 @@ def serve(
     browser: bool,
     say: Callable[[str], None],
     warn: Callable[[str], None],
+    sorting: "SortingDesk | None" = None,
 ) -> None:
     """Serve the pages until Ctrl-C.
 
@@ -88,19 +93,24 @@ def serve(
         Whether to open the page there.
     say, warn : callable
         Called with the address, and with a warning where others can reach the page.
+    sorting : SortingDesk, optional
+        A folder to sort; its page is the one that is opened.
     """
     import uvicorn
 
     from backlit.app.server import create_app
 
     address = address_of(host, listening)
+    if sorting is not None:
+        address += "sort"
+        sorting.begin()
     if not is_loopback(host):
         warn(
             f"everybody who reaches {host} over the network can use this page; "
             "there is no password, and nothing is encrypted."
         )
     config = uvicorn.Config(
-        create_app(classifier, host),
+        create_app(classifier, host, sorting),
         log_level="error",
         access_log=False,
         server_header=False,

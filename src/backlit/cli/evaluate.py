@@ -53,6 +53,12 @@ def evaluate(
         )
     for path, reason in found.broken:
         warn(f"left out {path}: {reason}")
+    if found.learnt_from:
+        n = found.evaluation.n + len(found.broken)
+        warn(
+            f"the model has learnt from {found.learnt_from:,} of these {n:,} pictures: what "
+            "follows flatters it. Judge it by others, or by what train said of cross-validation."
+        )
     if form is ReportFormat.json:
         terminal.print_json(evaluation_data(found), indent=2)
     else:

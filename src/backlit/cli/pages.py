@@ -1,5 +1,6 @@
 """``backlit app``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,15 @@ from backlit.cli.options import Model
 
 
 def open_app(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            exists=True,
+            file_okay=False,
+            help="FOLDER/<class>/*, to correct labels by hand and learn again.",
+            show_default="none",
+        ),
+    ] = None,
     model: Model = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; by default nobody else reaches it.")
@@ -19,8 +29,18 @@ def open_app(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Do not open the page, only say where it is.")
     ] = False,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="For FOLDER: an encoder under the network, as for train.",
+            metavar="NAME|FILE.onnx",
+        ),
+    ] = None,
 ) -> None:
-    """Open a page in the browser: a photograph, and a small network step by step.
+    """Open a page in the browser: photographs, and a small network step by step.
+
+    With FOLDER: the pictures that a network is least sure of, and those that look mislabelled,
+    to be given labels by single keys.
 
     Drop a photograph to see its label, why, and every layer's activations and gradients.
     Or draw points, and step through forward and backward with every number.
@@ -31,5 +51,15 @@ def open_app(
     from backlit.photos.classifier import PhotoClassifier
 
     classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    sorting = None
+    if folder is not None:
+        from backlit.app.sorting import SortingDesk
+        from backlit.photos.backbone.encoders import open_encoder
+        from backlit.photos.inputs import InputReader
+
+        encoder = open_encoder(backbone) if backbone else None
+        sorting = SortingDesk(folder, InputReader(shapes=True, encoder=encoder))
+    elif backbone:
+        raise typer.BadParameter("goes with FOLDER.", param_hint="--backbone")
     listening = open_socket(host, port)
-    serve(classifier, host, listening, browser=not no_browser, say=note, warn=warn)
+    serve(classifier, host, listening, browser=not no_browser, say=note, warn=warn, sorting=sorting)

@@ -248,7 +248,9 @@ def _train(
                 show_traces(trained)
             if len(both) > 1:
                 show_comparison(both)
-            show_training(trained, saved.path)
+            show_training(
+                trained, saved.path, None if job.folder is None else os.fspath(job.folder)
+            )
             if saved.remark:
                 note(saved.remark)
             advice = job.trial(trained)

@@ -63,6 +63,53 @@ def few_pictures(labels: NDArray[np.int64], classes: Sequence[str]) -> list[str]
     return [f"few pictures: {', '.join(poor)}; {FEW} or more of each class are advisable."]
 
 
+def learnt_nothing(evaluation: Evaluation) -> bool:
+    """Tell whether a network tells classes apart no better than by chance.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of pictures that it has not learnt from.
+
+    Returns
+    -------
+    bool
+        Whether the balanced accuracy, less two of its standard errors, is no more than 1 / K. The
+        error is that of K independent shares, each with two pseudo-observations at one half.
+    """
+    totals = evaluation.confusion.sum(axis=1).astype(float)
+    right = np.diag(evaluation.confusion).astype(float)
+    present = totals > 0
+    if not present.any():
+        return False
+    shares = (right[present] + 1) / (totals[present] + 2)
+    error = np.sqrt((shares * (1 - shares) / (totals[present] + 2)).sum()) / present.sum()
+    return bool(evaluation.balanced_accuracy - 2 * error <= 1 / len(evaluation.classes))
+
+
+def nothing_learnt(evaluation: Evaluation) -> list[str]:
+    """Say so where a network has learnt nothing.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of pictures that it has not learnt from.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+    """
+    if not learnt_nothing(evaluation):
+        return []
+    return [
+        f"the network has learnt nothing that could be shown: on pictures that it has not learnt "
+        f"from it is right in {100 * evaluation.balanced_accuracy:.0f} % of each class on average, "
+        f"and guessing would be in {100 / len(evaluation.classes):.0f} %. More pictures may help, "
+        "or --backbone."
+    ]
+
+
 def suspects(
     paths: Sequence[str], labels: NDArray[np.int64], probabilities: Floats, classes: Sequence[str]
 ) -> list[Suspect]:

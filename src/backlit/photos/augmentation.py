@@ -4,6 +4,9 @@ Cropping happens while a picture is reduced, so that it costs no sharpness; flip
 light happen on the reduced copies. Most copies are collages besides: a part of them is replaced by
 that of another picture of the class, so that a network cannot rely on what the rest of the picture
 happened to be.
+
+A camera behind a wet windscreen, or a cheap one, gives grey for black. Day and night are told by
+that as well, so some copies are veiled: what then is grey is no evidence.
 """
 
 import numpy as np
@@ -24,6 +27,16 @@ SATURATION_SPREAD = 0.1
 """Standard deviations of the logarithms of gamma, exposure, each colour's gain, and saturation.
 
 Light, since exposure is evidence as well: stronger changes cost accuracy on other cameras."""
+
+VEILED = 0.25
+"""Share of the changed copies over which a veil is laid."""
+
+MOST_VEIL = 0.35
+"""Most that a veil adds to black, as a share of white."""
+
+_VEIL_GAMMA = 0.3
+_VEIL_TINT = 0.1
+_LEAST_SPAN = 0.45  # between black and white under a veil
 
 
 def random_boxes(copies: int, generator: np.random.Generator) -> list[Box]:
@@ -91,7 +104,7 @@ def collage(
 
 
 def change_light(pictures: Pixels, generator: np.random.Generator) -> Pixels:
-    """Flip half of the pictures left to right; change gamma, exposure, white balance, saturation.
+    """Flip half of the pictures left to right; change their light, and lay a veil over some.
 
     Parameters
     ----------
@@ -104,7 +117,7 @@ def change_light(pictures: Pixels, generator: np.random.Generator) -> Pixels:
     -------
     ndarray of uint8, shape (m, rows, columns, 3)
         ``q = clip(gain_c * (p / 255) ** gamma)``, then ``y + s * (q - y)`` with the luminance y of
-        q; each factor log-normal with median 1.
+        q; each factor log-normal with median 1. Over `VEILED` of them a veil comes last.
     """
     m = len(pictures)
     gamma = np.exp(generator.normal(0.0, GAMMA_SPREAD, (m, 1)))
@@ -116,6 +129,7 @@ def change_light(pictures: Pixels, generator: np.random.Generator) -> Pixels:
     levels = np.linspace(0.0, 1.0, 256) ** gamma  # (m, 256)
     tables = np.clip(levels[:, None, :] * (exposure * balance)[:, :, None], 0.0, 1.0)
     tables = (tables * 255.0).astype(np.float32)  # (m, 3, 256)
+    veiled = generator.random(m) < VEILED
     changed = np.empty_like(pictures)
     for picture, table, strength, flip, out in zip(
         pictures, tables, saturation, flipped, changed, strict=True
@@ -125,4 +139,39 @@ def change_light(pictures: Pixels, generator: np.random.Generator) -> Pixels:
         planes = np.clip(luminance + strength * (planes - luminance) + 0.5, 0.0, 255.0)
         upright = np.moveaxis(planes, 0, 2).astype(np.uint8)
         out[...] = upright[:, ::-1] if flip else upright
+    if veiled.any():
+        changed[veiled] = veil(changed[veiled], generator)
     return changed
+
+
+def veil(pictures: Pixels, generator: np.random.Generator, least: float = 0.0) -> Pixels:
+    """Lay a grey veil over pictures, as a wet windscreen, haze or a cheap camera does.
+
+    Parameters
+    ----------
+    pictures : ndarray of uint8, shape (m, rows, columns, 3)
+        Left as they are.
+    generator : Generator
+        Source of randomness.
+    least : float, optional
+        Least black level.
+
+    Returns
+    -------
+    ndarray of uint8, shape (m, rows, columns, 3)
+        ``b_c + s * (p / 255) ** gamma``: the black level b is between `least` and 0.35, its colours
+        differ by a tenth; s leaves white between b + 0.45 and 1; gamma is log-normal with median 1.
+    """
+    m = len(pictures)
+    black = generator.uniform(least, MOST_VEIL, (m, 1))
+    tinted = black * np.exp(generator.normal(0.0, _VEIL_TINT, (m, 3)))
+    span = generator.uniform(_LEAST_SPAN, 1.0, (m, 1)) * (1.0 - black)
+    gamma = np.exp(generator.normal(0.0, _VEIL_GAMMA, (m, 1)))
+    levels = np.linspace(0.0, 1.0, 256) ** gamma  # (m, 256)
+    tables = tinted[:, :, None] + (span * levels)[:, None, :]  # (m, 3, 256)
+    tables = np.rint(np.clip(tables, 0.0, 1.0) * 255.0).astype(np.uint8)
+    made = np.empty_like(pictures)
+    for picture, table, out in zip(pictures, tables, made, strict=True):
+        for colour in range(3):
+            out[..., colour] = table[colour][picture[..., colour]]
+    return made

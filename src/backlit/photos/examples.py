@@ -160,6 +160,15 @@ class PictureSet:
         """Return the chosen pictures' logits and gradient norms; see `judged_rows`."""
         return judged_rows(*self.plain_rows(chosen, moments), parameters, n_classes)
 
+    def judged_copies(
+        self, chosen: Chosen, parameters: Parameters, n_classes: int, moments: Moments
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Return logits and labels of the chosen pictures' changed copies that are no collages."""
+        own = chosen[:, None] & (self.partners < 0)
+        own[:, 0] = False
+        rows, labels = self.rows(own, moments)
+        return judged_rows(rows, labels, parameters, n_classes)[0], labels
+
     def probabilities(self, classifier: PhotoClassifier) -> Floats:
         """Return what a classifier makes of each picture, (m, K)."""
         return classifier.probabilities_of_features(self.plain)

@@ -100,6 +100,9 @@ class Filer:
         if not dry_run:  # before the pictures are looked for: what is filed is none of them
             self._make(self.folder)
         self._folds_case = _folds_case(self.folder)
+        self._filed_before = not move and any(
+            os.path.isdir(self.folder / own) for own in self._folders.values()
+        )
 
     def promise(self, prediction: Prediction) -> tuple[Prediction, Promise | None]:
         """Find a target for a picture, which no other picture of this run gets.
@@ -147,14 +150,27 @@ class Filer:
         folder = os.path.join(self.folder, name)
         if _same_folder(os.path.dirname(source), folder):
             return source  # it is where it belongs
-        first = self._numbers.get((name, base), 1)
+        # where an earlier run may have copied, its copies are looked for among all numbers
+        first = 1 if self._filed_before else self._numbers.get((name, base), 1)
         for number, target in _targets(folder, base, first):
-            if not os.path.lexists(target) and self._key(target) not in self._reserved:
+            if self._key(target) in self._reserved:
+                continue
+            if not os.path.lexists(target) or self._is_copied(source, target):
                 if number > 1:
                     self._numbers[name, base] = number
                 self._reserved.add(self._key(target))
                 return target
         raise AssertionError("there are numbers without end")
+
+    def _is_copied(self, source: str, target: str) -> bool:
+        """Whether an earlier run has copied the picture there."""
+        if not self._filed_before or os.path.islink(target) or not os.path.isfile(target):
+            return False
+        try:
+            same = os.path.getsize(source) == os.path.getsize(target)
+            return same and same_bytes(source, target)
+        except OSError:
+            return False
 
     def _key(self, target: str) -> str:
         return target.casefold() if self._folds_case else target

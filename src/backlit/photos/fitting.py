@@ -102,6 +102,8 @@ def train(
     if given is not None:
         origin = "rendered scenes" if folder is None else os.path.abspath(folder)
         kept = Kept(given, resume, recipe, origin, reader)
+        if kept.remark:
+            warn(kept.remark)
     source = _rendered(recipe, progress) if folder is None else _from_folder(folder, warn)
 
     examples = _read(source, recipe, reader, kept, progress, warn, workers)

@@ -8,6 +8,7 @@ from backlit.errors import PhotoFolderError
 from backlit.photos.classifier import PhotoClassifier
 from backlit.photos.evaluation import Evaluation, evaluate_labels
 from backlit.photos.listing import PhotoFolder, Split, scan_folder
+from backlit.photos.marks import count_known
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class FolderEvaluation:
         Pictures that could not be read, with the reason.
     split : str
         Which split was judged; empty where the folder has none.
+    learnt_from : int
+        How many of the pictures the model has learnt from, as far as it knows.
     """
 
     evaluation: Evaluation
     mistakes: list[Mistake]
     broken: list[tuple[str, str]]
     split: str
+    learnt_from: int = 0
 
 
 def evaluate(
@@ -113,7 +117,8 @@ def evaluate(
         raise PhotoFolderError(f"{found.root}: none of the {len(pictures)} pictures can be read.")
     mistakes.sort(key=lambda mistake: (-mistake.confidence, mistake.path))
     evaluation = evaluate_labels(labels, guesses, classifier.classes)
-    return FolderEvaluation(evaluation, mistakes, broken, name)
+    known = count_known(classifier.training, pictures.paths)
+    return FolderEvaluation(evaluation, mistakes, broken, name, known)
 
 
 def labels_of_model(found: PhotoFolder, classifier: PhotoClassifier) -> list[int]:

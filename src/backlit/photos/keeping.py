@@ -8,6 +8,7 @@ member network has a folder of its own, where a network that was over is found w
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -65,6 +66,7 @@ class Kept:
         reader: InputReader,
     ) -> None:
         self._reader = reader
+        self._remark = ""
         self.folder, self._seconds = os.fspath(checkpoint.folder), checkpoint.seconds
         self.resume = resume
         settings = {**asdict(recipe), "hidden": list(recipe.hidden), "pictures": origin}
@@ -88,6 +90,11 @@ class Kept:
             self._compare(settings)
         self._write(settings)
 
+    @property
+    def remark(self) -> str:
+        """What is different from a mere going on, in a sentence; empty where nothing is."""
+        return self._remark
+
     def _compare(self, settings: dict[str, Any]) -> None:
         try:
             with open(os.path.join(self.folder, _SETTINGS), "rb") as file:
@@ -95,11 +102,35 @@ class Kept:
         except (OSError, ModelFileError):  # killed before it was written: the states say the rest
             return
         differing = differences(before, settings)
+        epochs, earlier = settings["epochs"], before.get("epochs")
+        if len(differing) == 1 and isinstance(earlier, int) and epochs > earlier:
+            self._train_again(epochs, earlier)
+            return
         if differing:
             raise CheckpointError(
                 f"train: the checkpoint in {self.folder} is of another training: "
                 f"{'; '.join(differing)}. Give the same settings, or another folder."
             )
+
+    def _train_again(self, epochs: int, before: int) -> None:
+        """Keep what was computed of the pictures, and drop the networks.
+
+        Their learning rate falls over the number of epochs, so that a network of fewer epochs is
+        no stage of one of more.
+        """
+        try:
+            for name in os.listdir(self.folder):
+                if name.startswith("member-"):
+                    shutil.rmtree(os.path.join(self.folder, name))
+            os.unlink(os.path.join(self.folder, _SETTINGS))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder}: cannot be gone on from ({error.strerror})."
+            ) from error
+        self._remark = (
+            f"{epochs} epochs in place of {before}: no picture is read again, but the networks are "
+            "trained from the start, since their learning rate follows the number of epochs."
+        )
 
     def _write(self, settings: dict[str, Any]) -> None:
         path = os.path.join(self.folder, _SETTINGS)

@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backlit._progress import NoProgress, StageProgress
 from backlit._version import __version__
 from backlit.photos.advice import (
     duplicate_notes,
     few_pictures,
+    learnt_nothing,
     no_better_than_threshold,
+    nothing_learnt,
     suspected_labels,
     suspects,
     threshold_accuracy,
@@ -28,6 +31,7 @@ from backlit.photos.ensemble import merge_members
 from backlit.photos.examples import PictureSet
 from backlit.photos.features import feature_names
 from backlit.photos.keeping import Kept
+from backlit.photos.marks import marks_of
 from backlit.photos.members import MOST_COMPARED, Members
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Judgement, TrainedPhotos, curves_to_file
@@ -88,7 +92,7 @@ def learn(
     unseen = trained.fit_all(train_set, examples.get("validation"), moments)
     judged = np.flatnonzero(np.isfinite(unseen).all(axis=1))
     logits, labels = unseen[judged], train_set.labels[judged]
-    temperature = fit_temperature(logits, labels) if len(logits) else 1.0
+    temperature = fit_temperature(*_with_copies(logits, labels, trained)) if len(logits) else 1.0
     classifier = PhotoClassifier(
         classes,
         merge_members(trained.members, temperature),
@@ -107,9 +111,13 @@ def learn(
         split: _judge(classifier, other) for split, other in examples.items() if split != "train"
     }
     evaluations = {split: one.evaluate(classes) for split, one in judgements.items()}
-    found = suspects(held_out.names, labels, held_out.probabilities, classes)
+    unseen_evaluation = held_out.evaluate(classes)
+    found = []
+    if not learnt_nothing(unseen_evaluation):  # otherwise what it takes for mislabelled is chance
+        found = suspects(held_out.names, labels, held_out.probabilities, classes)
     twins = across_splits(examples)
     notes = [
+        *nothing_learnt(unseen_evaluation),
         *few_pictures(train_set.labels, classes),
         *duplicate_notes(twins),
         *suspected_labels(found, train_set.labels, classes),
@@ -137,6 +145,24 @@ def learn(
         trained.interrupted,
         trained.histories,
         trained.last_trace,
+        "validation" not in examples,
+    )
+
+
+def _with_copies(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], trained: Members
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Add changed copies of unseen pictures, so that probabilities hold under other light, too.
+
+    Each picture weighs as much as all of its copies do.
+    """
+    changed = [own for own in trained.changed if len(own[1])]
+    if not changed:
+        return logits, labels
+    times = max(1, round(sum(len(own[1]) for own in changed) / len(labels)))
+    return (
+        np.concatenate([np.repeat(logits, times, axis=0), *(own[0] for own in changed)]),
+        np.concatenate([np.repeat(labels, times), *(own[1] for own in changed)]),
     )
 
 
@@ -193,4 +219,5 @@ def _account(
         "seed": recipe.seed,
         "temperature": temperature,
         "backlit": __version__,
+        **({"marks": marks} if (marks := marks_of(pictures.names)) else {}),
     }

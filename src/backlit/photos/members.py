@@ -13,7 +13,7 @@ from backlit.photos.duplicates import NEAR, groups, near_duplicates
 from backlit.photos.ensemble import Parameters
 from backlit.photos.examples import PictureSet, folds
 from backlit.photos.keeping import Kept
-from backlit.photos.pictures import Chosen, Moments
+from backlit.photos.pictures import Chosen, Floats, Moments
 from backlit.photos.recipe import Recipe
 from backlit.photos.trained import Curve
 
@@ -64,6 +64,8 @@ class Members:
         How hard each picture pulls at the network that had not seen it.
     last_trace : Trace or None
         The last member that was traced, as it was at the end.
+    changed : list of (ndarray, ndarray)
+        Logits and labels of changed copies of pictures that a member had not seen.
     """
 
     recipe: Recipe
@@ -78,6 +80,7 @@ class Members:
     norms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     histories: "list[TraceHistory]" = field(default_factory=list)
     last_trace: "Trace | None" = None
+    changed: list[tuple[Floats, NDArray[np.int64]]] = field(default_factory=list)
     _recorder: "TraceRecorder | None" = None
 
     def fit_all(
@@ -101,6 +104,7 @@ class Members:
             unseen[judge], self.norms[judge] = train_set.judged(
                 judge, parameters, self.n_classes, moments
             )
+            self.changed.append(train_set.judged_copies(judge, parameters, self.n_classes, moments))
             if self.interrupted:
                 break
         return unseen

@@ -118,6 +118,9 @@ class TrainedPhotos:
         What was recorded of each member while it trained, if that was asked for.
     last_trace : Trace or None
         The last member that was traced, as it was at the end.
+    cross_validated : bool
+        Whether ``"validation"`` are the training pictures, each judged by the networks that have
+        not learnt from it, and no split of its own.
     """
 
     classifier: PhotoClassifier
@@ -132,6 +135,7 @@ class TrainedPhotos:
     interrupted: bool
     traces: "list[TraceHistory]" = field(default_factory=list)
     last_trace: "Trace | None" = None
+    cross_validated: bool = True
 
     @property
     def judged(self) -> tuple[str, Evaluation]:

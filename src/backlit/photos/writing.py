@@ -412,7 +412,8 @@ def evaluation_data(found: FolderEvaluation) -> dict[str, Any]:
     Returns
     -------
     dict
-        With ``accuracy``, ``interval``, ``balanced_accuracy``, ``largest_share``, ``n``,
+        With ``accuracy``, ``interval``, ``learnt_from`` (how many the model
+        learnt from), ``balanced_accuracy``, ``largest_share``, ``n``,
         ``classes``, ``confusion`` (rows: true,
         columns: predicted), ``per_class``, ``wrong``, ``broken`` and ``split``.
     """
@@ -420,6 +421,7 @@ def evaluation_data(found: FolderEvaluation) -> dict[str, Any]:
     return {
         "accuracy": evaluation.accuracy,
         "interval": list(evaluation.interval),
+        "learnt_from": found.learnt_from,
         "balanced_accuracy": evaluation.balanced_accuracy,
         "largest_share": evaluation.largest_share,
         "n": evaluation.n,

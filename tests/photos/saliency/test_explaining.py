@@ -214,8 +214,8 @@ def test_every_feature_has_a_group_and_words():
         less, more = describe(name, -1.0), describe(name, 1.0)
         assert less != more
         assert name not in (less, more)
-    assert describe("amount of blue, top", -1.0) == "little blue in the upper third"
-    assert describe("mean log luminance, ranks 25 to 50 %", -2.0) == "middle tones darker"
+    assert describe("amount of blue, top", -1.0) == "hardly any blue in the upper third"
+    assert describe("mean log luminance, ranks 25 to 50 %", -2.0) == "darker midtones"
     assert {"flat black patches", "flat bright grey patches"} <= set(patch_words())
 
 

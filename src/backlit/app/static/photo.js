@@ -179,6 +179,7 @@ onColours(() => found && drawLayers());
 
 try {
   const model = await askJson("/api/model");
+  find("sorting").hidden = !model.sorting;
   const names = model.classes.length > 2
     ? `${model.classes.slice(0, -1).join(", ")} or ${model.classes.at(-1)}` : model.classes.join(" or ");
   find("question").textContent = `${names[0].toUpperCase()}${names.slice(1)}?`;

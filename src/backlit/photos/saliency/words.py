@@ -17,36 +17,56 @@ _PLACES = {
     "lower": " in the lower half",
 }
 _TONES = (  # first rank in percent, what the pixels from there on are
-    (99, "brightest points"),
-    (97, "bright points"),
-    (75, "light parts"),
-    (25, "middle tones"),
-    (2, "dark parts"),
-    (0, "darkest points"),
+    (97, "highlights"),
+    (75, "light tones"),
+    (25, "midtones"),
+    (2, "shadows"),
+    (0, "deepest shadows"),
 )
-_MEANS = {  # below the average of the training pictures, above it
-    "log luminance": ("darker", "lighter"),
-    "saturation": ("paler", "more colourful"),
-    "log red/green": ("less red", "redder"),
-    "log blue/green": ("less blue", "bluer"),
-    "point contrast": ("less pointed", "more pointed"),
-    "gradient": ("softer", "sharper"),
-    "contrast to 8 x 8": ("standing out less", "standing out more"),
-    "contrast to 4 x 4": ("standing out less", "standing out more"),
-    "height": ("higher up", "lower down"),
-    "height squared": ("higher up", "lower down"),
-    "distance from the middle": ("nearer the middle", "further out"),
+_MEANS = {  # below the average of the training pictures, above it; {} stands for the tones
+    "log luminance": ("darker {}", "brighter {}"),
+    "saturation": ("paler {}", "more colourful {}"),
+    "log red/green": ("less red in the {}", "redder {}"),
+    "log blue/green": ("less blue in the {}", "bluer {}"),
+    "point contrast": ("fewer small details in the {}", "many small details in the {}"),
+    "gradient": ("softer {}", "crisper {}"),
+    "contrast to 8 x 8": ("{} blend into their surroundings", "{} stand out in their surroundings"),
+    "contrast to 4 x 4": ("{} blend in close by", "{} stand out close by"),
+    "height": ("{} higher up in the picture", "{} lower down in the picture"),
+    "height squared": ("{} higher up in the picture", "{} lower down in the picture"),
+    "distance from the middle": ("{} nearer the middle", "{} nearer the edges"),
 }
 _DEVIATIONS = {
-    "log luminance": "light",
-    "saturation": "colourfulness",
-    "log red/green": "red",
-    "log blue/green": "blue",
-    "point contrast": "points",
-    "gradient": "edges",
-    "contrast to 8 x 8": "contrast",
-    "contrast to 4 x 4": "contrast",
+    "log luminance": ("even {}", "uneven {}"),
+    "saturation": ("{} of one colourfulness", "{} partly pale, partly colourful"),
+    "log red/green": ("{} of one warmth", "{} partly warm, partly cool"),
+    "log blue/green": ("{} of one blueness", "{} partly blue, partly not"),
+    "point contrast": ("{} of one texture", "{} partly smooth, partly full of small details"),
+    "gradient": ("{} soft or sharp throughout", "{} partly soft, partly sharp"),
+    "contrast to 8 x 8": ("{} alike throughout", "{} partly blending in, partly standing out"),
+    "contrast to 4 x 4": ("{} alike close by", "{} of mixed contrast close by"),
+    "height": ("{} on one level", "{} at many heights"),
+    "height squared": ("{} on one level", "{} at many heights"),
+    "distance from the middle": ("{} at one distance from the middle", "{} all over the picture"),
 }
+_AREAS = {  # from how many times the reference on, what such an area is
+    "median": (
+        (4.0, "area far brighter than the rest"),
+        (1.25, "area brighter than the rest"),
+        (0.8, "area of medium brightness"),
+        (0.25, "area darker than the rest"),
+        (0.0, "area far darker than the rest"),
+    ),
+    "98 %": (
+        (0.75, "area as bright as the highlights"),
+        (0.3, "bright area"),
+        (0.1, "area of medium brightness"),
+        (0.0, "dark area"),
+    ),
+}
+_COLOURS = {
+    "green": "yellow-green", "spring": "green", "cyan": "turquoise", "magenta": "pink",
+}  # fmt: skip
 _RANKS = re.compile(r"(mean|deviation of) (.+), ranks ([\d.]+) to ([\d.]+) %")
 _HUES = re.compile(r"(amount|luminance|saturation) of (\w+), (\w+)")
 _RELATIVE = re.compile(r"log luminance to its (.+), (\w+), bin (\d+)")
@@ -61,6 +81,8 @@ _THIRDS = (
     ("at the left", "in the middle", "at the right"),
     ("at the bottom left", "at the bottom", "at the bottom right"),
 )
+
+_DARK_TONES = ("shadows", "deepest shadows")
 
 _SPANS = {"median": (-3.0, 3.0), "98 %": (-4.0, 0.5)}
 _BINS = 12
@@ -86,7 +108,7 @@ def group_of(name: str) -> str:
             return "where light and dark lie"
         if quantity.startswith(("saturation", "log ")):
             return "colours of light and dark"
-        return "points, edges, contrast"
+        return "details, edges, contrast"
     if match := _HUES.fullmatch(name):
         return f"hues{_PLACES[match[3]]}"
     if match := _RELATIVE.fullmatch(name):
@@ -113,25 +135,29 @@ def describe(name: str, deviations: float) -> str:
     Returns
     -------
     str
-        As "darker middle tones", "little blue in the upper third".
+        As "darker midtones", "hardly any blue in the upper third".
     """
     more = deviations > 0
     if match := _RANKS.fullmatch(name):
         kind, quantity, low = match[1], match[2], float(match[3])
         tones = next(words for least, words in _TONES if low >= least)
-        if kind == "mean":
-            return f"{tones} {_MEANS[quantity][more]}"
-        return f"{tones} {'more varied' if more else 'more even'} in {_DEVIATIONS[quantity]}"
+        words = (_MEANS if kind == "mean" else _DEVIATIONS)[quantity][more].format(tones)
+        if quantity == "point contrast" and kind == "mean" and more and tones in _DARK_TONES:
+            return "small dark details"
+        return words
     if match := _HUES.fullmatch(name):
-        words = {"amount": ("little", "much"), "luminance": ("dark", "light")}
-        word = words.get(match[1], ("pale", "strong"))[more]
-        return f"{word} {match[2]}{_PLACES[match[3]]}"
+        colour = _COLOURS.get(match[2], match[2])
+        told = {
+            "amount": ("hardly any {}", "a lot of {}"),
+            "luminance": ("dark {}", "bright {}"),
+            "saturation": ("pale {}", "vivid {}"),
+        }[match[1]][more]
+        return f"{told.format(colour)}{_PLACES[match[3]]}"
     if match := _RELATIVE.fullmatch(name):
         low, high = _SPANS[match[1]]
         times = 2.718281828459045 ** (low + (high - low) * int(match[3]) / (_BINS - 1))
-        of = "median" if match[1] == "median" else "98 % rank's"
-        many = "many" if more else "few"
-        return f"{many} pixels of {times:.2g} times the {of} light{_PLACES[match[2]]}"
+        area = next(words for least, words in _AREAS[match[1]] if times >= least)
+        return f"{'a large' if more else 'hardly any'} {area}{_PLACES[match[2]]}"
     if match := _PATCH.fullmatch(name):
         own = patch_words()[int(match[1])]
         return f"{'more' if more else 'less'} like {own}{_PLACES[match[2]]}"
@@ -201,4 +227,5 @@ def _colour(red: float, green: float, blue: float) -> str:
     if (most - least) / (most + 0.05) < _COLOURED:
         return f"{light} grey"
     angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
-    return f"{light} {HUES[int(np.rint(angle * len(HUES) / (2 * np.pi))) % len(HUES)]}"
+    hue = HUES[int(np.rint(angle * len(HUES) / (2 * np.pi))) % len(HUES)]
+    return f"{light} {_COLOURS.get(hue, hue)}"
