@@ -5,8 +5,8 @@ light happen on the reduced copies. Most copies are collages besides: a part of 
 that of another picture of the class, so that a network cannot rely on what the rest of the picture
 happened to be.
 
-A camera behind a wet windscreen, or a cheap one, gives grey for black. Day and night are told by
-that as well, so some copies are veiled: what then is grey is no evidence.
+A camera behind a wet windscreen, or a cheap one, gives grey for black. A network could use
+that as evidence of day, so some copies are veiled.
 """
 
 import numpy as np

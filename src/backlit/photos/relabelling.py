@@ -1,4 +1,4 @@
-"""Labels that somebody corrects: in memory with undo, as a CSV file, or by moving the files.
+"""Labels that the user corrects: in memory with undo, as a CSV file, or by moving the files.
 
 Moves are written to a journal in the folder before they are done, a JSON line each, so that they
 can be undone, also by a later run or after a crash.

@@ -147,12 +147,12 @@ def describe(name: str, deviations: float) -> str:
         return words
     if match := _HUES.fullmatch(name):
         colour = _COLOURS.get(match[2], match[2])
-        told = {
+        phrase = {
             "amount": ("hardly any {}", "a lot of {}"),
             "luminance": ("dark {}", "bright {}"),
             "saturation": ("pale {}", "vivid {}"),
         }[match[1]][more]
-        return f"{told.format(colour)}{_PLACES[match[3]]}"
+        return f"{phrase.format(colour)}{_PLACES[match[3]]}"
     if match := _RELATIVE.fullmatch(name):
         low, high = _SPANS[match[1]]
         times = 2.718281828459045 ** (low + (high - low) * int(match[3]) / (_BINS - 1))
