@@ -218,3 +218,29 @@ def rows_by_onnx(job, inputs, dtype="float32"):
     model = onnx.load_from_string(data)
     with np.errstate(invalid="ignore"):  # infinity less infinity, for the rows that are refused
         return session(data).run(None, feed), ReferenceEvaluator(model).run(None, feed)
+
+
+def cores_by_c(jobs, wholes, folder, kind, compiler="gcc"):
+    """Statuses and outputs of the whole-number cores, for inputs in whole numbers."""
+    compiler = tool(compiler)
+    source, body = ["#include <stdio.h>"], []
+    for number, (job, q) in enumerate(zip(jobs, wholes, strict=True)):
+        name = f"m{number}"
+        (folder / f"{name}.h").write_bytes(write_c(renamed(job, name), kind))
+        values = [str(one) for one in q.ravel().tolist()]
+        source.append(f'#include "{name}.h"')
+        source.append(c_source.array(f"int16_t {name}_q[{len(values)}]", values))
+        last = len(job.model.dense[-1].b)
+        body.append(
+            f"for (int r = 0; r < {len(q)}; r++) {{ int16_t out[{last}]; int status = 0;"
+            f" {name}_core({name}_q + r * {q.shape[1]}, out, &status);"
+            f' printf("%d", status); for (int i = 0; i < {last}; i++) printf(" %d", out[i]);'
+            ' puts(""); }'
+        )
+    source.append("int main(void) {\n" + "\n".join(body) + "\nreturn 0; }\n")
+    program = compile_c(compiler, "\n".join(source), folder)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:3000]
+    lines = iter(done.stdout.splitlines())
+    tables = [np.array([[int(one) for one in next(lines).split()] for _ in q]) for q in wholes]
+    return [(table[:, 0], table[:, 1:]) for table in tables]

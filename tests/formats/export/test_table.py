@@ -8,10 +8,11 @@ import pytest
 from backlit import MLPClassifier, MLPRegressor
 from backlit.estimators.parameters import HIDDEN_ACTIVATIONS
 from backlit.formats.export.exporting import FORMS, prepare
-from backlit.formats.export.fixed_point import quantise
+from backlit.formats.export.fixed_point import FULL, quantise, to_whole
+from backlit.formats.export.fixed_point import run as whole_run
 from backlit.formats.export.onnx_form import self_test, write_onnx
 from backlit.names import ACTIVATIONS
-from exports import by_c, by_node, by_onnx, by_python, hard_inputs
+from exports import by_c, by_node, by_onnx, by_python, cores_by_c, hard_inputs
 
 N, M = 4, 120
 ACTIVATION_NAMES = [name for name, entry in ACTIVATIONS.items() if entry.hidden]
@@ -149,3 +150,57 @@ def test_c_in_whole_numbers(table, kind, tmp_path):
         error = np.abs(outputs - expected[number])[fine].max(initial=0)
         assert error <= bounds[number], f"{table[number][0]}: {error} of {bounds[number]}"
     assert honest > 0.5 * sum(map(len, rows))
+
+
+@pytest.mark.parametrize("kind", ["int8", "q15"])
+def test_whole_numbers_in_c_are_those_of_the_simulation_bit_for_bit(table, kind, tmp_path):
+    """Any whole numbers, also at both ends."""
+    generator = np.random.default_rng(7)
+    jobs = [job for _, job, _, _ in table]
+    wholes, expected, statuses = [], [], []
+    for job in jobs:
+        network = quantise(job, kind)
+        q = generator.integers(-FULL, FULL + 1, (12, len(network.middle)))
+        q[:2] = [[-FULL], [FULL]]
+        outputs, clamped = whole_run(network, q)
+        wholes.append(q)
+        expected.append(outputs)
+        statuses.append(np.where(clamped, 3, 0))
+    found = cores_by_c(jobs, wholes, tmp_path, kind)
+    for number, (status, outputs) in enumerate(found):
+        np.testing.assert_array_equal(outputs, expected[number], err_msg=table[number][0])
+        np.testing.assert_array_equal(status, statuses[number], err_msg=table[number][0])
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "leaky_relu", "elu", "tanh"])
+def test_where_a_layer_leaves_its_range_c_says_so(activation, tmp_path):
+    """Examples whose inputs are in range one by one, and together unlike all of the calibration."""
+    n = 40
+    signs = np.where(np.arange(n) % 2, -0.2, 0.2)
+    parameters = {
+        "W1": signs[None],
+        "b1": np.zeros((1, 1)),
+        "W2": np.eye(1),
+        "b2": np.zeros((1, 1)),
+    }
+    X = np.random.default_rng(0).uniform(-1, 1, (200, n))
+    job = prepare((parameters, (activation, "identity")), inputs=X)
+    low, high = job.ranges.inputs
+    rows = np.vstack([np.where(signs > 0, high, low), np.where(signs > 0, low, high), X[:3]])
+    outside = np.vstack([X[:1], X[:1]])
+    outside[0, 3], outside[1, 5] = high[3] + 0.1, low[5] - 0.1
+    rows = np.vstack([rows, outside])
+    network = quantise(job, "q15")
+    q, left = to_whole(network, rows)
+    outputs, clamped = whole_run(network, q)
+    # relu is flat below 0, and says nothing there
+    assert clamped[:2].tolist() == [True, activation != "relu"]
+    assert left.tolist() == [False] * 5 + [True] * 2
+    ((status, found),) = cores_by_c([job], [q], tmp_path, "q15")
+    assert status.tolist() == np.where(clamped, 3, 0).tolist()
+    np.testing.assert_array_equal(found, outputs)
+    ((status, found),) = by_c([job], [rows], tmp_path, "q15")
+    assert status.tolist() == np.where(clamped | left, 3, 0).tolist()
+    expected = by_python(job, rows)
+    fine = status == 0
+    assert np.abs(found - expected)[fine].max() <= network.error + 2.0**-22
