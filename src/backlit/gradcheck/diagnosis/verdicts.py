@@ -39,11 +39,13 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
         if sum(not v.ok for v in row) == fewest
     ]
     best: tuple[float, Reading, list[Verdict]] | None = None
+    totals: list[tuple[float, Reading, list[Verdict]]] = []
     for reading, row in tied:
         for verdict in row:
             if not verdict.ok:
                 explain_verdict(state, reading, verdict)
         total = sum(v.complexity for v in row)
+        totals.append((total, reading, row))
         if best is None or total < best[0] - 0.5:
             best = (total, reading, row)
         if fewest == 0:
@@ -67,6 +69,7 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
         for v in row
         if v.guards
     ]
+    notes += _other_readings(best, totals)
     if kinks:
         notes.append(kinks)
     notes += _lost(state)
@@ -79,6 +82,26 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
         notes=tuple(notes),
         accuracy="float32" if state.point.regime.single else "float64",
     )
+
+
+def _other_readings(
+    best: tuple[float, Reading, list[Verdict]], totals: list[tuple[float, Reading, list[Verdict]]]
+) -> list[str]:
+    """Say what is wrong where the mean is read in another way that explains the call as well."""
+    total, reading, row = best
+    wrong = {v.name for v in row if not v.ok}
+    said = []
+    for other, another, verdicts in totals:
+        there = [v for v in verdicts if not v.ok and v.finding is not None]
+        if reading.mean == another.mean or other - total > 1 or {v.name for v in there} == wrong:
+            continue
+        cost = "mean" if another.mean else "sum"
+        sentences = " ".join(v.finding.message for v in there if v.finding is not None)
+        said.append(
+            f"Two readings explain this. If the cost is the {cost} over the examples instead: "
+            f"{sentences}"
+        )
+    return said[:1] if wrong else []
 
 
 def _kinks(state: CheckState) -> str:

@@ -1,0 +1,49 @@
+"""Nets, layer classes and recurrent nets of the catalogue: a slice of them, with one seed.
+
+The command ``python benchmarks/checker_campaign.py`` tries all of them, over many seeds.
+"""
+
+import numpy as np
+import pytest
+
+from backlit.gradcheck import check_backward
+from gradcheck import catalogue, kinds
+
+SLICE = [*kinds.WRONG[::23], *kinds.RIGHT[::9]]
+
+
+@pytest.mark.parametrize("kind", SLICE, ids=[k.name for k in SLICE])
+def test_one_of_every_kind(kind):
+    assert kind.verdict(kind.check(2)) == ""
+
+
+def test_the_catalogue_is_as_large_as_it_says():
+    assert len(catalogue.WRONG) + len(kinds.WRONG) >= 300
+    assert len(catalogue.RIGHT) + len(kinds.RIGHT) >= 120
+    assert len({k.name for k in [*kinds.WRONG, *kinds.RIGHT]}) == len(kinds.WRONG) + len(
+        kinds.RIGHT
+    )
+
+
+def test_a_verdict_notices_what_differs():
+    kind = kinds.net("tanh", "rows", "squares", 2, "bias twice")
+    report = kind.check(0)
+    other = kinds.Kind("x", kind.check, {"W1": "scale"})
+    assert "b1: not expected" in other.verdict(report)
+    assert "W1: expected" in other.verdict(report)
+    assert "expected factor 3" in kinds.Kind("x", kind.check, {"b1": ("scale", "3")}).verdict(
+        report
+    )
+
+
+def test_both_readings_of_a_mean_are_shown():
+    def backward(d, cache):
+        x, w = cache
+        return d @ w.T, x.T @ d, d.mean(axis=0)
+
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.normal(size=(6, 4)), "w": rng.normal(size=(4, 3)), "b": rng.normal(size=3)}
+    report = check_backward(lambda x, w, b: (x @ w + b, (x, w)), backward, inputs, repair=False)
+    assert [(f.gradient, f.factor_name) for f in report.problems] == [("w", "m")]
+    (note,) = [n for n in report.notes if n.startswith("Two readings")]
+    assert "db is exactly 1/m of the right value" in note
