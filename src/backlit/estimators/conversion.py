@@ -105,13 +105,20 @@ def _as_theirs(model: Any) -> Any:
     known = inspect.signature(kind).parameters
     settings = {name: one for name, one in model.get_params(deep=False).items() if name in known}
     settings["activation"] = _their_activation(model)
-    if settings.get("loss") not in (None, "squared_error", "poisson"):
+    loss = None if is_classifier(model) else model.loss
+    if loss == "poisson" and "loss" not in known:
+        raise ExportError(
+            f"scikit-learn {sklearn.__version__} has no loss 'poisson', whose predictions are "
+            "exponentials; expected version 1.7 or later."
+        )
+    if loss not in (None, "squared_error", "poisson"):
         warn_user(
-            f"scikit-learn's {kind.__name__} has no loss {settings['loss']!r}: it predicts the "
+            f"scikit-learn's {kind.__name__} has no loss {loss!r}: it predicts the "
             "same, and would go on training with 'squared_error'.",
             BacklitWarning,
         )
-        settings["loss"] = "squared_error"
+        if "loss" in known:
+            settings["loss"] = "squared_error"
     if not isinstance(settings["learning_rate"], str) or settings["learning_rate"] not in (
         "constant", "invscaling", "adaptive",
     ):  # fmt: skip

@@ -1,5 +1,6 @@
 """Fitted estimators, pipelines and their preprocessing as the description that exports are of."""
 
+from collections import UserList
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -591,6 +592,8 @@ def _together(first: Ref, other: Ref) -> bool:
 
 def _places(columns: Any, names: list[str], n_columns: int) -> list[int]:
     """Return the places that a column selection of a fitted ColumnTransformer means."""
+    if isinstance(columns, UserList):  # before scikit-learn 1.9 the rest's warns when it is read
+        columns = columns.data
     if isinstance(columns, str):
         return [names.index(columns)]
     if isinstance(columns, (int, np.integer)) and not isinstance(columns, (bool, np.bool_)):

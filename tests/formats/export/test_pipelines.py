@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -216,7 +216,7 @@ ENCODERS = {
     "ordinal, unknown": (
         OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), TEXTS
     ),
-    "target": (TargetEncoder(cv=KFold(3)), TEXTS),
+    "target": (TargetEncoder(), TEXTS),
     "dense": (make_pipeline(OneHotEncoder(sparse_output=False), StandardScaler()), TEXTS),
 }  # fmt: skip
 
