@@ -156,6 +156,39 @@ def test_the_command_runs_code_apart(tmp_path):
     assert "os._exit(0)" in done.stdout
 
 
+ASKING = """
+import sys, time
+from backlit.gradcheck.sources.isolation import Child, Limits
+
+child = Child(Limits(600, 2000))
+child.ask({"target": sys.argv[1], "without": [], "seconds": 600, "budget": 10})
+print(child._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's list of processes")
+def test_code_that_does_not_end_goes_with_the_command_that_is_killed(tmp_path):
+    path = written(tmp_path, "while True: pass")
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKING, str(path)], stdout=subprocess.PIPE, text=True
+    ) as command:
+        pid = int(command.stdout.readline())
+        time.sleep(1.0)
+        command.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and running(pid):
+        time.sleep(0.2)
+    assert not running(pid)
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_here_an_exit_is_a_finding_and_an_interrupt_is_not():
     import numpy as np
 

@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from typing import IO, Any
 
@@ -48,6 +50,7 @@ def main(trace: str) -> None:
         The file to which Python writes where it is when it has to end.
     """
     answers = Answers()
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
     with open(trace, "w", encoding="utf-8") as file:
         faulthandler.enable(file, all_threads=False)
         for name in ("SIGTERM", "SIGHUP", "SIGALRM", "SIGXCPU", "SIGUSR1", "SIGUSR2", "SIGQUIT"):
@@ -67,6 +70,13 @@ def main(trace: str) -> None:
         except BaseException as error:
             answers.give({"ends": _ending_of(error)})
         _leave(1)
+
+
+def _leave_with_parent(parent: int) -> None:
+    """End the process when the one that asks has gone: code that does not end would go on."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    _leave(1)
 
 
 def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
