@@ -140,7 +140,7 @@ def write(
 
 
 @intrinsic
-def given(typing_context: Any, place: Any) -> Any:
+def is_set(typing_context: Any, place: Any) -> Any:
     """Whether a pointer points anywhere."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:

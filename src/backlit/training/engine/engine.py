@@ -218,10 +218,10 @@ class Engine:
         for l in range(1, n_layers + 1):
             dz.append(place)
             place += int(dims[l]) * pitch
-        key = list(a)
+        slope_source = list(a)
         for l in range(1, n_layers):
             if codes[l - 1] not in FROM_ACTIVATION or self._dropout.size:
-                key[l] = place
+                slope_source[l] = place
                 place += int(dims[l]) * pitch
         y = place
         place += int(dims[-1]) * pitch
@@ -234,7 +234,7 @@ class Engine:
             slab,
             np.array(a, np.int64),
             np.array(dz, np.int64),
-            np.array(key, np.int64),
+            np.array(slope_source, np.int64),
             y,
             losses,
             weights,
@@ -309,7 +309,9 @@ class Engine:
             Its gradient; the next call overwrites it.
         """
         self.state.gradient[...] = 0
-        losses = self._look(examples, steps.GRADIENT, order, starts, total_weight, self._empty)
+        losses = self._evaluate_in_chunks(
+            examples, steps.GRADIENT, order, starts, total_weight, self._empty
+        )
         return float(losses.sum()), self.state.gradient
 
     def forward(
@@ -335,10 +337,12 @@ class Engine:
         if total_weight is None:
             weights = examples.sample_weight
             total_weight = float(n_rows if weights is None else weights[order].sum())
-        losses = self._look(examples, steps.FORWARD, order, starts, total_weight, room)
+        losses = self._evaluate_in_chunks(
+            examples, steps.FORWARD, order, starts, total_weight, room
+        )
         return float(losses.sum()), room.reshape(n_rows, n_out) if outputs else None
 
-    def _look(
+    def _evaluate_in_chunks(
         self,
         examples: Examples,
         mode: int,
@@ -347,14 +351,14 @@ class Engine:
         total_weight: float,
         outputs: NDArray[Any],
     ) -> NDArray[np.float64]:
-        """Go through batches without learning, some at a time; return their losses."""
+        """Evaluate batches without learning, in chunks; return their losses."""
         n, n_out = len(starts) - 1, self.layout.layer_dims[-1]
         losses = np.zeros(n)
         nothing, no_rates = np.empty(0, np.uint16), np.zeros(0)
         passes = 3 if mode == steps.GRADIENT else 1
-        some = max(1, _WORK_PER_CALL // (passes * self.layout.size * self.batch_size))
-        for first in range(0, n, some):
-            last = min(first + some, n)
+        chunk = max(1, _WORK_PER_CALL // (passes * self.layout.size * self.batch_size))
+        for first in range(0, n, chunk):
+            last = min(first + chunk, n)
             begin, end = int(starts[first]), int(starts[last])
             results = steps.Results(
                 losses[first:last], no_rates, outputs[begin * n_out : end * n_out]

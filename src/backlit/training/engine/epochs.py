@@ -16,7 +16,7 @@ import llvmlite.ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from backlit.training.engine.blocks import given, readers
+from backlit.training.engine.blocks import is_set, readers
 from backlit.training.engine.simd import kernel, like
 from backlit.training.engine.steps import ARRIVED, FIELDS, Batches, Results, Work, barrier
 from backlit.training.stopping import LOSS_BELOW, LOSS_WITHIN
@@ -148,7 +148,7 @@ def _begin(epochs, block, e):
     at = e * epochs.rows
     block[_ORDER] = _address(epochs.order) + _BYTES_OF_WORD * at
     block[_RATES] = _address(epochs.rates) + _BYTES_OF_WORD * e * epochs.batches
-    if given(epochs.random):
+    if is_set(epochs.random):
         block[_RANDOM] = _address(epochs.random) + _BYTES_OF_RANDOM * at * epochs.hidden
     _words(block[_SYNC])[ARRIVED] = 0
 
@@ -244,7 +244,7 @@ def run_epochs(thread, threads, table, block, others, example):
     `block` describes the batches of one, `others` all of them.
     """
     epochs = _epochs(others, example)
-    validated = given(epochs.validation)
+    validated = is_set(epochs.validation)
     phase = 0
     for e in range(epochs.count):
         if thread == 0:

@@ -155,12 +155,13 @@ def softplus(z):
     return max(z, like(z, 0.0)) + log1p_unit(exp_negative(-abs(z)))
 
 
-def activate(code, a, key, n):
-    """Overwrite pre-activations `a` by activations, and set `key` to what `differentiate` needs.
+def activate(code, a, slope_source, n):
+    """Overwrite pre-activations `a` by activations; set `slope_source` for `differentiate`.
 
-    `key` is `a` itself for those of `FROM_ACTIVATION`. The others keep the slope ``g'(Z)`` in it:
-    where they saturate, ``1 - a`` has lost the digits that it would be computed from. Only gelu and
-    silu, whose slopes cost more than they do, keep their pre-activations. Both have `n` elements.
+    `slope_source` is `a` itself for those of `FROM_ACTIVATION`. The others keep the slope ``g'(Z)``
+    in it: where they saturate, ``1 - a`` has lost the digits that it would be computed from. Only
+    gelu and silu, whose slopes cost more than they do, keep their pre-activations. Both have `n`
+    elements.
     """
     if code == RELU:
         for i in range(n):
@@ -171,7 +172,7 @@ def activate(code, a, key, n):
             z = a[i]
             e = exp_negative(-abs(z))
             share = like(z, 1.0) / (like(z, 1.0) + e)
-            key[i] = e * share * share
+            slope_source[i] = e * share * share
             a[i] = share if z >= 0 else e * share
     elif code == TANH:
         for i in range(n):
@@ -188,11 +189,11 @@ def activate(code, a, key, n):
             share = like(z, 1.0) / (q if near else like(z, 1.0) + e)
             ratio = (p if near else like(z, 1.0) - e) * share
             t = z + z * ratio if near else math.copysign(ratio, z)
-            key[i] = like(z, 1.0) - t * t if near else like(z, 4.0) * e * share * share
+            slope_source[i] = like(z, 1.0) - t * t if near else like(z, 4.0) * e * share * share
             a[i] = t
 
 
-def activate_rare(code, a, key, n):
+def activate_rare(code, a, slope_source, n):
     """Do as `activate` does, for the other activations, which are compiled only if one is used."""
     if code == LEAKY_RELU:
         for i in range(n):
@@ -200,14 +201,14 @@ def activate_rare(code, a, key, n):
             a[i] = z if z > 0 else like(z, LEAKY_SLOPE) * z
     elif code == ELU:
         for i in range(n):
-            key[i] = exp_negative(min(a[i], like(a, 0.0)))
+            slope_source[i] = exp_negative(min(a[i], like(a, 0.0)))
         for i in range(n):
             z = a[i]
             a[i] = z if z > 0 else math.expm1(z)
     elif code == SELU:
         for i in range(n):
             below = like(a, SELU_SCALE * SELU_ALPHA) * exp_negative(min(a[i], like(a, 0.0)))
-            key[i] = like(a, SELU_SCALE) if a[i] > 0 else below
+            slope_source[i] = like(a, SELU_SCALE) if a[i] > 0 else below
         for i in range(n):
             z = a[i]
             below = like(z, SELU_SCALE * SELU_ALPHA) * math.expm1(min(z, like(z, 0.0)))
@@ -215,58 +216,58 @@ def activate_rare(code, a, key, n):
     elif code == GELU:
         for i in range(n):
             z = a[i]
-            key[i] = z
+            slope_source[i] = z
             a[i] = z * like(z, 0.5) * math.erfc(z * like(z, -math.sqrt(0.5)))
     elif code == SILU:
         for i in range(n):
             z = a[i]
-            key[i] = z
+            slope_source[i] = z
             a[i] = z * sigmoid(z)
     elif code == SOFTPLUS:
         for i in range(n):
             # the slope is the sigmoid
             z = a[i]
             e = exp_negative(-abs(z))
-            key[i] = (like(z, 1.0) if z >= 0 else e) / (like(z, 1.0) + e)
+            slope_source[i] = (like(z, 1.0) if z >= 0 else e) / (like(z, 1.0) + e)
             a[i] = max(z, like(z, 0.0)) + log1p_unit(e)
     elif code == EXP:
         for i in range(n):
             a[i] = math.exp(a[i])
 
 
-def differentiate(code, da, key, n):
+def differentiate(code, da, slope_source, n):
     """Overwrite gradients `da` by ``dZ = dA * g'(Z)``, with g' from what `activate` kept."""
     if code == RELU:
         for i in range(n):
             gradient = flushed(da[i])  # loaded in any case, so that the loop vectorises
-            da[i] = gradient if key[i] > 0 else like(da, 0.0)
+            da[i] = gradient if slope_source[i] > 0 else like(da, 0.0)
     elif code == IDENTITY:
         for i in range(n):
             da[i] = flushed(da[i])
     elif code in (SIGMOID, TANH):
         for i in range(n):
-            da[i] = flushed(da[i] * key[i])
+            da[i] = flushed(da[i] * slope_source[i])
 
 
-def differentiate_rare(code, da, key, n):
+def differentiate_rare(code, da, slope_source, n):
     """Do as `differentiate` does, for the other activations."""
     if code == LEAKY_RELU:
         for i in range(n):
             gradient = da[i]
-            da[i] = flushed(gradient if key[i] > 0 else like(da, LEAKY_SLOPE) * gradient)
+            da[i] = flushed(gradient if slope_source[i] > 0 else like(da, LEAKY_SLOPE) * gradient)
     elif code in (ELU, SELU, SOFTPLUS):
         for i in range(n):
-            da[i] = flushed(da[i] * key[i])
+            da[i] = flushed(da[i] * slope_source[i])
     elif code == GELU:
         for i in range(n):
-            z = key[i]
+            z = slope_source[i]
             phi = math.exp(like(z, -0.5) * z * z) * like(z, 1 / math.sqrt(2 * math.pi))
             cdf = like(z, 0.5) * math.erfc(z * like(z, -math.sqrt(0.5)))
             da[i] = flushed(da[i] * (cdf + z * phi))
     elif code == SILU:
         for i in range(n):
             # silu'(z) = s(z) (1 + z s(-z))
-            z = key[i]
+            z = slope_source[i]
             e = exp_negative(-abs(z))
             larger = like(z, 1.0) / (like(z, 1.0) + e)
             smaller = e * larger

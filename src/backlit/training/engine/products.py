@@ -259,10 +259,10 @@ def dot_part(C, M):
 
 
 @kernel()
-def _asking(L, rows, K, tiles, turns):
-    """Return how far apart the lines are that tiles ask for, and how many a tile and a row.
+def _prefetch_schedule(L, rows, K, tiles, turns):
+    """Return the stride between prefetches, the prefetches of a tile, and those of a row.
 
-    There are `rows` rows of K elements to ask for, in `tiles` tiles of so many turns each.
+    `rows` rows of K elements are prefetched, in `tiles` tiles of `turns` turns each.
     """
     a_tile = max(turns, 1)
     lines = (K + L - 1) // L
@@ -280,7 +280,7 @@ def _dot_columns(C, c, ldc, c_column, S, s, lds, V, places, p, M, columns, other
     """
     L = lanes(C)
     tiles = M // 4 + M % 4
-    step, a_tile, a_row = _asking(L, others, K, tiles, K // L)
+    step, a_tile, a_row = _prefetch_schedule(L, others, K, tiles, K // L)
     i = tile = 0
     while i < M:
         first, last = at, at + K
@@ -430,7 +430,7 @@ def direct_gradient(
         first = v + j0 + columns
         last = max(min(first + DIRECT_COLUMNS, v + N), first + L)
         tiles = tall * ((columns + 3 * L - 1) // (3 * L))
-        step, _, a_row = _asking(L, K, last - first, tiles, K)
+        step, _, a_row = _prefetch_schedule(L, K, last - first, tiles, K)
         j = j0
         tile = 0
         while j < j0 + columns:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from numba.core import types
 
 from backlit.training.engine import units
-from backlit.training.engine.blocks import given, readers
+from backlit.training.engine.blocks import is_set, readers
 from backlit.training.engine.functions import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -143,7 +143,7 @@ class State(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Buffers, planned once: where each layer's A, dZ and key begin in a slab, and scratch.
+    """Buffers, planned once: where each layer's A, dZ and slope source begin in a slab.
 
     A thread's examples have a slab of the `buffer` for themselves, `slab` elements after the one
     before: if the cores wrote to parts of the same rows, each would take from the other what it is
@@ -154,7 +154,7 @@ class Work(NamedTuple):
     slab: Any
     a: Any
     dz: Any
-    key: Any
+    slope_source: Any
     y: Any
     losses: Any
     weights: Any
@@ -241,20 +241,20 @@ def _drop_units(buffer, at, pitch, n_units, n, random, drawn, m, share):
 
 
 @kernel()
-def _activate(table, code, a, key, n):
+def _activate(table, code, a, slope_source, n):
     if code <= RELU:
-        units.activate(table, code, a, key, n)
+        units.activate(table, code, a, slope_source, n)
     else:
-        units.activate_rare(table, code, a, key, n)
+        units.activate_rare(table, code, a, slope_source, n)
 
 
 @kernel()
-def _activate_layer(table, code, buffer, a, key, n):
+def _activate_layer(table, code, buffer, a, slope_source, n):
     """Apply an activation to a layer's `n` numbers."""
-    _activate(table, code, shifted(buffer, a), shifted(buffer, key), n)
-    if key != a and code in FROM_ACTIVATION:
+    _activate(table, code, shifted(buffer, a), shifted(buffer, slope_source), n)
+    if slope_source != a and code in FROM_ACTIVATION:
         for i in range(n):
-            buffer[key + i] = buffer[a + i]
+            buffer[slope_source + i] = buffer[a + i]
 
 
 @kernel()
@@ -264,7 +264,7 @@ def _labels(block, example, buffer, order, begin, c0, n, pitch):
     data = _data(block, example)
     work = _work(block, example)
     n_out = net.dims[net.depth]
-    if given(data.classes):
+    if is_set(data.classes):
         if net.loss == CROSS_ENTROPY:
             for j in range(n):
                 work.rows[c0 + j] = data.classes[order[begin + j]]
@@ -276,7 +276,7 @@ def _labels(block, example, buffer, order, begin, c0, n, pitch):
             row = order[begin + j] * n_out
             for unit in range(n_out):
                 buffer[work.y + unit * pitch + j] = data.targets[row + unit]
-    if given(data.sample_weight):
+    if is_set(data.sample_weight):
         for j in range(n):
             buffer[work.weights + j] = data.sample_weight[order[begin + j]]
 
@@ -291,7 +291,7 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
     z, dz = work.a[n_layers], work.dz[n_layers]
     losses = shifted(buffer, work.losses)
     if net.loss == CROSS_ENTROPY:
-        if given(data.classes):
+        if is_set(data.classes):
             classes = shifted(work.rows, c0)
             units.losses_of_classes(table, shifted(buffer, z), shifted(buffer, dz), pitch, n_out, n,
                                     classes, losses)  # fmt: skip
@@ -315,7 +315,7 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
             else:
                 units.losses_of_residuals(table, net.loss, logits, labels, gradients, losses, n,
                                           net.loss_parameter)  # fmt: skip
-    weighted = given(data.sample_weight)
+    weighted = is_set(data.sample_weight)
     share = like(buffer, 1.0 / total_weight)
     weights = work.weights
     if weighted:
@@ -353,7 +353,7 @@ def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
     L = lanes(buffer)
     wide = (n + L - 1) // L * L
     places, X = work.places, data.X
-    if given(data.row_starts):
+    if is_set(data.row_starts):
         units.sparse_product(table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, X,
                              data.row_starts, data.columns, places, c0, n1, n, parameters,
                              net.biases[0])  # fmt: skip
@@ -369,9 +369,9 @@ def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
                       pack)  # fmt: skip
     for l in range(1, n_layers):
         n_units = net.dims[l]
-        _activate_layer(table, net.activations[l - 1], buffer, work.a[l], work.key[l],
+        _activate_layer(table, net.activations[l - 1], buffer, work.a[l], work.slope_source[l],
                         n_units * pitch)  # fmt: skip
-        if given(settings.dropout):
+        if is_set(settings.dropout):
             if settings.dropout[l - 1] > 0 and batches.mode == TRAIN:
                 _drop_units(buffer, work.a[l], pitch, n_units, n, batches.random, random_at + c0,
                             m, settings.dropout[l - 1])  # fmt: skip
@@ -393,7 +393,7 @@ def _backward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
     n_layers = net.depth
     L = lanes(buffer)
     wide = (n + L - 1) // L * L
-    if given(settings.dropout):
+    if is_set(settings.dropout):
         for l in range(1, n_layers):
             random_at += net.dims[l] * m
     for l in range(n_layers, 1, -1):
@@ -403,18 +403,18 @@ def _backward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
         units.product(table, table, buffer, dz, pitch, parameters, net.weights[l - 1], 1, n_prev,
                       buffer, work.dz[l], pitch, n_prev, wide, n_units, 0, parameters, 0,
                       pack)  # fmt: skip
-        if given(settings.dropout):
+        if is_set(settings.dropout):
             random_at -= n_prev * m
             if settings.dropout[l - 2] > 0 and batches.mode == TRAIN:
                 _drop_units(buffer, dz, pitch, n_prev, n, batches.random, random_at + c0, m,
                             settings.dropout[l - 2])  # fmt: skip
-        code, da, key = (
-            net.activations[l - 2], shifted(buffer, dz), shifted(buffer, work.key[l - 1])
+        code, da, slope_source = (
+            net.activations[l - 2], shifted(buffer, dz), shifted(buffer, work.slope_source[l - 1])
         )  # fmt: skip
         if code <= RELU:
-            units.differentiate(table, code, da, key, n_prev * pitch)
+            units.differentiate(table, code, da, slope_source, n_prev * pitch)
         else:
-            units.differentiate_rare(table, code, da, key, n_prev * pitch)
+            units.differentiate_rare(table, code, da, slope_source, n_prev * pitch)
 
 
 @kernel()
@@ -443,7 +443,7 @@ def _is_fused(block, example, l):
     data = _data(block, example)
     batches = _batches(block, example)
     n_units = net.dims[l]
-    dense = n_units > DOT_ROWS if l > 1 else not given(data.row_starts)
+    dense = n_units > DOT_ROWS if l > 1 else not is_set(data.row_starts)
     large = n_units * net.dims[l - 1] >= FUSED_WEIGHTS
     return dense and large and batches.mode == TRAIN and settings.clip == 0.0
 
@@ -492,7 +492,7 @@ def _layer_gradient(
                                   0, rows, 0, 0, r1 - r0, k1 - k0, n, more, pack, optimizer,
                                   state.parameters, state.first, state.second,
                                   numbers)  # fmt: skip
-        elif given(data.row_starts):
+        elif is_set(data.row_starts):
             units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
                                          data.X, data.row_starts, data.columns,
                                          shifted(work.places, first), r1 - r0, k0, k1, n,
@@ -645,7 +645,7 @@ def _batch_weight(block, example, begin, m):
     batches = _batches(block, example)
     if batches.total_weight != 0.0:
         return batches.total_weight
-    if not given(data.sample_weight):
+    if not is_set(data.sample_weight):
         return float(m)
     total = 0.0
     for j in range(m):
@@ -706,10 +706,10 @@ def _run_batches(thread, threads, table, block, example):
     buffer = shifted(work.buffer, thread * work.slab)
     pack = shifted(work.pack, thread * PACK_SIZE)
     L = lanes(buffer)
-    labelled = given(data.classes) or given(data.targets)
+    labelled = is_set(data.classes) or is_set(data.targets)
     learns = batches.mode != FORWARD
     n_random = 0
-    if given(settings.dropout):
+    if is_set(settings.dropout):
         for l in range(1, n_layers):
             n_random += net.dims[l]
     random_at, phase = ZERO, 0
@@ -723,7 +723,7 @@ def _run_batches(thread, threads, table, block, example):
         n = min(in_slab, m - c0)
         total_weight = _batch_weight(block, example, begin, m)
         if n > 0:
-            length = 1 if given(data.row_starts) else net.dims[0]
+            length = 1 if is_set(data.row_starts) else net.dims[0]
             for j in range((n + L - 1) // L * L):  # the last stands in for those beyond
                 work.places[c0 + j] = batches.order[begin + c0 + min(j, n - 1)] * length
             _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m)
@@ -732,7 +732,7 @@ def _run_batches(thread, threads, table, block, example):
                 _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight)
             if learns:
                 _backward(table, block, example, buffer, pack, c0, n, pitch, random_at, m)
-            elif given(results.outputs):
+            elif is_set(results.outputs):
                 _write_outputs(table, block, example, buffer, begin + c0, n, pitch)
         penalised = batches.mode == TRAIN and settings.l2 > 0.0
         if penalised:
