@@ -104,39 +104,16 @@ def check_all(
             continue
         if begin is not None:
             begin(candidate.name)
-        forget_endings()
-        try:
-            report = check_candidate(candidate, names, seed, seconds)
-        except _NotWritten as error:
-            unchecked.append(
-                Unchecked(
-                    candidate.name,
-                    _sentence(str(error)),
-                    candidate.line,
-                    candidate.where,
-                    abstract=True,
-                )
-            )
+        outcome = _outcome(candidate, names, seed, seconds)
+        if isinstance(outcome, Unchecked):
+            unchecked.append(outcome)
             continue
-        except (CannotFeed, BacklitError) as error:
-            if candidate.kind == "loss and more":
-                continue  # what it returns beside the cost has no input's shape
-            if (end := last_ending()) is not None:
-                found.append(replace(end, function=candidate.name))
-                continue
-            unchecked.append(
-                Unchecked(candidate.name, _sentence(str(error)), candidate.line, candidate.where)
-            )
+        if isinstance(outcome, Finding):
+            found.append(outcome)
             continue
-        except SystemExit as error:
-            found.append(replace(ending(error), function=candidate.name))
+        if outcome is None:
             continue
-        except Exception as error:  # values that nobody thought of: said, never a crash
-            text = f"calling it stopped with {type(error).__name__}: {error}"
-            unchecked.append(
-                Unchecked(candidate.name, _sentence(text), candidate.line, candidate.where)
-            )
-            continue
+        report = outcome
         found += [replace(f, function=candidate.name) for f in report.findings]
         said += [f"{candidate.name}: {note}" for note in report.notes]
         repairs += report.repairs
@@ -153,6 +130,35 @@ def check_all(
         unchecked=tuple(unchecked),
         repairs=tuple(dict.fromkeys(repairs)),
     )
+
+
+def _outcome(
+    candidate: Candidate, names: Mapping[str, Any], seed: int, seconds: float
+) -> Report | Finding | Unchecked | None:
+    """Check a candidate: a report, that it ends the program, or why it was not checked.
+
+    None where it is no backward pass after all.
+    """
+
+    def unchecked(text: str, *, abstract: bool = False) -> Unchecked:
+        line, where = candidate.line, candidate.where
+        return Unchecked(candidate.name, _sentence(text), line, where, abstract=abstract)
+
+    forget_endings()
+    try:
+        return check_candidate(candidate, names, seed, seconds)
+    except _NotWritten as error:
+        return unchecked(str(error), abstract=True)
+    except (CannotFeed, BacklitError) as error:
+        if candidate.kind == "loss and more":
+            return None  # what it returns beside the cost has no input's shape
+        if (end := last_ending()) is not None:
+            return replace(end, function=candidate.name)
+        return unchecked(str(error))
+    except SystemExit as error:
+        return replace(ending(error), function=candidate.name)
+    except Exception as error:  # values that nobody thought of: said, never a crash
+        return unchecked(f"calling it stopped with {type(error).__name__}: {error}")
 
 
 class _NotWritten(Exception):
