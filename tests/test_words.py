@@ -32,7 +32,7 @@ CLEARER = {
     r"\bgo(es)? by\b": "'uses', 'follows', 'is decided by'",
     r"\b(be)?com(es?|ing) of\b": "'the result', 'what happens to'",
     r"\b(put|goes|go) before the checker\b": "'checked'",
-    r"\bheld against\b|\bhold (it|them|the \w+|\S+) against\b": "'compared with'",
+    r"\bheld against\b|\bhold(s|ing)? (it|them|the \w+|\S+) against\b": "'compared with'",
     r"\bone's own\b": "'your own', 'the user's'",
     r"\blives?\b in|\bwhere the mean lives\b": "'is stored in', 'is applied in'",
     r"\blose something\b": "'coerce', 'lose digits': say what is lost",
