@@ -120,6 +120,9 @@ def _squares(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
         parent.op, (ast.Add, ast.Sub, ast.Mult, ast.Div)
     ):
         yield source.replaced(node, source.text(node) + "**2", "square")
+        if isinstance(parent.op, ast.Mult):
+            text = source.text(node)  # a sigmoid's slope is a * (1 - a)
+            yield source.replaced(node, f"{text} * (1 - {text})", "activation")
 
 
 def _arguments(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
