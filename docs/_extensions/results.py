@@ -51,7 +51,7 @@ def bad_data_legend() -> str:
     lines = [
         f"| **{sign}** | {counts[sign]:,} | {meaning} |" for sign, meaning in OUTCOMES.values()
     ]
-    return "\n".join(["| sign | pairs | what comes of them |", "|---|---|---|", *lines])
+    return "\n".join(["| sign | pairs | result |", "|---|---|---|", *lines])
 
 
 def bad_data_table(table: str) -> str:
