@@ -8,7 +8,10 @@ import sys
 from importlib import metadata
 
 import pytest
+from typer.testing import CliRunner
 
+from backlit.cli import timing
+from backlit.cli.app import app
 from backlit.doctor import EXTRAS, examine
 from backlit.errors import SettingError
 
@@ -77,3 +80,23 @@ def test_the_command():
     code, _, err = command(BACKLIT_ENGINE="quick")
     assert code == 2
     assert "expected 'compiled' or 'numpy'" in err
+
+
+def test_bench_times_steps_on_this_machine(monkeypatch):
+    monkeypatch.setattr(timing, "NETWORKS", (((4, 8, 1), 16),))
+    monkeypatch.setattr(timing, "_LEAST_SECONDS", 0.01)
+    (found,) = timing.time_steps()
+    assert (found.sizes, found.batch_size) == ((4, 8, 1), 16)
+    assert 0 < found.least <= found.microseconds <= found.most
+    heading, text = found.row()
+    assert heading == "4-8-1"
+    assert re.fullmatch(r"[\d,.]+ us a step of 16 examples \([\d,.]+ to [\d,.]+\)", text)
+
+
+def test_bench_is_asked_for_on_the_command_line(monkeypatch):
+    monkeypatch.setattr(timing, "time_steps", lambda: [timing.Timing((4, 1), 16, 2.0, 1.5, 2.5)])
+    plain = CliRunner().invoke(app, ["doctor", "--format", "json"])
+    timed = CliRunner().invoke(app, ["doctor", "--format", "json", "--bench"])
+    assert "steps" not in json.loads(plain.output)
+    (step,) = json.loads(timed.output)["steps"]
+    assert step["microseconds"] == 2.0
