@@ -726,7 +726,7 @@ def test_check_says_which_gradient_is_wrong_by_its_exit_code(run, tmp_path):
 def test_app_serves_the_model_that_it_was_given(run, model, monkeypatch):
     served = []
 
-    def serve(classifier, host, listening, *, browser, say, warn):
+    def serve(classifier, host, listening, *, browser, say, warn, sorting=None):
         served.append((classifier.classes, host, listening.getsockname()[1] > 0, browser))
         listening.close()
         say("backlit app is here")
