@@ -283,7 +283,7 @@ def test_export(visit, tmp_path):
     script = {"__name__": "network"}
     exec(download.value.path().read_text(), script)
     AL, _ = backlit.model_forward(truth.X, truth.parameters, activations=truth.activations)
-    np.testing.assert_allclose(script["predict"](truth.X), AL, rtol=1e-12)
+    np.testing.assert_allclose(script["predict_proba"](truth.X.T)[:, 1], AL[0], rtol=1e-12)
     with page.expect_download() as download:
         page.click("#safetensors")
     path = tmp_path / download.value.suggested_filename

@@ -232,8 +232,9 @@ def flatten(given: Mapping[str, Any], *, objects: bool = False) -> Flat:
     flat: dict[str, Any] = {}
     places: dict[str, tuple[str, Path]] = {}
     for name, value in given.items():
+        is_array = hasattr(value, "__array__") or hasattr(value, "shape")  # or a sparse one
         holds = isinstance(value, (dict, list)) or (
-            objects and hasattr(value, "__dict__") and not hasattr(value, "__array__")
+            objects and hasattr(value, "__dict__") and not is_array
         )
         if isinstance(value, np.ndarray) or callable(value) or not holds:
             flat[name] = value
