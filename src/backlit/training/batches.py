@@ -240,6 +240,8 @@ class BatchSteps:
         """Put the rows into the next epoch's order; return dropout's numbers for all of it."""
         if self.shuffle is not None:
             self.shuffle(self.rows, sources.orders)
+        if sources.dropout is None:
+            return None
         return self._draw(np.diff(self._starts), sources.dropout)
 
     def _drawn(self, count: int, sources: Sources) -> Drawn:

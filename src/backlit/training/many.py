@@ -35,6 +35,10 @@ HALVED = "halved"
 #: seconds between two calls of the callback
 _REPORT_SECONDS = 0.1
 
+#: multiply-adds of a training from which on a thread for it saves more than the wait for the
+#: interpreter's lock, which is held for half a millisecond between two trainings
+_WORTH_A_THREAD = 10_000_000
+
 #: what `fit` is given where a network's settings do not say otherwise
 _DEFAULTS: dict[str, Any] = {
     "hidden": (100,),
@@ -159,7 +163,7 @@ def fit_many(
     if threads is not None:
         check_counts("fit_many", threads=threads)
     members = _members(X, y, settings, shared, dtype, on_compile)
-    workers = min(threads or available_cores(), len(members)) if members else 1
+    workers = min(threads or _useful_threads(members), len(members)) if members else 1
     workers = 1 + startable_threads(workers - 1) if workers > 1 else 1
     run = _Run(members, workers, callback, began)
     alive = members
@@ -173,6 +177,12 @@ def fit_many(
             if member.result is None and member not in alive:
                 member.end(HALVED)
     return [member.finished(run.reason) for member in members]
+
+
+def _useful_threads(members: list["_Member"]) -> int:
+    """Return how many networks to train at a time: one, where they are done before threads meet."""
+    most = max((member.work for member in members), default=0.0)
+    return available_cores() if most > _WORTH_A_THREAD else 1
 
 
 def _checked_halving(keep: float, every: int | None) -> int | None:
@@ -319,10 +329,10 @@ class _Member:
 
     @property
     def work(self) -> float:
-        """Roughly what its training takes."""
+        """The multiply-adds of its training, roughly."""
         units = (self._data.examples.X.shape[1], *self.settings.hidden, self._data.n_outputs)
         weights = sum(a * b for a, b in pairwise(units))
-        return float(weights * len(self._data.rows) * self.settings.epochs)
+        return float(3 * weights * len(self._data.rows) * self.settings.epochs)
 
     def _made(self, observer: Observer | None) -> Trainer:
         """Return the trainer, at the epoch where it was."""
