@@ -307,3 +307,30 @@ def test_styles_of_the_wild(tmp_path, text):
     assert {f["relation"] for f in data["findings"]} == {"correct"}
     code, data = run(tmp_path, text.format(slope=f"(1 - {h})"))
     assert code == 1, data
+
+
+@pytest.mark.parametrize("db", ["dZ.sum(axis=1)", "np.sum(dZ)", "dZ"])
+def test_a_gradient_of_another_shape_is_no_gradient_of_another_cost(tmp_path, db):
+    """The rest would fit a squared error that nobody wrote down, and the layer be all right."""
+    text = f"""class Dense:
+    def __init__(self, n_in, n_out):
+        self.W = np.random.default_rng(0).normal(size=(n_in, n_out))
+        self.b = np.zeros(n_out)
+
+    def forward(self, X):
+        self.X = X
+        self.Z = X @ self.W + self.b
+        return np.maximum(0, self.Z)
+
+    def backward(self, dA):
+        dZ = dA * (self.Z > 0)
+        self.dW = self.X.T @ dZ
+        self.db = {db}
+        return dZ @ self.W.T
+"""
+    code, data = run(tmp_path, text)
+    assert code == 1
+    found = relations(data)
+    assert {name: found[name] == "correct" for name in ("X", "W", "b")} == {
+        "X": True, "W": True, "b": False,
+    }  # fmt: skip

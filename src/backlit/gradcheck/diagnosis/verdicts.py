@@ -312,7 +312,7 @@ def _wrong_axis(state: CheckState, reading: Reading, name: str) -> str:
     if gradient.size == 1 and np.allclose(gradient.sum(), truth.sum(), rtol=1e-7):
         return ": everything was summed; sum over the examples only (axis=..., keepdims=True)"
     if gradient.size != truth.size and np.allclose(gradient.sum(), truth.sum(), rtol=1e-7):
-        return ": was the sum taken over the wrong axis?"
+        return "; the sum was taken over another axis"
     return ""
 
 

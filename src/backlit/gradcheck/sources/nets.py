@@ -291,7 +291,9 @@ def feeds_of_net(
     if readable is not None:
         readable += wrt
     own = list(_own_costs(net, functions))
-    usual = list(_usual_costs(net))
+    # a gradient of another shape than its parameter's speaks against a cost that nobody wrote down
+    misfits = [n for n in inputs if n in found and np.shape(found[n]) != inputs[n].shape]
+    usual = [] if misfits else list(_usual_costs(net))
     ranked: list[tuple[int, int, Feed]] = []
     for order, (label, cost) in enumerate([*own, *usual]):
         measured = _measure(net, cost, read, inputs, wrt)
