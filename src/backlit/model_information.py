@@ -79,7 +79,7 @@ def _estimator_rows(about: Mapping[str, Any]) -> list[tuple[str, str]]:
     model, network = _text(about.get("model")), _text(about.get("network"))
     figures = _mapping(about.get("figures"))
     return [
-        ("model", model if network in ("", model) else f"{model} with {network}"),
+        ("model", network if network.startswith(model) else _with(model, network)),
         ("steps", _names(about.get("steps"))),
         ("classes", _counted(about.get("classes"))),
         ("features", _counted(about.get("features"))),
@@ -172,3 +172,8 @@ def _counted(value: object) -> str:
 
 def _pairs(values: Mapping[str, Any], between: str) -> str:
     return ", ".join(f"{_text(k)}{between}{_number(v) or _text(v)}" for k, v in values.items())
+
+
+def _with(model: str, network: str) -> str:
+    """Name a model and the network in it, where there is one."""
+    return f"{model} with {network}" if network else model
