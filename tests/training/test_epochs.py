@@ -11,7 +11,6 @@ from sklearn.exceptions import ConvergenceWarning
 from backlit.errors import DivergenceError, DTypeError, ShapeError
 from backlit.estimators import MLPClassifier, MLPRegressor
 from backlit.training import SGD, Adam, batches, fit
-from backlit.training.batches import Sources
 from backlit.training.checkpoints import Checkpointer
 from backlit.training.engine import epochs
 from backlit.training.engine.engine import Engine
@@ -147,6 +146,11 @@ def test_estimators_come_to_the_same_bits(cls, y, settings, capsys):
         if not model.early_stopping:
             model.set_params(random_state=0, verbose=False).partial_fit(X, y)
     np.testing.assert_array_equal(found._weights.vector, expected._weights.vector)
+
+
+def test_one_class_is_always_right():
+    model = MLPClassifier((7,), early_stopping=True, learning_rate_init=1e-9, random_state=0)
+    assert set(model.fit(X, np.zeros(120, int)).validation_scores_) == {1.0}
 
 
 def test_a_divergence_ends_a_call_and_keeps_the_last_finite_parameters(called):
@@ -311,9 +315,8 @@ def test_long_epochs_are_run_one_by_one(called):
     assert not called
 
 
-def test_adam_goes_on_where_a_call_ended(monkeypatch, called):
+def test_epochs_one_by_one_come_to_the_same_bits(monkeypatch, called):
     monkeypatch.setattr(batches, "_FIRST_CALL", 1)
-    assert Sources({}, np.random.RandomState(0)).private is False
     alone = fit(X, BINARY, hidden=(4,), epochs=9, optimizer=Adam(0.1))
     assert not called
     monkeypatch.undo()

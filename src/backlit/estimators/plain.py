@@ -28,7 +28,7 @@ def is_finite(array: NDArray[Any]) -> bool:
     Parameters
     ----------
     array : array
-        Aligned floating numbers.
+        Aligned floating numbers, in any order.
     """
     flat = array.ravel("K")
     return math.isfinite(np.vdot(flat, flat))
@@ -50,7 +50,6 @@ def is_plain(X: Any, dtype: Any) -> bool:
         and X.ndim == 2
         and 0 not in X.shape
         and X.flags.aligned  # vdot hands any address on to BLAS, some of whose kernels trap
-        and X.flags.forc
         and is_finite(X)
     )
 

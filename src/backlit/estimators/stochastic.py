@@ -176,7 +176,8 @@ def _validation(
 ) -> Validation:
     """Return what validates each epoch."""
     plan = None
-    if estimator.scoring is None:
+    # one class is always right, whatever the output
+    if estimator.scoring is None and len(getattr(estimator, "classes_", (0, 1))) > 1:
         output = "identity" if not hasattr(estimator, "classes_") else problem.activations[-1]
         plan = validation_plan(held.examples, held.rows, output, engine.batch_size)
     return Validation(

@@ -220,7 +220,7 @@ class BatchSteps:
         if sources.private:
             states = {name: state_of(source) for name, source in sources.named.items()}
         elif self._ahead is sources:
-            self._ahead = _copied(sources)
+            self._ahead = copy.deepcopy(sources)
         before = self.rows.copy()
         drawn = self._drawn(count, self._ahead)
         run = engine.train_epochs(self.examples, drawn, epochs)
@@ -337,12 +337,6 @@ class BatchSteps:
             for size in draws
         ]
         return numbers[0] if len(numbers) == 1 else np.concatenate(numbers)
-
-
-def _copied(sources: Sources) -> Sources:
-    """Return copies of the sources, which stand where they do."""
-    memo: dict[int, Any] = {}
-    return copy.deepcopy(sources, memo)
 
 
 class Validation:

@@ -127,7 +127,8 @@ def fit_many(
     dtype : dtype, optional
         float32 or float64; by default that of `X`, or float32 for integers.
     threads : int, optional
-        Networks that are trained at a time; by default as many as there are cores.
+        Networks that are trained at a time; by default as many as there are cores, or one where
+        all of them are so small that threads would only wait for the interpreter's lock.
     callback : callable, optional
         Called with a `ManyProgress` about ten times a second; everything stops if it returns True.
     on_compile : callable, optional
