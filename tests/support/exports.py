@@ -12,11 +12,11 @@ from onnx.reference import ReferenceEvaluator
 
 from backlit.formats.export import c_source
 from backlit.formats.export.c_form import write_c
-from backlit.formats.export.fixed_point import run, to_whole
+from backlit.formats.export.fixed_point import quantise, run, to_whole
 from backlit.formats.export.javascript_form import write_javascript
 from backlit.formats.export.onnx_form import input_names, session, write_onnx
 from backlit.formats.export.python_form import write_python
-from backlit.formats.export.reference import Inputs, every_step
+from backlit.formats.export.reference import Inputs, as_inputs, every_step
 
 #: what every header has to get through
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
@@ -244,3 +244,27 @@ def cores_by_c(jobs, wholes, folder, kind, compiler="gcc"):
     lines = iter(done.stdout.splitlines())
     tables = [np.array([[int(one) for one in next(lines).split()] for _ in q]) for q in wholes]
     return [(table[:, 0], table[:, 1:]) for table in tables]
+
+
+def in_every_form(job, X, expected, folder, whole=True):
+    """Hold each form's outputs against what the pipeline says."""
+    inputs = as_inputs(job.model, X)
+    bound32, bound64 = job.bound("float32").error, job.bound("float64").error
+    rows = [[None if one != one else one for one in row] for row in np.asarray(X, object).tolist()]
+    module = as_module(job)
+    name = "predict_proba" if job.model.output.decides else "predict"
+    for given in (rows, X):  # rows, and columns by their names
+        np.testing.assert_allclose(getattr(module, name)(given), expected, rtol=0, atol=bound64)
+    np.testing.assert_allclose(rows_by_node(job, rows, folder), expected, rtol=0, atol=bound64)
+    for dtype, bound in (("float32", bound32), ("float64", bound64)):
+        for outputs in rows_by_onnx(job, inputs, dtype):
+            np.testing.assert_allclose(outputs[-1], expected, rtol=0, atol=bound)
+        status, found = rows_by_c(job, inputs, folder, dtype)
+        assert (status == 0).all()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
+    for kind in ("int8", "q15") if whole else ():
+        status, found = rows_by_c(job, inputs, folder, kind)
+        fine = status == 0
+        assert fine.mean() > 0.9
+        bound = quantise(job, kind).error + 1e-6
+        np.testing.assert_allclose(found[fine], expected[fine], rtol=0, atol=bound)

@@ -15,7 +15,7 @@ from backlit.errors import DTypeError, SettingError, ShapeError
 from backlit.tables.columns import Column, Table
 
 #: the largest size of a scaled number (Holzmüller et al., arXiv 2407.04491, section 3)
-_LARGEST = 3.0
+LARGEST = 3.0
 #: distances below this have no reciprocal
 _TINY = 1e-300
 #: columns of text in which no value occurs twice are left out from so many rows on
@@ -257,6 +257,12 @@ def _one_hot(codes: NDArray[np.int64], n_levels: int) -> list[NDArray[np.float64
     return [(codes == level).astype(np.float64) for level in range(1, n_levels + 1)]
 
 
+def level_rows(n_levels: int) -> NDArray[np.float64]:
+    """Return what each level becomes in one-hot columns, in rows; the last is that of none."""
+    codes = np.array([*range(1, n_levels + 1), 0])
+    return np.column_stack(_one_hot(codes, n_levels))
+
+
 def _chosen(owner: str, table: Table, categorical: Any) -> list[bool]:
     """Return which columns are categories because the caller says so."""
     n = len(table.columns)
@@ -325,6 +331,6 @@ class Scaling:
             with np.errstate(over="ignore"):
                 r = (row - self.centres[i]) * self.factors[i]
             # hypot keeps the quotient finite at any size
-            clipped = r / np.hypot(1.0, r / _LARGEST)
+            clipped = r / np.hypot(1.0, r / LARGEST)
             scaled[i] = np.where(np.isnan(row), 0.0, np.where(np.isinf(r), np.sign(r) * 3, clipped))
         return scaled

@@ -30,11 +30,11 @@ import backlit
 from backlit import MLPClassifier, MLPRegressor
 from backlit.errors import ExportError, SettingError, ShapeError
 from backlit.formats.export.exporting import prepare
-from backlit.formats.export.fixed_point import quantise
 from backlit.formats.export.reference import as_inputs, evaluate
 from exports import (
     as_module,
     compile_c,
+    in_every_form,
     rows_by_c,
     rows_by_node,
     rows_by_onnx,
@@ -83,30 +83,6 @@ def pipeline(handle_unknown="ignore"):
          ("rooms", OneHotEncoder(drop="first"), ["rooms"])]
     )  # fmt: skip
     return make_pipeline(columns, MLPClassifier(**SMALL))
-
-
-def in_every_form(job, X, expected, folder):
-    """Hold each form's outputs against what the pipeline says."""
-    inputs = as_inputs(job.model, X)
-    bound32, bound64 = job.bound("float32").error, job.bound("float64").error
-    rows = [[None if one != one else one for one in row] for row in np.asarray(X, object).tolist()]
-    module = as_module(job)
-    name = "predict_proba" if job.model.output.decides else "predict"
-    for given in (rows, X):  # rows, and columns by their names
-        np.testing.assert_allclose(getattr(module, name)(given), expected, rtol=0, atol=bound64)
-    np.testing.assert_allclose(rows_by_node(job, rows, folder), expected, rtol=0, atol=bound64)
-    for dtype, bound in (("float32", bound32), ("float64", bound64)):
-        for outputs in rows_by_onnx(job, inputs, dtype):
-            np.testing.assert_allclose(outputs[-1], expected, rtol=0, atol=bound)
-        status, found = rows_by_c(job, inputs, folder, dtype)
-        assert (status == 0).all()
-        np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
-    for kind in ("int8", "q15"):
-        status, found = rows_by_c(job, inputs, folder, kind)
-        fine = status == 0
-        assert fine.mean() > 0.9
-        bound = quantise(job, kind).error + 1e-6
-        np.testing.assert_allclose(found[fine], expected[fine], rtol=0, atol=bound)
 
 
 def test_a_pipeline_with_a_column_transformer(tmp_path):

@@ -30,13 +30,22 @@ from backlit.formats.export.description import (
     Gather,
     Impute,
     Lookup,
+    Mean,
     Missing,
     Numbers,
+    Periodic,
     Scale,
+    SmoothClip,
     Step,
 )
-from backlit.formats.export.ranges import Interval, Ranges, every_interval, pre_activations
-from backlit.names import SELU_ALPHA, SELU_SCALE
+from backlit.formats.export.ranges import (
+    SLOPES,
+    Interval,
+    Ranges,
+    every_interval,
+    pre_activations,
+    share_slopes,
+)
 
 #: unit roundoff: half the distance from 1 to the next number
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -48,21 +57,6 @@ _UNDERFLOW = {"float32": 2.0**-126, "float64": 2.0**-1022}
 _FUNCTION = 8.0
 
 _SECOND_ORDER = 1.01
-
-#: the largest slope of each activation; `exp` has none and its interval decides
-SLOPES = {
-    "identity": 1.0,
-    "sigmoid": 0.25,
-    "tanh": 1.0,
-    "relu": 1.0,
-    "leaky_relu": 1.0,
-    "elu": 1.0,
-    "selu": SELU_SCALE * SELU_ALPHA,
-    "gelu": 1.1289041452,  # Phi(sqrt 2) + sqrt 2 phi(sqrt 2)
-    "silu": 1.0998393202,  # at z = 2.3994, where s'(z) (2 + z (1 - 2 s(z))) is 0
-    "softplus": 1.0,
-    "softmax": 0.5,  # sum_k |dA_j/dZ_k| = 2 A_j (1 - A_j), in the largest of the errors
-}
 
 
 @dataclass(frozen=True)
@@ -144,6 +138,10 @@ def _error(
     if isinstance(step, Lookup):
         rounded: Floats = u * np.abs(step.rows).max(axis=0)
         return rounded
+    if isinstance(step, Mean):
+        M = np.mean([intervals[source].magnitude for source in step.sources], axis=0)
+        mean = np.mean([before[source] for source in step.sources], axis=0)
+        return np.asarray(mean + (len(step.sources) + 1) * u * M)
     e = before[step.source]
     if isinstance(step, Gather):
         return e[list(step.places)]
@@ -158,11 +156,27 @@ def _error(
         difference = np.maximum(np.abs(low - step.offset), np.abs(high - step.offset))
         scaled = (e + u * np.abs(step.offset) + u * difference) / np.abs(step.divisor)
         return scaled + 2 * u * difference / np.abs(step.divisor)
+    if isinstance(step, SmoothClip):
+        # a slope of 1 at most; a square, a sum, a root and two quotients, of up to the limit
+        return e + 5 * u * np.minimum(intervals[step.source].magnitude, step.limit)
+    if isinstance(step, Periodic):
+        return _periodic_error(step, intervals[step.source], e, u)
     if isinstance(step, Activate):
         return activation_error(step.activation, intervals[step.source], e, u)
     assert isinstance(step, Dense)
     e_Z = _pre_activation_error(step, intervals[step.source], e, dtype)
-    return activation_error(step.activation, pre_activations(step, intervals[step.source]), e_Z, u)
+    Z = pre_activations(step, intervals[step.source])
+    return activation_error(step.activation, Z, e_Z, u, step.s)
+
+
+def _periodic_error(step: Periodic, x: Interval, e: Floats, u: float) -> Floats:
+    """Bound the error of ``V @ cos(W x + b) + c``, whose cosines have a slope of 1 at most."""
+    W, k = np.abs(step.W), step.W.shape[1]
+    e_U = W * e[:, None] + 4 * u * (W * x.magnitude[:, None] + np.abs(step.b))
+    V = np.abs(step.V)
+    sums = V.sum(axis=2) + np.abs(step.c)
+    found: Floats = np.einsum("ndk,nk->nd", V, e_U + _FUNCTION * u) + (k + 3) * u * sums
+    return found.ravel()
 
 
 def _pre_activation_error(step: Dense, before: Interval, e: Floats, dtype: str) -> Floats:
@@ -173,7 +187,9 @@ def _pre_activation_error(step: Dense, before: Interval, e: Floats, dtype: str) 
     return found
 
 
-def activation_error(activation: str, Z: Interval, e_Z: Floats, u: float) -> Floats:
+def activation_error(
+    activation: str, Z: Interval, e_Z: Floats, u: float, s: Floats | None = None
+) -> Floats:
     """Bound the error of ``A = g(Z)`` from that of Z, and from g's own rounding.
 
     Parameters
@@ -183,6 +199,8 @@ def activation_error(activation: str, Z: Interval, e_Z: Floats, u: float) -> Flo
     e_Z : ndarray, shape (n_l,)
     u : float
         Unit roundoff; 0 for exact arithmetic.
+    s : ndarray, shape (n_l,), optional
+        Each unit's share of g: the error of ``A = Z + s (g(Z) - Z)``.
     """
     if activation == "identity":
         return e_Z
@@ -195,7 +213,14 @@ def activation_error(activation: str, Z: Interval, e_Z: Floats, u: float) -> Flo
         spread = np.abs(Z.high).max() + np.abs(Z.low).max()
         # Z - max(Z) is rounded, and K exponentials are added
         rounding = u * (spread + _FUNCTION + len(e_Z))
-        return np.full_like(e_Z, SLOPES["softmax"] * 2 * (e_Z.max() + rounding))
+        # sum_k |dA_j/dZ_k| = 2 A_j (1 - A_j), which is 1/2 at most, in the largest of the errors
+        return np.full_like(e_Z, e_Z.max() + rounding)
     bounded = activation in ("sigmoid", "tanh")
     terms = np.ones_like(e_Z) if bounded else np.maximum(1.0, Z.magnitude)
-    return SLOPES[activation] * e_Z + _FUNCTION * u * terms
+    slope = max(abs(end) for end in SLOPES[activation])
+    if s is None:
+        return slope * e_Z + _FUNCTION * u * terms
+    # g(0) is 0, so |g(Z)| is the slope times |Z| at most; a difference, a product and a sum
+    sums = Z.magnitude * (1 + np.abs(s) * (1 + slope))
+    found: Floats = share_slopes(activation, s) * e_Z + u * (_FUNCTION * np.abs(s) * terms)
+    return found + 4 * u * sums

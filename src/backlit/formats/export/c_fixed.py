@@ -7,6 +7,7 @@ from backlit.formats.export.fixed_point import (
     LEAK,
     LEAK_BITS,
     POSITION_BITS,
+    SHARE_BITS,
     TABLE_BITS,
     FixedLayer,
     FixedNetwork,
@@ -139,6 +140,9 @@ def _constants(source: Source, layer: FixedLayer, l: int, kind: str) -> None:
     ):  # fmt: skip
         items = [str(one) for one in values.ravel().tolist()]
         source.constants.append(array(f"{kind_of} {p}_{name}{l}[{values.size}]", items))
+    if layer.shares is not None:
+        items = [str(one) for one in layer.shares.ravel().tolist()]
+        source.constants.append(array(f"int32_t {p}_share{l}[{len(items)}]", items))
 
 
 def _tables(source: Source, network: FixedNetwork) -> None:
@@ -178,15 +182,16 @@ def _core(source: Source, network: FixedNetwork) -> str:
     if len(layers) > 2:
         lines.append(f"  int16_t b[{most[1]}];")
     x = "q"
-    for l, layer in enumerate(layers, start=1):
+    for l in range(1, len(layers) + 1):
         v = "out" if l == len(layers) else "ab"[(l - 1) % 2]
         lines.append(f"  {p}_layer{l}({x}, {v}, status);")
-        lines += _activation(source, network, layer, v)
+        lines += _activation(source, network, l, v)
         x = v
     return "\n".join([*lines, "}", ""])
 
 
-def _activation(source: Source, network: FixedNetwork, layer: FixedLayer, v: str) -> list[str]:
+def _activation(source: Source, network: FixedNetwork, l: int, v: str) -> list[str]:
+    layer = network.layers[l - 1]
     p, n = source.prefix, len(layer.b)
     loop = f"  for (int i = 0; i < {n}; i++)"
     if layer.activation == "identity":
@@ -201,7 +206,11 @@ def _activation(source: Source, network: FixedNetwork, layer: FixedLayer, v: str
     table = f"{p}_table_{activation_name(layer.table)}"
     bits = 16 - network.tables[layer.table].bits
     value = f"{p}_between({table}, (uint32_t)({v}[i] + 32768), {bits})"
-    return [f"{loop} {v}[i] = (int16_t){value};"]
+    if layer.shares is None:
+        return [f"{loop} {v}[i] = (int16_t){value};"]
+    of_z, of_g = (f"(int64_t){name} * {p}_share{l}[{at}]" for name, at in
+                  ((f"{v}[i]", "i"), (value, f"{n} + i")))  # fmt: skip
+    return [f"{loop} {v}[i] = (int16_t){p}_shifted({of_z}\n      + {of_g}, {SHARE_BITS});"]
 
 
 def _quantisation(source: Source, network: FixedNetwork, parts: Parts) -> None:

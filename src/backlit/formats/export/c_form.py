@@ -14,9 +14,12 @@ from backlit.formats.export.description import (
     Gather,
     Impute,
     Lookup,
+    Mean,
     Missing,
     Numbers,
+    Periodic,
     Scale,
+    SmoothClip,
     Step,
 )
 from backlit.formats.export.fixed_point import quantise
@@ -33,6 +36,7 @@ _ACTIVATIONS = {
     "gelu": "z * ({half} * erfc{f}(-z * {root}))",
     "silu": "z * {p}_logistic(z)",
     "softplus": "(z > {zero} ? z : {zero}) + log1p{f}(exp{f}(-fabs{f}(z)))",
+    "mish": "z * {p}_mish_share(z)",
     "exp": "exp{f}(z)",
 }
 
@@ -40,6 +44,38 @@ _LOGISTIC = """
 static inline {t} {p}_logistic({t} z) {{
   const {t} e = exp{f}(-fabs{f}(z));
   return (z >= {zero} ? {one} : e) / ({one} + e);
+}}
+"""
+
+_MISH = """
+/* tanh(log(1 + exp(z))), in terms of exp(-|z|) */
+static inline {t} {p}_mish_share({t} z) {{
+  const {t} e = exp{f}(-fabs{f}(z)), n = e * (e + {two});
+  return z >= {zero} ? ({one} + {two} * e) / ({one} + {two} * e * ({one} + e)) : n / (n + {two});
+}}
+"""
+
+_SMOOTH_CLIP = """
+/* x / sqrt(1 + (x / limit)^2); beyond 1e15 limits it is the limit */
+static inline {t} {p}_smooth_clip({t} x, {t} limit) {{
+  const {t} far = {far} * limit;
+  const {t} y = x > far ? far : x < -far ? -far : x;
+  return y / sqrt{f}({one} + (y / limit) * (y / limit));
+}}
+"""
+
+_PERIODIC = """
+/* V cos(W x + b) + c of n numbers, of k cosines and d values each */
+static inline void {p}_periodic(const {t} *x, int n, int k, int d, const {t} *W, const {t} *b,
+                                const {t} *V, const {t} *c, {t} *out) {{
+  for (int i = 0; i < n; i++) {{
+    for (int j = 0; j < d; j++) out[i * d + j] = {zero};
+    for (int l = 0; l < k; l++) {{
+      const {t} h = cos{f}(W[i * k + l] * x[i] + b[i * k + l]);
+      for (int j = 0; j < d; j++) out[i * d + j] += V[(i * d + j) * k + l] * h;
+    }}
+    for (int j = 0; j < d; j++) out[i * d + j] += c[i * d + j];
+  }}
 }}
 """
 
@@ -97,13 +133,15 @@ def write_c(job: Job, dtype: str = "float32") -> bytes:
     checks = _checks(source)
     for place, step in enumerate(parts.before):
         _statement(source, step, place)
+    remarks: list[str] = []
     if dtype in ("int8", "q15"):
         network = quantise(job, dtype)
         remarks = c_fixed.write_layers(source, network, parts)
         bound = Bound(network.error + _around(job, parts, network.error))
     else:
-        _layers(source, parts)
-        remarks, bound = [], job.bound(dtype)
+        bound = job.bound(dtype)
+        if parts.layers:
+            _layers(source, parts)
     for place, step in enumerate(parts.after, start=len(parts.before)):
         _statement(source, step, place)
     _end(source, job.model.steps[-1].name)
@@ -203,11 +241,21 @@ def _statement(source: Source, step: Step, place: int) -> None:
     if isinstance(step, Lookup):
         _lookup(source, step, v, place)
         return
+    if isinstance(step, Mean):
+        terms = " + ".join(f"{source.variables[one]}[i]" for one in step.sources)
+        count = source.number(len(step.sources))
+        source.say(f"for (int i = 0; i < {width}; i++) {v}[i] = ({terms}) / {count};")
+        return
     x = source.variables[step.source]
     if isinstance(step, Gather):
         _pick(source, v, x, list(step.places), place)
     elif isinstance(step, Dense):
         _dense(source, step, x, v, str(place))
+    elif isinstance(step, Periodic):
+        source.function(_PERIODIC)
+        n, d, k = step.V.shape
+        arrays = [source.constant(f"{name}{place}", getattr(step, name)) for name in "WbVc"]
+        source.say(f"{source.prefix}_periodic({x}, {n}, {k}, {d}, {', '.join(arrays)}, {v});")
     elif isinstance(step, Activate):
         source.say(f"for (int i = 0; i < {width}; i++) {v}[i] = {x}[i];")
         _activate(source, step.activation, v, width)
@@ -231,6 +279,9 @@ def _each(source: Source, step: Step, x: str, place: int) -> str:
         offset = source.constant(f"offset{place}", step.offset)
         divisor = source.constant(f"divisor{place}", step.divisor)
         return f"({x}[i] - {offset}[i]) / {divisor}[i]"
+    if isinstance(step, SmoothClip):
+        source.function(_SMOOTH_CLIP)
+        return f"{source.prefix}_smooth_clip({x}[i], {source.number(step.limit)})"
     assert isinstance(step, Clip)
     low = source.constant(f"low{place}", step.low)
     high = source.constant(f"high{place}", step.high)
@@ -293,11 +344,14 @@ def _dense(source: Source, step: Dense, x: str, v: str, key: str) -> None:
     b = source.constant(f"b{key}", step.b)
     units, n = step.W.shape
     source.say(f"{source.prefix}_dense({x}, {n}, {W}, {b}, {units}, {v});")
-    _activate(source, step.activation, v, units)
+    share = None if step.s is None else source.constant(f"s{key}", step.s)
+    _activate(source, step.activation, v, units, share)
 
 
-def _activate(source: Source, activation: str, v: str, width: int) -> None:
-    """Add an activation of all numbers of a variable."""
+def _activate(
+    source: Source, activation: str, v: str, width: int, share: str | None = None
+) -> None:
+    """Add an activation of all numbers of a variable, or each unit's share of it."""
     p = source.prefix
     if activation == "identity":
         return
@@ -307,11 +361,16 @@ def _activate(source: Source, activation: str, v: str, width: int) -> None:
         return
     if activation in ("sigmoid", "silu"):
         source.function(_LOGISTIC)
+    if activation == "mish":
+        source.function(_MISH)
     body = source.formatted(_ACTIVATIONS[activation])
     source.function(
         "\nstatic inline {t} {p}_" + activation + "({t} z) {{ return " + body + "; }}\n"
     )
-    source.say(f"for (int i = 0; i < {width}; i++) {v}[i] = {p}_{activation}({v}[i]);")
+    value = f"{p}_{activation}({v}[i])"
+    if share is not None:
+        value = f"{v}[i] + {share}[i] * ({value} - {v}[i])"
+    source.say(f"for (int i = 0; i < {width}; i++) {v}[i] = {value};")
 
 
 def _layers(source: Source, parts: Parts) -> None:

@@ -108,7 +108,8 @@ class Source:
         """Fill in a template's type, prefix and constants."""
         return template.format(
             t=self.real, p=self.prefix, f=REALS[self.real][0], zero=self.number(0.0),
-            one=self.number(1.0), half=self.number(0.5), root=self.number(np.sqrt(0.5)),
+            one=self.number(1.0), two=self.number(2.0), far=self.number(1e15),
+            half=self.number(0.5), root=self.number(np.sqrt(0.5)),
             leak=self.number(LEAKY_SLOPE), scale=self.number(SELU_SCALE),
             alpha=self.number(SELU_ALPHA),
         )  # fmt: skip

@@ -139,6 +139,35 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class SmoothClip:
+    """``x / sqrt(1 + (x / limit)^2)``: the identity near 0, and never beyond the limit."""
+
+    name: str
+    source: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Periodic:
+    """``V @ cos(W x + b) + c`` of each of n numbers x; the values of the first come first.
+
+    Attributes
+    ----------
+    W, b : ndarray, shape (n, k)
+        Frequencies in radians, and phases.
+    V : ndarray, shape (n, d, k)
+    c : ndarray, shape (n, d)
+    """
+
+    name: str
+    source: str
+    W: Floats
+    b: Floats
+    V: Floats
+    c: Floats
+
+
+@dataclass(frozen=True)
 class Activate:
     """An activation of each number."""
 
@@ -149,16 +178,44 @@ class Activate:
 
 @dataclass(frozen=True)
 class Dense:
-    """``A = g(W @ A_prev + b)``, with `W` of shape (n_l, n_{l-1}) and `b` of shape (n_l,)."""
+    """``Z = W @ A_prev + b``, ``A = g(Z)``, or ``A = Z + s * (g(Z) - Z)`` where there are shares.
+
+    Attributes
+    ----------
+    W : ndarray, shape (n_l, n_{l-1})
+    b : ndarray, shape (n_l,)
+    activation : str
+        The name of g.
+    s : ndarray, shape (n_l,), or None
+        Each unit's share of g.
+    """
 
     name: str
     source: str
     W: Floats
     b: Floats
     activation: str
+    s: Floats | None = None
 
 
-Step = Numbers | Gather | Concat | Impute | Missing | Scale | Clip | Lookup | Activate | Dense
+@dataclass(frozen=True)
+class Mean:
+    """The mean of blocks of the same width."""
+
+    name: str
+    sources: tuple[str, ...]
+
+
+Step = (
+    Numbers | Gather | Concat | Impute | Missing | Scale | Clip | Lookup | SmoothClip | Periodic
+    | Activate | Dense | Mean
+)  # fmt: skip
+
+#: the names of activations: those of networks, and what networks for tables have besides
+ACTIVATION_NAMES = (*ACTIVATIONS, "mish")
+
+#: activations that a unit can have a share of
+SHARED = ("relu", "selu", "gelu", "silu", "mish")
 
 
 @dataclass(frozen=True)
@@ -277,7 +334,7 @@ def described_layers(parameters: Mapping[str, Any], activations: Sequence[str]) 
 
 def sources(step: Step) -> tuple[str, ...]:
     """Return the names of the steps that a step reads."""
-    if isinstance(step, Concat):
+    if isinstance(step, Concat | Mean):
         return step.sources
     source = getattr(step, "source", "")
     return (source,) if source else ()
@@ -306,10 +363,23 @@ def _width(step: Step, model: Description) -> int:
     if isinstance(step, Dense):
         _expect(step.name, "W", step.W, (len(step.b), given))
         _expect(step.name, "b", step.b, (len(step.b),))
-        _expect_activation(step.name, step.activation)
+        _expect_activation(step.name, step.activation, ACTIVATION_NAMES)
+        if step.s is not None:
+            _expect(step.name, "s", step.s, (len(step.b),))
+            _expect_activation(step.name, step.activation, SHARED)
         return len(step.b)
+    if isinstance(step, Mean):
+        widths = {model.widths[source] for source in step.sources}
+        if len(widths) != 1:
+            raise ExportError(f"step {step.name!r} takes the mean of blocks of {widths} columns.")
+        return widths.pop()
+    if isinstance(step, Periodic):
+        n, d, k = map(int, step.V.shape)
+        for name, shape in (("W", (given, k)), ("b", (n, k)), ("V", (n, d, k)), ("c", (n, d))):
+            _expect(step.name, name, getattr(step, name), shape)
+        return n * d
     if isinstance(step, Activate):
-        _expect_activation(step.name, step.activation)
+        _expect_activation(step.name, step.activation, ACTIVATION_NAMES)
     for name in ("fill", "offset", "divisor", "low", "high"):
         if hasattr(step, name):
             _expect(step.name, name, getattr(step, name), (given,))
@@ -332,11 +402,10 @@ def _expect_kinds(step: str, places: Sequence[int], kind: str, columns: tuple[Co
             )
 
 
-def _expect_activation(step: str, activation: str) -> None:
-    if activation not in ACTIVATIONS:
+def _expect_activation(step: str, activation: str, names: Sequence[str]) -> None:
+    if activation not in names:
         raise ExportError(
-            f"step {step!r}: the activation is {activation!r}, expected one of "
-            f"{', '.join(ACTIVATIONS)}."
+            f"step {step!r}: the activation is {activation!r}, expected one of {', '.join(names)}."
         )
 
 

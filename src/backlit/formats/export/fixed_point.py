@@ -6,15 +6,11 @@ the memory, the activations never do. A number is its whole number times a step;
 
 A unit's sum :math:`s = \sum_i w_i q_i + b` is exact, in 32 bits where its bound allows it and in 64
 elsewhere. ``z = s M 2^-t``, rounded, is the pre-activation in 16 bits, and the activation is a
-maximum, or a table with linear interpolation. Where z would leave its calibrated range it is
-clamped and the network says so: the stated bound holds for all examples of which it does not.
+maximum, or a table with linear interpolation, of which a unit may have a share. Where z would leave
+its calibrated range it is clamped and the network says so: the stated bound holds for all examples
+of which it does not.
 
-With :math:`\hat W` the quantised weights, :math:`e` the error of the layer before and c a fixed
-centre of each input, of which ``(W - \hat W) c`` goes into the bias,
-
-.. math:: e_Z \le |\hat W| e + |\hat W - W| \max|A - c| + \text{roundings},
-
-since :math:`\hat W \hat A - W A = \hat W (\hat A - A) + (\hat W - W) A`.
+How far off it can be is derived in `backlit.formats.export.fixed_errors`.
 """
 
 import math
@@ -25,17 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import ExportError
-from backlit.formats.export.bounds import SLOPES, every_error
+from backlit.formats.export.bounds import every_error
 from backlit.formats.export.description import Dense, Floats
-from backlit.formats.export.job import Job, parts_of
-from backlit.formats.export.ranges import (
-    Interval,
-    activation_interval,
-    every_interval,
-    pre_activations,
+from backlit.formats.export.fixed_errors import (
+    CURVATURE,
+    Signal,
+    activate,
+    sigmoid_errors,
+    softmax_errors,
 )
+from backlit.formats.export.job import Job, parts_of
+from backlit.formats.export.ranges import every_interval, pre_activations
 from backlit.formats.export.reference import Inputs, activated, every_step
-from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
+from backlit.names import LEAKY_SLOPE
 
 Ints = NDArray[np.int64]
 
@@ -64,17 +62,8 @@ SOFTMAX_FULL = 65535
 LEAK_BITS = 20
 LEAK = round(LEAKY_SLOPE * 2**LEAK_BITS)
 
-#: the largest second derivative of each activation that is a table, by whose square of the interval
-#: over 8 linear interpolation is off; `exp` uses its range
-_CURVATURE = {
-    "sigmoid": 0.0963,  # 1 / (6 sqrt 3)
-    "tanh": 0.7699,  # 4 / (3 sqrt 3)
-    "elu": 1.0,
-    "selu": SELU_SCALE * SELU_ALPHA,
-    "gelu": 0.7979,  # 2 phi(0)
-    "silu": 0.5,
-    "softplus": 0.25,
-}
+#: bits behind the point of the factors that mix z and an activation
+SHARE_BITS = 20
 
 
 @dataclass(frozen=True)
@@ -118,6 +107,9 @@ class FixedLayer:
         What a whole number of z and of the layer's output stands for.
     clamps_low, clamps_high : bool
         Whether z may be clamped on that side without a word, since the activation is flat there.
+    shares : ndarray of int, shape (2, n_l), or None
+        Of parametric activations: the output is ``z shares[0] + g shares[1]``, without its last
+        `SHARE_BITS` bits.
     """
 
     W: Ints
@@ -132,6 +124,7 @@ class FixedLayer:
     a_step: float
     clamps_low: bool
     clamps_high: bool
+    shares: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -161,27 +154,19 @@ class FixedNetwork:
     n_seen: int = 0
 
 
-class _Signal(NamedTuple):
-    """A layer's output on the way through `quantise`.
+class _Steps(NamedTuple):
+    """What the whole numbers of a layer's outputs stand for, on the way through `quantise`.
 
     Attributes
     ----------
-    step : ndarray, shape (n,)
-        What a whole number stands for.
-    middle : ndarray, shape (n,)
-        What 0 stands for.
-    error : ndarray, shape (n,)
-        How far off it can be.
-    interval : Interval
-        Where the exact one lies, if nothing was clamped.
+    step, middle : ndarray, shape (n,)
+        What a whole number, and what 0 stands for.
     centre : ndarray, shape (n,)
-        Its mean over the calibration.
+        The output's mean over the calibration.
     """
 
     step: Floats
     middle: Floats
-    error: Floats
-    interval: Interval
     centre: Floats
 
 
@@ -198,21 +183,36 @@ def quantise(job: Job, kind: str) -> FixedNetwork:
     Returns
     -------
     FixedNetwork
+
+    Raises
+    ------
+    ExportError
+        If there are several networks, or an exponential beyond 16 bits.
     """
     parts = parts_of(job.model)
+    if not parts.layers:
+        raise ExportError(
+            "the model is the mean of several networks, and whole numbers hold one network; fit it "
+            "with n_members=1 and n_folds=None, or export it in float32."
+        )
     examples = _calibration(job)
     values = every_step(job.model, examples)
     tables = _plan_tables(job, parts.layers, values, kind)
     first = parts.layers[0].source
-    signal = _input_signal(job, first, values[first])
-    middle, step = signal.middle, signal.step
+    steps, signal = _input_signal(job, first, values[first])
+    middle, step = steps.middle, steps.step
     layers = []
+    error = signal.errors
     for layer in parts.layers:
-        made, signal = _quantise_layer(layer, signal, values, kind, tables)
+        made, Z = _quantise_layer(layer, steps, signal, tables, kind)
+        A = activated(layer.activation, values[layer.source] @ layer.W.T + layer.b, layer.s)
+        made, signal, error = _through_activation(layer, made, Z, tables[_key(layer)], kind)
         layers.append(made)
+        n = len(made.b)
+        steps = _Steps(np.full(n, made.a_step), np.zeros(n), A.mean(axis=0))
     network = FixedNetwork(
         kind, middle, step, tuple(layers), {name: one for name, one in tables.items() if one.bits},
-        float(signal.error.max()),
+        float(error.max()),
     )  # fmt: skip
     outputs, clamped = run(network, to_whole(network, values[first])[0])
     errors = np.abs(outputs * layers[-1].a_step - values[parts.layers[-1].name])[~clamped]
@@ -232,7 +232,7 @@ def _calibration(job: Job) -> Inputs:
     return both.rows(fine)
 
 
-def _input_signal(job: Job, name: str, seen: Floats) -> _Signal:
+def _input_signal(job: Job, name: str, seen: Floats) -> tuple[_Steps, Signal]:
     """Return how the network's input is quantised."""
     intervals = every_interval(job.model, job.ranges.inputs)
     errors = every_error(job.model, job.ranges.inputs, intervals, "float32")
@@ -244,7 +244,7 @@ def _input_signal(job: Job, name: str, seen: Floats) -> _Signal:
     # half a step, the roundings of (x - middle) / step + 32768.5 in float32, 6 of up to 65536 2^-24
     # each, and that of the middle
     error = errors[name] + step * (0.5 + 6 * 2.0**-8) + 2.0**-24 * np.abs(middle)
-    return _Signal(step, middle, error, intervals[name], seen.mean(axis=0))
+    return _Steps(step, middle, seen.mean(axis=0)), Signal.of_inputs(intervals[name], error)
 
 
 def _plan_tables(
@@ -276,7 +276,7 @@ def _plan_tables(
                 f"layer {layer.name!r} may reach exp({middle + reach:.0f}), which no whole number "
                 "of 16 bits can stand for; export it in floating-point numbers."
             )
-        if activation in _CURVATURE or activation == "exp":
+        if activation in CURVATURE or activation == "exp":
             found[key] = _table(activation, reach, middle, TABLE_BITS[kind])
         else:
             found[key] = Table(np.zeros(0, np.int64), 0, reach / FULL, reach / FULL)
@@ -289,7 +289,7 @@ def _stretched(Z: Floats, sign: int) -> float:
 
 
 def _key(layer: Dense) -> str:
-    return layer.activation if layer.activation in _CURVATURE else layer.name
+    return layer.activation if layer.activation in CURVATURE else layer.name
 
 
 def _table(activation: str, reach: float, middle: float, bits: int) -> Table:
@@ -302,49 +302,42 @@ def _table(activation: str, reach: float, middle: float, bits: int) -> Table:
 
 
 def _quantise_layer(
-    layer: Dense, signal: _Signal, values: dict[str, Floats], kind: str, tables: dict[str, Table]
-) -> tuple[FixedLayer, _Signal]:
+    layer: Dense, before: _Steps, signal: Signal, tables: dict[str, Table], kind: str
+) -> tuple[FixedLayer, Signal]:
+    """Round a layer's weights; returns its pre-activations with their errors, too."""
     table = tables[_key(layer)]
     z_step = table.z_step
-    scaled = layer.W * signal.step
-    bias = layer.b + layer.W @ signal.middle - table.z_middle
+    scaled = layer.W * before.step
+    bias = layer.b + layer.W @ before.middle - table.z_middle
     # a unit's step: its largest weight fills the type, its bias 30 bits at most
     unit = np.maximum(np.abs(scaled).max(axis=1) / _WEIGHT[kind], np.abs(bias) / 2**30)
     unit = np.where(unit > 0, unit, z_step)
     W = np.rint(scaled / unit[:, None]).astype(np.int64)
-    real = W * unit[:, None] / signal.step
+    real = W * unit[:, None] / before.step
     # what rounding the weights does to the inputs' centre is taken back in the bias
-    bias = bias - (real - layer.W) @ (signal.centre - signal.middle)
+    bias = bias - (real - layer.W) @ (before.centre - before.middle)
     b = np.rint(bias / unit).astype(np.int64)
     most = int((np.abs(W).sum(axis=1) * (FULL + 1) + np.abs(b)).max())
     pre = max(0, most.bit_length() - 31)
     multipliers, shifts = _as_multipliers(unit / z_step, pre)
 
-    away = np.maximum(
-        np.abs(signal.interval.high - signal.centre), np.abs(signal.interval.low - signal.centre)
-    )
-    e_Z = np.abs(real) @ signal.error + np.abs(real - layer.W) @ away + unit / 2
-    e_Z += unit * 2.0**pre / 2 * (pre > 0) + most * unit * 2.0**-30 + z_step * 0.5
+    Z = signal.through(layer, real, before.centre, b * unit - bias)
+    rounding = unit * 2.0**pre / 2 * (pre > 0) + most * unit * 2.0**-30 + z_step * 0.5
+    # and that of the float64 numbers in which this is computed
+    rounding = rounding + 2.0**-40 * (np.abs(Z.c) + Z.errors)
+    Z = Z.widened(np.zeros(len(b)), rounding)
     # where the layer is not clamped, its exact z is no further out than this
-    reach = (FULL + 1) * z_step + e_Z
-    exact = pre_activations(layer, signal.interval)
-    flat_low, flat_high, flat = _flatness(layer.activation, table)
-    Z = Interval(
-        exact.low if flat_low else np.maximum(exact.low, table.z_middle - reach),
-        exact.high if flat_high else np.minimum(exact.high, table.z_middle + reach),
+    reach = (FULL + 1) * z_step + Z.errors
+    flat_low, flat_high, _ = _flatness(layer.activation, table)
+    Z = Z.within(
+        np.full(len(b), -np.inf) if flat_low else table.z_middle - reach,
+        np.full(len(b), np.inf) if flat_high else table.z_middle + reach,
     )
     made = FixedLayer(
         W, b, multipliers, shifts, pre, most >= 2**31 - 1, layer.activation,
         _key(layer) if table.bits else "", z_step, table.a_step, flat_low, flat_high,
     )  # fmt: skip
-    error, a_step = _activation_error(layer.activation, table, e_Z, Z, len(e_Z), kind)
-    made = replace(made, a_step=a_step)
-    A = activated(layer.activation, values[layer.source] @ layer.W.T + layer.b)
-    after = _Signal(
-        np.full(len(b), a_step), np.zeros(len(b)), error + flat,
-        activation_interval(layer.activation, Z), A.mean(axis=0),
-    )  # fmt: skip
-    return made, after
+    return made, Z
 
 
 def _flatness(activation: str, table: Table) -> tuple[bool, bool, float]:
@@ -359,31 +352,51 @@ def _flatness(activation: str, table: Table) -> tuple[bool, bool, float]:
     return flat, flat, gap if flat else 0.0
 
 
-def _activation_error(
-    activation: str, table: Table, e_Z: Floats, Z: Interval, width: int, kind: str
-) -> tuple[Floats, float]:
-    """Bound the error of an activation in whole numbers; returns the step of its output, too."""
-    if activation in ("identity", "relu"):
-        return e_Z, table.z_step
-    if activation == "leaky_relu":
-        low = np.abs(np.minimum(Z.low, 0))
-        return e_Z + table.z_step * 0.5 + low * 2.0**-LEAK_BITS, table.z_step
-    if activation == "softmax":
+def _through_activation(
+    layer: Dense, made: FixedLayer, Z: Signal, table: Table, kind: str
+) -> tuple[FixedLayer, Signal, Floats]:
+    """Choose the step of a layer's output; returns it with the output and its errors."""
+    name, n, z_step = layer.activation, len(made.b), table.z_step
+    if name == "softmax":
         h = SOFTMAX_RANGE / 2 ** TABLE_BITS[kind]
         # interpolation is off by a share of e^-d, roundings by steps of 1 / 65535, the table ends
         share = h * h / 8 * math.exp(h) + SOFTMAX_RANGE * 2.0**-POSITION_BITS
         absolute = 2 / SOFTMAX_FULL + math.exp(-SOFTMAX_RANGE)
-        error = e_Z.max() + share + (width + 1) * absolute + 1 / FULL
-        return np.full(width, error), 1 / FULL
-    h = 2.0 ** (16 - table.bits) * table.z_step
-    interpolation = h * h / 8
-    if activation == "exp":
-        top = math.exp(float(Z.high.max()))
-        slopes = top * np.expm1(e_Z)
-        interpolation *= top * math.exp(h + float(e_Z.max()))
+        error = softmax_errors(Z) + share + (n + 1) * absolute + 1 / FULL
+        return replace(made, a_step=1 / FULL), Z, error
+    a_step = table.a_step
+    if name in ("identity", "relu"):
+        rounding = np.zeros(n)
+    elif name == "leaky_relu":
+        rounding = z_step * 0.5 + np.abs(np.minimum(Z.values.low, 0)) * 2.0**-LEAK_BITS
     else:
-        slopes, interpolation = SLOPES[activation] * e_Z, interpolation * _CURVATURE[activation]
-    return slopes + interpolation + table.a_step * 1.0, table.a_step
+        h = 2.0 ** (16 - table.bits) * z_step
+        curvature = CURVATURE.get(name, 0.0)
+        if name == "exp":
+            curvature = math.exp(float((Z.values.high + Z.errors).max()) + h)
+        off = h * h / 8 * curvature + a_step * 1.0 + _flatness(name, table)[2]
+        rounding = np.full(n, off)
+    if layer.s is not None:
+        made, rounding = _shared(layer.s, made, table, rounding)
+    signal = activate(Z, layer, rounding)
+    errors = signal.errors
+    if name == "sigmoid":
+        errors = np.minimum(errors, sigmoid_errors(Z) + rounding)
+    return made, signal, errors
+
+
+def _shared(
+    s: Floats, made: FixedLayer, table: Table, rounding: Floats
+) -> tuple[FixedLayer, Floats]:
+    """Choose the factors of z and g in ``A = (1 - s) Z + s g(Z)``, and bound what they add."""
+    z = np.linspace(-FULL - 1, FULL + 1, len(table.values)) * table.z_step + table.z_middle
+    A = z[:, None] + s * (table.values[:, None] * table.a_step - z[:, None])
+    a_step = float(np.abs(A).max()) / (FULL - 2)
+    exact = np.array([(1 - s) * table.z_step, s * table.a_step]) / a_step * 2.0**SHARE_BITS
+    # half a step, and half of the last bit of both factors
+    added = a_step * (0.5 + FULL * 2.0**-SHARE_BITS)
+    shares = np.rint(exact).astype(np.int64)
+    return replace(made, shares=shares, a_step=a_step), np.abs(s) * rounding + added
 
 
 def _as_multipliers(factors: Floats, pre: int) -> tuple[Ints, Ints]:
@@ -455,7 +468,12 @@ def _activate(network: FixedNetwork, layer: FixedLayer, z: Ints) -> Ints:
     if layer.activation == "softmax":
         return _softmax(network.kind, layer, z)
     table = network.tables[layer.table]
-    return interpolate(table.values, 16 - table.bits, z + 2**15)
+    g = interpolate(table.values, 16 - table.bits, z + 2**15)
+    if layer.shares is None:
+        return g
+    mixed = z * layer.shares[0] + g * layer.shares[1]
+    shared: Ints = (mixed + (1 << (SHARE_BITS - 1))) >> SHARE_BITS
+    return shared
 
 
 def interpolate(values: Ints, fraction_bits: int, position: Ints) -> Ints:

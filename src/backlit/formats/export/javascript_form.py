@@ -9,12 +9,16 @@ from backlit.formats.export.description import (
     Clip,
     Concat,
     Dense,
+    Floats,
     Gather,
     Impute,
     Lookup,
+    Mean,
     Missing,
     Numbers,
+    Periodic,
     Scale,
+    SmoothClip,
     Step,
 )
 from backlit.formats.export.erfc import CENTER, COEFFICIENTS
@@ -24,6 +28,27 @@ from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 _SIGMOID = """function sigmoid(z) {
   const e = Math.exp(-Math.abs(z));
   return (z >= 0 ? 1 : e) / (1 + e);
+}
+"""
+
+_MISH = """// z tanh(log(1 + exp(z))), in terms of exp(-|z|)
+function mish(z) {
+  const e = Math.exp(-Math.abs(z)), n = e * (e + 2);
+  return z * (z >= 0 ? (1 + 2 * e) / (1 + 2 * e * (1 + e)) : n / (n + 2));
+}
+"""
+
+_PERIODIC = """
+// V cos(W x + b) + c of each number: k cosines and d values
+function periodic(x, W, b, V, c) {
+  const n = x.length, k = W.length / n, d = c.length / n, E = Array.from(c);
+  for (let i = 0; i < n; i++) {
+    for (let l = 0; l < k; l++) {
+      const h = Math.cos(W[i * k + l] * x[i] + b[i * k + l]);
+      for (let j = 0; j < d; j++) E[i * d + j] += V[(i * d + j) * k + l] * h;
+    }
+  }
+  return E;
 }
 """
 
@@ -52,6 +77,7 @@ _FUNCTIONS = {
     "gelu": (_ERFC, "(z) => z * (0.5 * erfc(-z * Math.SQRT1_2))"),
     "silu": (_SIGMOID, "(z) => z * sigmoid(z)"),
     "softplus": ("", "(z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)))"),
+    "mish": (_MISH, "mish"),
     "exp": ("", "Math.exp"),
     "softmax": ("", "softmax"),
 }
@@ -148,6 +174,8 @@ def write_javascript(job: Job, dtype: str = "float64") -> bytes:
     parts.append(_COMMON.rstrip())
     if any(isinstance(step, Lookup) for step in model.steps):
         parts.append(_LOOK_UP.rstrip())
+    if any(isinstance(step, Periodic) for step in model.steps):
+        parts.append(_PERIODIC.rstrip())
     parts += [_network(job), _answers(job), _self_test(job, dtype)]
     # in comments, too, nothing ends a page's script element
     return ("\n".join(parts) + "\n").replace("</", "<\\/").encode()
@@ -183,6 +211,10 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
         needed = [f"const LEVELS{key} = new Map({_json(levels)});", _rows(step, key)]
         call = f"lookUp({value}, {_json(what)}, LEVELS{key}, {missing}, {unknown}, ROWS{key})"
         return call, needed
+    if isinstance(step, Mean):
+        first, *rest = (variables[source] for source in step.sources)
+        terms = " + ".join(["x", *(f"{one}[i]" for one in rest)])
+        return f"Array.from({first}, (x, i) => ({terms}) / {len(step.sources)})", []
     x = variables[step.source]
     if isinstance(step, Gather):
         return f"{list(step.places)}.map((place) => {x}[place])", []
@@ -202,12 +234,28 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
             f"Array.from({x}, (x, i) => Math.min(Math.max(x, LOW{key}[i]), HIGH{key}[i]))",
             needed,
         )
+    if isinstance(step, SmoothClip):
+        ratio = f"Math.hypot(1, x / {step.limit!r})"
+        return f"Array.from({x}, (x) => x / {ratio})", []
+    if isinstance(step, Periodic):
+        needed = [_array(f"{name}{key}", getattr(step, name)) for name in "WbVc"]
+        return f"periodic({x}, W{key}, b{key}, V{key}, c{key})", needed
     if isinstance(step, Activate):
         return f"{_function(step.activation)}(Float64Array.from({x}))", []
     assert isinstance(step, Dense)
-    needed = [f"const W{key} = new Float64Array({_json(step.W.ravel().tolist())});",
-              f"const b{key} = new Float64Array({_json(step.b.tolist())});"]  # fmt: skip
-    return f"dense({x}, W{key}, b{key}, {_function(step.activation)})", needed
+    needed = [_array(f"W{key}", step.W), _array(f"b{key}", step.b)]
+    function = _function(step.activation)
+    if step.s is not None:  # each unit's share of the activation
+        needed.append(_array(f"s{key}", step.s))
+        between = f"z + s{key}[i] * (A[i] - z)"
+        needed.append(f"const g{key} = (Z) => {{")
+        needed.append(f"  const A = {function}(Z);\n  return Z.map((z, i) => {between});\n}};")
+        function = f"g{key}"
+    return f"dense({x}, W{key}, b{key}, {function})", needed
+
+
+def _array(name: str, values: Floats) -> str:
+    return f"const {name} = new Float64Array({_json(values.ravel().tolist())});"
 
 
 def _rows(step: Lookup, key: str) -> str:

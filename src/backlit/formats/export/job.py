@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backlit._text import printable
 from backlit._version import __version__
 from backlit.formats.export.bounds import Bound, rounding_bound
-from backlit.formats.export.description import Dense, Description, Step, sources
+from backlit.formats.export.description import Dense, Description, Mean, Step, sources
 from backlit.formats.export.ranges import Ranges
 from backlit.formats.export.reference import Inputs
 from backlit.formats.export.vectors import Vectors
@@ -120,7 +120,11 @@ _RESERVED = frozenset(
 
 @dataclass(frozen=True)
 class Parts:
-    """The steps before the network's layers, the layers, and the steps after them."""
+    """The steps before the network's layers, the layers, and the steps after them.
+
+    The first step after reads the last layer, and each one the step before it. Several networks
+    have no such parts: then all steps are `before`, and there are no layers.
+    """
 
     before: list[Step]
     layers: list[Dense]
@@ -130,6 +134,8 @@ class Parts:
 def parts_of(model: Description) -> Parts:
     """Split the steps at the chain of layers that ends with the last one."""
     steps = list(model.steps)
+    if any(isinstance(step, Mean) for step in steps):
+        return Parts(steps, [], [])
     last = max(place for place, step in enumerate(steps) if isinstance(step, Dense))
     first = last
     while (

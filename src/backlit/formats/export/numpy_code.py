@@ -17,6 +17,7 @@ VALUES = {
     "gelu": f"Z * {_PHI}",
     "silu": f"Z * {_SIGMOID}",
     "softplus": "np.logaddexp(0, Z)",
+    "mish": "Z * np.tanh(np.logaddexp(0, Z))",
     "exp": "np.exp(Z)",
     "softmax": "np.exp(Z - Z.max(axis=0)) / np.exp(Z - Z.max(axis=0)).sum(axis=0)",
 }

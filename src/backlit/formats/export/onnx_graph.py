@@ -19,9 +19,12 @@ from backlit.formats.export.description import (
     Gather,
     Impute,
     Lookup,
+    Mean,
     Missing,
     Numbers,
+    Periodic,
     Scale,
+    SmoothClip,
     Step,
 )
 from backlit.formats.export.erfc import CENTER, COEFFICIENTS
@@ -130,6 +133,8 @@ class Steps:
         if isinstance(step, Lookup):
             number = self._level(step) if step.column is not None else self._equal(step, values)
             return self._row(step, number)
+        if isinstance(step, Mean):
+            return self._mean([values[source] for source in step.sources])
         x = values[step.source]
         if isinstance(step, Gather):
             return graph.node("Gather", [x, graph.constant(np.array(step.places))], axis=1)
@@ -143,11 +148,46 @@ class Steps:
         if isinstance(step, Clip):
             raised = graph.node("Max", [x, self._array(step.low[None])])
             return graph.node("Min", [raised, self._array(step.high[None])])
+        if isinstance(step, SmoothClip):
+            return self._smooth_clip(x, step.limit)
+        if isinstance(step, Periodic):
+            return self._periodic(step, x)
         if isinstance(step, Activate):
             return self._activation(step.activation, x)
         assert isinstance(step, Dense)
         Z = graph.node("Gemm", [x, self._array(step.W), self._array(step.b)], transB=1)
-        return self._activation(step.activation, Z)
+        A = self._activation(step.activation, Z)
+        if step.s is None:
+            return A
+        share = graph.node("Mul", [self._array(step.s[None]), graph.node("Sub", [A, Z])])
+        return graph.node("Add", [Z, share])
+
+    def _mean(self, blocks: list[str]) -> str:
+        total = blocks[0]
+        for block in blocks[1:]:
+            total = self._graph.node("Add", [total, block])
+        return self._graph.node("Div", [total, self._number(float(len(blocks)))])
+
+    def _smooth_clip(self, x: str, limit: float) -> str:
+        """Add ``x / sqrt(1 + (x / limit)^2)``; beyond 1e15 limits it is the limit."""
+        graph = self._graph
+        below = graph.node("Min", [x, self._number(1e15 * limit)])
+        y = graph.node("Max", [below, self._number(-1e15 * limit)])
+        ratio = graph.node("Div", [y, self._number(limit)])
+        square = graph.node("Add", [graph.node("Mul", [ratio, ratio]), self._number(1.0)])
+        return graph.node("Div", [y, graph.node("Sqrt", [square])])
+
+    def _periodic(self, step: Periodic, x: str) -> str:
+        """Add ``V @ cos(W x + b) + c`` of each number, as products of matrices by the number."""
+        graph, (n, d, _) = self._graph, step.V.shape
+        apart = graph.node("Reshape", [x, graph.constant(np.array([-1, n, 1]))])
+        angles = graph.node("Add", [graph.node("Mul", [apart, self._array(step.W[None])]),
+                                    self._array(step.b[None])])  # fmt: skip
+        H = graph.node("Transpose", [graph.node("Cos", [angles])], perm=[1, 0, 2])  # (n, m, k)
+        E = graph.node("MatMul", [H, self._array(step.V.transpose(0, 2, 1))])
+        E = graph.node("Transpose", [E], perm=[1, 0, 2])  # (m, n, d)
+        E = graph.node("Add", [E, self._array(step.c[None])])
+        return graph.node("Reshape", [E, graph.constant(np.array([-1, n * d]))])
 
     def _numbers(self, step: Numbers) -> str:
         """Add columns, and the guard of those that must be finite."""
@@ -240,6 +280,8 @@ class Steps:
             low = graph.node("Exp", [graph.node("Neg", [graph.node("Abs", [z])])])
             log = graph.node("Log", [graph.node("Add", [low, self._number(1.0)])])
             return graph.node("Add", [graph.node("Relu", [z]), log])
+        if name == "mish":
+            return graph.node("Mul", [z, graph.node("Tanh", [self._activation("softplus", z)])])
         if name == "gelu":
             half = graph.node("Mul", [z, self._number(0.5)])
             return graph.node("Mul", [half, self._twice_normal_cdf(z)])

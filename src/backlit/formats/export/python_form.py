@@ -12,15 +12,19 @@ from backlit.formats.export.description import (
     Concat,
     Dense,
     Description,
+    Floats,
     Gather,
     Impute,
     Lookup,
+    Mean,
     Missing,
     Numbers,
+    Periodic,
     Scale,
+    SmoothClip,
     Step,
 )
-from backlit.formats.export.job import Job, parts_of
+from backlit.formats.export.job import Job, Parts, parts_of
 from backlit.formats.export.numpy_code import VALUES
 
 _READ = '''
@@ -73,6 +77,13 @@ def look_up(values, what, levels, missing, unknown, rows):
             raise ValueError(f"row {place}: {what} is {value!r}, which the model does not know.")
         found.append(number)
     return rows[found]
+'''
+
+_PERIODIC = '''
+def periodic(x, W, b, V, c):
+    """Return V cos(W x + b) + c of each number in a row; V has shape (n, d, k)."""
+    H = np.cos(x[:, :, None] * W + b)
+    return (np.einsum("mnk,ndk->mnd", H, V) + c).reshape(len(x), -1)
 '''
 
 _FORWARD = '''
@@ -166,47 +177,58 @@ def python_module(model: Description, head: Sequence[str], modules: Iterable[str
     """
     parts = parts_of(model)
     activations = dict.fromkeys(
-        [*(layer.activation for layer in parts.layers),
-         *(step.activation for step in model.steps if isinstance(step, (Activate, Dense)))]
-    )  # fmt: skip
-    functions = [
-        f'def {_function(name)}(Z):\n    """{name}, of each number in Z."""\n'
-        f"    return {VALUES[name]}\n"
-        for name in activations
-    ]
+        step.activation for step in model.steps if isinstance(step, (Activate, Dense))
+    )
     uses_math = any("math." in VALUES[name] for name in activations)
-    lookups = any(isinstance(step, Lookup) for step in model.steps)
+    imported = sorted({*modules, *(["math"] if uses_math else [])})
     first, *rest = head
     lines = [f'"""{first}', *rest, '"""', ""]
-    imported = sorted({*modules, *(["math"] if uses_math else [])})
     lines += [f"import {module}" for module in imported]
     lines += [""] if imported else []
-    lines += ["import numpy as np", "", _constants(model), ""]
-    lines += ["PARAMETERS = {"]
-    for l, layer in enumerate(parts.layers, start=1):
-        lines.append(f'    "W{l}": np.array({nested(layer.W.tolist(), 4)}),')
-        lines.append(f'    "b{l}": np.array({nested(layer.b[:, None].tolist(), 4)}),')
-    lines += ["}", ""]
-    body = "\n\n".join(functions)
-    names = ", ".join(_function(layer.activation) for layer in parts.layers)
-    comma = "," if len(parts.layers) == 1 else ""
-    listed = f"\n\nACTIVATIONS = ({names}{comma})\n"
-    used = parts.layers[0].source
-    return (
-        "\n".join(lines)
-        + "\n\n"
-        + body
-        + listed
-        + "\n"
-        + _reading(model)
-        + ("\n" + _LOOK_UP if lookups else "")
-        + "\n"
-        + _features(model, parts.before, used)
-        + "\n"
-        + _FORWARD
-        + "\n"
-        + _outputs(model, parts.after)
-    )
+    writer = _Writer(model)
+    code = writer.functions(parts)
+    lines += ["import numpy as np", "", _constants(model), *writer.constants, ""]
+    pieces = ["\n".join(lines)]
+    if parts.layers:
+        pieces.append(_parameters(parts.layers))
+    pieces += [
+        f'\n\ndef {name}(Z):\n    """{name}, of each number in Z."""\n    return {VALUES[name]}\n'
+        for name in activations
+    ]
+    if parts.layers:
+        pieces.append(_activations(parts.layers))
+    pieces.append("\n" + _reading(model))
+    for kind, helper in ((Lookup, _LOOK_UP), (Periodic, _PERIODIC)):
+        if any(isinstance(step, kind) for step in model.steps):
+            pieces.append("\n" + helper)
+    return "".join([*pieces, "\n", code, "\n", _answers(model.output.kind)])
+
+
+def _parameters(layers: list[Dense]) -> str:
+    """Write the layers' arrays as the open functions have them."""
+    lines = ["PARAMETERS = {"]
+    for l, layer in enumerate(layers, start=1):
+        arrays = {"W": layer.W, "b": layer.b[:, None]}
+        if layer.s is not None:
+            arrays["s"] = layer.s[:, None]
+        for name, array in arrays.items():
+            lines.append(f'    "{name}{l}": np.array({nested(array.tolist(), 4)}),')
+    return "\n".join([*lines, "}", ""])
+
+
+def _activations(layers: list[Dense]) -> str:
+    """Write the activation of each layer, with functions for those that are shares."""
+    names, functions = [], []
+    for l, layer in enumerate(layers, start=1):
+        names.append(layer.activation)
+        if layer.s is not None:
+            names[-1] = f"shared_{l}"
+            functions.append(
+                f'\n\ndef shared_{l}(Z):\n    """Each unit\'s share of {layer.activation}."""\n'
+                f'    return Z + PARAMETERS["s{l}"] * ({layer.activation}(Z) - Z)\n'
+            )
+    comma = "," if len(layers) == 1 else ""
+    return f"{''.join(functions)}\n\nACTIVATIONS = ({', '.join(names)}{comma})\n"
 
 
 def _is_plain(model: Description) -> bool:
@@ -246,63 +268,111 @@ def _sorted_set(names: set[str]) -> str:
     return "{" + ", ".join(repr(name) for name in sorted(names)) + "}" if names else "set()"
 
 
-def _features(model: Description, steps: list[Step], used: str) -> str:
-    """Write what turns columns into the network's input."""
-    variables = {step.name: f"v{place}" for place, step in enumerate(steps, start=1)}
-    read = "rows = read_rows(X)" if _is_plain(model) else "columns = read_columns(X)"
-    lines = [
-        "", "def features(X):", '    """Return the network\'s input, of one row an example."""',
-        f"    {read}",
-    ]  # fmt: skip
-    for step in steps:
-        lines.append(f"    # {json.dumps(step.name, ensure_ascii=False)[1:-1]}")
-        lines.append(f"    {variables[step.name]} = {_expression(step, model, variables)}")
-    lines.append(f"    return {variables[used]}")
-    return "\n".join(lines) + "\n"
+class _Writer:
+    """Writes steps as expressions, and collects the arrays that they read.
 
+    Attributes
+    ----------
+    constants : list of str
+        Lines of the module.
+    """
 
-def _expression(step: Step, model: Description, variables: dict[str, str]) -> str:
-    """Write a step's value as an expression."""
-    if isinstance(step, Numbers) and _is_plain(model):
-        everything = step.columns == tuple(range(len(model.columns)))
-        return "rows" if everything else f"rows[:, {list(step.columns)}]"
-    if isinstance(step, Numbers):
-        return f"np.column_stack([columns[place] for place in {list(step.columns)}])"
-    if isinstance(step, Concat):
-        return f"np.hstack([{', '.join(variables[source] for source in step.sources)}])"
-    if isinstance(step, Lookup):
+    def __init__(self, model: Description) -> None:
+        self._model = model
+        self.constants: list[str] = []
+
+    def functions(self, parts: Parts) -> str:
+        """Write what turns rows into the network's input, and that into its outputs."""
+        if not parts.layers:
+            return self._steps(
+                parts.before, "network_outputs", "Return the outputs, of one row an example."
+            )
+        words = "Return the network's input, of one row an example."
+        code = [self._steps(parts.before, "features", words, parts.layers[0].source), _FORWARD]
+        lines = [
+            "", "def network_outputs(X):",
+            '    """Return what the last layer gives, of one row an example."""',
+            "    AL, caches = model_forward(features(X).T, PARAMETERS)",
+            "    outputs = AL.T",
+        ]  # fmt: skip
+        for step in parts.after:
+            code_of = self._expression(step, {getattr(step, "source", ""): "outputs"})
+            lines.append(f"    outputs = {code_of}")
+        return "\n".join([*code, *lines, "    return outputs", "", ""])
+
+    def _steps(self, steps: list[Step], name: str, words: str, used: str = "") -> str:
+        variables = {step.name: f"v{place}" for place, step in enumerate(steps, start=1)}
+        read = "rows = read_rows(X)" if _is_plain(self._model) else "columns = read_columns(X)"
+        lines = ["", f"def {name}(X):", f'    """{words}"""', f"    {read}"]
+        for step in steps:
+            lines.append(f"    # {json.dumps(step.name, ensure_ascii=False)[1:-1]}")
+            lines.append(f"    {variables[step.name]} = {self._expression(step, variables)}")
+        lines.append(f"    return {variables[used or steps[-1].name]}")
+        return "\n".join(lines) + "\n"
+
+    def _array(self, values: Floats, code: str | None = None) -> str:
+        """Write an array as a constant of the module; returns its name."""
+        name = f"ARRAY_{len(self.constants) + 1}"
+        self.constants.append(f"{name} = {code or f'np.array({nested(values.tolist())})'}")
+        return name
+
+    def _expression(self, step: Step, variables: dict[str, str]) -> str:
+        """Write a step's value as an expression."""
+        model = self._model
+        if isinstance(step, Numbers) and _is_plain(model):
+            everything = step.columns == tuple(range(len(model.columns)))
+            return "rows" if everything else f"rows[:, {list(step.columns)}]"
+        if isinstance(step, Numbers):
+            return f"np.column_stack([columns[place] for place in {list(step.columns)}])"
+        if isinstance(step, Concat):
+            return f"np.hstack([{', '.join(variables[source] for source in step.sources)}])"
+        if isinstance(step, Mean):
+            terms = " + ".join(variables[source] for source in step.sources)
+            return f"({terms}) / {len(step.sources)}"
+        if isinstance(step, Lookup):
+            return self._look_up(step, variables)
+        x = variables[step.source]
+        if isinstance(step, Gather):
+            return f"{x}[:, {list(step.places)}]"
+        if isinstance(step, Impute):
+            return f"np.where(np.isnan({x}), {self._array(step.fill)}, {x})"
+        if isinstance(step, Missing):
+            return f"np.isnan({x}).astype(float)"
+        if isinstance(step, Scale):
+            return f"({x} - {self._array(step.offset)}) / {self._array(step.divisor)}"
+        if isinstance(step, Clip):
+            return f"np.clip({x}, {self._array(step.low)}, {self._array(step.high)})"
+        if isinstance(step, SmoothClip):
+            return f"{x} / np.hypot(1, {x} / {step.limit!r})"
+        if isinstance(step, Periodic):
+            arrays = ", ".join(self._array(getattr(step, name)) for name in "WbVc")
+            return f"periodic({x}, {arrays})"
+        if isinstance(step, Activate):
+            return f"{step.activation}({x}.T).T"
+        assert isinstance(step, Dense)
+        Z = f"{x} @ {self._array(step.W)}.T + {self._array(step.b)}"
+        if step.activation == "identity" and step.s is None:
+            return Z
+        if step.s is None:
+            return f"{step.activation}(({Z}).T).T"
+        return f"(Z := {Z}) + {self._array(step.s)} * ({step.activation}(Z) - Z)"
+
+    def _look_up(self, step: Lookup, variables: dict[str, str]) -> str:
         if step.column is not None:
-            values, what = f"columns[{step.column}]", model.columns[step.column].name
+            values, what = f"columns[{step.column}]", self._model.columns[step.column].name
         else:
             values, what = f"{variables[step.source]}[:, 0].tolist()", step.name
         return (
             f"look_up({values}, {what!r}, {nested(list(step.levels), 4)}, {step.missing}, "
-            f"{step.unknown}, {_rows(step)})"
+            f"{step.unknown}, {self._array(step.rows, _rows(step))})"
         )
-    x = variables[step.source]
-    if isinstance(step, Gather):
-        return f"{x}[:, {list(step.places)}]"
-    if isinstance(step, Impute):
-        return f"np.where(np.isnan({x}), np.array({nested(step.fill.tolist(), 4)}), {x})"
-    if isinstance(step, Missing):
-        return f"np.isnan({x}).astype(float)"
-    if isinstance(step, Scale):
-        offset, divisor = (nested(one.tolist(), 4) for one in (step.offset, step.divisor))
-        return f"({x} - np.array({offset})) / np.array({divisor})"
-    if isinstance(step, Clip):
-        low, high = (nested(one.tolist(), 4) for one in (step.low, step.high))
-        return f"np.clip({x}, np.array({low}), np.array({high}))"
-    if isinstance(step, Activate):
-        return f"{_function(step.activation)}({x}.T).T"
-    assert isinstance(step, Dense)
-    W, b = nested(step.W.tolist(), 4), nested(step.b.tolist(), 4)
-    return f"{_function(step.activation)}((({x} @ np.array({W}).T) + np.array({b})).T).T"
 
 
-def _rows(step: Lookup) -> str:
+def _rows(step: Lookup) -> str | None:
+    """Write rows that are one-hot by their places; None for others."""
     places = step.places
     if places is None:
-        return f"np.array({nested(step.rows.tolist(), 4)})"
+        return None
     width = step.rows.shape[1]
     if width == 0:
         return f"np.zeros(({len(step.rows)}, 0))"
@@ -310,26 +380,16 @@ def _rows(step: Lookup) -> str:
     return f"np.eye({width + 1})[{nested(places, 4)}, :{width}]"
 
 
-def _outputs(model: Description, after: list[Step]) -> str:
+def _answers(kind: str) -> str:
     """Write the functions that are called."""
-    lines = [
-        "", "def network_outputs(X):",
-        '    """Return what the last layer gives, of one row an example."""',
-        "    AL, caches = model_forward(features(X).T, PARAMETERS)",
-        "    outputs = AL.T",
-    ]  # fmt: skip
-    for step in after:
-        code = _expression(step, model, {getattr(step, "source", ""): "outputs"})
-        lines.append(f"    outputs = {code}")
-    lines += ["    return outputs", "", ""]
-    kind = model.output.kind
+    lines: list[str] = []
     if kind == "numbers":
         lines += [
-            "def predict(X):", '    """Return the predicted numbers, of one row an example."""',
+            "", "def predict(X):", '    """Return the predicted numbers, of one row an example."""',
             "    return network_outputs(X)", "",
         ]  # fmt: skip
         return "\n".join(lines)
-    lines += ["def predict_proba(X):"]
+    lines += ["", "def predict_proba(X):"]
     if kind == "two classes":
         lines += [
             '    """Return the probabilities of both classes."""',
@@ -348,11 +408,6 @@ def _outputs(model: Description, after: list[Step]) -> str:
         lines += ['    """Return the likeliest class of each example."""',
                   f"    return [CLASSES[{rule}] for row in predict_proba(X)]", ""]  # fmt: skip
     return "\n".join(lines)
-
-
-def _function(activation: str) -> str:
-    """Return the name of an activation's function."""
-    return activation
 
 
 def nested(values: Any, indent: int = 0) -> str:

@@ -20,18 +20,48 @@ from backlit.formats.export.description import (
     Gather,
     Impute,
     Lookup,
+    Mean,
     Missing,
     Numbers,
+    Periodic,
     Scale,
+    SmoothClip,
     Step,
 )
-from backlit.formats.export.reference import Inputs, activated
+from backlit.formats.export.reference import Inputs, activated, apply, periodic
+from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 
 #: the range of a column of which nothing is known: that of standardised numbers
 ASSUMED = (-4.0, 4.0)
 
 #: where the functions that fall before they rise have their least value
-_LOWEST = {"gelu": -0.7517915246935645, "silu": -1.2784645427610738}
+_LOWEST = {
+    "gelu": -0.7517915246935645,
+    "silu": -1.2784645427610738,
+    "mish": -1.1924312162449385,
+}
+
+#: the least and the greatest slope of each activation; `exp` has none and its interval decides
+SLOPES = {
+    "identity": (1.0, 1.0),
+    "sigmoid": (0.0, 0.25),
+    "tanh": (0.0, 1.0),
+    "relu": (0.0, 1.0),
+    "leaky_relu": (LEAKY_SLOPE, 1.0),
+    "elu": (0.0, 1.0),
+    "selu": (0.0, SELU_SCALE * SELU_ALPHA),
+    "gelu": (-0.1289041452, 1.1289041452),  # Phi(sqrt 2) + sqrt 2 phi(sqrt 2), and 1 - that
+    "silu": (-0.0998393202, 1.0998393202),  # at z = 2.3994, where s'(z) (2 + z (1 - 2 s(z))) is 0
+    "mish": (-0.1125261225, 1.0884981613),  # at z = -2.2564 and 1.4906
+    "softplus": (0.0, 1.0),
+}
+
+#: points of an interval at which a function of one number is computed to enclose its values
+_GRID = 257
+
+
+#: no examples: for steps that read none
+_NOTHING = Inputs(np.empty((1, 0)), np.empty((1, 0), object))
 
 
 class Interval(NamedTuple):
@@ -121,6 +151,9 @@ def _interval(
         return Interval(*(np.concatenate(ends) for ends in zip(*parts, strict=True)))
     if isinstance(step, Lookup):
         return Interval(step.rows.min(axis=0), step.rows.max(axis=0))
+    if isinstance(step, Mean):
+        means = zip(*(before[source] for source in step.sources), strict=True)
+        return Interval(*(np.asarray(np.mean(ends, axis=0)) for ends in means))
     low, high = before[step.source]
     if isinstance(step, Gather):
         return Interval(low[list(step.places)], high[list(step.places)])
@@ -133,10 +166,15 @@ def _interval(
         return Interval(np.minimum(*ends), np.maximum(*ends))
     if isinstance(step, Clip):
         return Interval(np.clip(low, step.low, step.high), np.clip(high, step.low, step.high))
+    if isinstance(step, SmoothClip):
+        clipped = [apply(step, model, _NOTHING, {step.source: end[None]}) for end in (low, high)]
+        return Interval(clipped[0][0], clipped[1][0])
+    if isinstance(step, Periodic):
+        return _periodic_interval(step, Interval(low, high))
     if isinstance(step, Activate):
         return activation_interval(step.activation, Interval(low, high))
     assert isinstance(step, Dense)
-    return activation_interval(step.activation, pre_activations(step, Interval(low, high)))
+    return activation_interval(step.activation, pre_activations(step, Interval(low, high)), step.s)
 
 
 def pre_activations(step: Dense, before: Interval) -> Interval:
@@ -147,8 +185,37 @@ def pre_activations(step: Dense, before: Interval) -> Interval:
     )
 
 
-def activation_interval(activation: str, Z: Interval) -> Interval:
-    """Return the interval of ``A = g(Z)``: at the ends, and at the least value between them."""
+def _periodic_interval(step: Periodic, x: Interval) -> Interval:
+    """Return the interval of ``V @ cos(W x + b) + c``, whose slope in x is ``sum |V| |W|``."""
+    n, d, _ = step.V.shape
+    slopes = np.einsum("ndk,nk->nd", np.abs(step.V), np.abs(step.W))
+    points = np.linspace(x.low, x.high, _GRID)
+    values = periodic(step, points).reshape(_GRID, n, d)
+    slack = slopes * ((x.high - x.low) / (2 * (_GRID - 1)))[:, None]
+    most = np.abs(step.V).sum(axis=2)
+    return Interval(
+        np.maximum(values.min(axis=0) - slack, step.c - most).ravel(),
+        np.minimum(values.max(axis=0) + slack, step.c + most).ravel(),
+    )
+
+
+def share_slopes(activation: str, s: Floats) -> Floats:
+    """Return the largest slope of ``Z + s (g(Z) - Z)``, which is ``1 + s (g' - 1)``."""
+    ends = (np.abs(1 + s * (slope - 1)) for slope in SLOPES[activation])
+    found: Floats = np.maximum(*ends)
+    return found
+
+
+def activation_interval(activation: str, Z: Interval, s: Floats | None = None) -> Interval:
+    """Return the interval of ``A = g(Z)``: at the ends, and at the least value between them.
+
+    With shares, that of ``Z + s (g(Z) - Z)``, which can turn anywhere: from its values on a grid
+    and its largest slope.
+    """
+    if s is not None:
+        values = activated(activation, np.linspace(Z.low, Z.high, _GRID), s)
+        slack = share_slopes(activation, s) * (Z.high - Z.low) / (2 * (_GRID - 1))
+        return Interval(values.min(axis=0) - slack, values.max(axis=0) + slack)
     if activation == "softmax":
         return Interval(np.zeros_like(Z.low), np.ones_like(Z.low))
     with np.errstate(over="ignore"):

@@ -19,11 +19,15 @@ from backlit.formats.export.description import (
     Gather,
     Impute,
     Lookup,
+    Mean,
     Missing,
     Numbers,
+    Periodic,
     Scale,
+    SmoothClip,
     Step,
 )
+from backlit.pieces.mish import mish_values
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,8 @@ def apply(step: Step, model: Description, inputs: Inputs, values: Mapping[str, F
         return np.hstack([values[source] for source in step.sources])
     if isinstance(step, Lookup):
         return step.rows[level_numbers(step, model, inputs, values)]
+    if isinstance(step, Mean):
+        return np.asarray(np.mean([values[source] for source in step.sources], axis=0))
     x = values[step.source]
     if isinstance(step, Gather):
         return x[:, list(step.places)]
@@ -153,15 +159,32 @@ def apply(step: Step, model: Description, inputs: Inputs, values: Mapping[str, F
         return (x - step.offset) / step.divisor
     if isinstance(step, Clip):
         return np.minimum(np.maximum(x, step.low), step.high)
+    if isinstance(step, SmoothClip):
+        # hypot keeps the quotient finite at any size
+        return x / np.hypot(1.0, x / step.limit)
+    if isinstance(step, Periodic):
+        return periodic(step, x)
     if isinstance(step, Activate):
         return activated(step.activation, x)
     assert isinstance(step, Dense)
-    return activated(step.activation, x @ step.W.T + step.b)
+    return activated(step.activation, x @ step.W.T + step.b, step.s)
 
 
-def activated(activation: str, Z: Floats) -> Floats:
-    """Apply an activation to examples in rows."""
-    return np.asarray(FUNCTIONS[activation].forward(Z.T).T)
+def activated(activation: str, Z: Floats, s: Floats | None = None) -> Floats:
+    """Apply an activation, or each unit's share of it, to examples in rows."""
+    if activation == "mish":
+        A = np.asarray(mish_values(Z))
+    else:
+        A = np.asarray(FUNCTIONS[activation].forward(Z.T).T)
+    return A if s is None else Z + s * (A - Z)
+
+
+def periodic(step: Periodic, x: Floats) -> Floats:
+    """Compute the periodic embeddings of numbers, examples in rows."""
+    H = np.cos(x[:, :, None] * step.W + step.b)  # (m, n, k)
+    E = np.einsum("mnk,ndk->mnd", H, step.V) + step.c
+    found: Floats = E.reshape(len(x), -1)
+    return found
 
 
 def level_numbers(

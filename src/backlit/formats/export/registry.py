@@ -6,10 +6,13 @@ from typing import Any
 
 from backlit._locks import importing
 from backlit.errors import ExportError
-from backlit.formats.export.description import Description, described_layers
+from backlit.formats.export.description import Description, Output, described_layers
 
 #: what describes models, by the package of their class; this package's own are there already
 _DESCRIBERS = {"backlit.formats.models": "backlit.formats.export.network_file:describe"}
+
+#: what adds the steps of estimators that end a pipeline, by the package of their class
+_NETWORKS: dict[str, str] = {}
 
 #: packages that register what describes their models when they are imported, by the package of
 #: the models
@@ -28,6 +31,31 @@ def register_describer(package: str, home: str) -> None:
         and returns a `Description`.
     """
     _DESCRIBERS[package] = home
+
+
+def register_network(package: str, home: str) -> None:
+    """Say what adds the steps of a package's networks behind those of a pipeline.
+
+    Parameters
+    ----------
+    package : str
+        Estimators from it may end a pipeline that is exported.
+    home : str
+        ``"module:function"``, imported when it is first needed; the function takes the builder of
+        the description, the fitted estimator, and what the pipeline has made of the columns so far,
+        and returns an `Output`.
+    """
+    _NETWORKS[package] = home
+
+
+def network_of(estimator: Any) -> Callable[..., Output] | None:
+    """Return what adds an estimator's steps, or None where nothing is registered for it."""
+    for kind in type(estimator).__mro__:
+        for package, home in _NETWORKS.items():
+            if f"{kind.__module__}.".startswith(f"{package}."):
+                found: Callable[..., Output] = _imported(home)
+                return found
+    return None
 
 
 def describe(model: Any) -> Description:
@@ -56,15 +84,15 @@ def describe(model: Any) -> Description:
         for length in range(len(parts), 0, -1):
             home = _DESCRIBERS.get(".".join(parts[:length]))
             if home is not None:
-                return _describer(home)(model)
+                found: Description = _imported(home)(model)
+                return found
     raise ExportError(
         f"a {type(model).__name__} cannot be exported, expected a backlit estimator, a pipeline "
         "that ends in one, a photo classifier or a network of the app."
     )
 
 
-def _describer(home: str) -> Callable[[Any], Description]:
+def _imported(home: str) -> Any:
     module, _, function = home.partition(":")
     with importing:
-        found: Callable[[Any], Description] = getattr(import_module(module), function)
-    return found
+        return getattr(import_module(module), function)
