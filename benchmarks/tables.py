@@ -1,36 +1,41 @@
 """Networks for tables against their peers, on tables that Python packages carry.
 
     python benchmarks/tables.py --results results.jsonl --splits 5 [--tables a,b] [--methods a,b]
-    python benchmarks/tables.py --results results.jsonl --summary
+    python benchmarks/tables.py --results results.jsonl --write
 
 Needs `pydataset`, and of the peers (`pytabkit`, `lightgbm`, `catboost`) those that are asked for.
-Each table, split and method runs in a process of its own with one thread; a line of JSON is added
-as soon as it is known, and what is there already is not run again. A split keeps a quarter of the
-rows for the test; where a table has more than `--most` rows, that many are drawn first. Peers stand
-behind an imputer, a scaler and one-hot columns; boosted trees take categories as they are. No
-setting was chosen by the test parts.
+Each table, split and method runs in a process of its own with one thread, the cheapest first; a
+line of JSON is added as soon as it is known, and what is there already is not run again. A split
+keeps a quarter of the rows for the test. Linear models and scikit-learn's network stand behind an
+imputer, a scaler and one-hot columns, and its regressor behind a scaler of the targets; boosted
+trees take categories as they are. A fit of more than `--limit` seconds is stopped, and noted as
+such. CPU seconds are those of the fit, imports not counted. No setting was chosen by the test
+parts. `--write` makes the documentation's tables of what there is.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
-import resource
-import subprocess
-import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tables_catalogue import SEEN, UNSEEN, load
-
-METHODS = (
-    "realmlp td", "realmlp td-s", "realmlp td x5", "mlp", "hist gradient boosting", "linear",
-    "lightgbm", "catboost", "pytabkit td", "pytabkit td-s",
-)  # fmt: skip
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-ONE_THREAD = dict.fromkeys(_POOLS, "1")
+os.environ.update(dict.fromkeys(_POOLS, "1"))  # before the libraries are imported
+
+import numpy as np  # noqa: E402
+
+from tables_catalogue import SEEN, UNSEEN, load  # noqa: E402
+from tables_summary import peak_mib, write  # noqa: E402
+
+#: each method with about how many CPU seconds it takes for a thousand rows: the order of the runs
+METHODS = {
+    "realmlp td": 2.5, "realmlp td-s": 2.0, "realmlp td x5": 12.0, "pytabkit td": 8.0,
+    "pytabkit td-s": 6.0, "tabm": 60.0, "mlp": 0.8, "hist gradient boosting": 0.5, "lightgbm": 0.2,
+    "catboost": 3.0, "linear": 0.1,
+}  # fmt: skip
 
 
 def _prepared(frame: Any) -> Any:
@@ -68,16 +73,21 @@ def _fit(method: str, frame: Any, y: Any, classes: bool, seed: int) -> Any:
         _, variant, *more = method.split()
         members = 5 if more else 1
         return kind(variant, random_state=seed, n_members=members, n_jobs=1).fit(frame, y)
-    if method.startswith("pytabkit"):
-        return _Pytabkit(method.split()[1], classes, seed).fit(frame, y)
+    if method in _PYTABKIT:
+        return _Pytabkit(_PYTABKIT[method], classes, seed).fit(frame, y)
     if method in ("mlp", "linear"):
+        from sklearn.compose import TransformedTargetRegressor
         from sklearn.linear_model import LogisticRegression, Ridge
         from sklearn.neural_network import MLPClassifier, MLPRegressor
+        from sklearn.preprocessing import StandardScaler
 
-        if method == "mlp":
-            model = (MLPClassifier if classes else MLPRegressor)(random_state=seed)
-        else:
+        if method == "linear":
             model = LogisticRegression(max_iter=1000) if classes else Ridge()
+        elif classes:
+            model = MLPClassifier(random_state=seed)
+        else:
+            network = MLPRegressor(random_state=seed)
+            model = TransformedTargetRegressor(network, transformer=StandardScaler())
         return make_pipeline(_prepared(frame), model).fit(frame, y)
     return _Trees(method, classes, seed).fit(frame, y)
 
@@ -132,11 +142,15 @@ class _Trees:
         return self._model.predict_proba(self._frame(frame))
 
 
+#: pytabkit's names of its methods
+_PYTABKIT = {"pytabkit td": "RealMLP_TD", "pytabkit td-s": "RealMLP_TD_S", "tabm": "TabM_D"}
+
+
 class _Pytabkit:
     """The original, behind an imputer for its numbers, which it wants without holes."""
 
-    def __init__(self, variant: str, classes: bool, seed: int) -> None:
-        self._variant, self._classes, self._seed = variant, classes, seed
+    def __init__(self, name: str, classes: bool, seed: int) -> None:
+        self._name, self._classes, self._seed = name, classes, seed
 
     def _frame(self, frame: Any) -> Any:
         frame = _categorical(frame).fillna(self._means)
@@ -147,9 +161,8 @@ class _Pytabkit:
         from pytabkit.models.sklearn import sklearn_interfaces
 
         self._means = frame.select_dtypes("number").mean()
-        name = {"td": "TD", "td-s": "TD_S"}[self._variant]
         kind = "Classifier" if self._classes else "Regressor"
-        make = getattr(sklearn_interfaces, f"RealMLP_{name}_{kind}")
+        make = getattr(sklearn_interfaces, f"{self._name}_{kind}")
         self._model = make(random_state=self._seed, n_threads=1, device="cpu")
         self._model.fit(self._frame(frame), y)
         return self
@@ -163,7 +176,26 @@ class _Pytabkit:
         return self._model.predict_proba(self._frame(frame))
 
 
-def one(table: str, split: int, method: str, most: int) -> dict[str, Any]:
+def _warm(method: str, classes: bool) -> None:
+    """Import and compile what a method needs, by a fit of a few rows."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    few = pd.DataFrame({"a": rng.normal(size=64), "b": rng.choice(["x", "y"], 64)})
+    targets = (few["a"] > 0).to_numpy().astype(int) if classes else few["a"].to_numpy()
+    if method.startswith("realmlp"):  # compiled code comes from the cache, or into it
+        from backlit.tables import RealMLPClassifier, RealMLPRegressor
+
+        kind = RealMLPClassifier if classes else RealMLPRegressor
+        kind(method.split()[1], n_epochs=1).fit(few, targets)
+    elif method != "tabm":  # whose shortest fit is a long one
+        _fit(method, few, targets, classes, 0)
+    else:
+        import pytabkit.models.alg_interfaces.tabm_interface
+        import pytabkit.models.sklearn.sklearn_interfaces  # noqa: F401
+
+
+def one(table: str, split: int, method: str) -> dict[str, Any]:
     """Run a method on a split of a table, and return what came of it."""
     import warnings
 
@@ -173,19 +205,20 @@ def one(table: str, split: int, method: str, most: int) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     frame, y, classes = load(table)
     y = np.unique(y, return_inverse=True)[1] if classes else y.astype(float)
-    rows = np.random.default_rng(split).permutation(len(y))[:most]
+    rows = np.random.default_rng(split).permutation(len(y))
     train, test = train_test_split(
         rows, test_size=0.25, random_state=split, stratify=y[rows] if classes else None
     )
+    _warm(method, classes)
     began, cpu = time.perf_counter(), time.process_time()
     model = _fit(method, frame.iloc[train], y[train], classes, split)
     fitted = time.process_time() - cpu
     predicted = model.predict(frame.iloc[test])
     found: dict[str, Any] = {
         "table": table, "split": split, "method": method, "classes": classes,
-        "rows": len(train), "columns": frame.shape[1], "most": most,
+        "rows": len(train), "columns": frame.shape[1],
         "cpu_seconds": round(fitted, 3), "seconds": round(time.perf_counter() - began, 3),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mib": peak_mib(),
     }  # fmt: skip
     if classes:
         probabilities = np.asarray(model.predict_proba(frame.iloc[test]), dtype=float)
@@ -206,61 +239,46 @@ def _known(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines() if line]
 
 
-def run(path: Path, tables: list[str], methods: list[str], splits: int, most: int) -> None:
-    """Run what is not known yet, split after split."""
-    for split in range(splits):
-        for table in tables:
-            for method in methods:
-                done = {(r["table"], r["split"], r["method"], r["most"]) for r in _known(path)}
-                if (table, split, method, most) in done:
-                    continue
-                command = [sys.executable, __file__, "--one", table, str(split), method]
-                answer = subprocess.run(
-                    [*command, "--most", str(most)],
-                    capture_output=True, text=True, env={**os.environ, **ONE_THREAD}, check=False,
-                )  # fmt: skip
-                if answer.returncode:
-                    print(f"{table}, {split}, {method}: {answer.stderr.strip()[-300:]}")
-                    continue
-                with path.open("a") as file:
-                    file.write(answer.stdout.splitlines()[-1] + "\n")
+def _answer(job: tuple[str, int, str], pipe: Connection) -> None:
+    try:
+        pipe.send(one(*job))
+    except Exception as error:  # of any peer: the others go on
+        pipe.send({"failed": f"{type(error).__name__}: {error}"})
 
 
-def summary(path: Path) -> None:
-    """Print errors relative to ours, over the tables that were not looked at."""
-    found = [r for r in _known(path) if r["table"] in UNSEEN]
-    by: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
-    for record in found:
-        by.setdefault((record["table"], record["split"]), {})[record["method"]] = record
-    rng = np.random.default_rng(0)
-    heads = f"{'error / ours':>20} {'log loss / ours':>16} {'CPU / ours':>10}"
-    print(f"{'method':24} {'tables':>6} {heads}")
-    for method in METHODS:
-        pairs = {
-            key: (runs[method], runs["realmlp td"])
-            for key, runs in by.items()
-            if method in runs and "realmlp td" in runs
-        }
-        if not pairs:
+def _apart(job: tuple[str, int, str], limit: float) -> dict[str, Any]:
+    """Run a job in a process of its own, and return what came of it."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=_answer, args=(job, theirs))
+    process.start()
+    theirs.close()
+    try:
+        found = ours.recv() if ours.poll(limit) else {"stopped_after": limit}
+    except EOFError:
+        found = {"failed": "the process ended"}
+    process.kill()
+    process.join()
+    table, split, method = job
+    return {"table": table, "split": split, "method": method, **found}
+
+
+def run(path: Path, tables: list[str], methods: list[str], splits: int, limit: float) -> None:
+    """Run what is not known yet, the cheapest first, a later split as if it were dearer."""
+    import sklearn.model_selection  # noqa: F401  once for all
+
+    rows = {table: len(load(table)[1]) for table in tables}
+    jobs = [(t, s, m) for t in tables for s in range(splits) for m in methods]
+    jobs.sort(key=lambda job: (job[1] + 1) * (rows[job[0]] + 300) * METHODS[job[2]])
+    done = {(r["table"], r["split"], r["method"]) for r in _known(path)}
+    for job in jobs:
+        if job in done:
             continue
-        errors, losses, times = ({} for _ in range(3))
-        for (table, _), (theirs, ours) in pairs.items():
-            floor = 0.5 / theirs["rows"] if theirs["classes"] else 0.0
-            ratio = np.log((theirs["error"] + floor) / (ours["error"] + floor))
-            errors.setdefault(table, []).append(ratio)
-            if theirs["classes"]:
-                losses.setdefault(table, []).append(np.log(theirs["log_loss"] / ours["log_loss"]))
-            times.setdefault(table, []).append(
-                np.log(theirs["cpu_seconds"] / max(ours["cpu_seconds"], 1e-3))
-            )
-        means = np.array([np.mean(values) for values in errors.values()])
-        drawn = rng.choice(means, (4000, len(means))).mean(axis=1)
-        low, high = np.exp(np.quantile(drawn, [0.025, 0.975]))
-        loss = np.exp(np.mean([np.mean(v) for v in losses.values()])) if losses else np.nan
-        cpu = np.exp(np.mean([np.mean(v) for v in times.values()]))
-        middle = np.exp(means.mean())
-        interval = f"{middle:.3f} ({low:.3f}-{high:.3f})"
-        print(f"{method:24} {len(means):6} {interval:>20} {loss:16.3f} {cpu:10.2f}")
+        found = _apart(job, limit)
+        if "failed" in found:
+            print(*job, found["failed"][-300:], sep=", ", flush=True)
+            continue
+        with path.open("a") as file:
+            file.write(json.dumps(found) + "\n")
 
 
 def main() -> None:
@@ -269,19 +287,20 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--tables", default=",".join([*SEEN, *UNSEEN]))
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--most", type=int, default=1_000_000)
-    parser.add_argument("--summary", action="store_true")
+    parser.add_argument("--limit", type=float, default=3600.0, help="seconds for a fit")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--machine", default="one thread", help="for `--write`: what it ran on")
     parser.add_argument("--one", nargs=3, metavar=("TABLE", "SPLIT", "METHOD"))
     given = parser.parse_args()
     if given.one:
         table, split, method = given.one
-        print(json.dumps(one(table, int(split), method, given.most)))
-    elif given.summary:
-        summary(given.results)
+        print(json.dumps(one(table, int(split), method)))
+    elif given.write:
+        write(given.results, given.machine)
     else:
         run(
             given.results, given.tables.split(","), given.methods.split(","), given.splits,
-            given.most,
+            given.limit,
         )  # fmt: skip
 
 

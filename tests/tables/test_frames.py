@@ -217,13 +217,39 @@ def test_members_folds_scoring_and_the_rest():
     assert last.validation_scores_ is None
     balanced = RealMLPClassifier(**SMALL, class_weight="balanced").fit(frame, y)
     assert balanced.score(frame, y) > 0.8
-    raw = RealMLPClassifier(**SMALL, calibrate=False).fit(frame, y)
-    np.testing.assert_array_equal(raw.predict(frame), one.predict(frame))
-    assert (raw.predict_proba(frame) != one.predict_proba(frame)).any()
+    by_accuracy = RealMLPClassifier(**SMALL, scoring="accuracy").fit(frame, y)
+    raw = RealMLPClassifier(**SMALL, scoring="accuracy", calibrate=False).fit(frame, y)
+    np.testing.assert_array_equal(raw.predict(frame), by_accuracy.predict(frame))
+    assert (raw.predict_proba(frame) != by_accuracy.predict_proba(frame)).any()
     early = RealMLPClassifier(
         **{**SMALL, "n_epochs": 400}, early_stopping=True, scoring="neg_log_loss"
     ).fit(frame, y)
     assert early.n_iter_ < 400
+
+
+def test_the_best_epoch_is_that_of_the_calibrated_log_loss():
+    frame, y, _ = _frame()
+    by_loss = RealMLPClassifier(**SMALL).fit(frame, y)
+    scores = by_loss.validation_scores_
+    assert by_loss.best_epoch_ == len(scores) - scores[::-1].index(max(scores))
+    # 40 rows validate: the plain log loss of none of the 24 epochs is its calibrated one
+    plain = RealMLPClassifier(**SMALL, calibrate=False).fit(frame, y)
+    assert (np.array(plain.validation_scores_) < np.array(scores) + 1e-9).all()
+    named = RealMLPClassifier(**SMALL, calibrate=False, scoring="neg_log_loss").fit(frame, y)
+    np.testing.assert_allclose(plain.validation_scores_, named.validation_scores_, rtol=1e-5)
+    assert plain.best_epoch_ == named.best_epoch_
+
+
+def test_members_are_the_networks_of_single_fits():
+    frame, y, score = _frame()
+    alone = RealMLPRegressor(**SMALL).fit(frame, score)
+    more = RealMLPRegressor(**SMALL, n_members=3, n_jobs=2).fit(frame, score)
+    assert more.loss_curve_ == alone.loss_curve_
+    first, *others = (network.vector for network in more._folds[0].networks)
+    np.testing.assert_array_equal(first, alone._folds[0].networks[0].vector)
+    fewer = RealMLPRegressor(**SMALL, n_members=2).fit(frame, score)
+    np.testing.assert_array_equal(others[0], fewer._folds[0].networks[1].vector)
+    assert (others[0] != others[1]).any()
 
 
 def test_it_behaves_like_an_estimator():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import oracles
-from backlit.tables.calibration import fitted_temperature
+from backlit.tables.calibration import calibrated_loss, fitted_temperature, mean_loss
 from backlit.tables.fast import FastEngine
 from backlit.tables.layout import TableLayout
 from backlit.tables.network import table_backward, table_forward
@@ -166,6 +166,26 @@ def test_the_temperature_is_found(temperature):
     assert weighted == pytest.approx(alone, rel=0.01)
     assert fitted_temperature(np.zeros((1, 4)), np.zeros(4, int), None) == 1
     assert fitted_temperature(np.full((2, 4), np.nan), np.zeros(4, int), None) == 1
+
+
+def test_the_calibrated_loss_is_that_of_the_best_temperature():
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 3, 4000)
+    logits = rng.normal(size=(3, 4000))
+    logits[classes, np.arange(4000)] += 1
+    truth = -np.mean(np.log(np.exp(logits) / np.exp(logits).sum(axis=0))[classes, np.arange(4000)])
+    assert mean_loss(logits, classes, None) == pytest.approx(truth, rel=1e-12)
+    best = calibrated_loss(logits, classes, None)
+    assert best <= truth
+    for factor in (0.2, 5.0):  # how sure the network is does not matter
+        assert mean_loss(factor * logits, classes, None) > 1.05 * best
+        # the prior's pull on the logarithm of the temperature moves the loss by its square
+        assert calibrated_loss(factor * logits, classes, None) == pytest.approx(best, rel=1e-4)
+    # nor does it where some rows are weighed
+    weights = rng.uniform(0, 2, 4000)
+    weighted = calibrated_loss(logits, classes, weights)
+    assert weighted == pytest.approx(calibrated_loss(3 * logits, classes, 2 * weights), rel=1e-4)
+    assert np.isnan(calibrated_loss(logits, classes, np.zeros(4000)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -1,0 +1,200 @@
+"""What the runs of `benchmarks/tables.py` say: ratios, ranks, and the documentation's tables.
+
+Ratios are those of a method's figure to our single network's on the same split: the mean of their
+logarithms over a table's splits, then over tables. Intervals of 95 % come from drawing tables with
+replacement. The error is 1 - accuracy, to which half a test row is added, or the root mean squared
+error.
+"""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tables_catalogue import SEEN, UNSEEN
+
+OURS = "realmlp td"
+#: what the documentation calls the methods
+NAMES = {
+    "realmlp td": "RealMLP", "realmlp td x5": "RealMLP, 5 members", "realmlp td-s": "RealMLP, TD-S",
+    "pytabkit td": "RealMLP-TD of pytabkit", "pytabkit td-s": "RealMLP-TD-S of pytabkit",
+    "tabm": "TabM of pytabkit", "mlp": "scikit-learn's MLP", "linear": "logistic, ridge",
+    "hist gradient boosting": "HistGradientBoosting", "lightgbm": "LightGBM",
+    "catboost": "CatBoost",
+}  # fmt: skip
+_DATA = Path(__file__).parents[1] / "docs" / "data"
+
+Runs = dict[tuple[str, int, str], dict[str, Any]]
+
+
+def read(path: Path) -> Runs:
+    """Return the finished runs by table, split and method."""
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line]
+    return {(r["table"], r["split"], r["method"]): r for r in lines if "error" in r}
+
+
+def peak_mib() -> int:
+    """Return the most memory that this process had, in MiB (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) >> 10
+
+
+def _error(run: dict[str, Any]) -> float:
+    return float(run["error"] + (0.5 / (run["rows"] / 3) if run["classes"] else 0.0))
+
+
+def _figure(run: dict[str, Any], what: str) -> float:
+    return _error(run) if what == "error" else float(run[what])
+
+
+def ratios(
+    runs: Runs, method: str, other: str, what: str, tables: list[str]
+) -> dict[str, list[float]]:
+    """Return, by table, the logarithms of a method's figure over another's, split by split."""
+    found: dict[str, list[float]] = {}
+    for (table, split, name), run in runs.items():
+        beside = runs.get((table, split, other))
+        if (
+            name != method
+            or table not in tables
+            or beside is None
+            or what not in {**run, "error": 0}
+        ):
+            continue
+        quotient = _figure(run, what) / max(_figure(beside, what), 1e-9)
+        found.setdefault(table, []).append(float(np.log(max(quotient, 1e-9))))
+    return found
+
+
+def mean_ratio(by_table: dict[str, list[float]]) -> tuple[float, float, float]:
+    """Return the geometric mean over tables, and the ends of its interval."""
+    means = np.array([np.mean(values) for values in by_table.values()])
+    drawn = np.random.default_rng(0).choice(means, (10_000, len(means))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(np.exp(means.mean())), float(np.exp(low)), float(np.exp(high))
+
+
+def ranks(runs: Runs, methods: list[str], tables: list[str]) -> tuple[dict[str, float], int]:
+    """Return each method's mean rank by its error, and over how many tables all of them ran."""
+    of_table = []
+    for table in tables:
+        splits = [s for s in range(20) if all((table, s, m) in runs for m in methods)]
+        if splits:
+            means = [np.mean([_error(runs[table, s, m]) for s in splits]) for m in methods]
+            of_table.append([sum(b < a for b in means) + (sum(b == a for b in means) + 1) / 2
+                             for a in means])  # fmt: skip
+    if not of_table:
+        return {}, 0
+    return dict(zip(methods, np.mean(of_table, axis=0), strict=True)), len(of_table)
+
+
+def _told(values: tuple[float, float, float]) -> str:
+    middle, low, high = values
+    return f"{middle:.3f} ({low:.3f} - {high:.3f})"
+
+
+def overview(runs: Runs, tables: list[str]) -> dict[str, Any]:
+    """Return the rows of the comparison over some tables, one for each method."""
+    present = [m for m in NAMES if any(name == m and t in tables for t, _, name in runs)]
+    ranked, common = ranks(runs, present, tables)
+    rows: list[list[Any]] = []
+    for method in present:
+        errors = ratios(runs, method, OURS, "error", tables)
+        if not errors:
+            continue
+        losses = ratios(runs, method, OURS, "log_loss", tables)
+        times = ratios(runs, method, OURS, "cpu_seconds", tables)
+        own = [run for (table, _, name), run in runs.items() if name == method and table in tables]
+        row = [NAMES[method], len(errors), len(own), _told(mean_ratio(errors))]
+        row.append(f"{mean_ratio(losses)[0]:.3f}" if losses else "")
+        row.append(f"{ranked[method]:.1f}" if ranked else "")
+        row.append(f"{mean_ratio(times)[0]:.2f}")
+        row.append(int(np.median([run["peak_mib"] for run in own])))
+        rows.append(row)
+    columns = [
+        "method", "tables", "runs", "error to RealMLP's (95 %)", "log loss to RealMLP's",
+        f"mean rank ({common} tables)", "CPU time to RealMLP's", "memory, MiB",
+    ]  # fmt: skip
+    return {"columns": columns, "rows": rows}
+
+
+def each_table(runs: Runs) -> dict[str, Any]:
+    """Return, for each table, each method's mean error over its splits, and how many there are."""
+    methods = [m for m in NAMES if any(name == m for _, _, name in runs)]
+    rows = []
+    for table in [*SEEN, *UNSEEN]:
+        own = [r for (t, _, _), r in runs.items() if t == table]
+        if not own:
+            continue
+        cells = []
+        for method in methods:
+            found = [r["error"] for (t, _, m), r in runs.items() if (t, m) == (table, method)]
+            cells.append(f"{np.mean(found):.4g} ({len(found)})" if found else "")
+        shape = f"{own[0]['rows']:,} x {own[0]['columns']}"
+        rows.append([table, "seen" if table in SEEN else "unseen", shape, *cells])
+    columns = ["table", "", "rows x columns", *(NAMES[m] for m in methods)]
+    return {"columns": columns, "rows": rows}
+
+
+def claims(runs: Runs) -> list[str]:
+    """Return sentences about the tables that were not looked at."""
+    tables, found = list(UNSEEN), []
+    compared = [
+        (OURS, "pytabkit td", "error"),
+        (OURS, "pytabkit td", "cpu_seconds"),
+        ("realmlp td-s", "pytabkit td-s", "error"),
+        (OURS, "mlp", "error"),
+        (OURS, "mlp", "log_loss"),
+        (OURS, "lightgbm", "error"),
+        ("realmlp td x5", "lightgbm", "error"),
+        ("realmlp td x5", OURS, "error"),
+        (OURS, "tabm", "error"),
+    ]
+    for method, other, what in compared:
+        by_table = ratios(runs, method, other, what, tables)
+        if by_table:
+            told = _told(mean_ratio(by_table))
+            found.append(f"{what} of {method} to {other}: {told}, {len(by_table)} tables")
+    ours = ratios(runs, "mlp", OURS, "error", tables)
+    trees = ratios(runs, "mlp", "lightgbm", "error", tables)
+    both = [table for table in ours if table in trees]
+    if both:
+        way = np.mean([np.mean(ours[t]) for t in both])
+        whole = np.mean([np.mean(trees[t]) for t in both])
+        found.append(f"of the way from mlp to lightgbm (logarithms): {way:.3f} of {whole:.3f}")
+    losses = ratios(runs, OURS, "mlp", "log_loss", tables)
+    told = ", ".join(f"{t} {np.exp(np.mean(v)):.3f}" for t, v in losses.items())
+    found.append(f"log loss of {OURS} to mlp by table: {told}")
+    return found
+
+
+def write(path: Path, machine: str) -> None:
+    """Write the documentation's tables, and print what they say."""
+    runs = read(path)
+    common = {
+        "command": "python benchmarks/tables.py --write",
+        "machine": machine,
+        "date": date.today().isoformat(),
+    }
+    for name, found in (
+        ("tables_unseen", overview(runs, list(UNSEEN))),
+        ("tables_seen", overview(runs, list(SEEN))),
+        ("tables_each", each_table(runs)),
+    ):
+        (_DATA / f"{name}.json").write_text(json.dumps({**common, **found}, indent=1) + "\n")
+        print(name, *found["columns"], sep=" | ")
+        for row in found["rows"]:
+            print("   ", *row, sep=" | ")
+    print(*claims(runs), sep="\n")
+    kept = ("classes", "rows", "columns", "cpu_seconds", "peak_mib", "error", "log_loss", "auc")
+    lines = [
+        json.dumps([*key, {name: _rounded(run[name]) for name in kept if name in run}])
+        for key, run in sorted(runs.items())
+    ]
+    (_DATA / "tables_runs.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value
