@@ -180,6 +180,7 @@ _BACKWARDISH = re.compile(
     r"|prime|derivative|(^|_)grad|delta|^d[A-Z]|deriv|^nabla"
 )
 
+_PASS = re.compile(r"back_?(ward|prop)|bprop", re.I)
 
 #: names of functions that a net needs beside its backward pass
 COMPANION = re.compile(
@@ -196,7 +197,8 @@ class Candidate:
     name : str
         `Dense.backward`, `affine_backward`.
     kind : str
-        "class", "pair", "loss and gradient", "loss and more" (which may be no gradient), "alone".
+        "class", "methods" (a pair of a class's methods that is called as functions are), "pair",
+        "loss and gradient", "loss and more" (which may be no gradient), "alone".
     forward : str or None
         The forward function or method, if one was found.
     line : int
@@ -258,44 +260,89 @@ def _methods(d: Defined, classes: Mapping[str, Defined]) -> dict[str, ast.Functi
 
 
 def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]:
+    """Yield the backward passes of a class: its own, its derivatives, and other such methods."""
     assert isinstance(d.node, ast.ClassDef)
-    own = {s.name for s in d.node.body if _is_method(s)}
+    own = dict.fromkeys(s.name for s in d.node.body if _is_method(s))
     methods = _methods(d, classes)
-    backward = next((n for n in BACKWARD_METHODS if n in own), None)
-    if backward is None:
-        backward = next(
+    defined = {n: Defined(m, d.where) for n, m in methods.items()}
+    slopes = {n: f for n in own if (f := _method_pair(n, defined)) is not None}
+    backward = _backward_method(d.node, own, methods, slopes)
+    forward = next((n for n in FORWARD_METHODS if n in methods and n != backward), None)
+    if backward is not None and forward is None:
+        forward = partner_of(backward, defined) or next((n for n in own if _is_forwardish(n)), None)
+    name = d.node.name
+
+    def candidate(kind: str, method: str, partner: str | None) -> Candidate:
+        line = methods[method].lineno
+        return Candidate(f"{name}.{method}", kind, method, partner, line, d.where, name)
+
+    for one, partner in slopes.items():
+        yield candidate("methods", one, partner)
+    trains = next((n for n in TRAIN_METHODS if n in own), None)
+    losses = [n for n in own if _LOSS.search(n) and n not in slopes]
+    chosen = backward
+    if backward is not None:
+        yield candidate("class", backward, forward)
+    elif any(_returns_pair(methods[n]) for n in losses):
+        chosen = next(n for n in losses if _returns_pair(methods[n]))
+        yield candidate("class", chosen, chosen)
+    elif trains is not None and _updates(methods[trains]):
+        chosen = trains
+        yield candidate("class", trains, forward)
+    for other in own:
+        if other in slopes or other == chosen or not _PASS.search(other):
+            continue
+        if not _NO_BACKWARD.search(other):
+            yield candidate("class", other, partner_of(other, defined, by_name_alone=True))
+
+
+def _backward_method(
+    node: ast.ClassDef,
+    own: Iterable[str],
+    methods: Mapping[str, ast.FunctionDef],
+    slopes: Mapping[str, str],
+) -> str | None:
+    """Return the method of a class that is its backward pass, inherited ones among them."""
+    names = [n for n in own if n not in slopes]
+    found = next((n for n in BACKWARD_METHODS if n in names), None)
+    if found is None:
+        found = next(
             (
                 n
-                for n in own
+                for n in names
                 if _BACKWARDISH.search(n) and not n.startswith("__") and not _NO_BACKWARD.search(n)
             ),
             None,
         )
-    forward = next((n for n in FORWARD_METHODS if n in methods and n != backward), None)
-    if (
-        backward is None
-        and own & {"forward", "__init__"}
-        and any(n in methods for n in BACKWARD_METHODS)
-    ):
-        # a class that states its forward, or its activation, and inherits its backward
-        inherited = next(n for n in BACKWARD_METHODS if n in methods)
-        if "forward" in own or _passes_functions(d.node):
-            backward = inherited
-    trains = next((n for n in TRAIN_METHODS if n in own), None)
-    losses = [n for n in own if _LOSS.search(n)]
-    name = d.node.name
-    if backward is not None:
-        node = methods[backward]
-        yield Candidate(
-            f"{name}.{backward}", "class", backward, forward, node.lineno, d.where, name
-        )
-    elif any(_returns_pair(methods[n]) for n in losses):
-        loss = next(n for n in losses if _returns_pair(methods[n]))
-        yield Candidate(f"{name}.{loss}", "class", loss, loss, methods[loss].lineno, d.where, name)
-    elif trains is not None and _updates(methods[trains]):
-        yield Candidate(
-            f"{name}.{trains}", "class", trains, forward, methods[trains].lineno, d.where, name
-        )
+    if found is not None or not {"forward", "__init__"} & set(own):
+        return found
+    # a class that states its forward, or its activation, and inherits its backward
+    inherited = next((n for n in BACKWARD_METHODS if n in methods), None)
+    return inherited if "forward" in own or _passes_functions(node) else None
+
+
+def _is_forwardish(name: str) -> bool:
+    """Say whether a method's name says that it computes an output."""
+    return re.search(r"forward|outputs?$|activat|convolve|pool$", name, re.I) is not None and (
+        _BACKWARDISH.search(name) is None
+    )
+
+
+def _method_pair(name: str, methods: Mapping[str, Defined]) -> str | None:
+    """Return the method whose derivative one is by its name, as sigmoid and sigmoid_derivative.
+
+    A method that is both, by a flag, is its own partner.
+    """
+    node = methods[name].node
+    if name.startswith("__") or not isinstance(node, ast.FunctionDef):
+        return None
+    if len(node.args.args) > 1 and _flag_of(node) is not None:
+        return name
+    if name in BACKWARD_METHODS or _NO_BACKWARD.search(name) or not _BACKWARDISH.search(name):
+        return None
+    if _PASS.search(name):  # of a layer, with what forward left on the object
+        return None
+    return partner_of(name, methods, by_name_alone=True)
 
 
 def _passes_functions(node: ast.ClassDef) -> bool:
@@ -412,8 +459,20 @@ def _argument_names(d: Defined | None) -> list[str]:
     return [a.arg for a in d.node.args.args] if d and isinstance(d.node, ast.FunctionDef) else []
 
 
-def partner_of(name: str, functions: Mapping[str, Defined]) -> str | None:
-    """Return the forward function that belongs to a backward function's name."""
+def partner_of(
+    name: str, functions: Mapping[str, Defined], *, by_name_alone: bool = False
+) -> str | None:
+    """Return the forward function that belongs to a backward function's name.
+
+    Parameters
+    ----------
+    name : str
+        The backward function's.
+    functions : dict
+        The functions beside it.
+    by_name_alone : bool
+        Whether one with the same arguments, or the only forward there is, does not count.
+    """
     stems: list[str] = []
     stems += [
         name[: -len(behind)]
@@ -463,6 +522,8 @@ def partner_of(name: str, functions: Mapping[str, Defined]) -> str | None:
         found = low.get(f"forward_{stem}".lower())
         if found is not None and found != name:
             return found
+    if by_name_alone:
+        return None
     if _BACKWARDISH.search(name):  # cost(theta, X, y) and gradient(theta, X, y), as fmin takes them
         own = _argument_names(functions.get(name))
         same = [

@@ -24,6 +24,7 @@ from backlit.gradcheck.sources.namespaces import (
     run_definition,
     serve_modules,
 )
+from backlit.gradcheck.sources.usage import look_in
 
 
 @dataclass
@@ -41,6 +42,7 @@ def extract(
     """Run the definitions that the checked functions need, and nothing else."""
     package, places = _package(folder, _imports(cells))
     local = serve_modules(places, notes)
+    look_in([c.text for c in cells if c.magic is None], places)
     source = read_source(cells, local.holds)
     unread = [_of_magic(c) for c in cells if c.magic is not None and _has_backward(c)]
     unread += [_unread(cell, error) for cell, error in source.unread]

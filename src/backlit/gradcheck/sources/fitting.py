@@ -33,6 +33,7 @@ from backlit.gradcheck.sources.hints import Hint, tree_of
 Array = NDArray[Any]
 Score = tuple[int, ...]
 
+FITTING_SECONDS = 1.5  # for each form of shapes that are found out by calling
 _MOST_BEGINNINGS = 200
 _STEPS = 3  # two would hide what the first step has no state for
 _MOST_LINES = 20_000  # of one call, after which it is taken for endless

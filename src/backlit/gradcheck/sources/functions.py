@@ -26,9 +26,16 @@ from backlit.gradcheck.sources.feeds import (
     single,
     wants_single,
 )
-from backlit.gradcheck.sources.fitting import FORMS, fitted, how_far, shapes_for, sizes_in
+from backlit.gradcheck.sources.fitting import (
+    FITTING_SECONDS,
+    FORMS,
+    fitted,
+    how_far,
+    shapes_for,
+    sizes_in,
+)
 from backlit.gradcheck.sources.global_nets import WithGlobals, global_arrays
-from backlit.gradcheck.sources.gradients import as_array, from_result, returned_names
+from backlit.gradcheck.sources.gradients import as_array, as_numbers, from_result, returned_names
 from backlit.gradcheck.sources.guesses import (
     LAYOUTS,
     Argument,
@@ -47,9 +54,6 @@ _DERIVATIVE = re.compile(r"deriv|prime|grad|(^|_)d(_|$)|^d[A-Z_a-z]|dash|diff|de
 
 def _name(function: Callable[..., Any]) -> str:
     return str(getattr(inspect.unwrap(function), "__name__", "backward"))
-
-
-FITTING_SECONDS = 1.5  # for each form of shapes that are found out by calling
 
 
 class Kept:
@@ -300,7 +304,7 @@ def _contracted(
             return _named(came, kept)
         first = known["output"] if contract == "output" else _copied(kept.inputs[names[0]])
         rest = [_copied(kept.inputs[n]) for n in names[1:]][: max(0, len(backs) - 1)]
-        gradient = as_array(backward(first, *rest))
+        gradient = as_array(as_numbers(backward(first, *rest)))
         if gradient is None:
             raise TypeError("no array of numbers came back")
         return {free[0]: _chained(d, gradient)}

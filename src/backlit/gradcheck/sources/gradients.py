@@ -138,6 +138,13 @@ def as_array(value: Any) -> Array | None:
     return None
 
 
+def as_numbers(value: Any) -> Any:
+    """Return truth values, such as x > 0, as the numbers 0 and 1; anything else as it is."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "b":
+        return value.astype(np.float64)
+    return value
+
+
 def from_result(
     result: Any, wanted: Mapping[str, tuple[int, ...]], names: Sequence[str] | None
 ) -> dict[str, Array]:

@@ -65,7 +65,7 @@ _ROLES = (
         r"^(y|Y|t|labels?|targets?|targ|y_?true|Y_?true|true\w*|expected\w*|ground_?truth|"
         r"actual\w*|desired\w*|y_?(train|batch|real|actual|label|target|i|d|gt|onehot|one_hot|"
         r"enc\w*)|Y_?(train|batch)|one_?hot\w*|gt|teacher|answers?|target_?\w*|y_?targets?|"
-        r"classes|class_?ids?|correct\w*|train_?y|outputs_?expected)$",
+        r"classes|class_?ids?|correct\w*|train_?y|outputs_?expected|\w+_(labels?|targets?|y))$",
     ),
     (
         "predictions",
@@ -81,13 +81,13 @@ _ROLES = (
     ("bias", r"^(b|B|bias(es)?|b\d+|b_\w+|bh|by|ba|bias\w*|beta|gamma|intercept\w*)$"),
     (
         "state",
-        r"^(h_?prev\w*|h0|h|c_?prev\w*|c0|hidden\w*|a0|a_?prev|prev_?(h|hidden|c|state)|hprev|"
+        r"^(h_?prev\w*|h0|h|[hca]_?(in|input|t|last|before|old|tm1|t_?1|state)|c_?prev\w*|c0|hidden\w*|a0|a_?prev|prev_?(h|hidden|c|state)|hprev|"
         r"cprev|state\w*|initial_?\w*|s_?prev|dh_?next|dc_?next)$",
     ),
     (
         "data",
         r"^(x|X|inputs?\w*|input_?\w*|data|A|A_?prev\w*|a|z|Z|inp|values?|images?|imgs?|"
-        r"features?|x\w?|X\w*|x_\w+|prev\w*|activations?|arr(ay)?|vector|v|sequence|seq|"
+        r"features?|\w+_(data|inputs?|images?)|x\w?|X\w*|x_\w+|prev\w*|activations?|arr(ay)?|vector|v|sequence|seq|"
         r"tensor|batch|s|u|signal|n|num(ber)?|val|a_in|A_in|Z\d|z\d|sample|examples?|net\w*|e|"
         r"q|k|query|key|mat(rix)?|linear\w*|points?)$",
     ),

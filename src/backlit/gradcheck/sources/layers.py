@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,16 @@ from backlit.gradcheck.sources.feeds import (
     single,
     wants_single,
 )
+from backlit.gradcheck.sources.fitting import (
+    FITTING_SECONDS,
+    FORMS,
+    fitted,
+    how_far,
+    shapes_for,
+    sizes_in,
+)
 from backlit.gradcheck.sources.gradients import (
+    as_numbers,
     from_attributes,
     from_result,
     from_update,
@@ -45,9 +56,12 @@ from backlit.gradcheck.sources.guesses import (
     combinations,
     constructor_options,
     data_for,
+    labels_for,
     options,
+    role_of,
 )
 from backlit.gradcheck.sources.hints import hints_of, tree_of
+from backlit.gradcheck.sources.usage import objects_by_use
 
 Array = NDArray[Any]
 
@@ -197,6 +211,7 @@ class LayerCall:
     free: list[int]  # which of the arguments are differentiated
     parameters: list[Path] = field(default_factory=list)
     rate: float = 0.1
+    kept: str | None = None  # the attribute that holds the output, where forward returns nothing
 
     def run(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Call forward on a fresh copy; return (what came, the copy)."""
@@ -207,7 +222,39 @@ class LayerCall:
         arguments = [
             _copied(inputs.get(n, v)) for n, v in zip(self.names, self.values, strict=True)
         ]
-        return getattr(held, self.forward)(*arguments), held
+        came = getattr(held, self.forward)(*arguments)
+        if came is None and self.kept is not None:
+            came = getattr(held, self.kept)
+        return came, held
+
+
+_OUTPUT_NAMES = ("output", "outputs", "out", "o", "a", "y_hat", "y_pred", "activation", "y", "h")
+
+
+def kept_output(template: Any, held: Any, given: Sequence[Any]) -> str | None:
+    """Name the attribute in which forward left its output; None where there is none.
+
+    Parameters
+    ----------
+    template, held : object
+        The object before forward and after it.
+    given : sequence
+        What forward was called with: an attribute that holds it is no output.
+    """
+    before = getattr(template, "__dict__", {})
+    made = []
+    for name, value in getattr(held, "__dict__", {}).items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
+            continue
+        old = before.get(name)
+        same = isinstance(old, np.ndarray) and np.array_equal(old, value)
+        taken = any(isinstance(g, np.ndarray) and np.array_equal(g, value) for g in given)
+        if not same and not taken:
+            made.append(name)
+    plain = {n.lower().strip("_"): n for n in made}
+    known = [plain[n] for n in _OUTPUT_NAMES if n in plain]
+    like = [n for n in made if re.search(r"output|(^|_)out$", n, re.I)]
+    return next(iter([*known, *like, *reversed(made)]), None)
 
 
 def _copied(value: Any) -> Any:
@@ -241,7 +288,8 @@ def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60)
     ]
     first: Exception | None = None
     found = False
-    for values in combinations(choices, limit):
+    likely = {a.name: c[0] for a, c in zip(arguments, choices, strict=True) if c}
+    for count, values in enumerate(combinations(choices, limit)):
         given = {a.name: v for a, v in zip(arguments, values, strict=True)}
         made, error = attempt(_construct, cls, given)
         if error is None:
@@ -249,6 +297,11 @@ def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60)
             yield made
         else:
             first = first or error
+        for make in objects_by_use(cls, objects, likely.get) if count == 0 and arguments else ():
+            made, error = attempt(make)
+            if error is None:
+                found = True
+                yield made
     if not found:
         names = ", ".join(a.name for a in arguments)
         said = f"{type(first).__name__}: {first}" if first is not None else "nothing was tried"
@@ -292,6 +345,11 @@ def layer_feeds(
         Its methods.
     given : sequence, optional
         What forward is called with; tried out where it is not given.
+
+    Raises
+    ------
+    CannotFeed
+        Where no call of them works.
     """
     arguments = arguments_of(getattr(template, forward))
     failed = Furthest()
@@ -301,6 +359,11 @@ def layer_feeds(
         if call is not None:
             yield from _feeds_of(call, failed)
         return
+
+    def called(values: Sequence[Any], held: Any = template) -> Iterator[Feed]:
+        call = _first_call(held, forward, backward, arguments, list(values), failed)
+        yield from () if call is None else _feeds_of(call, failed)
+
     seen = False
     rng = np.random.default_rng(3)
     hints = hints_of(getattr(template, forward))
@@ -310,24 +373,94 @@ def layer_feeds(
             for index, a in enumerate(arguments)
         ]
         for values in combinations(choices, 24):
-            call = _first_call(template, forward, backward, arguments, list(values), failed)
-            for feed in [] if call is None else _feeds_of(call, failed):
+            for feed in called(values):
                 seen = True
                 yield feed
-    if not seen:  # its own arrays may say how many inputs it has
-        lengths = [n for v in snapshot(template).values() for n in v.shape if 1 < n <= 4000]
-        for inputs in list(dict.fromkeys(lengths))[:4]:
-            for layout in ("rows", "columns", "vector", "column"):
-                x = data_for(layout, rng, inputs=inputs)
-                rest = [a.default for a in arguments[1:]]
-                call = _first_call(template, forward, backward, arguments, [x, *rest], failed)
-                for feed in [] if call is None else _feeds_of(call, failed):
-                    seen = True
-                    yield feed
-            if seen:
-                return
+    for given in () if seen else _by_own_arrays(template, arguments, rng):
+        found = list(called(given))
+        seen = seen or bool(found)
+        yield from found
+    for feed in () if seen else _completed(template, forward, called, failed):
+        seen = True
+        yield feed
+    for feed in () if seen else _fitted(template, forward, arguments, called, failed):
+        seen = True
+        yield feed
     if not seen:
         raise CannotFeed(f"no call of {forward} and {backward} worked{failed}")
+
+
+def _by_own_arrays(
+    template: Any, arguments: Sequence[Argument], rng: np.random.Generator
+) -> Iterator[list[Any]]:
+    """Yield inputs as long as an object's arrays say."""
+    lengths = [n for v in snapshot(template).values() for n in v.shape if 1 < n <= 4000]
+    rest = [a.default for a in arguments[1:]]
+    for inputs in list(dict.fromkeys(lengths))[:4]:
+        for layout in ("rows", "columns", "vector", "column"):
+            yield [data_for(layout, rng, inputs=inputs), *rest]
+
+
+def _completed(
+    template: Any,
+    forward: str,
+    called: Callable[..., Iterator[Feed]],
+    failed: Furthest,
+) -> Iterator[Feed]:
+    """Yield feeds of an object whose labels are put on it from outside, as its call said."""
+    said = re.search(r"object has no attribute '(\w+)'", str(failed.error))
+    if not isinstance(failed.error, AttributeError) or said is None:
+        return
+    name = said.group(1)
+    if role_of(name) != "labels" or hasattr(template, name):
+        return
+    rng = np.random.default_rng(4)
+    for layout in ("rows", "columns"):
+        x = data_for(layout, rng)
+        for y in labels_for(np.shape(x), rng, whole=True):
+            held = fresh(template)
+            setattr(held, name, y)
+            found = list(called([x], held))
+            yield from found
+            if found:
+                return
+
+
+def _fitted(
+    template: Any,
+    forward: str,
+    arguments: Sequence[Argument],
+    called: Callable[..., Iterator[Feed]],
+    failed: Furthest,
+) -> Iterator[Feed]:
+    """Yield feeds of arguments whose shapes were found out by how far each call came."""
+    method = getattr(template, forward)
+    hints = hints_of(method)
+    sizes = sizes_in(method, arrays=snapshot(template).values())
+    made: dict[int, list[Feed]] = {}
+
+    def score(values: list[Any]) -> tuple[tuple[int, ...], bool]:
+        way, error = attempt(
+            how_far, lambda: getattr(fresh(template), forward)(*map(_copied, values))
+        )
+        if error is not None:
+            return (0,), False
+        failed.note(way.error)
+        feeds = list(called(values)) if way.error is None else []
+        fitting = [f for f in feeds if f.fits]
+        if fitting:
+            made[id(values[0])] = fitting
+        return (way.lines, way.place, len(feeds), -way.numbers), bool(fitting)
+
+    names = [a.name for a in arguments]
+    for form in FORMS if arguments else ():
+        rng = np.random.default_rng(6)
+        choices = [
+            shapes_for(a, rng, sizes, form, hints.get(a.name), i == 0, names)
+            for i, a in enumerate(arguments)
+        ]
+        for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):
+            yield from made.get(id(values[0]), [])
 
 
 def _first_call(
@@ -352,9 +485,8 @@ def _first_call(
     failed.note(error)
     if error is not None:
         return None
-    out = output_of(result)
-    if out is None and result is None:
-        return None
+    kept = kept_output(template, held, values) if result is None else None
+    out = output_of(getattr(held, kept) if kept is not None else result)
     if out is None or not is_finite(out):
         return None
     free = [
@@ -362,10 +494,10 @@ def _first_call(
         for i, v in enumerate(values)
         if isinstance(v, np.ndarray) and v.dtype.kind == "f" and arguments[i].role != "labels"
     ]
-    call = LayerCall(held, forward, backward, names, values, free)
+    call = LayerCall(held, forward, backward, names, values, free, kept=kept)
     call.parameters = depends_on(call, out)
     # an object that was never called where that gives the same: state of the first call is no part
-    plain = LayerCall(template, forward, backward, names, values, free, call.parameters)
+    plain = replace(call, template=template)
     again, error = attempt(plain.run, {p.name: _numbers(p, held) for p in call.parameters})
     if error is None:
         there = output_of(again[0])
@@ -392,7 +524,9 @@ def depends_on(call: LayerCall, out: Array) -> list[Path]:
     found = []
     first = call.template
     for path, value in list(arrays_in(first, scalars=True)):
-        if any(isinstance(v, np.ndarray) and v is value for v in call.values):
+        if path.name == call.kept or any(
+            isinstance(v, np.ndarray) and v is value for v in call.values
+        ):
             continue
         moved = np.array(value, dtype=np.float64)
         # no even shift: softmax would not feel it
@@ -402,6 +536,8 @@ def depends_on(call: LayerCall, out: Array) -> list[Path]:
             held = fresh(first)
             path.set(held, moved)
             result = getattr(held, call.forward)(*[_copied(v) for v in call.values])
+            if result is None and call.kept is not None:
+                result = getattr(held, call.kept)
             kept = np.array(path.get(held), dtype=np.float64)
             return output_of(result), kept
 
@@ -441,6 +577,8 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
     ]
     whole = cost_of(first[0])
     scalar = whole is not None and whole.size == 1
+    if scalar and not any(a.required for a in arguments):  # backward(gradient=1) of a loss
+        bound = bind_backward([], call.names)
     takes_labels = any(m == "labels" or m in [f"input:{n}" for n in labels] for m in bound.meanings)
     alternatives: list[tuple[str, str]] = []
     carried = tag_in(getattr(method, "__func__", method)) is not None
@@ -711,7 +849,7 @@ def gather(
     own = [p for p in own if p.name in before]
     found: dict[str, Any] = {}
     if result is not None and result is not held:
-        found.update(from_result(result, shapes, names))
+        found.update(from_result(as_numbers(result) if chained else result, shapes, names))
     if chained and found:
         # a derivative: multiplied by what comes from above, as its caller does
         found = {n: _chain(d, g) for n, g in found.items()}

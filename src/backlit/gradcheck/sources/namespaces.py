@@ -210,6 +210,11 @@ class LocalModules(MetaPathFinder, Loader):
         self._notes = notes
         self._made: list[str] = []
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The names of the modules that were imported."""
+        return tuple(self._made)
+
     def enter(self) -> None:
         """Answer imports from now on, before any folder of ``sys.path``."""
         others = [f for f in sys.meta_path if f is importlib.machinery.PathFinder]
@@ -311,3 +316,15 @@ def forget_modules() -> None:
     """Answer no import any more, and forget the modules of the folders."""
     while _current:
         _current.pop().leave()
+
+
+def local_modules() -> list[ModuleType]:
+    """Return the modules of the folders that were imported so far."""
+    made = [name for local in _current for name in local.made]
+    return [sys.modules[name] for name in made if name in sys.modules]
+
+
+def is_local(cls: type) -> bool:
+    """Say whether a class is the checked file's or one of a module of its folders."""
+    module = cls.__module__
+    return module.startswith(_PREFIX) or any(module in local.made for local in _current)

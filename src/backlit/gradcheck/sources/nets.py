@@ -41,7 +41,7 @@ from backlit.gradcheck.sources.guesses import (
     data_for,
     labels_for,
 )
-from backlit.gradcheck.sources.layers import LayerCall, depends_on
+from backlit.gradcheck.sources.layers import LayerCall, depends_on, kept_output
 
 Array = NDArray[Any]
 Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number
@@ -68,6 +68,7 @@ class NetCall:
     parameters: list[Path]
     output: Array
     forward_rest: list[Any]
+    kept: str | None = None  # the attribute that holds the output, where forward returns nothing
 
     def after_forward(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
         """Run forward on a fresh copy with these parameters; return (what came, the copy)."""
@@ -77,6 +78,8 @@ class NetCall:
                 path.set(held, inputs[path.name])
         x = inputs.get("input", self.x)
         came = getattr(held, self.forward)(_copied(x), *map(_copied, self.forward_rest))
+        if came is None and self.kept is not None:
+            came = getattr(held, self.kept)
         return came, held
 
 
@@ -127,10 +130,10 @@ def net_feeds(
         if error is not None or call is None:
             failed.note(error)
             continue
-        out, parameters, rest = call
+        out, parameters, rest, kept = call
         for whole in (False,):
             for y in labels_for(np.shape(out), rng, whole):
-                net = NetCall(template, forward, train, x, y, parameters, out, rest)
+                net = NetCall(template, forward, train, x, y, parameters, out, rest, kept)
                 feeds = list(feeds_of_net(net, functions, failed, readable))
                 if feeds:
                     yielded = True
@@ -149,19 +152,22 @@ def sizes_of_arrays(template: Any) -> list[int]:
     return [n for n in dict.fromkeys(found) if n != INPUTS][:4]
 
 
-def _first(template: Any, forward: str, x: Any) -> tuple[Array, list[Path], list[Any]] | None:
+def _first(
+    template: Any, forward: str, x: Any
+) -> tuple[Array, list[Path], list[Any], str | None] | None:
     held = fresh(template)
     arguments = arguments_of(getattr(held, forward))
     rest = [a.default for a in arguments[1:] if not a.required]
     if len([a for a in arguments if a.required]) > 1:
         return None
     came = getattr(held, forward)(_copied(x), *rest)
-    out = output_of(came)
+    kept = kept_output(template, held, [x]) if came is None else None
+    out = output_of(getattr(held, kept) if kept is not None else came)
     if out is None or not is_finite(out):
         return None
-    layer = LayerCall(template, forward, "", [arguments[0].name], [x], [0])
+    layer = LayerCall(template, forward, "", [arguments[0].name], [x], [0], kept=kept)
     parameters = depends_on(layer, out)
-    return (out, parameters, rest) if parameters else None
+    return (out, parameters, rest, kept) if parameters else None
 
 
 def _with_pair(

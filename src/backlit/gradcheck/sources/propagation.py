@@ -11,6 +11,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,15 @@ def propagation_feeds(
             if out is None or not is_finite(out):
                 continue
             for Y in labels_for(out.shape, np.random.default_rng(2)):
+                fitting = 0
                 for feed in _feeds(forward, backward, costs, values, Y, result, out):
                     seen += 1
+                    fitting += feed.fits
                     yield feed
-                if seen:
+                if fitting:
                     return
+                if seen:
+                    break  # biases of another form may fit
     if not costs and not seen:
         raise CannotFeed("no cost function was found beside it, and none of the usual ones fits")
     said = f" ({type(last).__name__}: {last})" if last is not None else ""
@@ -127,7 +132,8 @@ def _values(
     named = [a.name for a in arguments if re.match(r"^[WwbB]_?\d+$|^(W|b|w)_?[a-z]+$", a.name)]
     if named:
         numbers = sorted({int(n) for k in named for n in re.findall(r"\d+", k)}) or [1, 2]
-    for last in (1, 3):
+    flat_biases = (False,) if layout == "columns" else (False, True)
+    for last, flat in product((1, 3), flat_biases):
         rng = np.random.default_rng(31)
         sizes = [4, *[6, 7, 5][: len(numbers) - 1], last]
         X = rng.normal(size=(4, 5) if layout == "columns" else (5, 4))
@@ -135,7 +141,8 @@ def _values(
         for place, number in enumerate(numbers):
             n_in, n_out = sizes[place], sizes[place + 1]
             W = rng.normal(size=(n_out, n_in) if layout == "columns" else (n_in, n_out)) * 0.6
-            b = rng.normal(size=(n_out, 1) if layout == "columns" else (1, n_out)) * 0.3
+            row = (n_out,) if flat else (1, n_out)
+            b = rng.normal(size=(n_out, 1) if layout == "columns" else row) * 0.3
             for prefix in ("W", "w", "weights", "weight"):
                 made[f"{prefix}{number}"] = W
             for prefix in ("b", "B", "bias", "biases"):
@@ -242,6 +249,7 @@ def _feeds(
     if error is not None or not found:
         return
     there = tuple(n for n in shapes if n in found)
+    fits = all(np.shape(found[n]) == shapes[n] for n in there)
     for label, cost in [*_own(costs, values), *_usual(out, Y)]:
         value = _call_cost(cost)
         done, error = attempt(value, out, values, Y)
@@ -259,7 +267,9 @@ def _feeds(
             return {n: d * np.asarray(g) for n, g in gradients(*kept).items()}
 
         notes = () if label is None else (f"The file computes no cost; compared with {label}.",)
-        yield Feed(run, back, {**flat, "target": Y}, there, True, inspect.unwrap(backward), notes)
+        inputs = {**flat, "target": Y}
+        original = inspect.unwrap(backward)
+        yield Feed(run, back, inputs, there, True, original, notes, fits=fits)
 
 
 def _own(costs: list[tuple[str, Any]], values: Mapping[str, Any]) -> list[tuple[None, Any]]:

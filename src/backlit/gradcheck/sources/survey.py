@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -44,6 +45,7 @@ from backlit.gradcheck.sources.layers import (
     layer_feeds,
     methods_of,
 )
+from backlit.gradcheck.sources.methods import method_feeds
 from backlit.gradcheck.sources.nets import net_feeds
 from backlit.gradcheck.sources.propagation import is_propagation, propagation_feeds
 
@@ -378,6 +380,10 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
         raise CannotFeed(f"{candidate.owner} has no {candidate.backward}")
     if not is_written(method):
         raise _NotWritten("it is a declaration for other classes to fill in")
+    if candidate.kind == "methods":
+        templates = _objects_of(cls, names)
+        yield from method_feeds(templates, candidate.forward, candidate.backward, names)
+        return
     source = source_of(cls)
     arguments = [a for a in arguments_of(method) if a.name != "self"]
     required = [a for a in arguments if a.required]
@@ -423,10 +429,32 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
             break
     if seen:
         return
+    try:  # methods that keep nothing between them are functions
+        feeds = method_feeds(_objects_of(cls, names), forward, candidate.backward, names)
+        for feed in feeds:
+            seen = True
+            yield feed
+        if seen:
+            return
+    except CannotFeed as error:
+        reasons.append(str(error))
     if candidate.forward is None and not labelled:
         raise CannotFeed("no forward method was found beside it")
     said = next((r for r in reasons if r), "no call of forward and backward worked")
     raise CannotFeed(f"{said}; from Python: backlit.check_layer({candidate.owner}(...), x)")
+
+
+def _objects_of(cls: type, names: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield objects of a class; at last one that its constructor was not called for."""
+    objects = [v for v in names.values() if callable(v)]
+    try:
+        yield from itertools.islice(constructed(cls, source_of(cls), objects), 3)
+        return
+    except CannotFeed:
+        pass
+    bare, error = attempt(cls.__new__, cls)
+    if error is None:
+        yield bare
 
 
 def _forward_of(cls: type) -> str | None:
