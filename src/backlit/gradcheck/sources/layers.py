@@ -13,6 +13,8 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,7 +63,7 @@ from backlit.gradcheck.sources.guesses import (
     role_of,
 )
 from backlit.gradcheck.sources.hints import hints_of, tree_of
-from backlit.gradcheck.sources.usage import objects_by_use
+from backlit.gradcheck.sources.usage import is_set_up, objects_by_use
 
 Array = NDArray[Any]
 
@@ -289,19 +291,19 @@ def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60)
     first: Exception | None = None
     found = False
     likely = {a.name: c[0] for a, c in zip(arguments, choices, strict=True) if c}
-    for count, values in enumerate(combinations(choices, limit)):
-        given = {a.name: v for a, v in zip(arguments, values, strict=True)}
-        made, error = attempt(_construct, cls, given)
+    guessed = [
+        partial(_construct, cls, {a.name: v for a, v in zip(arguments, values, strict=True)})
+        for values in combinations(choices, limit)
+    ]
+    used = objects_by_use(cls, objects, likely.get)
+    ahead = 0 if is_set_up(cls) else 1  # an empty container is no net
+    for make in chain(guessed[:ahead], used, guessed[ahead:]):
+        made, error = attempt(make)
         if error is None:
             found = True
             yield made
         else:
             first = first or error
-        for make in objects_by_use(cls, objects, likely.get) if count == 0 and arguments else ():
-            made, error = attempt(make)
-            if error is None:
-                found = True
-                yield made
     if not found:
         names = ", ".join(a.name for a in arguments)
         said = f"{type(first).__name__}: {first}" if first is not None else "nothing was tried"

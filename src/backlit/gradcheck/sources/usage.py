@@ -189,6 +189,11 @@ def _set_up(tree: ast.AST) -> Iterator[tuple[ast.Call, tuple[ast.Call, ...]]]:
                 yield statement.value, tuple(calls)
 
 
+def is_set_up(cls: type) -> bool:
+    """Say whether calls of methods make its objects ready, as `net.add(Dense(4, 3))` does."""
+    return any(use.setup for use in uses_of(cls.__name__))
+
+
 def objects_by_use(
     cls: type, objects: Sequence[Any], fill: Callable[[str], Any]
 ) -> Iterator[Callable[[], Any]]:
@@ -428,6 +433,7 @@ __all__ = [
     "CannotSay",
     "Use",
     "is_computation",
+    "is_set_up",
     "look_in",
     "neighbours",
     "objects_by_use",
