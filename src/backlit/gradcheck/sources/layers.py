@@ -291,7 +291,7 @@ def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60)
     first: Exception | None = None
     found = False
     likely = {a.name: c[0] for a, c in zip(arguments, choices, strict=True) if c}
-    guessed = [
+    guessed: list[Callable[[], Any]] = [
         partial(_construct, cls, {a.name: v for a, v in zip(arguments, values, strict=True)})
         for values in combinations(choices, limit)
     ]
