@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import backlit
 from backlit.cli.app import app
+from backlit.errors import SettingError
 from backlit.tables.files import TableFileError, read_file, targets_of
 
 
@@ -51,6 +52,35 @@ def test_what_only_looks_like_a_date_is_none(tmp_path):
     assert read_file(path).dates == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"","a","b"\n"1",5,"x"\n"2",7,"y"\n"3",7,"y"\n',  # R's write.csv
+        '"a","b"\n"1",5,"x"\n"2",7,"y"\n"3",7,"y"\n',  # R's write.table
+        '"a" "b"\n"Ann" 5 "x"\n"Bob" 7 "y"\n"Cleo" 7 "y"\n'.replace(" ", "\t"),
+        ",a,b\n0,5,x\n1,7,y\n2,7,y\n",  # pandas
+        "rownames,a,b\nAnn,5,x\nBob,7,y\nCleo,7,y\n",
+        "a,Id,b\n5,1,x\n7,2,y\n7,3,y\n",
+        "a,b,,\n5,x,,\n7,y,,\n7,y,,\n",  # lines that end with separators
+    ],
+)
+def test_what_numbers_the_rows_is_told_apart(tmp_path, text):
+    file = read_file(_write(tmp_path / "a.csv", text))
+    assert [name for name in file.names if name not in file.numbering] == ["a", "b"]
+    np.testing.assert_array_equal(file.column("a").numbers, [5, 7, 7])
+    assert len(file.numbering) == (0 if text.startswith("a,b") else 1)
+
+
+def test_what_does_not_number_the_rows_is_kept(tmp_path):
+    for text in (
+        "id,a\n7,1\n9,2\n4,3\n",  # numbers that may mean something
+        "x,a\n1,1\n2,2\n3,3\n",
+        ",a\nx,1\nx,2\ny,3\n",  # no name, but categories
+    ):
+        file = read_file(_write(tmp_path / "a.csv", text))
+        assert (len(file.names), file.numbering) == (2, [])
+
+
 def test_parquet_is_the_same_table(tmp_path):
     frame = pd.DataFrame({"a": [1.5, None], "b": ["x", "y"], "when": pd.to_datetime(["2026"] * 2)})
     frame.to_parquet(tmp_path / "a.parquet")
@@ -64,6 +94,7 @@ def test_files_that_are_no_tables(tmp_path):
     for text, message in (
         ("a,b\n1,2\n3\n", "row 3 has 1 cells, expected 2 because the first line names"),
         ("a,a\n1,2\n", "two columns that are named 'a'"),
+        ("a,b\n1,2,3\n4,5\n", "row 2 has 3 cells, expected 2"),
         ("a,b\n", "has 1 lines, expected the names of columns and at least one row"),
     ):
         with pytest.raises(TableFileError, match=message):
@@ -109,6 +140,28 @@ def _run(*words):
 
 
 QUICK = ("--epochs", "12", "--folds", "3")
+
+
+def test_what_numbers_the_rows_is_not_learnt_from(houses):
+    ranked = houses.dropna().sort_values("price").reset_index(drop=True)
+    ranked[["price", "town"]].to_csv("ranked.csv")  # whose first column tells the price
+    found = _run("train", "ranked.csv", "-t", "price", *QUICK)
+    assert found.exit_code == 0, found.output
+    assert "left out, because they only number the rows: (without a name);" in " ".join(
+        found.output.split()
+    )
+    model = backlit.load("model.safetensors")
+    assert model.feature_names_in_.tolist() == ["town"]
+    # a model that learnt from a column finds it, whatever a file's rows make it look like
+    houses.rename(columns={"area": "id"}).to_csv("ids.csv", index=False)
+    _run("train", "ids.csv", "-t", "price", "--without", "sold", "-m", "ids.safetensors", *QUICK)
+    _write(Path("one.csv"), "id,town\n1,Bonn\n2,Bonn\n")
+    found = _run("predict", "one.csv", "--model", "ids.safetensors")
+    assert found.exit_code == 0, found.output
+    with pytest.raises(SettingError, match="'' only numbers the rows, which cannot be predicted"):
+        CliRunner().invoke(
+            app, ["table", "train", "ranked.csv", "-t", "", *QUICK], catch_exceptions=False
+        )
 
 
 def test_train_predict_and_report(houses):

@@ -210,19 +210,22 @@ def _train(
             raise SettingError(f"{data} has no column {name!r}, expected one of {known}.")
     if target in file.dates:
         raise SettingError(f"--target {target} holds dates, which cannot be predicted.")
-    left_out = [name for name in file.dates if name not in (without or ())]
-    if left_out:
-        warn(
-            f"left out, because they hold dates: {', '.join(left_out)}; make numbers of them that "
-            "mean something (a year, a weekday)."
-        )
+    if target in file.numbering:
+        raise SettingError(f"--target {target!r} only numbers the rows, which cannot be predicted.")
+    for why, left_out, advice in (
+        ("hold dates", file.dates, "make numbers of them that mean something (a year, a weekday)"),
+        ("only number the rows", file.numbering, "under another name they would be learnt from"),
+    ):
+        untold = [name or "(without a name)" for name in left_out if name not in (without or ())]
+        if untold:
+            warn(f"left out, because they {why}: {', '.join(untold)}; {advice}.")
     rows, y, chosen = targets_of(file.column(target), kind.value if kind else None)
     dropped = file.table.n_rows - len(rows)
     if dropped:
         warn(f"left out {dropped:,} rows without {target!r}.")
     if len(rows) < folds:
         raise SettingError(f"{data} has {len(rows)} rows, expected at least --folds {folds}.")
-    inputs = file.without(target, *(without or ())).rows(rows)
+    inputs = file.without(target, *file.numbering, *(without or ())).rows(rows)
     if not inputs.columns:
         raise SettingError(f"{data} has no column besides {target!r} to predict it from.")
     estimator = _fitted(chosen, inputs, y, variant, folds, epochs, seed)

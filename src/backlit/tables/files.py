@@ -25,6 +25,15 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _COMMA = re.compile(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")
+#: names, in lower case, that columns have which number the rows: R's, pandas's, and people's
+_NUMBERING = frozenset(
+    (
+        *("", "rownames", "row.names", "rowname", "unnamed: 0", "__index_level_0__", "index"),
+        *("id", "obs", "row", "rowid", "row_id", "no", "no.", "nr", "number", "#", "case"),
+    )
+)
+#: of these, the ones that a program wrote for a column without a name
+_UNNAMED = frozenset(("", "rownames", "row.names", "unnamed: 0", "__index_level_0__"))
 #: what separates columns, the likeliest first
 _SEPARATORS = ",;\t|"
 
@@ -42,10 +51,15 @@ class TableFile:
         Its columns, without those that hold dates.
     dates : list of str
         Columns that hold dates.
+    numbering : list of str
+        Columns of the table that only number the rows, or name them.
     """
 
     def __init__(self, table: Table, dates: list[str]) -> None:
         self.table, self.dates = table, dates
+        self.numbering = [
+            str(column.name) for i, column in enumerate(table.columns) if _is_numbering(column, i)
+        ]
 
     @property
     def names(self) -> list[str]:
@@ -67,7 +81,10 @@ def read_file(path: str | os.PathLike[str]) -> TableFile:
 
     In CSV the first line names the columns, which are separated by commas, semicolons, tabs or
     bars; with semicolons, numbers may have decimal commas. Empty cells, ``NA``, ``NaN``, ``null``,
-    ``None`` and ``?`` are missing. A column is numbers if all its values are.
+    ``None`` and ``?`` are missing. A column is numbers if all its values are. Where the first line
+    has one name less than the others have cells, as R writes it, each line begins with its row's
+    name. A column that counts the rows, and is named as if it did, is told apart, as is a first one
+    without a name whose values all differ: the order of rows predicts nothing about new ones.
 
     Parameters
     ----------
@@ -108,6 +125,10 @@ def _read_csv(text: str, name: str) -> TableFile:
         raise TableFileError(
             f"{name} has {len(rows)} lines, expected the names of columns and at least one row."
         )
+    if all(len(row) == len(rows[0]) + 1 for row in rows[1:]):
+        rows[0] = ["", *rows[0]]
+    while not rows[0][-1].strip() and all(len(r) == len(rows[0]) and not r[-1] for r in rows[1:]):
+        rows = [row[:-1] for row in rows]  # lines that end with a separator
     names = [cell.strip() for cell in rows[0]]
     twice = next((one for i, one in enumerate(names) if one in names[:i]), None)
     if twice is not None:
@@ -146,6 +167,21 @@ def _column(name: str, cells: list[str], number_of: Callable[[str], float]) -> C
     if present and all(_DATE.fullmatch(value) for value in present):
         return None
     return categories_of(name, values)
+
+
+def _is_numbering(column: Column, place: int) -> bool:
+    """Tell whether a column only numbers the rows, or names them."""
+    name = str(column.name).lower()
+    if name not in _NUMBERING and column.name != "X":  # which R calls columns without a name
+        return False
+    if column.numbers is not None:
+        numbers = column.numbers
+        counts = bool((np.diff(numbers) == 1).all()) and numbers[0] in (0, 1)
+        different = len(np.unique(numbers)) == len(numbers)
+    else:
+        assert column.codes is not None
+        counts, different = False, len(column.levels) == len(column.codes)
+    return counts or (place == 0 and name in _UNNAMED and different)
 
 
 def _with_comma(text: str) -> float:
