@@ -125,6 +125,7 @@ FOREIGN = {
     "estimators/base.py": {"_check_sample_weight"},
     "estimators/callbacks.py": {"_init_callback_context"},
     "estimators/classifier.py": {"_check_partial_fit_first_call", "_fit_context"},
+    "estimators/described_steps.py": {"_scaler"},
     "estimators/insight.py": {"_check_sample_weight"},
     "estimators/regressor.py": {"_fit_context"},
     "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},

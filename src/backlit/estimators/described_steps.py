@@ -5,23 +5,41 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.decomposition import PCA, FastICA, IncrementalPCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_selection import SelectorMixin
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.preprocessing import (
+    Binarizer,
     FunctionTransformer,
+    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
+    Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
     RobustScaler,
     StandardScaler,
     TargetEncoder,
 )
+from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
 from backlit.errors import ExportError
 from backlit.formats.export.building import Builder, Levels, Raw, Ref, floats, is_missing, is_nan
-from backlit.formats.export.description import Clip, Dense, Impute, Missing
+from backlit.formats.export.description import (
+    Bins,
+    Clip,
+    Dense,
+    Floats,
+    Function,
+    Impute,
+    Missing,
+    Normalize,
+    Products,
+    YeoJohnson,
+)
 
 #: what is known of the columns that a scaler by mean and deviation has seen
 _DEVIATIONS = 4.0
@@ -33,11 +51,17 @@ def add_step(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Re
     Raises
     ------
     ExportError
-        If no form can hold it; the message names it.
+        If no form can hold it; the message names it, and what works instead.
     """
     for kind, method in _METHODS.items():
         if isinstance(step, kind):
             return method(builder, name, step, refs)
+    for kind in type(step).__mro__:
+        if kind.__name__ in _REFUSED:
+            why, instead = _REFUSED[kind.__name__]
+            raise ExportError(
+                f"step {name!r} is a {type(step).__name__}, which {why}; {instead} can be exported."
+            )
     raise ExportError(
         f"step {name!r} is a {type(step).__name__}, which no form can hold; expected one of "
         f"{', '.join(sorted(_EXPORTED))}."
@@ -87,15 +111,97 @@ def _robust(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref
 def _linear(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
     components = floats(step.components_)
     offset = np.zeros(len(components))
-    if isinstance(step, PCA):
+    if isinstance(step, PCA | IncrementalPCA):
         offset = -floats(step.mean_) @ components.T
         if step.whiten:
             deviations = np.sqrt(floats(step.explained_variance_))
             components, offset = components / deviations[:, None], offset / deviations
+    elif isinstance(step, FastICA) and step.whiten:
+        offset = -floats(step.mean_) @ components.T
+    return _product(builder, name, refs, components, offset)
+
+
+def _projected(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    components = step.components_
+    dense = floats(components.toarray() if hasattr(components, "toarray") else components)
+    return _product(builder, name, refs, dense, np.zeros(len(dense)))
+
+
+def _discriminant(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    if step.solver == "lsqr":
+        raise ExportError(f"step {name!r} has the solver 'lsqr', which transforms nothing.")
+    scalings = floats(step.scalings_)
+    count = step.explained_variance_ratio_.shape[0]
+    components = scalings[:, :count].T
+    offset = np.zeros(count)
+    if step.solver == "svd":
+        offset = -floats(step.xbar_) @ components.T
+    return _product(builder, name, refs, components, offset)
+
+
+def _product(
+    builder: Builder, name: str, refs: list[Ref], components: Floats, offset: Floats
+) -> list[Ref]:
     source = builder.block(name, refs)
-    return builder.add(
-        Dense(builder.unused_name(name), source, components, offset, "identity"), len(components)
+    step = Dense(builder.unused_name(name), source, components, offset, "identity")
+    return builder.add(step, len(components))
+
+
+def _polynomial(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    factors = tuple(
+        tuple(place for place, power in enumerate(powers) for _ in range(power))
+        for powers in step.powers_.tolist()
     )
+    source = builder.block(name, refs)
+    return builder.add(Products(builder.unused_name(name), source, factors), len(factors))
+
+
+def _binned(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    edges = tuple(tuple(floats(own)[1:-1].tolist()) for own in step.bin_edges_)
+    found = _reached(builder, name, refs, edges, beyond=False)
+    if step.encode == "ordinal":
+        return found
+    columns: list[Ref] = []
+    for ref, count in zip(found, step.n_bins_.tolist(), strict=True):
+        levels = Levels([(float(place), place) for place in range(count)], None, False)
+        columns += builder.look_up(f"{name}, bins", ref, levels, np.eye(count), None)
+    return columns
+
+
+def _binary(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    edges = ((float(step.threshold),),) * len(refs)
+    return _reached(builder, name, refs, edges, beyond=True)
+
+
+def _reached(
+    builder: Builder, name: str, refs: list[Ref], edges: tuple[tuple[float, ...], ...], beyond: bool
+) -> list[Ref]:
+    builder.remarks.append(
+        f"Step {name} compares numbers with edges: the bound is for examples of which none is so "
+        "near to one that it falls on its other side in the type."
+    )
+    source = builder.block(name, refs)
+    return builder.add(Bins(builder.unused_name(name), source, edges, beyond), len(refs))
+
+
+def _power(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    if step.method != "yeo-johnson":
+        raise ExportError(
+            f"step {name!r} is a PowerTransformer with the method {step.method!r}, which no form "
+            "can hold; one with 'yeo-johnson' can be exported."
+        )
+    source = builder.block(name, refs)
+    transform = YeoJohnson(builder.unused_name(name), source, floats(step.lambdas_))
+    found = builder.add(transform, len(refs))
+    if not step.standardize:
+        return found
+    scaler = step._scaler
+    return builder.scaled(f"{name}, standardised", found, scaler.mean_, scaler.scale_)
+
+
+def _normalized(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    source = builder.block(name, refs)
+    return builder.add(Normalize(builder.unused_name(name), source, step.norm), len(refs))
 
 
 def _selected(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
@@ -103,19 +209,39 @@ def _selected(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[R
 
 
 def _function(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
-    if step.func is not None:
+    if step.func is None:
+        return refs
+    known = next((one for one, func in _FUNCTIONS.items() if step.func is func), None)
+    if known is None or step.kw_args:
         raise ExportError(
-            f"step {name!r} is a FunctionTransformer of a Python function, which no form can hold."
+            f"step {name!r} is a FunctionTransformer of a Python function, which no form can hold; "
+            f"one of NumPy's {', '.join(_FUNCTIONS)} can be exported."
         )
-    return refs
+    source = builder.block(name, refs)
+    divisor = {"log2": np.log(2), "log10": np.log(10)}.get(known)
+    function = Function(builder.unused_name(name), source, "log" if divisor is not None else known)
+    found = builder.add(function, len(refs))
+    if divisor is None:
+        return found
+    m = len(refs)
+    return builder.scaled(f"{name}, base", found, np.zeros(m), np.full(m, divisor))
 
 
 def _imputer(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
-    if not is_nan(step.missing_values) and step.missing_values is not None:
-        raise ExportError(
-            f"step {name!r} imputes where a value is {step.missing_values!r}, expected "
-            "missing_values=nan or None."
-        )
+    missing = step.missing_values
+    stands_for = None
+    if not is_missing(missing):
+        if isinstance(missing, str) or step.add_indicator:
+            raise ExportError(
+                f"step {name!r} imputes where a value is {missing!r}, expected NaN or None, or a "
+                "number without an indicator."
+            )
+        stands_for = float(missing)
+        if not all(isinstance(ref, Raw) for ref in refs):
+            raise ExportError(
+                f"step {name!r} imputes where a computed value is {missing!r}, which rounding may "
+                "miss; put it first."
+            )
     fill = np.asarray(step.statistics_)
     if fill.dtype.kind in "OUS" and all(isinstance(value, str) for value in fill):
         found: list[Ref] = []
@@ -130,7 +256,8 @@ def _imputer(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Re
         indicated = refs
         refs = [ref for ref, keep in zip(refs, kept, strict=True) if keep]
         source = builder.block(name, refs)
-        impute = Impute(builder.unused_name(name), source, np.nan_to_num(values[kept]))
+        fills = np.nan_to_num(values[kept])
+        impute = Impute(builder.unused_name(name), source, fills, stands_for)
         found = builder.add(impute, len(refs))
     if not step.add_indicator:
         return found
@@ -219,7 +346,17 @@ _METHODS: dict[type, Callable[[Builder, str, Any, list[Ref]], list[Ref]]] = {
     MaxAbsScaler: _max_abs,
     RobustScaler: _robust,
     PCA: _linear,
+    IncrementalPCA: _linear,
+    FastICA: _linear,
     TruncatedSVD: _linear,
+    GaussianRandomProjection: _projected,
+    SparseRandomProjection: _projected,
+    LinearDiscriminantAnalysis: _discriminant,
+    PolynomialFeatures: _polynomial,
+    KBinsDiscretizer: _binned,
+    Binarizer: _binary,
+    PowerTransformer: _power,
+    Normalizer: _normalized,
     SelectorMixin: _selected,
     FunctionTransformer: _function,
     SimpleImputer: _imputer,
@@ -235,4 +372,38 @@ _EXPORTED = {
     "Pipeline",
     *(kind.__name__ for kind in _METHODS if kind is not SelectorMixin),
     "a selector of columns",
+}
+
+#: functions of NumPy that a FunctionTransformer can have
+_FUNCTIONS = {
+    name: getattr(np, name)
+    for name in ("abs", "exp", "expm1", "log", "log10", "log1p", "log2", "sqrt", "square")
+}
+
+_WORDS = (
+    "counts words of texts, which no form can hold",
+    "a network behind the vectoriser's numbers",
+)
+
+#: why other steps cannot be exported, and what can
+_REFUSED = {
+    "QuantileTransformer": (
+        "looks up a thousand quantiles of each column",
+        "PowerTransformer or KBinsDiscretizer",
+    ),
+    "SplineTransformer": (
+        "is made of splines, which no form has",
+        "PolynomialFeatures or KBinsDiscretizer",
+    ),
+    "KNNImputer": ("keeps the training data", "SimpleImputer"),
+    "IterativeImputer": ("imputes by other models in turns", "SimpleImputer"),
+    "CountVectorizer": _WORDS,
+    "TfidfTransformer": _WORDS,
+    "HashingVectorizer": _WORDS,
+    "FeatureHasher": ("hashes texts", "OneHotEncoder"),
+    "DictVectorizer": ("reads dicts", "OneHotEncoder in a ColumnTransformer"),
+    "KernelPCA": ("keeps the training data", "PCA"),
+    "Nystroem": ("keeps the training data", "PCA or PolynomialFeatures"),
+    "RBFSampler": ("samples a kernel, which no form has", "PCA or PolynomialFeatures"),
+    "NMF": ("solves a problem for each example", "PCA or TruncatedSVD"),
 }

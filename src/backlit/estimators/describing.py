@@ -60,7 +60,13 @@ def describe(estimator: Any) -> Description:
     output = _network(builder, inner, refs)
     if isinstance(estimator, TransformedTargetRegressor):
         _back_to_targets(builder, estimator)
-    return Description(type(inner).__name__, builder.columns(), tuple(builder.steps), output)
+    return Description(
+        type(inner).__name__,
+        builder.columns(),
+        tuple(builder.steps),
+        output,
+        tuple(builder.remarks),
+    )
 
 
 def _unwrapped(estimator: Any) -> Any:

@@ -8,23 +8,30 @@ import pandas as pd
 import pytest
 import sklearn.neural_network
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, FastICA, IncrementalPCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import SelectKBest
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
+    Binarizer,
     FunctionTransformer,
+    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
+    Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
     PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
     RobustScaler,
     StandardScaler,
     TargetEncoder,
 )
+from sklearn.random_projection import SparseRandomProjection
 
 import backlit
 from backlit import MLPClassifier, MLPRegressor
@@ -167,6 +174,33 @@ PREPROCESSING = {
     "identity": (FunctionTransformer(), X),
     "imputed": (make_pipeline(SimpleImputer(strategy="median"), RobustScaler()), HOLES),
     "constant column": (StandardScaler(), X * [1, 0, 1, 1]),
+    "polynomial": (make_pipeline(StandardScaler(), PolynomialFeatures(3)), X),
+    "interactions": (PolynomialFeatures(interaction_only=True, include_bias=False), X),
+    "bins": (KBinsDiscretizer(4, encode="onehot"), X),
+    "imputed bins": (make_pipeline(SimpleImputer(strategy="median"),
+                                   KBinsDiscretizer(4, encode="onehot-dense")), HOLES),
+    "ordinal bins": (make_pipeline(KBinsDiscretizer(5, encode="ordinal"), StandardScaler()), X),
+    "binary": (Binarizer(threshold=0.5), X),
+    "Yeo-Johnson": (PowerTransformer(), X),
+    "Yeo-Johnson, imputed after": (make_pipeline(PowerTransformer(), SimpleImputer()), HOLES),
+    "scaled, imputed after": (make_pipeline(StandardScaler(), SimpleImputer()), HOLES),
+    "not standardised": (make_pipeline(PowerTransformer(standardize=False), MaxAbsScaler()), X),
+    "l2": (make_pipeline(Normalizer(), StandardScaler()), X),
+    "l1": (Normalizer("l1"), X),
+    "largest": (Normalizer("max"), X),
+    "logarithm": (make_pipeline(FunctionTransformer(np.log1p), StandardScaler()), np.abs(X)),
+    "decades": (FunctionTransformer(np.log10), np.abs(X) + 0.1),
+    "root": (FunctionTransformer(np.sqrt), np.abs(X)),
+    "absolute": (make_pipeline(StandardScaler(), FunctionTransformer(np.abs)), X),
+    "square": (make_pipeline(RobustScaler(), FunctionTransformer(np.square)), X),
+    "exponential": (make_pipeline(StandardScaler(), FunctionTransformer(np.exp)), X),
+    "less one": (make_pipeline(StandardScaler(), FunctionTransformer(np.expm1)), X),
+    "increments": (IncrementalPCA(3, whiten=True), X),
+    "independent": (FastICA(3, random_state=0, tol=0.1), X),
+    "projected": (SparseRandomProjection(3, random_state=0), X),
+    "discriminant": (LinearDiscriminantAnalysis(), X),
+    "zeros imputed": (make_pipeline(SimpleImputer(missing_values=0), StandardScaler()),
+                      np.where(np.isnan(HOLES), 0, HOLES)),
     "by place": (ColumnTransformer([("a", StandardScaler(), slice(0, 2)), ("b", "drop", [2])],
                                    remainder="passthrough"), X),
     "by mask": (ColumnTransformer([("a", RobustScaler(), [True, False, True, False])],
@@ -259,14 +293,21 @@ def test_scaled_targets(scaler, tmp_path):
 
 
 REFUSED = {
-    "PolynomialFeatures": (make_pipeline(PolynomialFeatures(), MLPClassifier(**SMALL)),
-                           "step 'polynomialfeatures' is a PolynomialFeatures, which no form can"),
-    "function": (make_pipeline(FunctionTransformer(np.abs), MLPClassifier(**SMALL)),
-                 "step 'functiontransformer' is a FunctionTransformer of a Python function"),
+    "quantiles": (make_pipeline(QuantileTransformer(n_quantiles=50), MLPClassifier(**SMALL)),
+                  "step 'quantiletransformer' is a QuantileTransformer, which looks up a thousand "
+                  "quantiles of each column; PowerTransformer or KBinsDiscretizer can be exported"),
+    "neighbours": (make_pipeline(KNNImputer(), MLPClassifier(**SMALL)),
+                   "is a KNNImputer, which keeps the training data; SimpleImputer can be exported"),
+    "function": (make_pipeline(FunctionTransformer(np.sin), MLPClassifier(**SMALL)),
+                 "is a FunctionTransformer of a Python function, which no form can hold; one of "
+                 "NumPy's abs, exp"),
+    "normalised late": (make_pipeline(StandardScaler(), Normalizer(), MLPClassifier(**SMALL)),
+                        "divides what 'standardscaler' has computed by its norm, which has no "),
     "forest": (make_pipeline(StandardScaler(), RandomForestClassifier(2)),
                "the pipeline ends in a RandomForestClassifier, which cannot be exported"),
-    "zeros": (make_pipeline(SimpleImputer(missing_values=0), MLPClassifier(**SMALL)),
-              "step 'simpleimputer' imputes where a value is 0"),
+    "zeros": (make_pipeline(StandardScaler(), SimpleImputer(missing_values=0),
+                            MLPClassifier(**SMALL)),
+              "step 'simpleimputer' imputes where a computed value is 0"),
 }  # fmt: skip
 
 
@@ -277,6 +318,27 @@ def test_what_no_form_can_hold_is_refused_in_a_sentence(name, tmp_path):
     with pytest.raises(ExportError, match=sentence):
         backlit.export(model.fit(X, SCORE > 0), path)
     assert not path.exists()
+
+
+def test_a_logarithm_s_range_must_be_known_and_beyond_it_every_form_refuses(tmp_path):
+    """Of 1 + x, which is below 0 for some of the numbers that are assumed."""
+    fitted = make_pipeline(FunctionTransformer(np.log1p), MLPClassifier(**SMALL))
+    fitted.fit(np.abs(X), SCORE > 0)
+    with pytest.raises(ExportError, match="where it is not finite; give inputs= such as"):
+        backlit.export(fitted, tmp_path / "m.h")
+    job = prepare(fitted, inputs=np.abs(X))
+    bad = np.abs(X[:3])
+    bad[1, 2] = -2
+    inputs = as_inputs(job.model, bad)
+    fine = [True, False, True]
+    assert np.isfinite(evaluate(job.model, inputs)).all(axis=1).tolist() == fine
+    assert rows_by_c(job, inputs, tmp_path)[0].tolist() == [0, 1, 0]
+    for outputs in rows_by_onnx(job, inputs):
+        assert np.isfinite(outputs[-1]).all(axis=1).tolist() == fine
+    found = rows_by_node(job, bad.tolist(), tmp_path)
+    assert [one is not None for one in found] == fine
+    with pytest.raises(ValueError, match="row 1: functiontransformer is not finite"):
+        as_module(job).predict(bad)
 
 
 def test_a_sum_of_texts_and_numbers_is_refused():

@@ -20,23 +20,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backlit.errors import ExportError
 from backlit.formats.export.description import (
     Activate,
+    Bins,
     Clip,
     Concat,
     Dense,
     Description,
     Floats,
+    Function,
     Gather,
     Impute,
     Lookup,
     Mean,
     Missing,
+    Normalize,
     Numbers,
     Periodic,
+    Products,
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
+    sources,
 )
 from backlit.formats.export.ranges import (
     SLOPES,
@@ -46,6 +53,7 @@ from backlit.formats.export.ranges import (
     pre_activations,
     share_slopes,
 )
+from backlit.formats.export.reference import LEAST_POWER
 
 #: unit roundoff: half the distance from 1 to the next number
 ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -147,8 +155,18 @@ def _error(
         return e[list(step.places)]
     if isinstance(step, Impute):
         return np.maximum(e, u * np.abs(step.fill))
-    if isinstance(step, Missing):
+    if isinstance(step, Missing | Bins):
         return np.zeros_like(e)
+    if isinstance(step, Function):
+        return _function_error(step, intervals, e, u)
+    if isinstance(step, YeoJohnson):
+        return _power_error(step, intervals[step.source], e, u)
+    if isinstance(step, Products):
+        return _products_error(step, intervals[step.source], e, u)
+    if isinstance(step, Normalize):
+        # of numbers of which each is off by a share of itself (see `_check_normalize`)
+        _check_normalize(step, model)
+        return np.full_like(e, (len(e) + 10) * u)
     if isinstance(step, Clip):
         return e + u * np.maximum(np.abs(step.low), np.abs(step.high))
     if isinstance(step, Scale):
@@ -167,6 +185,72 @@ def _error(
     e_Z = _pre_activation_error(step, intervals[step.source], e, dtype)
     Z = pre_activations(step, intervals[step.source])
     return activation_error(step.activation, Z, e_Z, u, step.s)
+
+
+def _function_error(step: Function, intervals: dict[str, Interval], e: Floats, u: float) -> Floats:
+    """Bound the error of a function of each number from its largest slope on the interval."""
+    x, A = intervals[step.source], intervals[step.name]
+    own = _FUNCTION * u * np.maximum(A.magnitude, 1.0 if step.function != "sqrt" else 0.0)
+    if step.function == "abs":
+        return e
+    if step.function == "square":
+        return e * (2 * x.magnitude + e) + 2 * u * A.magnitude
+    if step.function == "sqrt":  # sqrt(x + e) - sqrt(x) <= e / sqrt(x), and <= sqrt(e)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = np.where(x.low > 0, e / np.sqrt(x.low), np.inf)
+        return np.minimum(np.sqrt(e), slope) + own
+    if step.function in ("exp", "expm1"):
+        return np.exp(x.high) * (np.expm1(e) + _FUNCTION * u) + own
+    nearest = x.low + (1.0 if step.function == "log1p" else 0.0)
+    if (nearest <= 2 * e).any():
+        raise ExportError(
+            f"step {step.name!r} takes {step.function} so near to where it is infinite that its "
+            "error has no bound; give inputs= whose range keeps away from there."
+        )
+    # the sum 1 + x is rounded, where there is no log1p
+    return (e + u * (1 + x.magnitude)) / (nearest - e) + own
+
+
+def _power_error(step: YeoJohnson, x: Interval, e: Floats, u: float) -> Floats:
+    """Bound the error of ``(exp(p log(1 + |x|)) - 1) / p``, of slope ``(1 + |x|)^(p - 1)``."""
+    found = np.zeros_like(e)
+    for p, reach in ((step.powers, x.high), (2 - step.powers, -x.low)):
+        reach = np.maximum(reach, 0.0) + e
+        L = np.log1p(reach)
+        slope = np.exp(np.maximum((p - 1) * L, 0.0))
+        # the logarithm is off by 1 + |x|'s rounding and its own, and a small p divides what
+        # exp(p L) - 1 is off by; log1p and expm1, where there are some, are nearer
+        log = u * (1 + _FUNCTION * L)
+        largest = np.exp(np.maximum(p * L, 0.0))
+        size = np.maximum(np.abs(p), LEAST_POWER)
+        is_zero = np.abs(p) < LEAST_POWER
+        own = np.where(is_zero, log, largest * log + 2 * _FUNCTION * u * largest / size)
+        found = np.maximum(found, slope * e + own)
+    return found
+
+
+def _products_error(step: Products, x: Interval, e: Floats, u: float) -> Floats:
+    """Bound the error of products: of the factors' errors, and a rounding for each."""
+    found = np.zeros(len(step.factors))
+    for place, places in enumerate(step.factors):
+        chosen = list(places)
+        exact, reached = np.prod(x.magnitude[chosen]), np.prod((x.magnitude + e)[chosen])
+        found[place] = reached - exact + len(places) * u * reached
+    return found
+
+
+def _check_normalize(step: Normalize, model: Description) -> None:
+    """Refuse a normaliser of computed numbers, whose error near 0 has no bound."""
+    waiting = [step.source]
+    while waiting:
+        name = waiting.pop()
+        source = next(one for one in model.steps if one.name == name)
+        if not isinstance(source, Numbers | Gather | Concat | Impute):
+            raise ExportError(
+                f"step {step.name!r} divides what {source.name!r} has computed by its norm, which "
+                "has no bound of its error near 0; put it before the other steps, or leave it out."
+            )
+        waiting += sources(source)
 
 
 def _periodic_error(step: Periodic, x: Interval, e: Floats, u: float) -> Floats:

@@ -24,6 +24,7 @@ from backlit.formats.export.description import (
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
     sources,
 )
 
@@ -59,6 +60,8 @@ class Builder:
     Attributes
     ----------
     steps : list of Step
+    remarks : list of str
+        What users of the model have to know.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -67,6 +70,7 @@ class Builder:
         self._ranges: dict[int, tuple[float, float]] = {}
         self._widths: dict[str, int] = {}
         self.steps: list[Step] = []
+        self.remarks: list[str] = []
 
     def columns(self) -> tuple[Column, ...]:
         """Return the input's columns as the steps use them."""
@@ -271,11 +275,11 @@ def _never_missing(steps: Sequence[Step], widths: dict[str, int]) -> set[int]:
         elif isinstance(step, Lookup):
             if step.missing is None:
                 found |= given[0] if step.column is None else {step.column}
-        elif isinstance(step, Scale | Clip | Concat | SmoothClip):
+        elif isinstance(step, Scale | Clip | Concat | SmoothClip | YeoJohnson):
             reaching[step.name] = given
         elif isinstance(step, Gather):
             reaching[step.name] = [given[place] for place in step.places]
-        elif not isinstance(step, Impute | Missing):
+        elif not (isinstance(step, Missing) or (isinstance(step, Impute) and step.missing is None)):
             found |= set().union(*given)
     return found.union(*reaching[steps[-1].name])
 

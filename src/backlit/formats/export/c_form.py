@@ -8,19 +8,24 @@ from backlit.formats.export.bounds import Bound
 from backlit.formats.export.c_source import Source, array, comment, real, reals, text
 from backlit.formats.export.description import (
     Activate,
+    Bins,
     Clip,
     Concat,
     Dense,
+    Function,
     Gather,
     Impute,
     Lookup,
     Mean,
     Missing,
+    Normalize,
     Numbers,
     Periodic,
+    Products,
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
 )
 from backlit.formats.export.fixed_point import quantise
 from backlit.formats.export.job import Job, Parts, parts_of, plain
@@ -63,6 +68,36 @@ static inline {t} {p}_smooth_clip({t} x, {t} limit) {{
   return y / sqrt{f}({one} + (y / limit) * (y / limit));
 }}
 """
+
+_YEO_JOHNSON = """
+static inline {t} {p}_yeo_johnson({t} x, {t} power) {{
+  const {t} l = log1p{f}(fabs{f}(x)), q = x < {zero} ? {two} - power : power;
+  const {t} size = fabs{f}(q) < {least} ? l : expm1{f}(q * l) / q;
+  return x < {zero} ? -size : size;
+}}
+"""
+
+_NORMALIZE = """
+/* x / norm(x): kind 1 and 2 are the sums of sizes and of squares, 0 the largest */
+static inline void {p}_normalize(const {t} *x, int n, int kind, {t} *out) {{
+  {t} most = {zero}, sum = {zero};
+  for (int i = 0; i < n; i++) most = fabs{f}(x[i]) > most ? fabs{f}(x[i]) : most;
+  for (int i = 0; i < n; i++) {{
+    out[i] = most > {zero} ? x[i] / most : {zero};
+    sum += kind == 1 ? fabs{f}(out[i]) : out[i] * out[i];
+  }}
+  if (kind == 0 || !(most > {zero})) return;
+  if (kind == 2) sum = sqrt{f}(sum);
+  for (int i = 0; i < n; i++) out[i] /= sum;
+}}
+"""
+
+#: x -> f(x), with the type's suffix
+_FUNCTIONS_OF_ONE = {
+    "abs": "fabs{f}({x})",
+    "square": "{x} * {x}",
+    **{name: name + "{f}({x})" for name in ("exp", "expm1", "log", "log1p", "sqrt")},
+}
 
 _PERIODIC = """
 /* V cos(W x + b) + c of n numbers, of k cosines and d values each */
@@ -251,6 +286,14 @@ def _statement(source: Source, step: Step, place: int) -> None:
         _pick(source, v, x, list(step.places), place)
     elif isinstance(step, Dense):
         _dense(source, step, x, v, str(place))
+    elif isinstance(step, Normalize):
+        source.function(_NORMALIZE)
+        kind = {"max": 0, "l1": 1, "l2": 2}[step.norm]
+        source.say(f"{source.prefix}_normalize({x}, {width}, {kind}, {v});")
+    elif isinstance(step, Products):
+        _products(source, step, x, v, place)
+    elif isinstance(step, Bins):
+        _bins(source, step, x, v, place)
     elif isinstance(step, Periodic):
         source.function(_PERIODIC)
         n, d, k = step.V.shape
@@ -261,6 +304,36 @@ def _statement(source: Source, step: Step, place: int) -> None:
         _activate(source, step.activation, v, width)
     else:
         source.say(f"for (int i = 0; i < {width}; i++) {v}[i] = {_each(source, step, x, place)};")
+    if isinstance(step, Function):
+        refusal = f"return {source.prefix.upper()}_NOT_FINITE"
+        source.say(f"for (int i = 0; i < {width}; i++) if (!isfinite({v}[i])) {refusal};")
+
+
+def _products(source: Source, step: Products, x: str, v: str, place: int) -> None:
+    """Add products, whose factors stand in one array, and where they end in another."""
+    counts = np.cumsum([len(places) for places in step.factors])
+    factors = [str(one) for places in step.factors for one in places]
+    of, ends = (f"{source.prefix}_{name}{place}" for name in ("factors", "ends"))
+    source.constants.append(array(f"int {of}[{max(len(factors), 1)}]", factors))
+    source.constants.append(array(f"int {ends}[{len(counts)}]", [str(one) for one in counts]))
+    source.say(f"for (int i = 0, k = 0; i < {len(counts)}; i++) {{")
+    source.say(f"  {v}[i] = {source.number(1.0)};")
+    source.say(f"  for (; k < {ends}[i]; k++) {v}[i] *= {x}[{of}[k]];")
+    source.say("}")
+
+
+def _bins(source: Source, step: Bins, x: str, v: str, place: int) -> None:
+    counts = np.cumsum([len(edges) for edges in step.edges])
+    edges = source.constant(f"edges{place}", np.array([one for all_ in step.edges for one in all_]))
+    ends = f"{source.prefix}_ends{place}"
+    source.constants.append(array(f"int {ends}[{len(counts)}]", [str(one) for one in counts]))
+    reached = ">" if step.beyond else ">="
+    one, zero = source.number(1.0), source.number(0.0)
+    source.say(f"for (int i = 0, k = 0; i < {len(counts)}; i++) {{")
+    source.say(f"  {v}[i] = {zero};")
+    source.say(f"  for (; k < {ends}[i]; k++)")
+    source.say(f"    if ({x}[i] {reached} {edges}[k]) {v}[i] += {one};")
+    source.say("}")
 
 
 def _comment(text: str) -> str:
@@ -272,6 +345,8 @@ def _each(source: Source, step: Step, x: str, place: int) -> str:
     """Write what a step makes of ``x[i]``."""
     if isinstance(step, Impute):
         fill = source.constant(f"fill{place}", step.fill)
+        if step.missing is not None:
+            return f"{x}[i] == {source.number(step.missing)} ? {fill}[i] : {x}[i]"
         return f"isnan({x}[i]) ? {fill}[i] : {x}[i]"
     if isinstance(step, Missing):
         return f"isnan({x}[i]) ? {source.number(1.0)} : {source.number(0.0)}"
@@ -279,6 +354,12 @@ def _each(source: Source, step: Step, x: str, place: int) -> str:
         offset = source.constant(f"offset{place}", step.offset)
         divisor = source.constant(f"divisor{place}", step.divisor)
         return f"({x}[i] - {offset}[i]) / {divisor}[i]"
+    if isinstance(step, Function):
+        return source.formatted(_FUNCTIONS_OF_ONE[step.function].replace("{x}", f"{x}[i]"))
+    if isinstance(step, YeoJohnson):
+        source.function(_YEO_JOHNSON)
+        powers = source.constant(f"powers{place}", step.powers)
+        return f"{source.prefix}_yeo_johnson({x}[i], {powers}[i])"
     if isinstance(step, SmoothClip):
         source.function(_SMOOTH_CLIP)
         return f"{source.prefix}_smooth_clip({x}[i], {source.number(step.limit)})"

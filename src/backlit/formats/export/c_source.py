@@ -8,6 +8,7 @@ import numpy as np
 
 from backlit.errors import ExportError
 from backlit.formats.export.job import Job
+from backlit.formats.export.reference import LEAST_POWER
 from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 
 #: suffix of constants and of the mathematical functions, and digits that tell all numbers apart
@@ -109,7 +110,7 @@ class Source:
         return template.format(
             t=self.real, p=self.prefix, f=REALS[self.real][0], zero=self.number(0.0),
             one=self.number(1.0), two=self.number(2.0), far=self.number(1e15),
-            half=self.number(0.5), root=self.number(np.sqrt(0.5)),
+            half=self.number(0.5), least=self.number(LEAST_POWER), root=self.number(np.sqrt(0.5)),
             leak=self.number(LEAKY_SLOPE), scale=self.number(SELU_SCALE),
             alpha=self.number(SELU_ALPHA),
         )  # fmt: skip

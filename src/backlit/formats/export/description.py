@@ -68,11 +68,12 @@ class Concat:
 
 @dataclass(frozen=True)
 class Impute:
-    """``fill`` where a value is missing (NaN)."""
+    """``fill`` where a value is missing: NaN, or a number that stands for it."""
 
     name: str
     source: str
     fill: Floats
+    missing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,83 @@ class Lookup:
         if not (is_one | (self.rows == 0)).all() or (is_one.sum(axis=1) > 1).any():
             return None
         return [int(np.argmax(row)) if row.any() else -1 for row in is_one]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of each number; where it is not finite, the example is refused.
+
+    Attributes
+    ----------
+    function : {"abs", "exp", "expm1", "log", "log1p", "sqrt", "square"}
+    """
+
+    name: str
+    source: str
+    function: str
+
+
+@dataclass(frozen=True)
+class YeoJohnson:
+    """``((x + 1)^p - 1) / p`` from 0 on, and ``-((1 - x)^(2 - p) - 1) / (2 - p)`` below.
+
+    Where an exponent is 0 it is the logarithm.
+
+    Attributes
+    ----------
+    powers : ndarray, shape (n,)
+    """
+
+    name: str
+    source: str
+    powers: Floats
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The number of edges that x has reached.
+
+    Attributes
+    ----------
+    edges : tuple of tuples of float
+        Of each column, increasing.
+    beyond : bool
+        Whether x has to be beyond an edge, and not at it.
+    """
+
+    name: str
+    source: str
+    edges: tuple[tuple[float, ...], ...]
+    beyond: bool = False
+
+
+@dataclass(frozen=True)
+class Products:
+    """Products of columns.
+
+    Attributes
+    ----------
+    factors : tuple of tuples of int
+        The places of each product's factors: (0, 0, 2) is ``x_0 x_0 x_2``, () is 1.
+    """
+
+    name: str
+    source: str
+    factors: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """``x / norm(x)`` of each example; zeros stay zeros.
+
+    Attributes
+    ----------
+    norm : {"l1", "l2", "max"}
+    """
+
+    name: str
+    source: str
+    norm: str
 
 
 @dataclass(frozen=True)
@@ -207,8 +285,8 @@ class Mean:
 
 
 Step = (
-    Numbers | Gather | Concat | Impute | Missing | Scale | Clip | Lookup | SmoothClip | Periodic
-    | Activate | Dense | Mean
+    Numbers | Gather | Concat | Impute | Missing | Scale | Clip | Lookup | Function | YeoJohnson
+    | Bins | Products | Normalize | SmoothClip | Periodic | Activate | Dense | Mean
 )  # fmt: skip
 
 #: the names of activations: those of networks, and what networks for tables have besides
@@ -360,6 +438,12 @@ def _width(step: Step, model: Description) -> int:
         if not all(0 <= place < given for place in step.places):
             raise ExportError(f"step {step.name!r} reads columns {step.places} of {given}.")
         return len(step.places)
+    if isinstance(step, Products):
+        if not all(0 <= place < given for places in step.factors for place in places):
+            raise ExportError(f"step {step.name!r} has a factor that none of {given} columns is.")
+        return len(step.factors)
+    if isinstance(step, Bins) and len(step.edges) != given:
+        raise ExportError(f"step {step.name!r} has edges of {len(step.edges)} columns of {given}.")
     if isinstance(step, Dense):
         _expect(step.name, "W", step.W, (len(step.b), given))
         _expect(step.name, "b", step.b, (len(step.b),))
@@ -380,7 +464,7 @@ def _width(step: Step, model: Description) -> int:
         return n * d
     if isinstance(step, Activate):
         _expect_activation(step.name, step.activation, ACTIVATION_NAMES)
-    for name in ("fill", "offset", "divisor", "low", "high"):
+    for name in ("fill", "offset", "divisor", "low", "high", "powers"):
         if hasattr(step, name):
             _expect(step.name, name, getattr(step, name), (given,))
     return given

@@ -259,10 +259,16 @@ def _plan_tables(
     intervals = every_interval(job.model, job.ranges.inputs)
     for layer in layers:
         Z = values[layer.source] @ layer.W.T + layer.b
-        possible = pre_activations(layer, intervals[layer.source])
+        before = intervals[layer.source]
+        possible = pre_activations(layer, before)
         key = _key(layer)
-        low = max(float(possible.low.min()), _stretched(Z, -1))
-        high = min(float(possible.high.max()), _stretched(Z, 1))
+        # at the end of its range a rounded sum is beyond it: by half a step of each weight, and
+        # what the layers before add
+        half = (before.high - before.low) / 2
+        largest = (np.abs(layer.W) * half).max(axis=1)
+        slack = len(half) * float(largest.max()) / _WEIGHT[kind]
+        low = max(float(possible.low.min()) - slack, _stretched(Z, -1))
+        high = min(float(possible.high.max()) + slack, _stretched(Z, 1))
         ranges.setdefault(key, []).extend((low, high))
     for layer in layers:
         key, activation = _key(layer), layer.activation

@@ -6,23 +6,29 @@ from typing import Any
 
 from backlit.formats.export.description import (
     Activate,
+    Bins,
     Clip,
     Concat,
     Dense,
     Floats,
+    Function,
     Gather,
     Impute,
     Lookup,
     Mean,
     Missing,
+    Normalize,
     Numbers,
     Periodic,
+    Products,
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
 )
 from backlit.formats.export.erfc import CENTER, COEFFICIENTS
 from backlit.formats.export.job import Job
+from backlit.formats.export.reference import LEAST_POWER
 from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 
 _SIGMOID = """function sigmoid(z) {
@@ -37,6 +43,40 @@ function mish(z) {
   return z * (z >= 0 ? (1 + 2 * e) / (1 + 2 * e * (1 + e)) : n / (n + 2));
 }
 """
+
+_FINITE = """
+function finite(values, what) {
+  if (!values.every(Number.isFinite)) throw new RangeError(`${what} is not finite`);
+  return values;
+}
+"""
+
+_YEO_JOHNSON = f"""
+function yeoJohnson(x, power) {{
+  const l = Math.log1p(Math.abs(x)), p = x < 0 ? 2 - power : power;
+  const size = Math.abs(p) < {LEAST_POWER!r} ? l : Math.expm1(p * l) / p;
+  return x < 0 ? -size : size;
+}}
+"""
+
+_NORMALIZE = """
+// x / norm(x); the largest comes out first, so that no square vanishes
+function normalize(x, norm) {
+  const most = Math.max(...x.map(Math.abs));
+  if (!(most > 0)) return x.map(() => 0);
+  const y = x.map((value) => value / most);
+  if (norm === "max") return y;
+  let sum = 0;
+  for (const value of y) sum += norm === "l1" ? Math.abs(value) : value * value;
+  return y.map((value) => value / (norm === "l1" ? sum : Math.sqrt(sum)));
+}
+"""
+
+#: x -> f(x)
+_FUNCTIONS_OF_ONE = {
+    "square": "(x) => x * x",
+    **{name: f"Math.{name}" for name in ("abs", "exp", "expm1", "log", "log1p", "sqrt")},
+}
 
 _PERIODIC = """
 // V cos(W x + b) + c of each number: k cosines and d values
@@ -137,6 +177,15 @@ function lookUp(value, what, levels, missing, unknown, rows) {
 """
 
 
+#: what steps need besides
+_HELPERS = (
+    (Periodic, _PERIODIC),
+    (Function, _FINITE),
+    (YeoJohnson, _YEO_JOHNSON),
+    (Normalize, _NORMALIZE),
+)
+
+
 def write_javascript(job: Job, dtype: str = "float64") -> bytes:
     """Write a model as a JavaScript module.
 
@@ -174,8 +223,9 @@ def write_javascript(job: Job, dtype: str = "float64") -> bytes:
     parts.append(_COMMON.rstrip())
     if any(isinstance(step, Lookup) for step in model.steps):
         parts.append(_LOOK_UP.rstrip())
-    if any(isinstance(step, Periodic) for step in model.steps):
-        parts.append(_PERIODIC.rstrip())
+    for kind, helper in _HELPERS:
+        if any(isinstance(step, kind) for step in model.steps):
+            parts.append(helper.rstrip())
     parts += [_network(job), _answers(job), _self_test(job, dtype)]
     # in comments, too, nothing ends a page's script element
     return ("\n".join(parts) + "\n").replace("</", "<\\/").encode()
@@ -220,6 +270,8 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
         return f"{list(step.places)}.map((place) => {x}[place])", []
     if isinstance(step, Impute):
         fill = f"const FILL{key} = {_json(step.fill.tolist())};"
+        if step.missing is not None:
+            return f"Array.from({x}, (x, i) => (x === {step.missing!r} ? FILL{key}[i] : x))", [fill]
         return f"Array.from({x}, (x, i) => (Number.isNaN(x) ? FILL{key}[i] : x))", [fill]
     if isinstance(step, Missing):
         return f"Array.from({x}, (x) => (Number.isNaN(x) ? 1 : 0))", []
@@ -234,6 +286,25 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
             f"Array.from({x}, (x, i) => Math.min(Math.max(x, LOW{key}[i]), HIGH{key}[i]))",
             needed,
         )
+    if isinstance(step, Function):
+        values = f"Array.from({x}, (x) => ({_FUNCTIONS_OF_ONE[step.function]})(x))"
+        return f"finite({values}, {_json(step.name)})", []
+    if isinstance(step, YeoJohnson):
+        needed = [f"const POWERS{key} = {_json(step.powers.tolist())};"]
+        return f"Array.from({x}, (x, i) => yeoJohnson(x, POWERS{key}[i]))", needed
+    if isinstance(step, Bins):
+        needed = [f"const EDGES{key} = {_json([list(edges) for edges in step.edges])};"]
+        reached = f"x {'>' if step.beyond else '>='} edge"
+        return (
+            f"Array.from({x}, (x, i) => EDGES{key}[i].filter((edge) => {reached}).length)",
+            needed,
+        )
+    if isinstance(step, Products):
+        needed = [f"const FACTORS{key} = {_json([list(places) for places in step.factors])};"]
+        product = f"places.reduce((product, place) => product * {x}[place], 1)"
+        return f"FACTORS{key}.map((places) => {product})", needed
+    if isinstance(step, Normalize):
+        return f"normalize(Array.from({x}), {_json(step.norm)})", []
     if isinstance(step, SmoothClip):
         ratio = f"Math.hypot(1, x / {step.limit!r})"
         return f"Array.from({x}, (x) => x / {ratio})", []

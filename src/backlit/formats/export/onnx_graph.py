@@ -12,22 +12,28 @@ from numpy.typing import NDArray
 from backlit.errors import ExportError
 from backlit.formats.export.description import (
     Activate,
+    Bins,
     Clip,
     Concat,
     Dense,
     Description,
+    Function,
     Gather,
     Impute,
     Lookup,
     Mean,
     Missing,
+    Normalize,
     Numbers,
     Periodic,
+    Products,
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
 )
 from backlit.formats.export.erfc import CENTER, COEFFICIENTS
+from backlit.formats.export.reference import LEAST_POWER
 from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 
 OPSET = 18
@@ -139,7 +145,12 @@ class Steps:
         if isinstance(step, Gather):
             return graph.node("Gather", [x, graph.constant(np.array(step.places))], axis=1)
         if isinstance(step, Impute):
-            return graph.node("Where", [graph.node("IsNaN", [x]), self._array(step.fill[None]), x])
+            missing = (
+                graph.node("IsNaN", [x])
+                if step.missing is None
+                else graph.node("Equal", [x, self._number(step.missing)])
+            )
+            return graph.node("Where", [missing, self._array(step.fill[None]), x])
         if isinstance(step, Missing):
             return self._cast(graph.node("IsNaN", [x]), self._type)
         if isinstance(step, Scale):
@@ -148,6 +159,18 @@ class Steps:
         if isinstance(step, Clip):
             raised = graph.node("Max", [x, self._array(step.low[None])])
             return graph.node("Min", [raised, self._array(step.high[None])])
+        if isinstance(step, Function):
+            y = self._function(step.function, x)
+            self._guard(y, False)
+            return y
+        if isinstance(step, YeoJohnson):
+            return self._yeo_johnson(step, x)
+        if isinstance(step, Bins):
+            return self._bins(step, x)
+        if isinstance(step, Products):
+            return self._products(step, x)
+        if isinstance(step, Normalize):
+            return self._normalize(step, x)
         if isinstance(step, SmoothClip):
             return self._smooth_clip(x, step.limit)
         if isinstance(step, Periodic):
@@ -161,6 +184,75 @@ class Steps:
             return A
         share = graph.node("Mul", [self._array(step.s[None]), graph.node("Sub", [A, Z])])
         return graph.node("Add", [Z, share])
+
+    def _function(self, name: str, x: str) -> str:
+        """Add a function of one number; ONNX has neither log1p nor expm1."""
+        graph, one = self._graph, self._number(1.0)
+        if name == "square":
+            return graph.node("Mul", [x, x])
+        if name == "log1p":
+            return graph.node("Log", [graph.node("Add", [x, one])])
+        if name == "expm1":
+            return graph.node("Sub", [graph.node("Exp", [x]), one])
+        return graph.node(name.capitalize(), [x])
+
+    def _yeo_johnson(self, step: YeoJohnson, x: str) -> str:
+        graph = self._graph
+        below = graph.node("Less", [x, self._number(0.0)])
+        L = self._function("log1p", graph.node("Abs", [x]))
+        sides = []
+        for p in (2 - step.powers, step.powers):
+            is_zero = np.abs(p) < LEAST_POWER
+            factor = np.where(is_zero, 1.0, p)
+            curve = self._function("expm1", graph.node("Mul", [L, self._array(factor[None])]))
+            curve = graph.node("Div", [curve, self._array(factor[None])])
+            sides.append(graph.node("Where", [graph.constant(is_zero[None]), L, curve]))
+        return graph.node("Where", [below, graph.node("Neg", [sides[0]]), sides[1]])
+
+    def _bins(self, step: Bins, x: str) -> str:
+        """Add the number of edges that each column has reached, column by column."""
+        graph, columns = self._graph, []
+        axes = graph.constant(np.array([1]))
+        for place, edges in enumerate(step.edges):
+            column = graph.node("Gather", [x, graph.constant(np.array([place]))], axis=1)
+            held = self._array(np.array(edges or (np.finfo(np.float32).max,))[None])
+            reached = graph.node("Greater" if step.beyond else "GreaterOrEqual", [column, held])
+            columns.append(
+                graph.node("ReduceSum", [self._cast(reached, self._type), axes], keepdims=1)
+            )
+        return graph.node("Concat", columns, axis=1)
+
+    def _products(self, step: Products, x: str) -> str:
+        """Add products: the columns of a 1 and of x, gathered and multiplied factor by factor."""
+        graph = self._graph
+        first = graph.node("Gather", [x, graph.constant(np.array([0]))], axis=1)
+        one = graph.node("Add", [graph.node("Mul", [first, self._number(0.0)]), self._number(1.0)])
+        columns = graph.node("Concat", [one, x], axis=1)
+        most = max(map(len, step.factors))
+        found = ""
+        for turn in range(max(most, 1)):
+            places = [places[turn] + 1 if turn < len(places) else 0 for places in step.factors]
+            factor = graph.node("Gather", [columns, graph.constant(np.array(places))], axis=1)
+            found = graph.node("Mul", [found, factor]) if found else factor
+        return found
+
+    def _normalize(self, step: Normalize, x: str) -> str:
+        """Add ``x / norm(x)``; the largest comes out first, so that no square vanishes."""
+        graph, axes = self._graph, self._graph.constant(np.array([1]))
+        sizes = graph.node("Abs", [x])
+        y = self._over(x, graph.node("ReduceMax", [sizes, axes], keepdims=1))
+        if step.norm == "max":
+            return y
+        own = graph.node("Abs", [y]) if step.norm == "l1" else graph.node("Mul", [y, y])
+        total = graph.node("ReduceSum", [own, axes], keepdims=1)
+        return self._over(y, total if step.norm == "l1" else graph.node("Sqrt", [total]))
+
+    def _over(self, x: str, norm: str) -> str:
+        """Divide by a norm, or by 1 where it is 0."""
+        is_zero = self._graph.node("Equal", [norm, self._number(0.0)])
+        return self._graph.node(
+            "Div", [x, self._graph.node("Where", [is_zero, self._number(1.0), norm])]
+        )
 
     def _mean(self, blocks: list[str]) -> str:
         total = blocks[0]

@@ -8,24 +8,30 @@ import numpy as np
 
 from backlit.formats.export.description import (
     Activate,
+    Bins,
     Clip,
     Concat,
     Dense,
     Description,
     Floats,
+    Function,
     Gather,
     Impute,
     Lookup,
     Mean,
     Missing,
+    Normalize,
     Numbers,
     Periodic,
+    Products,
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
 )
 from backlit.formats.export.job import Job, Parts, parts_of
 from backlit.formats.export.numpy_code import VALUES
+from backlit.formats.export.reference import LEAST_POWER
 
 _READ = '''
 def read_columns(X):
@@ -86,6 +92,45 @@ def periodic(x, W, b, V, c):
     return (np.einsum("mnk,ndk->mnd", H, V) + c).reshape(len(x), -1)
 '''
 
+_FINITE = '''
+def finite(function, values, what):
+    """Return a function of numbers where it is finite for all."""
+    with np.errstate(all="ignore"):
+        found = function(values)
+    wrong = ~np.isfinite(found).all(axis=1)
+    if wrong.any():
+        raise ValueError(f"row {int(np.argmax(wrong))}: {what} is not finite.")
+    return found
+'''
+
+_YEO_JOHNSON = f'''
+def yeo_johnson(x, powers):
+    """Return Yeo and Johnson's transform of columns."""
+    p, size = np.where(x < 0, 2 - powers, powers), np.log1p(np.abs(x))
+    some = np.abs(p) >= {LEAST_POWER!r}
+    size[some] = np.expm1(p[some] * size[some]) / p[some]
+    return np.copysign(size, x)
+'''
+
+_BINS = '''
+def binned(x, edges, side):
+    """Return how many edges each number has reached."""
+    return np.column_stack(
+        [np.searchsorted(own, column, side=side) for own, column in zip(edges, x.T)]
+    ).astype(float)
+'''
+
+_NORMALIZE = '''
+def normalized(x, norm):
+    """Return rows divided by their norms; zeros stay zeros."""
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    y = x / np.where(largest > 0, largest, 1)
+    if norm == "max":
+        return y
+    total = np.abs(y).sum(axis=1) if norm == "l1" else np.sqrt((y * y).sum(axis=1))
+    return y / np.where(total > 0, total, 1)[:, None]
+'''
+
 _FORWARD = '''
 def linear_forward(A_prev, W, b):
     return W @ A_prev + b, (A_prev, W, b)
@@ -100,6 +145,16 @@ def model_forward(A0, parameters):
         caches.append((linear_cache, Z))
     return A, caches
 '''
+
+#: what steps need besides
+_HELPERS = (
+    (Lookup, _LOOK_UP),
+    (Periodic, _PERIODIC),
+    (Function, _FINITE),
+    (YeoJohnson, _YEO_JOHNSON),
+    (Bins, _BINS),
+    (Normalize, _NORMALIZE),
+)
 
 _SELF_TEST = '''
 # inputs, and what the network gave in float64 when it was exported
@@ -198,7 +253,7 @@ def python_module(model: Description, head: Sequence[str], modules: Iterable[str
     if parts.layers:
         pieces.append(_activations(parts.layers))
     pieces.append("\n" + _reading(model))
-    for kind, helper in ((Lookup, _LOOK_UP), (Periodic, _PERIODIC)):
+    for kind, helper in _HELPERS:
         if any(isinstance(step, kind) for step in model.steps):
             pieces.append("\n" + helper)
     return "".join([*pieces, "\n", code, "\n", _answers(model.output.kind)])
@@ -312,8 +367,11 @@ class _Writer:
 
     def _array(self, values: Floats, code: str | None = None) -> str:
         """Write an array as a constant of the module; returns its name."""
+        return self._constant(code or f"np.array({nested(values.tolist())})")
+
+    def _constant(self, code: str) -> str:
         name = f"ARRAY_{len(self.constants) + 1}"
-        self.constants.append(f"{name} = {code or f'np.array({nested(values.tolist())})'}")
+        self.constants.append(f"{name} = {code}")
         return name
 
     def _expression(self, step: Step, variables: dict[str, str]) -> str:
@@ -335,13 +393,28 @@ class _Writer:
         if isinstance(step, Gather):
             return f"{x}[:, {list(step.places)}]"
         if isinstance(step, Impute):
-            return f"np.where(np.isnan({x}), {self._array(step.fill)}, {x})"
+            missing = f"np.isnan({x})" if step.missing is None else f"{x} == {step.missing!r}"
+            return f"np.where({missing}, {self._array(step.fill)}, {x})"
         if isinstance(step, Missing):
             return f"np.isnan({x}).astype(float)"
         if isinstance(step, Scale):
             return f"({x} - {self._array(step.offset)}) / {self._array(step.divisor)}"
         if isinstance(step, Clip):
             return f"np.clip({x}, {self._array(step.low)}, {self._array(step.high)})"
+        if isinstance(step, Function):
+            return f"finite(np.{step.function}, {x}, {step.name!r})"
+        if isinstance(step, YeoJohnson):
+            return f"yeo_johnson({x}, {self._array(step.powers)})"
+        if isinstance(step, Bins):
+            edges = self._constant(nested([list(one) for one in step.edges]))
+            return f"binned({x}, {edges}, {'left' if step.beyond else 'right'!r})"
+        if isinstance(step, Products):
+            products = ", ".join(
+                f"np.prod({x}[:, {list(places)}], axis=1)" for places in step.factors
+            )
+            return f"np.column_stack([{products}])"
+        if isinstance(step, Normalize):
+            return f"normalized({x}, {step.norm!r})"
         if isinstance(step, SmoothClip):
             return f"{x} / np.hypot(1, {x} / {step.limit!r})"
         if isinstance(step, Periodic):

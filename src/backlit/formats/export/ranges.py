@@ -12,23 +12,34 @@ import numpy as np
 from backlit.errors import ExportError
 from backlit.formats.export.description import (
     Activate,
+    Bins,
     Clip,
     Concat,
     Dense,
     Description,
     Floats,
+    Function,
     Gather,
     Impute,
     Lookup,
     Mean,
     Missing,
+    Normalize,
     Numbers,
     Periodic,
+    Products,
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
 )
-from backlit.formats.export.reference import Inputs, activated, apply, periodic
+from backlit.formats.export.reference import (
+    FUNCTIONS_OF_ONE,
+    Inputs,
+    activated,
+    apply,
+    periodic,
+)
 from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 
 #: the range of a column of which nothing is known: that of standardised numbers
@@ -166,7 +177,13 @@ def _interval(
         return Interval(np.minimum(*ends), np.maximum(*ends))
     if isinstance(step, Clip):
         return Interval(np.clip(low, step.low, step.high), np.clip(high, step.low, step.high))
-    if isinstance(step, SmoothClip):
+    if isinstance(step, Function):
+        return _function_interval(step, Interval(low, high))
+    if isinstance(step, Products):
+        return _products_interval(step, Interval(low, high))
+    if isinstance(step, Normalize):
+        return Interval(-np.ones_like(low), np.ones_like(low))
+    if isinstance(step, (SmoothClip, YeoJohnson, Bins)):  # which rise
         clipped = [apply(step, model, _NOTHING, {step.source: end[None]}) for end in (low, high)]
         return Interval(clipped[0][0], clipped[1][0])
     if isinstance(step, Periodic):
@@ -183,6 +200,46 @@ def pre_activations(step: Dense, before: Interval) -> Interval:
     return Interval(
         up @ before.low + down @ before.high + step.b, up @ before.high + down @ before.low + step.b
     )
+
+
+def _function_interval(step: Function, x: Interval) -> Interval:
+    """Return the interval of a function of each number.
+
+    Raises
+    ------
+    ExportError
+        If the range of the inputs holds numbers that the function has no finite value of.
+    """
+    ends = np.array([x.low, x.high])
+    with np.errstate(all="ignore"):
+        values = FUNCTIONS_OF_ONE[step.function](ends)
+    if not np.isfinite(values).all():
+        low, high = x.low.min(), x.high.max()
+        raise ExportError(
+            f"step {step.name!r} takes {step.function} of numbers from {low:.3g} to {high:.3g}, "
+            "where it is not finite; give inputs= such as the model will see, which say the range."
+        )
+    low, high = values.min(axis=0), values.max(axis=0)
+    if step.function in ("abs", "square"):
+        low = np.where((x.low < 0) & (x.high > 0), 0.0, low)
+    return Interval(low, high)
+
+
+def _products_interval(step: Products, x: Interval) -> Interval:
+    """Return the interval of products of columns, each power of a column by itself."""
+    found = []
+    for places in step.factors:
+        low, high = 1.0, 1.0
+        for place in sorted(set(places)):
+            power = places.count(place)
+            ends = [float(x.low[place]) ** power, float(x.high[place]) ** power]
+            if power % 2 == 0 and x.low[place] < 0 < x.high[place]:
+                ends.append(0.0)
+            products = [one * other for one in (low, high) for other in (min(ends), max(ends))]
+            low, high = min(products), max(products)
+        found.append((low, high))
+    pairs = np.array(found)
+    return Interval(pairs[:, 0], pairs[:, 1])
 
 
 def _periodic_interval(step: Periodic, x: Interval) -> Interval:

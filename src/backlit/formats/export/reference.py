@@ -1,6 +1,6 @@
 """A described model computed step by step in float64: the truth for every form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +11,31 @@ from backlit.activations import FUNCTIONS
 from backlit.errors import ExportError, ShapeError
 from backlit.formats.export.description import (
     Activate,
+    Bins,
     Clip,
     Concat,
     Dense,
     Description,
     Floats,
+    Function,
     Gather,
     Impute,
     Lookup,
     Mean,
     Missing,
+    Normalize,
     Numbers,
     Periodic,
+    Products,
     Scale,
     SmoothClip,
     Step,
+    YeoJohnson,
 )
 from backlit.pieces.mish import mish_values
+
+#: exponents nearer to 0 than this are 0, as to SciPy
+LEAST_POWER = 2.0**-52
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,9 @@ def refused(model: Description, inputs: Inputs) -> NDArray[np.bool_]:
             if step.column is None:
                 values = values or every_step(model, inputs)
             found |= level_numbers(step, model, inputs, values) < 0
+        if isinstance(step, Function):
+            values = values or every_step(model, inputs)
+            found |= ~np.isfinite(values[step.name]).all(axis=1)
     return found
 
 
@@ -152,13 +163,25 @@ def apply(step: Step, model: Description, inputs: Inputs, values: Mapping[str, F
     if isinstance(step, Gather):
         return x[:, list(step.places)]
     if isinstance(step, Impute):
-        return np.where(np.isnan(x), step.fill, x)
+        missing = np.isnan(x) if step.missing is None else x == step.missing
+        return np.where(missing, step.fill, x)
     if isinstance(step, Missing):
         return np.isnan(x).astype(np.float64)
     if isinstance(step, Scale):
         return (x - step.offset) / step.divisor
     if isinstance(step, Clip):
         return np.minimum(np.maximum(x, step.low), step.high)
+    if isinstance(step, Function):
+        return np.asarray(FUNCTIONS_OF_ONE[step.function](x))
+    if isinstance(step, YeoJohnson):
+        return yeo_johnson(x, step.powers)
+    if isinstance(step, Bins):
+        return binned(step, x)
+    if isinstance(step, Products):
+        columns = [np.prod(x[:, list(places)], axis=1) for places in step.factors]
+        return np.column_stack(columns)
+    if isinstance(step, Normalize):
+        return normalized(x, step.norm)
     if isinstance(step, SmoothClip):
         # hypot keeps the quotient finite at any size
         return x / np.hypot(1.0, x / step.limit)
@@ -177,6 +200,49 @@ def activated(activation: str, Z: Floats, s: Floats | None = None) -> Floats:
     else:
         A = np.asarray(FUNCTIONS[activation].forward(Z.T).T)
     return A if s is None else Z + s * (A - Z)
+
+
+#: what a `Function` can be
+FUNCTIONS_OF_ONE: dict[str, Callable[[Floats], Floats]] = {
+    "abs": np.abs,
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "square": np.square,
+}
+
+
+def yeo_johnson(x: Floats, powers: Floats) -> Floats:
+    """Compute Yeo and Johnson's transform of columns."""
+    p = np.where(x < 0, 2 - powers, powers)
+    L = np.log1p(np.abs(x))
+    is_zero = np.abs(p) < LEAST_POWER
+    size = np.where(is_zero, L, np.expm1(np.where(is_zero, 0, p) * L) / np.where(is_zero, 1, p))
+    return np.asarray(np.copysign(size, x))
+
+
+def binned(step: Bins, x: Floats) -> Floats:
+    """Count the edges that each number has reached."""
+    side: Any = "left" if step.beyond else "right"
+    columns = [
+        np.searchsorted(np.array(edges), column, side=side)
+        for edges, column in zip(step.edges, x.T, strict=True)
+    ]
+    return np.column_stack(columns).astype(np.float64)
+
+
+def normalized(x: Floats, norm: str) -> Floats:
+    """Divide each example by its norm; the largest comes out first, so that no square vanishes."""
+    largest = np.abs(x).max(axis=1, keepdims=True)
+    y: Floats = x / np.where(largest > 0, largest, 1)
+    if norm == "max":
+        return y
+    size = np.abs(y) if norm == "l1" else y * y
+    total = size.sum(axis=1, keepdims=True)
+    found: Floats = y / np.where(largest > 0, total if norm == "l1" else np.sqrt(total), 1)
+    return found
 
 
 def periodic(step: Periodic, x: Floats) -> Floats:
