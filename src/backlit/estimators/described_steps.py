@@ -20,6 +20,7 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     PolynomialFeatures,
     PowerTransformer,
+    QuantileTransformer,
     RobustScaler,
     StandardScaler,
     TargetEncoder,
@@ -38,6 +39,7 @@ from backlit.formats.export.description import (
     Missing,
     Normalize,
     Products,
+    Quantiles,
     YeoJohnson,
 )
 
@@ -173,13 +175,32 @@ def _binary(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref
     return _reached(builder, name, refs, edges, beyond=True)
 
 
+def _quantiles(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:
+    if step.output_distribution != "uniform":
+        raise ExportError(
+            f"step {name!r} is a QuantileTransformer to the normal distribution, which no form can "
+            "hold; one to the uniform distribution, or a PowerTransformer, can be exported."
+        )
+    points, levels = floats(step.quantiles_).T, floats(step.references_)
+    if (np.diff(points, axis=1) == 0).any():
+        _tell_of_edges(builder, name, "quantiles")
+    builder.seen(refs, points[:, 0], points[:, -1])
+    source = builder.block(name, refs)
+    made = Quantiles(builder.unused_name(name), source, points, levels)
+    return builder.add(made, len(refs))
+
+
+def _tell_of_edges(builder: Builder, name: str, what: str) -> None:
+    builder.remarks.append(
+        f"Step {name} compares numbers with {what}: the bound is for examples of which none is so "
+        "near to one that it falls on its other side in the type."
+    )
+
+
 def _reached(
     builder: Builder, name: str, refs: list[Ref], edges: tuple[tuple[float, ...], ...], beyond: bool
 ) -> list[Ref]:
-    builder.remarks.append(
-        f"Step {name} compares numbers with edges: the bound is for examples of which none is so "
-        "near to one that it falls on its other side in the type."
-    )
+    _tell_of_edges(builder, name, "edges")
     source = builder.block(name, refs)
     return builder.add(Bins(builder.unused_name(name), source, edges, beyond), len(refs))
 
@@ -357,6 +378,7 @@ _METHODS: dict[type, Callable[[Builder, str, Any, list[Ref]], list[Ref]]] = {
     Binarizer: _binary,
     PowerTransformer: _power,
     Normalizer: _normalized,
+    QuantileTransformer: _quantiles,
     SelectorMixin: _selected,
     FunctionTransformer: _function,
     SimpleImputer: _imputer,

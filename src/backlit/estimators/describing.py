@@ -1,11 +1,19 @@
 """Fitted estimators and pipelines as the description that exports are of."""
 
 from collections import UserList
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import (
@@ -21,7 +29,7 @@ from backlit.errors import ExportError
 from backlit.estimators.described_steps import add_step
 from backlit.estimators.parameters import hidden_activations
 from backlit.formats.export.building import Builder, Raw, Ref, floats, plain
-from backlit.formats.export.description import Dense, Description, Output
+from backlit.formats.export.description import Concat, Dense, Description, Mean, Output
 from backlit.formats.export.registry import network_of
 from backlit.names import activation_name
 
@@ -32,8 +40,9 @@ def describe(estimator: Any) -> Description:
     Parameters
     ----------
     estimator : estimator
-        `MLPClassifier` or `MLPRegressor`, backlit's or scikit-learn's, or a pipeline, search or
-        transformed-target regressor around one.
+        `MLPClassifier` or `MLPRegressor`, backlit's or scikit-learn's, `RealMLPClassifier` or
+        `RealMLPRegressor`, a pipeline, search or transformed-target regressor around one, or
+        a bag, a vote or a `MultiOutputRegressor` of several.
 
     Raises
     ------
@@ -45,28 +54,69 @@ def describe(estimator: Any) -> Description:
     names = _names(estimator)
     builder = Builder(names)
     refs: list[Ref] = [Raw(place) for place in range(len(names))]
-    inner = estimator
-    if isinstance(inner, TransformedTargetRegressor):
-        inner = _unwrapped(inner.regressor_)
-    while isinstance(inner, Pipeline):
-        for name, step in inner.steps[:-1]:
+    output = _model(builder, estimator, refs)
+    kind = type(_last(estimator)).__name__
+    columns, steps = builder.columns(), tuple(builder.steps)
+    return Description(kind, columns, steps, output, tuple(builder.remarks))
+
+
+def _model(builder: Builder, estimator: Any, refs: list[Ref]) -> Output:
+    """Add a fitted model, whose output is then the last step; returns what it means."""
+    estimator = _unwrapped(estimator)
+    check_is_fitted(estimator)
+    if isinstance(estimator, Pipeline):
+        for name, step in estimator.steps[:-1]:
             refs = transform(builder, name, step, refs)
-        inner = _unwrapped(inner.steps[-1][1])
-    if isinstance(inner, TransformedTargetRegressor):
-        raise ExportError(
-            "a TransformedTargetRegressor within a pipeline cannot be exported; put the pipeline "
-            "into it."
-        )
-    output = _network(builder, inner, refs)
+        return _model(builder, estimator.steps[-1][1], refs)
     if isinstance(estimator, TransformedTargetRegressor):
+        output = _model(builder, estimator.regressor_, refs)
         _back_to_targets(builder, estimator)
-    return Description(
-        type(inner).__name__,
-        builder.columns(),
-        tuple(builder.steps),
-        output,
-        tuple(builder.remarks),
-    )
+        return output
+    if isinstance(estimator, MultiOutputRegressor):
+        blocks = [_block_of(builder, one, refs)[0] for one in estimator.estimators_]
+        joined = Concat(builder.unused_name("outputs"), tuple(blocks))
+        builder.add(joined, len(blocks))
+        return Output("numbers")
+    members = _members(estimator, refs)
+    if members is None:
+        return _network(builder, estimator, refs)
+    found = [_block_of(builder, *member) for member in members]
+    output = found[0][1]
+    # members of a vote know the classes by their numbers
+    alike = {(one.kind, len(one.classes)) for _, one in found}
+    if len(alike) != 1 or output.kind == "labels":
+        raise ExportError(
+            f"the members of a {type(estimator).__name__} have different outputs, expected the "
+            "same classes in each."
+        )
+    if len(found) > 1:
+        mean = Mean(builder.unused_name("mean"), tuple(name for name, _ in found))
+        builder.add(mean, len(builder.output()))
+    return replace(output, classes=_classes(estimator)) if output.decides else output
+
+
+def _block_of(builder: Builder, estimator: Any, refs: list[Ref]) -> tuple[str, Output]:
+    output = _model(builder, estimator, refs)
+    return builder.steps[-1].name, output
+
+
+def _members(estimator: Any, refs: list[Ref]) -> list[tuple[Any, list[Ref]]] | None:
+    """Return what an estimator is the mean of, each with the columns that it reads."""
+    if isinstance(estimator, VotingClassifier | VotingRegressor):
+        if estimator.weights is not None or getattr(estimator, "voting", "soft") != "soft":
+            raise ExportError(
+                f"a {type(estimator).__name__} with weights or hard votes cannot be exported; "
+                "expected one with voting='soft' and weights=None."
+            )
+        return [(one, refs) for one in estimator.estimators_]
+    if isinstance(estimator, BaggingClassifier | BaggingRegressor):
+        pairs = zip(estimator.estimators_, estimator.estimators_features_, strict=True)
+        return [(one, [refs[place] for place in places]) for one, places in pairs]
+    return None
+
+
+def _classes(estimator: Any) -> tuple[Any, ...]:
+    return tuple(plain(one) for one in np.asarray(estimator.classes_).tolist())
 
 
 def _unwrapped(estimator: Any) -> Any:
@@ -100,8 +150,9 @@ def _outside_in(estimator: Any) -> list[Any]:
 
 
 def _last(estimator: Any) -> Any:
-    while isinstance(estimator, Pipeline):
-        estimator = _unwrapped(estimator.steps[-1][1])
+    while isinstance(estimator, Pipeline | TransformedTargetRegressor):
+        inner = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator.regressor_
+        estimator = _unwrapped(inner)
     return estimator
 
 
@@ -201,7 +252,7 @@ def _network(builder: Builder, estimator: Any, refs: list[Ref]) -> Output:
         source = name
     if not is_classifier(estimator):
         return Output("numbers")
-    classes = tuple(plain(one) for one in np.asarray(estimator.classes_).tolist())
+    classes = _classes(estimator)
     if estimator._label_binarizer.y_type_.startswith("multilabel"):
         return Output("labels", classes)
     return Output("two classes" if len(intercepts[-1]) == 1 else "classes", classes)

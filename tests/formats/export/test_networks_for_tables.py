@@ -140,7 +140,7 @@ def test_the_mean_of_members_and_folds(kind, tmp_path):
     model = fitted(kind, n_members=2, n_folds=2)
     job = prepare(model, inputs=DATA)
     in_every_form(job, DATA, expected_of(model, DATA), tmp_path, whole=False)
-    with pytest.raises(ExportError, match="the mean of several networks, and whole numbers hold"):
+    with pytest.raises(ExportError, match="several networks, and whole numbers hold one"):
         backlit.export(model, tmp_path / "m.h", dtype="int8")
 
 

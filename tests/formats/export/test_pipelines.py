@@ -10,10 +10,16 @@ import sklearn.neural_network
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA, FastICA, IncrementalPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     Binarizer,
@@ -195,6 +201,11 @@ PREPROCESSING = {
     "square": (make_pipeline(RobustScaler(), FunctionTransformer(np.square)), X),
     "exponential": (make_pipeline(StandardScaler(), FunctionTransformer(np.exp)), X),
     "less one": (make_pipeline(StandardScaler(), FunctionTransformer(np.expm1)), X),
+    "quantiles": (QuantileTransformer(n_quantiles=30), X),
+    "quantiles, imputed after": (
+        make_pipeline(QuantileTransformer(n_quantiles=30), SimpleImputer()), HOLES
+    ),
+    "equal quantiles": (QuantileTransformer(n_quantiles=20), np.round(X, 0)),
     "increments": (IncrementalPCA(3, whiten=True), X),
     "independent": (FastICA(3, random_state=0, tol=0.1), X),
     "projected": (SparseRandomProjection(3, random_state=0), X),
@@ -272,6 +283,35 @@ def test_scikit_learn_s_own_networks_and_searches(tmp_path):
     in_every_form(prepare(search, inputs=X), X, search.predict_proba(X), tmp_path)
 
 
+COMMITTEES = {
+    "a target each": MultiOutputRegressor(MLPRegressor(**SMALL)),
+    "a bag": BaggingClassifier(MLPClassifier(**SMALL), 3, max_features=0.6, random_state=0),
+    "a bag of numbers": BaggingRegressor(MLPRegressor(**SMALL), 2, random_state=0),
+    "a vote": VotingClassifier(
+        [("a", make_pipeline(StandardScaler(), MLPClassifier(**SMALL))),
+         ("b", make_pipeline(MinMaxScaler(), MLPClassifier(**SMALL)))], voting="soft"),
+    "targets within": make_pipeline(
+        StandardScaler(),
+        TransformedTargetRegressor(MLPRegressor(**SMALL), transformer=RobustScaler()),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMITTEES)
+def test_several_networks(name, tmp_path):
+    y = np.column_stack([SCORE, X[:, 3]]) if name == "a target each" else SCORE
+    if name in ("a bag", "a vote"):
+        y = np.where(SCORE > 0, "yes", "no")
+    fitted = COMMITTEES[name].fit(X, y)
+    method = "predict_proba" if name in ("a bag", "a vote") else "predict"
+    expected = getattr(fitted, method)(X).reshape(len(X), -1)
+    job = prepare(fitted, inputs=X)
+    whole = name == "targets within"
+    in_every_form(job, X, expected, tmp_path, whole=whole)
+    if method == "predict_proba":
+        assert as_module(job).predict(X) == fitted.predict(X).tolist()
+
+
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler((-2, 5))])
 def test_scaled_targets(scaler, tmp_path):
     y = np.column_stack([SCORE * 50 + 1000, X[:, 3]])
@@ -293,9 +333,9 @@ def test_scaled_targets(scaler, tmp_path):
 
 
 REFUSED = {
-    "quantiles": (make_pipeline(QuantileTransformer(n_quantiles=50), MLPClassifier(**SMALL)),
-                  "step 'quantiletransformer' is a QuantileTransformer, which looks up a thousand "
-                  "quantiles of each column; PowerTransformer or KBinsDiscretizer can be exported"),
+    "quantiles": (make_pipeline(QuantileTransformer(n_quantiles=50, output_distribution="normal"),
+                                MLPClassifier(**SMALL)),
+                  "is a QuantileTransformer to the normal distribution, which no form can hold"),
     "neighbours": (make_pipeline(KNNImputer(), MLPClassifier(**SMALL)),
                    "is a KNNImputer, which keeps the training data; SimpleImputer can be exported"),
     "function": (make_pipeline(FunctionTransformer(np.sin), MLPClassifier(**SMALL)),

@@ -39,6 +39,7 @@ from backlit.formats.export.description import (
     Numbers,
     Periodic,
     Products,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -161,6 +162,11 @@ def _error(
         return _function_error(step, intervals, e, u)
     if isinstance(step, YeoJohnson):
         return _power_error(step, intervals[step.source], e, u)
+    if isinstance(step, Quantiles):
+        _, _, slope = step.pieces()
+        reach = np.abs(step.points).max(axis=1)
+        # the difference's rounding, by the slope; that of the quantiles themselves is as large
+        return np.asarray(slope.max(axis=1) * (e + 3 * u * reach) + 6 * u)
     if isinstance(step, Products):
         return _products_error(step, intervals[step.source], e, u)
     if isinstance(step, Normalize):

@@ -21,6 +21,7 @@ from backlit.formats.export.description import (
     Lookup,
     Missing,
     Numbers,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -275,7 +276,7 @@ def _never_missing(steps: Sequence[Step], widths: dict[str, int]) -> set[int]:
         elif isinstance(step, Lookup):
             if step.missing is None:
                 found |= given[0] if step.column is None else {step.column}
-        elif isinstance(step, Scale | Clip | Concat | SmoothClip | YeoJohnson):
+        elif isinstance(step, Scale | Clip | Concat | SmoothClip | YeoJohnson | Quantiles):
             reaching[step.name] = given
         elif isinstance(step, Gather):
             reaching[step.name] = [given[place] for place in step.places]

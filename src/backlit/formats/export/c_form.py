@@ -22,6 +22,7 @@ from backlit.formats.export.description import (
     Numbers,
     Periodic,
     Products,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -89,6 +90,19 @@ static inline void {p}_normalize(const {t} *x, int n, int kind, {t} *out) {{
   if (kind == 0 || !(most > {zero})) return;
   if (kind == 2) sum = sqrt{f}(sum);
   for (int i = 0; i < n; i++) out[i] /= sum;
+}}
+"""
+
+_QUANTILES = """
+/* the share below x: 0 up to the first of q quantiles, 1 from the last on */
+static inline {t} {p}_below({t} x, const {t} *points, int q, const {t} *value, const {t} *slope) {{
+  if (x <= points[0]) return {zero};
+  if (x >= points[q - 1]) return {one};
+  int low = 0, high;
+  while (points[low + 1] < x) low++; /* the last one below x, and the last one not above it */
+  for (high = low; points[high + 1] <= x;) high++;
+  return {half} * (value[low] + slope[low] * (x - points[low])
+                   + value[high] + slope[high] * (x - points[high]));
 }}
 """
 
@@ -360,6 +374,15 @@ def _each(source: Source, step: Step, x: str, place: int) -> str:
         source.function(_YEO_JOHNSON)
         powers = source.constant(f"powers{place}", step.powers)
         return f"{source.prefix}_yeo_johnson({x}[i], {powers}[i])"
+    if isinstance(step, Quantiles):
+        source.function(_QUANTILES)
+        q = len(step.levels)
+        _, _, slope = step.pieces()
+        points = source.constant(f"points{place}", step.points)
+        value = source.constant(f"levels{place}", step.levels)
+        slopes = source.constant(f"slopes{place}", slope[:, 1:])
+        own = f"{x}[i], {points} + i * {q}, {q}, {value}, {slopes} + i * {q}"
+        return f"{source.prefix}_below({own})"
     if isinstance(step, SmoothClip):
         source.function(_SMOOTH_CLIP)
         return f"{source.prefix}_smooth_clip({x}[i], {source.number(step.limit)})"

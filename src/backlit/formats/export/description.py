@@ -188,6 +188,37 @@ class Bins:
 
 
 @dataclass(frozen=True)
+class Quantiles:
+    """How much of the training data is below x, between quantiles linearly.
+
+    0 up to the first quantile, 1 from the last on, and the middle of a jump at equal ones.
+
+    Attributes
+    ----------
+    points : ndarray, shape (n, q)
+        Each column's quantiles, rising.
+    levels : ndarray, shape (q,)
+        From 0 to 1.
+    """
+
+    name: str
+    source: str
+    points: Floats
+    levels: Floats
+
+    def pieces(self) -> tuple[Floats, Floats, Floats]:
+        """Return begin, value and slope of the piece behind k quantiles, each (n, q + 1)."""
+        n, q = self.points.shape
+        begin = np.concatenate([self.points[:, :1], self.points], axis=1)
+        value = np.tile(np.concatenate([[0.0], self.levels]), (n, 1))
+        slope = np.zeros((n, q + 1))
+        widths = np.diff(self.points, axis=1)
+        rises = np.broadcast_to(np.diff(self.levels), widths.shape)
+        np.divide(rises, widths, out=slope[:, 1:-1], where=widths > 0)
+        return begin, value, slope
+
+
+@dataclass(frozen=True)
 class Products:
     """Products of columns.
 
@@ -286,7 +317,7 @@ class Mean:
 
 Step = (
     Numbers | Gather | Concat | Impute | Missing | Scale | Clip | Lookup | Function | YeoJohnson
-    | Bins | Products | Normalize | SmoothClip | Periodic | Activate | Dense | Mean
+    | Bins | Quantiles | Products | Normalize | SmoothClip | Periodic | Activate | Dense | Mean
 )  # fmt: skip
 
 #: the names of activations: those of networks, and what networks for tables have besides
@@ -444,6 +475,8 @@ def _width(step: Step, model: Description) -> int:
         return len(step.factors)
     if isinstance(step, Bins) and len(step.edges) != given:
         raise ExportError(f"step {step.name!r} has edges of {len(step.edges)} columns of {given}.")
+    if isinstance(step, Quantiles):
+        _expect(step.name, "points", step.points, (given, len(step.levels)))
     if isinstance(step, Dense):
         _expect(step.name, "W", step.W, (len(step.b), given))
         _expect(step.name, "b", step.b, (len(step.b),))

@@ -116,9 +116,10 @@ def export(
     Parameters
     ----------
     model : estimator, pipeline, PhotoClassifier, (parameters, activations) or Description
-        A fitted `MLPClassifier` or `MLPRegressor`, backlit's or scikit-learn's; a pipeline of
-        scalers, encoders, imputers, `ColumnTransformer` and the like that ends in one; a search or
-        `TransformedTargetRegressor` around it; a photo classifier, from its features on; or a
+        A fitted `MLPClassifier` or `MLPRegressor`, backlit's or scikit-learn's, or a network for
+        tables; a pipeline of scalers, encoders, imputers, `ColumnTransformer` and the like that
+        ends in one; a search or `TransformedTargetRegressor` around it; a bag, a vote or a
+        `MultiOutputRegressor` of several; a photo classifier, from its features on; or a
         network as the open functions take it, whose outputs are numbers.
     path : path
         Replaced if it exists. Its ending chooses the form: ``.onnx``; ``.h``, one C99 header

@@ -192,8 +192,8 @@ def quantise(job: Job, kind: str) -> FixedNetwork:
     parts = parts_of(job.model)
     if not parts.layers:
         raise ExportError(
-            "the model is the mean of several networks, and whole numbers hold one network; fit it "
-            "with n_members=1 and n_folds=None, or export it in float32."
+            "the model is several networks, and whole numbers hold one; fit one alone (RealMLP: "
+            "n_members=1 and n_folds=None), or export it in float32."
         )
     examples = _calibration(job)
     values = every_step(job.model, examples)

@@ -21,6 +21,7 @@ from backlit.formats.export.description import (
     Numbers,
     Periodic,
     Products,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -69,6 +70,25 @@ function normalize(x, norm) {
   let sum = 0;
   for (const value of y) sum += norm === "l1" ? Math.abs(value) : value * value;
   return y.map((value) => value / (norm === "l1" ? sum : Math.sqrt(sum)));
+}
+"""
+
+_QUANTILES = """
+// the share below x: 0 up to the first quantile, 1 from the last on
+function below(x, points, levels) {
+  const last = points.length - 1;
+  if (x <= points[0]) return 0;
+  if (x >= points[last]) return 1;
+  let low = 0;
+  while (points[low + 1] < x) low++;
+  let high = low;
+  while (points[high + 1] <= x) high++;
+  const at = (k) => {
+    const width = points[k + 1] - points[k];
+    return width > 0 ? levels[k] + ((levels[k + 1] - levels[k]) / width) * (x - points[k])
+      : levels[k];
+  };
+  return (at(low) + at(high)) / 2;
 }
 """
 
@@ -183,6 +203,7 @@ _HELPERS = (
     (Function, _FINITE),
     (YeoJohnson, _YEO_JOHNSON),
     (Normalize, _NORMALIZE),
+    (Quantiles, _QUANTILES),
 )
 
 
@@ -299,6 +320,10 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
             f"Array.from({x}, (x, i) => EDGES{key}[i].filter((edge) => {reached}).length)",
             needed,
         )
+    if isinstance(step, Quantiles):
+        needed = [f"const POINTS{key} = {_json(step.points.tolist())};",
+                  f"const QUANTILES{key} = {_json(step.levels.tolist())};"]  # fmt: skip
+        return f"Array.from({x}, (x, i) => below(x, POINTS{key}[i], QUANTILES{key}))", needed
     if isinstance(step, Products):
         needed = [f"const FACTORS{key} = {_json([list(places) for places in step.factors])};"]
         product = f"places.reduce((product, place) => product * {x}[place], 1)"

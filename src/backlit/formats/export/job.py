@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backlit._text import printable
 from backlit._version import __version__
 from backlit.formats.export.bounds import Bound, rounding_bound
-from backlit.formats.export.description import Dense, Description, Mean, Step, sources
+from backlit.formats.export.description import Dense, Description, Step, sources
 from backlit.formats.export.ranges import Ranges
 from backlit.formats.export.reference import Inputs
 from backlit.formats.export.vectors import Vectors
@@ -134,8 +134,6 @@ class Parts:
 def parts_of(model: Description) -> Parts:
     """Split the steps at the chain of layers that ends with the last one."""
     steps = list(model.steps)
-    if any(isinstance(step, Mean) for step in steps):
-        return Parts(steps, [], [])
     last = max(place for place, step in enumerate(steps) if isinstance(step, Dense))
     first = last
     while (
@@ -144,5 +142,10 @@ def parts_of(model: Description) -> Parts:
         and sources(steps[first]) == (steps[first - 1].name,)
     ):
         first -= 1
+    behind = {steps[last].name}
+    for step in steps[last + 1 :]:
+        if not set(sources(step)) <= behind:  # of another network
+            return Parts(steps, [], [])
+        behind = {step.name}
     layers = [step for step in steps[first : last + 1] if isinstance(step, Dense)]
     return Parts(steps[:first], layers, steps[last + 1 :])

@@ -27,6 +27,7 @@ from backlit.formats.export.description import (
     Numbers,
     Periodic,
     Products,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -167,6 +168,8 @@ class Steps:
             return self._yeo_johnson(step, x)
         if isinstance(step, Bins):
             return self._bins(step, x)
+        if isinstance(step, Quantiles):
+            return self._quantiles(step, x)
         if isinstance(step, Products):
             return self._products(step, x)
         if isinstance(step, Normalize):
@@ -220,6 +223,28 @@ class Steps:
             columns.append(
                 graph.node("ReduceSum", [self._cast(reached, self._type), axes], keepdims=1)
             )
+        return graph.node("Concat", columns, axis=1)
+
+    def _quantiles(self, step: Quantiles, x: str) -> str:
+        """Add the share below each number: the piece that it is in, column by column."""
+        graph, columns = self._graph, []
+        axes = graph.constant(np.array([1]))
+        for place, (points, *pieces) in enumerate(zip(step.points, *step.pieces(), strict=True)):
+            column = graph.node("Gather", [x, graph.constant(np.array([place]))], axis=1)
+            sides = []
+            for reached in ("Greater", "GreaterOrEqual"):
+                over = graph.node(reached, [column, self._array(points[None])])
+                k = graph.node("ReduceSum", [self._cast(over, np.int64), axes], keepdims=0)
+                begin, value, slope = (
+                    graph.node("Gather", [self._array(one[:, None]), k], axis=0) for one in pieces
+                )
+                away = graph.node("Mul", [slope, graph.node("Sub", [column, begin])])
+                sides.append(graph.node("Add", [value, away]))
+            inner = graph.node("Mul", [graph.node("Add", sides), self._number(0.5)])
+            at_end = graph.node("GreaterOrEqual", [column, self._number(points[-1])])
+            inner = graph.node("Where", [at_end, self._number(1.0), inner])
+            at_begin = graph.node("LessOrEqual", [column, self._number(points[0])])
+            columns.append(graph.node("Where", [at_begin, self._number(0.0), inner]))
         return graph.node("Concat", columns, axis=1)
 
     def _products(self, step: Products, x: str) -> str:

@@ -24,6 +24,7 @@ from backlit.formats.export.description import (
     Numbers,
     Periodic,
     Products,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -131,6 +132,18 @@ def normalized(x, norm):
     return y / np.where(total > 0, total, 1)[:, None]
 '''
 
+_QUANTILES = '''
+def below(x, points, levels):
+    """Return how much of the training data is below each number: of two readings at a jump."""
+    columns = []
+    for column, own in zip(x.T, points):
+        rising = np.interp(column, own, levels)
+        falling = -np.interp(-column, -own[::-1], -levels[::-1])
+        inner = (rising + falling) / 2
+        columns.append(np.where(column <= own[0], 0, np.where(column >= own[-1], 1, inner)))
+    return np.column_stack(columns)
+'''
+
 _FORWARD = '''
 def linear_forward(A_prev, W, b):
     return W @ A_prev + b, (A_prev, W, b)
@@ -154,6 +167,7 @@ _HELPERS = (
     (YeoJohnson, _YEO_JOHNSON),
     (Bins, _BINS),
     (Normalize, _NORMALIZE),
+    (Quantiles, _QUANTILES),
 )
 
 _SELF_TEST = '''
@@ -408,6 +422,8 @@ class _Writer:
         if isinstance(step, Bins):
             edges = self._constant(nested([list(one) for one in step.edges]))
             return f"binned({x}, {edges}, {'left' if step.beyond else 'right'!r})"
+        if isinstance(step, Quantiles):
+            return f"below({x}, {self._array(step.points)}, {self._array(step.levels)})"
         if isinstance(step, Products):
             products = ", ".join(
                 f"np.prod({x}[:, {list(places)}], axis=1)" for places in step.factors

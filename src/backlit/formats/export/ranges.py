@@ -28,6 +28,7 @@ from backlit.formats.export.description import (
     Numbers,
     Periodic,
     Products,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -183,7 +184,7 @@ def _interval(
         return _products_interval(step, Interval(low, high))
     if isinstance(step, Normalize):
         return Interval(-np.ones_like(low), np.ones_like(low))
-    if isinstance(step, (SmoothClip, YeoJohnson, Bins)):  # which rise
+    if isinstance(step, (SmoothClip, YeoJohnson, Bins, Quantiles)):  # which rise
         clipped = [apply(step, model, _NOTHING, {step.source: end[None]}) for end in (low, high)]
         return Interval(clipped[0][0], clipped[1][0])
     if isinstance(step, Periodic):

@@ -27,6 +27,7 @@ from backlit.formats.export.description import (
     Numbers,
     Periodic,
     Products,
+    Quantiles,
     Scale,
     SmoothClip,
     Step,
@@ -177,6 +178,8 @@ def apply(step: Step, model: Description, inputs: Inputs, values: Mapping[str, F
         return yeo_johnson(x, step.powers)
     if isinstance(step, Bins):
         return binned(step, x)
+    if isinstance(step, Quantiles):
+        return below(step, x)
     if isinstance(step, Products):
         columns = [np.prod(x[:, list(places)], axis=1) for places in step.factors]
         return np.column_stack(columns)
@@ -231,6 +234,23 @@ def binned(step: Bins, x: Floats) -> Floats:
         for edges, column in zip(step.edges, x.T, strict=True)
     ]
     return np.column_stack(columns).astype(np.float64)
+
+
+def below(step: Quantiles, x: Floats) -> Floats:
+    """Compute the share of the training data below each number."""
+    begin, value, slope = step.pieces()
+    columns = []
+    for place, column in enumerate(x.T):
+        points = step.points[place]
+        sides = []
+        for side in ("left", "right"):
+            k = np.searchsorted(points, column, side=side)
+            sides.append(value[place, k] + slope[place, k] * (column - begin[place, k]))
+        inner = (sides[0] + sides[1]) / 2
+        columns.append(
+            np.where(column <= points[0], 0.0, np.where(column >= points[-1], 1.0, inner))
+        )
+    return np.column_stack(columns)
 
 
 def normalized(x: Floats, norm: str) -> Floats:
