@@ -244,3 +244,44 @@ def read(n_in, n_out):
     assert is_computation(scope["drawn"])
     assert not is_computation(scope["read"])
     assert not is_computation(drawn)
+
+
+BACK = """
+def affine_backward(d, cache):
+    x, w = cache
+    return d @ w.T, x.T @ d{twice}
+
+
+class Root:
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return np.abs(x)
+
+    def backward(ctx, d):
+        (x,) = ctx.saved_tensors
+        return d * np.sign(x){twice}
+"""
+FORTH = """
+import numpy as np
+
+
+def affine_forward(x, w):
+    return x @ w, (x, w)
+
+
+raise SystemExit("not run")
+"""
+
+
+@pytest.mark.parametrize(("twice", "relation"), [("", "correct"), (" * 2", "scale")])
+def test_the_forward_may_stand_in_another_file_and_a_context_needs_no_decorator(
+    tmp_path, twice, relation
+):
+    code, data = run(tmp_path, BACK.replace("{twice}", twice), "backward.py", forward=FORTH)
+    found = relations(data)
+    assert code == (0 if relation == "correct" else 1)
+    assert found == {
+        "affine_backward x": "correct",
+        "affine_backward w": relation,
+        "Root.backward x": relation,
+    }

@@ -49,13 +49,13 @@ def takes_context(function: Any) -> bool:
         return False
     for name in ("forward", "backward"):
         method = inspect.getattr_static(function, name, None)
-        if not isinstance(method, staticmethod):
-            return False
+        static = isinstance(method, staticmethod)
         try:
-            first = next(iter(inspect.signature(method.__func__).parameters), "")
+            signature = inspect.signature(method.__func__ if static else method)
         except (TypeError, ValueError):
             return False
-        if first not in ("ctx", "context", "self", "cx"):
+        first = next(iter(signature.parameters), "")
+        if first not in ("ctx", "context", "cx") and not (static and first == "self"):
             return False
     return True
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from backlit.gradcheck.sources.engines import plain_operation
+
 BACKWARD_METHODS = (
     "backward",
     "backward_pass",
@@ -197,7 +199,8 @@ class Candidate:
     name : str
         `Dense.backward`, `affine_backward`.
     kind : str
-        "class", "methods" (a pair of a class's methods that is called as functions are), "pair",
+        "class", "methods" (a pair of a class's methods that is called as functions are),
+        "operation" and "engine layer" (of automatic differentiation), "pair",
         "loss and gradient", "loss and more" (which may be no gradient), "alone".
     forward : str or None
         The forward function or method, if one was found.
@@ -276,6 +279,11 @@ def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]
         line = methods[method].lineno
         return Candidate(f"{name}.{method}", kind, method, partner, line, d.where, name)
 
+    operations = _operations(methods)
+    if operations:
+        for one in operations:
+            yield candidate("operation", one, one)
+        return
     for one, partner in slopes.items():
         yield candidate("methods", one, partner)
     trains = next((n for n in TRAIN_METHODS if n in own), None)
@@ -294,6 +302,17 @@ def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]
             continue
         if not _NO_BACKWARD.search(other):
             yield candidate("class", other, partner_of(other, defined, by_name_alone=True))
+
+
+def _operations(methods: Mapping[str, ast.FunctionDef]) -> list[str]:
+    """List the operations of a class whose objects remember how they were made; none of another."""
+    backward = methods.get("backward")
+    signs = {"__add__", "__mul__", "__matmul__", "__sub__"} & set(methods)
+    if backward is None or len(signs) < 2:
+        return []
+    if len(backward.args.args) - 1 > len(backward.args.defaults):
+        return []  # it has to be given something: no c.backward()
+    return [n for n in methods if plain_operation(n) is not None]
 
 
 def _backward_method(

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backlit.gradcheck.reporting.finding import Unchecked
 from backlit.gradcheck.sources import reference
-from backlit.gradcheck.sources.candidates import COMPANION, Candidate, Defined, find_candidates
+from backlit.gradcheck.sources.candidates import (
+    COMPANION,
+    Candidate,
+    Defined,
+    find_candidates,
+    partner_of,
+)
 from backlit.gradcheck.sources.cells import UNPARSABLE, Cell
 from backlit.gradcheck.sources.course_parts import ORDER
 from backlit.gradcheck.sources.definitions import Definition, statements_of, stored_names
+from backlit.gradcheck.sources.engines import layer_engine
 from backlit.gradcheck.sources.guesses import size_of
 from backlit.gradcheck.sources.namespaces import (
     Missing,
@@ -24,7 +32,7 @@ from backlit.gradcheck.sources.namespaces import (
     run_definition,
     serve_modules,
 )
-from backlit.gradcheck.sources.usage import look_in
+from backlit.gradcheck.sources.usage import look_in, neighbours
 
 
 @dataclass
@@ -58,7 +66,8 @@ def extract(
             if isinstance(d.node, (ast.FunctionDef, ast.ClassDef))
         ]
     )
-    roots = _roots(definitions, wanted, candidates)
+    layers = _engine_layers(order, candidates, " ".join(c.text for c in cells))
+    roots = _roots(definitions, wanted, [*candidates, *layers])
     needed = _closure(roots, definitions)
     used = _names_used(needed, definitions)
     unknown = used - set(definitions) - set(assigned) - set(dir(builtins))
@@ -88,7 +97,57 @@ def extract(
     names = {
         n: v for n, v in scope.items() if not n.startswith("__") and not isinstance(v, Missing)
     }
+    candidates = [_with_partner(c, names) for c in candidates]
+    candidates += [
+        c for c in layers if c.owner in names and layer_engine(names[c.owner], names) is not None
+    ]
     return Extracted(names, candidates, unread)
+
+
+def _with_partner(candidate: Candidate, names: dict[str, Any]) -> Candidate:
+    """Return a backward function with the forward that another file of the folder defines."""
+    if candidate.kind != "alone":
+        return candidate
+    for text, module in neighbours():
+        if module is None:
+            continue
+        try:
+            tree = ast.parse(text)
+        except UNPARSABLE:
+            continue
+        functions = {
+            s.name: Defined(s, module) for s in tree.body if isinstance(s, ast.FunctionDef)
+        }
+        partner = partner_of(candidate.backward, functions, by_name_alone=True)
+        if partner is None:
+            continue
+        with suppress(Exception):
+            names.setdefault(partner, getattr(importlib.import_module(module), partner))
+            return replace(candidate, kind="pair", forward=partner)
+    return candidate
+
+
+def _engine_layers(
+    order: list[Definition], candidates: list[Candidate], text: str
+) -> list[Candidate]:
+    """List the classes with a forward alone, whose gradients differentiable arrays may carry."""
+    if not re.search(r"\b(Tensor|Variable|Value|Parameter|Node|Var)\b", text):
+        return []
+    if re.search(r"^\s*(import|from)\s+(torch|tensorflow|jax|keras|paddle)\b", text, re.M):
+        return []
+    owners = {c.owner for c in candidates}
+    found = []
+    for definition in order:
+        node = definition.node
+        if not isinstance(node, ast.ClassDef) or node.name in owners:
+            continue
+        methods = {s.name: s for s in node.body if isinstance(s, ast.FunctionDef)}
+        forward = next((n for n in ("forward", "__call__") if n in methods), None)
+        if forward is not None:
+            name, line = f"{node.name}.{forward}", methods[forward].lineno
+            where = definition.cell.label
+            found.append(Candidate(name, "engine layer", forward, forward, line, where, node.name))
+    return found
 
 
 def _unread(cell: Cell, error: BaseException) -> Unchecked:

@@ -384,12 +384,14 @@ def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -
     explicit = any(a.role == "upstream" and a.required for a in arguments[1:])
     labelled = any(role_of(n) == "labels" for n in forward_names)
     names = list(forward_names)
+    others = [n for n in names if role_of(n) == "data"] or names
     plain_names = {n.lower().strip("_"): n for n in names}
     for position, argument in enumerate(arguments):
         name, role = argument.name, argument.role
         low = name.lower().strip("_")
         meaning = ""
         alone = position == 0 and len([a for a in arguments if a.required]) == 1
+        low = low if low in plain_names else re.sub(r"_?(prev|in|input)$", "", low)
         if low in plain_names and not (position == 0 and role == "upstream") and not alone:
             meaning = f"input:{plain_names[low]}"
         elif role == "upstream" and not taken:
@@ -416,7 +418,7 @@ def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -
         elif not taken and position == 0 and not explicit:
             meaning, taken = "upstream", True
         elif role in ("data", "predictions") and names:
-            meaning = f"input:{names[0]}"
+            meaning = f"input:{others[0]}"
         elif role == "strength":
             meaning = "value"
             bound.values[name] = 0.3

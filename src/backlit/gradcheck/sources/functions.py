@@ -197,6 +197,7 @@ def _feeds(
     if not free:
         return
     own = returned_names(inspect.unwrap(backward))
+    handed_on = returned_names(inspect.unwrap(forward))
 
     def call(**inputs: Any) -> tuple[Any, Kept]:
         made = rebuild(inputs)
@@ -205,7 +206,7 @@ def _feeds(
 
     for contract in _contracts(backward, backs, arguments, out, labels):
         feed = _contracted(
-            contract, call, backward, backs, names, flat, shapes, free, own, out, failed
+            contract, call, backward, backs, names, flat, shapes, free, own, handed_on, out, failed
         )
         if feed is not None:
             yield feed
@@ -253,6 +254,7 @@ def _contracted(
     shapes: Mapping[str, tuple[int, ...]],
     free: Sequence[str],
     own: Sequence[str] | None,
+    handed_on: Sequence[str] | None,
     out: Array,
     failed: Furthest,
 ) -> Feed | None:
@@ -277,6 +279,8 @@ def _contracted(
         return output, kept
 
     bound = bind_backward(backs, names) if contract.startswith("upstream") or costed else None
+    if bound is not None:
+        _bind_returned(bound, handed_on, names)
     tag = tag_in(backward)
 
     def gradients(d: Any, kept: Kept) -> dict[str, Any]:
@@ -295,6 +299,8 @@ def _contracted(
                 kept.inputs[names[0]] if len(names) == 1 else tuple(kept.inputs.values())
             )
         known["zeros"] = np.zeros_like(d)
+        if isinstance(kept.result, (tuple, list)):
+            known.update({f"returned:{i}": _copied(v) for i, v in enumerate(kept.result)})
         if bound is not None and tag is not None:
             return _by_tags(bound, known, d, backward, tag)
         if bound is not None:
@@ -345,6 +351,13 @@ def _contracted(
     return Feed(
         forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes, fits=fits
     )
+
+
+def _bind_returned(bound: Bound, returned: Sequence[str] | None, names: Sequence[str]) -> None:
+    """Give arguments of backward what forward returned under their names."""
+    for place, (name, meaning) in enumerate(zip(bound.names, bound.meanings, strict=True)):
+        if returned and name in returned[1:] and name not in names and meaning != "upstream":
+            bound.meanings[place] = f"returned:{list(returned).index(name)}"
 
 
 def _by_tags(

@@ -19,6 +19,11 @@ from backlit.gradcheck.sources.candidates import Candidate
 from backlit.gradcheck.sources.course import check_model
 from backlit.gradcheck.sources.course_parts import Namespace, backward_names
 from backlit.gradcheck.sources.custom import custom_feeds, is_custom
+from backlit.gradcheck.sources.engines import (
+    engine_layer_feeds,
+    layer_engine,
+    operation_feeds,
+)
 from backlit.gradcheck.sources.feeds import (
     SECONDS,
     CannotFeed,
@@ -375,11 +380,21 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
     if is_custom(cls):
         yield from custom_feeds(cls)
         return
+    if candidate.kind == "operation":
+        yield from operation_feeds(cls, candidate.backward)
+        return
     method = getattr(cls, candidate.backward, None)
     if method is None:
         raise CannotFeed(f"{candidate.owner} has no {candidate.backward}")
     if not is_written(method):
         raise _NotWritten("it is a declaration for other classes to fill in")
+    if candidate.kind == "engine layer":
+        engine = layer_engine(cls, names)
+        if engine is None:
+            raise _NotWritten("no class of differentiable arrays was found for it")
+        template = next(_objects_of(cls, names), None)
+        yield from engine_layer_feeds(engine, template, candidate.backward)
+        return
     if candidate.kind == "methods":
         templates = _objects_of(cls, names)
         yield from method_feeds(templates, candidate.forward, candidate.backward, names)
