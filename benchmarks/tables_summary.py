@@ -138,36 +138,47 @@ def each_table(runs: Runs) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def claims(runs: Runs) -> list[str]:
-    """Return sentences about the tables that were not looked at."""
-    tables, found = list(UNSEEN), []
+def claims(runs: Runs) -> dict[str, Any]:
+    """Return what is compared with what, over the tables that were not looked at."""
     compared = [
         (OURS, "pytabkit td", "error"),
+        (OURS, "pytabkit td", "log_loss"),
         (OURS, "pytabkit td", "cpu_seconds"),
         ("realmlp td-s", "pytabkit td-s", "error"),
         (OURS, "mlp", "error"),
         (OURS, "mlp", "log_loss"),
         (OURS, "lightgbm", "error"),
-        ("realmlp td x5", "lightgbm", "error"),
         ("realmlp td x5", OURS, "error"),
+        ("realmlp td x5", "lightgbm", "error"),
         (OURS, "tabm", "error"),
     ]
+    rows = []
     for method, other, what in compared:
-        by_table = ratios(runs, method, other, what, tables)
+        by_table = ratios(runs, method, other, what, list(UNSEEN))
         if by_table:
-            told = _told(mean_ratio(by_table))
-            found.append(f"{what} of {method} to {other}: {told}, {len(by_table)} tables")
-    ours = ratios(runs, "mlp", OURS, "error", tables)
-    trees = ratios(runs, "mlp", "lightgbm", "error", tables)
+            told = " ".join(what.split("_")).replace("cpu", "CPU")
+            both = f"{NAMES[method]} to {NAMES[other]}"
+            rows.append([told, both, _told(mean_ratio(by_table)), len(by_table)])
+    return {"columns": ["", "ratio of", "mean (95 %)", "tables"], "rows": rows}
+
+
+def log_losses(runs: Runs) -> dict[str, Any]:
+    """Return, for each table of classes, the log loss of our network and of scikit-learn's."""
+    rows = []
+    for table, found in ratios(runs, OURS, "mlp", "log_loss", [*SEEN, *UNSEEN]).items():
+        splits = [s for s in range(20) if (table, s, OURS) in runs and (table, s, "mlp") in runs]
+        pair = [np.mean([runs[table, s, m]["log_loss"] for s in splits]) for m in (OURS, "mlp")]
+        told = [f"{value:.4f}" for value in pair]
+        rows.append([table, *told, f"{np.exp(np.mean(found)):.3f}", len(splits)])
+    return {"columns": ["table", NAMES[OURS], NAMES["mlp"], "ratio", "splits"], "rows": rows}
+
+
+def way(runs: Runs) -> tuple[float, ...]:
+    """Return how far our network, and boosted trees, are from scikit-learn's (logarithms)."""
+    ours = ratios(runs, "mlp", OURS, "error", list(UNSEEN))
+    trees = ratios(runs, "mlp", "lightgbm", "error", list(UNSEEN))
     both = [table for table in ours if table in trees]
-    if both:
-        way = np.mean([np.mean(ours[t]) for t in both])
-        whole = np.mean([np.mean(trees[t]) for t in both])
-        found.append(f"of the way from mlp to lightgbm (logarithms): {way:.3f} of {whole:.3f}")
-    losses = ratios(runs, OURS, "mlp", "log_loss", tables)
-    told = ", ".join(f"{t} {np.exp(np.mean(v)):.3f}" for t, v in losses.items())
-    found.append(f"log loss of {OURS} to mlp by table: {told}")
-    return found
+    return tuple(float(np.mean([np.mean(found[t]) for t in both])) for found in (ours, trees))
 
 
 def write(path: Path, machine: str) -> None:
@@ -182,12 +193,14 @@ def write(path: Path, machine: str) -> None:
         ("tables_unseen", overview(runs, list(UNSEEN))),
         ("tables_seen", overview(runs, list(SEEN))),
         ("tables_each", each_table(runs)),
+        ("tables_claims", claims(runs)),
+        ("tables_log_loss", log_losses(runs)),
     ):
         (_DATA / f"{name}.json").write_text(json.dumps({**common, **found}, indent=1) + "\n")
         print(name, *found["columns"], sep=" | ")
         for row in found["rows"]:
             print("   ", *row, sep=" | ")
-    print(*claims(runs), sep="\n")
+    print("way from scikit-learn's network to ours, and to boosted trees:", *way(runs))
     kept = ("classes", "rows", "columns", "cpu_seconds", "peak_mib", "error", "log_loss", "auc")
     lines = [
         json.dumps([*key, {name: _rounded(run[name]) for name in kept if name in run}])
