@@ -299,14 +299,13 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds for a fit")
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--machine", default="one thread", help="for `--write`: what it ran on")
     parser.add_argument("--one", nargs=3, metavar=("TABLE", "SPLIT", "METHOD"))
     given = parser.parse_args()
     if given.one:
         table, split, method = given.one
         print(json.dumps(one(table, int(split), method)))
     elif given.write:
-        write(given.results, given.machine)
+        write(given.results)
     else:
         run(
             given.results, given.tables.split(","), given.methods.split(","), given.splits,

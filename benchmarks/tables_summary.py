@@ -7,13 +7,13 @@ error.
 """
 
 import json
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tables_catalogue import SEEN, UNSEEN
+from _harness import record
+from tables_catalogue import UNSEEN
 
 OURS = "realmlp td"
 #: what the documentation calls the methods
@@ -24,9 +24,12 @@ NAMES = {
     "hist gradient boosting": "HistGradientBoosting", "lightgbm": "LightGBM",
     "catboost": "CatBoost",
 }  # fmt: skip
-_DATA = Path(__file__).parents[1] / "docs" / "data"
+#: where all finished runs are kept
+_RUNS = Path(__file__).parents[1] / "docs" / "log" / "2026-11-30-tables.json"
 
 Runs = dict[tuple[str, int, str], dict[str, Any]]
+#: columns' names, and rows
+Shown = tuple[list[str], list[list[Any]]]
 
 
 def read(path: Path) -> Runs:
@@ -95,8 +98,9 @@ def _told(values: tuple[float, float, float]) -> str:
     return f"{middle:.3f} ({low:.3f} - {high:.3f})"
 
 
-def overview(runs: Runs, tables: list[str]) -> dict[str, Any]:
-    """Return the rows of the comparison over some tables, one for each method."""
+def overview(runs: Runs) -> Shown:
+    """Return the comparison over the tables that were not looked at, a row for each method."""
+    tables = list(UNSEEN)
     present = [m for m in NAMES if any(name == m and t in tables for t, _, name in runs)]
     ranked, common = ranks(runs, present, tables)
     rows: list[list[Any]] = []
@@ -117,14 +121,14 @@ def overview(runs: Runs, tables: list[str]) -> dict[str, Any]:
         "method", "tables", "runs", "error to RealMLP's (95 %)", "log loss to RealMLP's",
         f"mean rank ({common} tables)", "CPU time to RealMLP's", "memory, MiB",
     ]  # fmt: skip
-    return {"columns": columns, "rows": rows}
+    return columns, rows
 
 
-def each_table(runs: Runs) -> dict[str, Any]:
+def each_table(runs: Runs) -> Shown:
     """Return, for each table, each method's mean error over its splits, and how many there are."""
     methods = [m for m in NAMES if any(name == m for _, _, name in runs)]
     rows = []
-    for table in [*SEEN, *UNSEEN]:
+    for table in UNSEEN:
         own = [r for (t, _, _), r in runs.items() if t == table]
         if not own:
             continue
@@ -133,12 +137,12 @@ def each_table(runs: Runs) -> dict[str, Any]:
             found = [r["error"] for (t, _, m), r in runs.items() if (t, m) == (table, method)]
             cells.append(f"{np.mean(found):.4g} ({len(found)})" if found else "")
         shape = f"{own[0]['rows']:,} x {own[0]['columns']}"
-        rows.append([table, "seen" if table in SEEN else "unseen", shape, *cells])
-    columns = ["table", "", "rows x columns", *(NAMES[m] for m in methods)]
-    return {"columns": columns, "rows": rows}
+        rows.append([table, shape, *cells])
+    columns = ["table", "rows x columns", *(NAMES[m] for m in methods)]
+    return columns, rows
 
 
-def claims(runs: Runs) -> dict[str, Any]:
+def claims(runs: Runs) -> Shown:
     """Return what is compared with what, over the tables that were not looked at."""
     compared = [
         (OURS, "pytabkit td", "error"),
@@ -159,18 +163,18 @@ def claims(runs: Runs) -> dict[str, Any]:
             told = " ".join(what.split("_")).replace("cpu", "CPU")
             both = f"{NAMES[method]} to {NAMES[other]}"
             rows.append([told, both, _told(mean_ratio(by_table)), len(by_table)])
-    return {"columns": ["", "ratio of", "mean (95 %)", "tables"], "rows": rows}
+    return ["", "ratio of", "mean (95 %)", "tables"], rows
 
 
-def log_losses(runs: Runs) -> dict[str, Any]:
+def log_losses(runs: Runs) -> Shown:
     """Return, for each table of classes, the log loss of our network and of scikit-learn's."""
     rows = []
-    for table, found in ratios(runs, OURS, "mlp", "log_loss", [*SEEN, *UNSEEN]).items():
+    for table, found in ratios(runs, OURS, "mlp", "log_loss", list(UNSEEN)).items():
         splits = [s for s in range(20) if (table, s, OURS) in runs and (table, s, "mlp") in runs]
         pair = [np.mean([runs[table, s, m]["log_loss"] for s in splits]) for m in (OURS, "mlp")]
         told = [f"{value:.4f}" for value in pair]
         rows.append([table, *told, f"{np.exp(np.mean(found)):.3f}", len(splits)])
-    return {"columns": ["table", NAMES[OURS], NAMES["mlp"], "ratio", "splits"], "rows": rows}
+    return ["table", NAMES[OURS], NAMES["mlp"], "ratio", "splits"], rows
 
 
 def way(runs: Runs) -> tuple[float, ...]:
@@ -181,24 +185,18 @@ def way(runs: Runs) -> tuple[float, ...]:
     return tuple(float(np.mean([np.mean(found[t]) for t in both])) for found in (ours, trees))
 
 
-def write(path: Path, machine: str) -> None:
+def write(path: Path) -> None:
     """Write the documentation's tables, and print what they say."""
     runs = read(path)
-    common = {
-        "command": "python benchmarks/tables.py --write",
-        "machine": machine,
-        "date": date.today().isoformat(),
-    }
-    for name, found in (
-        ("tables_unseen", overview(runs, list(UNSEEN))),
-        ("tables_seen", overview(runs, list(SEEN))),
-        ("tables_each", each_table(runs)),
+    for name, (columns, rows) in (
+        ("tables_unseen", overview(runs)),
         ("tables_claims", claims(runs)),
         ("tables_log_loss", log_losses(runs)),
+        ("tables_each", each_table(runs)),
     ):
-        (_DATA / f"{name}.json").write_text(json.dumps({**common, **found}, indent=1) + "\n")
-        print(name, *found["columns"], sep=" | ")
-        for row in found["rows"]:
+        record(name, "python benchmarks/tables.py --write", columns, rows)
+        print(name, *columns, sep=" | ")
+        for row in rows:
             print("   ", *row, sep=" | ")
     print("way from scikit-learn's network to ours, and to boosted trees:", *way(runs))
     kept = ("classes", "rows", "columns", "cpu_seconds", "peak_mib", "error", "log_loss", "auc")
@@ -206,7 +204,7 @@ def write(path: Path, machine: str) -> None:
         json.dumps([*key, {name: _rounded(run[name]) for name in kept if name in run}])
         for key, run in sorted(runs.items())
     ]
-    (_DATA / "tables_runs.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    _RUNS.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def _rounded(value: Any) -> Any:
