@@ -1,7 +1,8 @@
 """Build the documentation: ``python docs/build.py`` (needs the extra [docs]).
 
 Warnings are errors, and so are links between the pages that lead nowhere, code that fails in the
-notebook, and anything that a page would fetch from another host.
+notebook, and anything that a page would fetch from another host. The static page, in ``see``, is
+made by ``see_page.py``.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 #: attributes that make a browser fetch something while a page is read
 FETCHES = {
     ("img", "src"),
@@ -99,6 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     code = build_main([*strict, "-b", "html", "-d", str(doctrees), str(HERE), str(options.output)])
     if code:
         return code
+    from see_page import write_see
+
+    write_see(options.output)
     said = problems(options.output.resolve())
     print("\n".join(said), file=sys.stderr)
     if said:
@@ -108,6 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.copyfile(notebook, options.notebook)
         print(f"the notebook is {options.notebook}")
     print(f"open {options.output / 'index.html'}")
+    see = options.output / "see"
+    size = sum(path.stat().st_size for path in see.rglob("*") if path.is_file())
+    print(f"serve {see}, {size / 1e6:.1f} MB, for the page that computes in the browser")
     return 0
 
 

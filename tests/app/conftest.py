@@ -1,5 +1,10 @@
+import functools
+import http.server
+import importlib.util
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -87,10 +92,56 @@ def address_of_three(three_classes):
     served.end()
 
 
+@pytest.fixture(scope="session")
+def see_page():
+    """The module that writes the static page."""
+    path = Path(__file__).parents[2] / "docs" / "see_page.py"
+    spec = importlib.util.spec_from_file_location("see_page", path)
+    module = sys.modules["see_page"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    """What `python -m http.server` answers with, without its log."""
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def static_folder(see_page, tmp_path_factory):
+    """The static page as files, in a folder below the root of its server."""
+    root = tmp_path_factory.mktemp("site")
+    see_page.write_see(root / "some" / "where")
+    return root
+
+
+@pytest.fixture(scope="session")
+def static_address(static_folder):
+    handler = functools.partial(QuietFiles, directory=static_folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
 @pytest.fixture(scope="module")  # while it is open, no other test may use Playwright
 def browser():
     with launched() as browser:
         yield browser
+
+
+@pytest.fixture(params=["server", "static"])
+def visit_steps(request, visit):
+    """Open the network step by step: on the server, and as files that compute by themselves."""
+    if request.param == "server":
+        return functools.partial(visit, "/steps")
+    base = request.getfixturevalue("static_address")
+    return functools.partial(visit, "/some/where/see/steps.html", base=base)
 
 
 @pytest.fixture

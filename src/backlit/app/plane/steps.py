@@ -5,9 +5,10 @@ together, and the whole model. Each line of code is backlit's own, and can be ru
 an underscore in an equation begins an index, ``^T`` is the transpose.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from backlit.app.plane.formulas import FORMULAS
+from backlit.app.plane.formulas import FORMULAS, Formula
 from backlit.app.plane.network import PlaneNetwork
 
 SIZES = ("linear", "layer", "model")
@@ -46,6 +47,33 @@ class Step(NamedTuple):
     shows: tuple[str, ...]
 
 
+class Outline(NamedTuple):
+    """What the steps' texts say of a network.
+
+    Attributes
+    ----------
+    activations : tuple of str
+        Names, one a layer.
+    formulas : mapping of str to Formula
+        How each of them is written.
+    positive : str
+        The name of class 1.
+    rate, rate_code : str
+        The learning rate, for people and for Python.
+    """
+
+    activations: tuple[str, ...]
+    formulas: Mapping[str, Formula]
+    positive: str
+    rate: str
+    rate_code: str
+
+    @property
+    def n_layers(self) -> int:
+        """L."""
+        return len(self.activations)
+
+
 def all_steps(network: PlaneNetwork) -> dict[str, list[dict[str, Any]]]:
     """Return the steps of a network in each of the `SIZES`.
 
@@ -58,6 +86,32 @@ def all_steps(network: PlaneNetwork) -> dict[str, list[dict[str, Any]]]:
     dict of str to list of dict
         The fields of `Step`.
     """
+    rate = network.learning_rate
+    return _steps(
+        Outline(network.activations, FORMULAS, network.classes[1], f"{rate:g}", repr(rate))
+    )
+
+
+def step_templates(n_layers: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the steps of any network of so many layers, with what is its own to be filled in.
+
+    Parameters
+    ----------
+    n_layers : int
+        L.
+
+    Returns
+    -------
+    dict of str to list of dict
+        As `all_steps`; in the texts stand ``{activation}`` of the hidden layers, its ``{value}``
+        and ``{slope}``, ``{positive}``, ``{rate}`` and ``{rate_code}`` (see `Outline`).
+    """
+    own = {"{activation}": Formula("{value}", "{slope}", "", "")}
+    names = ("{activation}",) * (n_layers - 1) + ("sigmoid",)
+    return _steps(Outline(names, {**FORMULAS, **own}, "{positive}", "{rate}", "{rate_code}"))
+
+
+def _steps(network: Outline) -> dict[str, list[dict[str, Any]]]:
     L = network.n_layers
     made = {
         "linear": [
@@ -84,11 +138,11 @@ def all_steps(network: PlaneNetwork) -> dict[str, list[dict[str, Any]]]:
     return {size: [step._asdict() for step in steps] for size, steps in made.items()}
 
 
-def _up(network: PlaneNetwork) -> range:
+def _up(network: Outline) -> range:
     return range(1, network.n_layers + 1)
 
 
-def _down(network: PlaneNetwork) -> range:
+def _down(network: Outline) -> range:
     return range(network.n_layers, 0, -1)
 
 
@@ -109,7 +163,7 @@ def _linear(l: int) -> Step:
     )
 
 
-def _activation(network: PlaneNetwork, l: int) -> Step:
+def _activation(network: Outline, l: int) -> Step:
     name = network.activations[l - 1]
     last = l == network.n_layers
     return Step(
@@ -117,8 +171,8 @@ def _activation(network: PlaneNetwork, l: int) -> Step:
         f"ACTIVATION, layer {l}: {name}",
         "activation_forward",
         l,
-        (f"A_{l} = g(Z_{l})", f"g(Z) = {FORMULAS[name].value}"),
-        f"The output: how probable class {network.classes[1]} is."
+        (f"A_{l} = g(Z_{l})", f"g(Z) = {network.formulas[name].value}"),
+        f"The output: how probable class {network.positive} is."
         if last
         else "Without a bend here, all layers together would be a single straight line.",
         f'A{l}, _ = activation_forward(Z{l}, "{name}")',
@@ -127,14 +181,18 @@ def _activation(network: PlaneNetwork, l: int) -> Step:
     )
 
 
-def _layer(network: PlaneNetwork, l: int) -> Step:
+def _layer(network: Outline, l: int) -> Step:
     name = network.activations[l - 1]
     return Step(
         "forward",
         f"LINEAR and ACTIVATION, layer {l}: {name}",
         "linear_activation_forward",
         l,
-        (f"Z_{l} = W_{l} A_{l - 1} + b_{l}", f"A_{l} = g(Z_{l})", f"g(Z) = {FORMULAS[name].value}"),
+        (
+            f"Z_{l} = W_{l} A_{l - 1} + b_{l}",
+            f"A_{l} = g(Z_{l})",
+            f"g(Z) = {network.formulas[name].value}",
+        ),
         "A whole layer. Its cache keeps A, W, b and Z for the way back.",
         f'A{l}, cache{l} = linear_activation_forward(A{l - 1}, W{l}, b{l}, "{name}")',
         (f"A{l - 1}", f"W{l}", f"b{l}"),
@@ -142,7 +200,7 @@ def _layer(network: PlaneNetwork, l: int) -> Step:
     )
 
 
-def _forward(network: PlaneNetwork) -> Step:
+def _forward(network: Outline) -> Step:
     L = network.n_layers
     return Step(
         "forward",
@@ -157,7 +215,7 @@ def _forward(network: PlaneNetwork) -> Step:
     )
 
 
-def _cost(network: PlaneNetwork, logits: str) -> Step:
+def _cost(network: Outline, logits: str) -> Step:
     L = network.n_layers
     return Step(
         "cost",
@@ -176,7 +234,7 @@ def _cost(network: PlaneNetwork, logits: str) -> Step:
 # --------------------------------------------------------------------------------------- backward
 
 
-def _output(network: PlaneNetwork) -> Step:
+def _output(network: Outline) -> Step:
     L = network.n_layers
     return Step(
         "backward",
@@ -191,14 +249,14 @@ def _output(network: PlaneNetwork) -> Step:
     )
 
 
-def _slope_equations(network: PlaneNetwork, l: int) -> tuple[str, ...]:
-    slope = f"g'(Z) = {FORMULAS[network.activations[l - 1]].slope}"
+def _slope_equations(network: Outline, l: int) -> tuple[str, ...]:
+    slope = f"g'(Z) = {network.formulas[network.activations[l - 1]].slope}"
     if l == network.n_layers:
         return (f"dZ_{l} = dA_{l} ∗ g'(Z_{l}) = A_{l} − Y", slope)
     return (f"dZ_{l} = dA_{l} ∗ g'(Z_{l})", slope)
 
 
-def _slope(network: PlaneNetwork, l: int) -> Step:
+def _slope(network: Outline, l: int) -> Step:
     name = network.activations[l - 1]
     last = l == network.n_layers
     return Step(
@@ -235,7 +293,7 @@ def _gradients(l: int) -> Step:
     )
 
 
-def _layer_back(network: PlaneNetwork, l: int) -> Step:
+def _layer_back(network: Outline, l: int) -> Step:
     name = network.activations[l - 1]
     return Step(
         "backward",
@@ -250,7 +308,7 @@ def _layer_back(network: PlaneNetwork, l: int) -> Step:
     )
 
 
-def _backward(network: PlaneNetwork) -> Step:
+def _backward(network: Outline) -> Step:
     L = network.n_layers
     return Step(
         "backward",
@@ -269,16 +327,16 @@ def _backward(network: PlaneNetwork) -> Step:
     )
 
 
-def _update(network: PlaneNetwork) -> Step:
+def _update(network: Outline) -> Step:
     names = [f"{kind}{l}" for l in _up(network) for kind in "Wb"]
     return Step(
         "update",
         "UPDATE: one step down",
         "update_parameters",
         None,
-        ("W ← W − α dW", "b ← b − α db", f"α = {network.learning_rate:g}"),
+        ("W ← W − α dW", "b ← b − α db", f"α = {network.rate}"),
         "Against the gradient, as far as the learning rate says. “Take the step” makes it so.",
-        f"parameters = update_parameters(parameters, grads, {network.learning_rate!r})",
+        f"parameters = update_parameters(parameters, grads, {network.rate_code})",
         tuple(f"d{name}" for name in names),
         tuple(f"new {name}" for name in names),
     )

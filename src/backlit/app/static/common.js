@@ -1,35 +1,13 @@
-// What both pages use: asking the server, writing numbers, making elements.
-
-/** Ask the server; throws an Error with the server's words. */
-export async function ask(path, body) {
-  const binary = body instanceof Blob;
-  let response;
-  try {
-    response = await fetch(path, body === undefined ? {} : {
-      method: "POST",
-      headers: { "Content-Type": binary ? "application/octet-stream" : "application/json" },
-      body: binary ? body : JSON.stringify(body),
-    });
-  } catch {
-    throw new Error("The server does not answer: has backlit app been ended?");
-  }
-  if (response.status === 413) throw new Error("The file is too large: at most "
-    + (path.startsWith("/api/photo") ? "100 MB are taken for a picture." : "4 MB are taken."));
-  if (!response.ok) {
-    const found = await response.json().catch(() => ({}));
-    throw new Error(found.error || `The server failed (${response.status}).`);
-  }
-  return response;
-}
+// What all pages use: writing numbers, making elements.
 
 let waiting = 0;
 
-/** The same for JSON; the page is marked as busy in between. */
-export async function askJson(path, body) {
+/** Do something that takes a while; the page is marked as busy in between. */
+export async function busily(work) {
   const main = document.querySelector("main");
   main.ariaBusy = String(++waiting > 0);
   try {
-    return await (await ask(path, body)).json();
+    return await work();
   } finally {
     main.ariaBusy = String(--waiting > 0);
   }

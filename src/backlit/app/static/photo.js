@@ -1,9 +1,10 @@
 // A photograph: its label, the map over it, and every layer's numbers.
 
-import { ask, askJson, equation, find, make, onColours, paint, remarksList, say, show, traceTable } from "./common.js";
+import { backend } from "./backend.js";
+import { equation, find, make, onColours, paint, remarksList, say, show, traceTable } from "./common.js";
 
 let file = null; // what is looked at
-let found = null; // what the server said
+let found = null; // what the backend said
 let asking = 0; // a later picture wins over an earlier one
 
 const percent = (share) => share > 0.9995 && share < 1 ? "over 99.9 %"
@@ -16,8 +17,7 @@ async function look(chosen, label = null) {
   find("drop").classList.add("busy");
   say("status", label === null ? "Looking …" : `Looking for ${label} …`);
   try {
-    const query = label === null ? "" : `?label=${encodeURIComponent(label)}`;
-    const answer = await askJson(`/api/photo${query}`, new Blob([chosen]));
+    const answer = await backend.photo(new Blob([chosen]), label);
     if (own !== asking) return;
     found = answer;
     draw();
@@ -44,7 +44,8 @@ function draw() {
   find("stack").style.aspectRatio = `${width} / ${height}`;
   find("picture").src = found.picture;
   find("picture").alt = "The photograph";
-  find("overlay").src = found.overlay;
+  for (const part of document.querySelectorAll(".slider, #overlay")) part.hidden = !found.overlay;
+  if (found.overlay) find("overlay").src = found.overlay;
   find("overlay").alt = `What speaks for ${found.label} in orange, against it in blue`;
   fade();
   find("probabilities").replaceChildren(...found.classes.map((name, k) => make("li", {},
@@ -152,7 +153,7 @@ find("scene").addEventListener("click", async () => {
   const number = scenes++;
   try {
     say("status", "Rendering a scene …");
-    const picture = await (await ask(`/api/scene/${number}`)).blob();
+    const picture = await backend.scene(number);
     await look(new File([picture], `scene ${number}`));
   } catch (error) {
     find("error").hidden = false;
@@ -178,8 +179,8 @@ document.addEventListener("paste", (event) => take(event.clipboardData.files));
 onColours(() => found && drawLayers());
 
 try {
-  const model = await askJson("/api/model");
-  find("sorting").hidden = !model.sorting;
+  const model = await backend.model();
+  if (model.sorting) find("sorting").hidden = false;
   const names = model.classes.length > 2
     ? `${model.classes.slice(0, -1).join(", ")} or ${model.classes.at(-1)}` : model.classes.join(" or ");
   find("question").textContent = `${names[0].toUpperCase()}${names.slice(1)}?`;

@@ -1,6 +1,7 @@
 // A folder to sort: a contact sheet, keys that give labels, undo, and learning again.
 
-import { askJson, find, make, say } from "./common.js";
+import { askJson } from "./backend.js";
+import { find, make, say } from "./common.js";
 
 const COUNT = 24; // pictures on a sheet
 const PAUSE = 400; // ms between two looks at what is going on
@@ -30,7 +31,7 @@ async function watch() {
   watching = true;
   await attempt(async () => {
     for (;;) {
-      state = await askJson("/api/sort/state");
+      state = await askJson("api/sort/state");
       drawState();
       if (!state.busy) break;
       const far = state.total ? ` ${state.done} of ${state.total}` : "";
@@ -76,7 +77,7 @@ function enable(id, on) {
 const enabled = (id) => find(id).getAttribute("aria-disabled") !== "true";
 
 async function drawSheet() {
-  const { pictures } = await askJson("/api/sort/sheet", { order, count: COUNT });
+  const { pictures } = await askJson("api/sort/sheet", { order, count: COUNT });
   find("sheet").replaceChildren(...pictures.map(tile));
   if (!pictures.length) {
     find("sheet").append(make("li", { className: "remark", text: order === "unsure" ? "Every picture has been looked at." : "None looks mislabelled." }));
@@ -90,7 +91,7 @@ function tile(one) {
     class: "tile", tabindex: "-1", data: { id: one.id, label: one.label, likely: one.likely },
     onclick: () => focusOn(element),
   },
-    make("img", { src: `/api/sort/picture/${one.id}`, alt: one.name, loading: "lazy" }),
+    make("img", { src: `api/sort/picture/${one.id}`, alt: one.name, loading: "lazy" }),
     make("p", { class: "own" }, make("b", { text: one.label }), ` ${one.name}`),
     make("p", { class: one.likely === one.label ? "remark" : "remark other", text: `looks like ${one.likely} (${percent(one.probability)})` }));
   return element;
@@ -108,7 +109,7 @@ async function give(labelOf) {
   if (!element) return;
   const label = labelOf(element);
   await attempt(async () => {
-    state = await askJson("/api/sort/label", { id: Number(element.dataset.id), label });
+    state = await askJson("api/sort/label", { id: Number(element.dataset.id), label });
     drawState();
     say("status", `${element.querySelector("img").alt}: ${label}`);
     const next = element.nextElementSibling || element.previousElementSibling;
@@ -121,7 +122,7 @@ async function give(labelOf) {
 async function undo() {
   if (!enabled("undo")) return;
   await attempt(async () => {
-    state = await askJson("/api/sort/undo", {});
+    state = await askJson("api/sort/undo", {});
     drawState();
     for (const one of state.back) {
       const again = tile(one);
@@ -145,18 +146,18 @@ async function act(path, words) {
 const train = async () => {
   if (!enabled("train")) return;
   await attempt(async () => {
-    state = await askJson("/api/sort/train", {});
+    state = await askJson("api/sort/train", {});
     drawState();
     watch(); // keys go on meanwhile
   });
 };
-const save = () => act("/api/sort/save", (found) => `Written: ${found.file}`);
+const save = () => act("api/sort/save", (found) => `Written: ${found.file}`);
 const move = async () => {
-  if (enabled("move")) await act("/api/sort/move", (found) => `${found.count} files moved; B moves them back`);
+  if (enabled("move")) await act("api/sort/move", (found) => `${found.count} files moved; B moves them back`);
 };
 const back = async () => {
   if (!enabled("back")) return;
-  await act("/api/sort/back", (found) => `${found.count} files moved back`);
+  await act("api/sort/back", (found) => `${found.count} files moved back`);
   await attempt(drawSheet);
 };
 

@@ -1,6 +1,7 @@
-// Step by step: holds the network and the points, asks the server, and shows.
+// Step by step: holds the network and the points, asks the backend, and shows.
 
-import { ask, askJson, equation, find, make, onColours, remarksList, say, show, traceTable } from "./common.js";
+import { backend } from "./backend.js";
+import { equation, find, make, onColours, remarksList, say, show, traceTable } from "./common.js";
 import { drawCurve } from "./curve.js";
 import { drawDiagram } from "./diagram.js";
 import { drawMatrices, pointWindow } from "./matrices.js";
@@ -60,7 +61,7 @@ async function pass(record = true) {
   }
   const own = ++asked;
   return trying(async () => {
-    const result = await askJson("/api/pass", { ...document_(), field: true });
+    const result = await backend.pass({ ...document_(), field: true });
     if (own !== asked) return;
     state.result = result;
     state.field = result.field;
@@ -72,7 +73,7 @@ async function pass(record = true) {
 async function drawWeights() {
   state.running = false;
   await trying(async () => {
-    const { parameters } = await askJson("/api/network", {
+    const { parameters } = await backend.network({
       hidden: state.hidden, activation: state.activation, seed: find("seed").valueAsNumber,
     });
     state.parameters = parameters;
@@ -98,7 +99,7 @@ async function changeWeight(name, row, column, input) {
 async function train(steps) {
   const own = ++asked;
   return trying(async () => {
-    const found = await askJson("/api/train", { ...document_(), steps });
+    const found = await backend.train({ ...document_(), steps });
     if (own !== asked) return false;
     state.parameters = found.parameters;
     state.field = found.field;
@@ -321,7 +322,7 @@ async function takeDataset() {
   if (find("dataset").value === "own") return undefined;
   state.running = false;
   return trying(async () => {
-    const points = await askJson("/api/dataset", {
+    const points = await backend.dataset({
       name: find("dataset").value, noise: Number(find("noise").value), count: Number(find("count").value), seed: 0,
     });
     if (state.X[0].length) remember();
@@ -340,7 +341,7 @@ async function takeTable(file) {
     if (file.size > 4e6) throw new Error(`${file.name} is larger than 4 MB.`);
     let points;
     try {
-      points = await askJson("/api/table", file);
+      points = await backend.table(file);
     } catch (error) {
       throw new Error(`${file.name}: ${error.message}`);
     }
@@ -363,7 +364,7 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-const download = (path, name) => trying(async () => save(await (await ask(path, document_())).blob(), name));
+const download = (form, name) => trying(async () => save(await backend[form](document_()), name));
 
 function saveCsv() {
   const quoted = (text) => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -409,8 +410,8 @@ on("back", "click", () => { state.at--; drawStep(); buttons(); });
 on("next", "click", () => { state.at++; drawStep(); buttons(); });
 on("earlier", "click", () => { state.start -= pointWindow(state).count; drawNumbers(steps()[state.at]); });
 on("later", "click", () => { state.start += pointWindow(state).count; drawNumbers(steps()[state.at]); });
-on("code", "click", () => download("/api/code", "network.py"));
-on("safetensors", "click", () => download("/api/safetensors", "network.safetensors"));
+on("code", "click", () => download("code", "network.py"));
+on("safetensors", "click", () => download("safetensors", "network.safetensors"));
 on("points-csv", "click", saveCsv);
 for (const input of document.querySelectorAll("[name=size]")) {
   input.addEventListener("change", () => { state.size = input.value; state.at = 0; drawStep(); buttons(); });
@@ -429,7 +430,7 @@ onColours(drawAll);
 listen(state, act, () => drawPoints(state));
 
 await trying(async () => {
-  const { datasets, activations } = await askJson("/api/choices");
+  const { datasets, activations } = await backend.choices();
   find("dataset").replaceChildren(...Object.entries(datasets).map(([value, text]) => make("option", { value, text })), make("option", { value: "own", text: "Points of your own" }));
   find("dataset").value = "moons";
   find("activation").replaceChildren(...activations.map((name) => make("option", { value: name, text: name.replace("_", " ") })));

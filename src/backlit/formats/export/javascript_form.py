@@ -152,7 +152,7 @@ _SOFTMAX = """function softmax(Z) {
 }
 """
 
-_COMMON = """
+_DENSE = """
 // A = g(W x + b); W has one row a unit
 function dense(x, W, b, g) {
   const Z = new Float64Array(b.length);
@@ -163,7 +163,9 @@ function dense(x, W, b, g) {
   }
   return g(Z);
 }
+"""
 
+_READ = """
 // the values of a row, or of an object with the columns' names
 function read(row) {
   const byName = !Array.isArray(row) && !ArrayBuffer.isView(row);
@@ -241,7 +243,7 @@ def write_javascript(job: Job, dtype: str = "float64") -> bytes:
     for name in activations:
         if name != "softmax":
             parts.append(f"const g_{name} = (Z) => Z.map({_FUNCTIONS[name][1]});")
-    parts.append(_COMMON.rstrip())
+    parts += [_DENSE.rstrip(), _READ.rstrip()]
     if any(isinstance(step, Lookup) for step in model.steps):
         parts.append(_LOOK_UP.rstrip())
     for kind, helper in _HELPERS:
@@ -250,6 +252,33 @@ def write_javascript(job: Job, dtype: str = "float64") -> bytes:
     parts += [_network(job), _answers(job), _self_test(job, dtype)]
     # in comments, too, nothing ends a page's script element
     return ("\n".join(parts) + "\n").replace("</", "<\\/").encode()
+
+
+def functions_module() -> str:
+    """Write the activations, and a layer's product, as a module for other JavaScript to import.
+
+    Returns
+    -------
+    str
+        It exports ``FUNCTIONS``, a function of one number for each activation by its name, and
+        what they are made of: ``sigmoid``, ``erfc``, ``LEAKY_SLOPE``, ``SELU_SCALE``,
+        ``SELU_ALPHA``; and ``dense``.
+    """
+    plain = {name: pair for name, pair in _FUNCTIONS.items() if name != "softmax"}
+    helpers = dict.fromkeys(helper for helper, _ in plain.values() if helper)
+    entries = "".join(f"  {name}: {function},\n" for name, (_, function) in plain.items())
+    constants = {
+        "LEAKY_SLOPE": LEAKY_SLOPE, "SELU_SCALE": SELU_SCALE, "SELU_ALPHA": SELU_ALPHA,
+    }  # fmt: skip
+    return "\n".join(
+        [
+            *(f"export const {name} = {value!r};" for name, value in constants.items()),
+            *helpers,
+            f"export const FUNCTIONS = {{\n{entries}}};",
+            _DENSE,
+            "export { dense, erfc, sigmoid };\n",
+        ]
+    )
 
 
 def _network(job: Job) -> str:
