@@ -91,6 +91,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", nargs="?", type=Path, default=HERE / "_build" / "html")
     parser.add_argument("--notebook", type=Path, help="put the notebook, as it ran, here as well")
+    parser.add_argument(
+        "--pyodide",
+        type=Path,
+        metavar="DIR",
+        help="put the checker into the static page: DIR has the npm package pyodide and NumPy's "
+        "wheel for it",
+    )
     options = parser.parse_args(arguments)
 
     from sphinx.cmd.build import build_main
@@ -103,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     from see_page import write_see
 
-    write_see(options.output)
+    write_see(options.output, options.pyodide)
     said = problems(options.output.resolve())
     print("\n".join(said), file=sys.stderr)
     if said:

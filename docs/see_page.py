@@ -5,9 +5,11 @@ answers in JavaScript, and here its data are written: from the package, so that 
 number stands twice.
 """
 
+import hashlib
 import json
 import re
 import shutil
+import zipfile
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -27,16 +29,26 @@ FOOTER = (
     "<footer><p>Your browser computes all of this: nothing is sent anywhere. "
     '<a href="../see.html">What is the same as in backlit, and what may differ</a></p></footer>'
 )
+#: and besides, on the page that runs Python: WebAssembly, in a thread of its own
+CHECKER_POLICY = POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+CHECK_LINK = '  <a href="check.html">Check</a>\n  '
+MANUAL_LINK = '<a href="../index.html">Manual</a>'
+#: the interpreter, in the npm package pyodide
+INTERPRETER = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip",
+               "pyodide-lock.json")  # fmt: skip
 PAGES = {"photo.html": "index.html", "steps.html": "steps.html"}
 
 
-def write_see(site: Path) -> Path:
+def write_see(site: Path, pyodide: Path | None = None) -> Path:
     """Write the static page into a built site.
 
     Parameters
     ----------
     site : Path
         The site's folder.
+    pyodide : Path, optional
+        Where the interpreter and NumPy's wheel are, see `write_checker`; without, there is no page
+        for the checker.
 
     Returns
     -------
@@ -52,10 +64,12 @@ def write_see(site: Path) -> Path:
     (target / "static").mkdir()
     shutil.move(target / "backend.js", target / "static" / "backend.js")
     shutil.move(target / "local", target / "static" / "local")
+    check_page, check_code = (target / "check.html").read_text("utf-8"), target / "check.py"
+    (target / "check.html").unlink()
     for source in static.iterdir():
         name = source.name
         if name in PAGES:
-            page = static_page(source.read_text(encoding="utf-8"), name)
+            page = static_page(source.read_text(encoding="utf-8"), name, pyodide is not None)
             (target / PAGES[name]).write_text(page, encoding="utf-8")
         elif name.rpartition(".")[2] in ("js", "css", "svg") and name not in (
             "backend.js", "sort.js",
@@ -71,7 +85,68 @@ def write_see(site: Path) -> Path:
         (data / name).write_bytes((files("backlit") / "photos" / name).read_bytes())
     for number in range(SCENES):
         (data / f"scene-{number}.webp").write_bytes(rendered_scene(number))
+    if pyodide is None:
+        for path in [check_code, *(target / "static" / "local").glob("check*")]:
+            path.unlink()
+        return target
+    write_checker(target / "pyodide", pyodide)
+    shutil.move(check_code, target / "pyodide" / "check.py")
+    shutil.copyfile(HERE.parent / "examples" / "dense.py", data / "example.py")
+    page = static_page(check_page, "check.html", False).replace(POLICY, CHECKER_POLICY)
+    (target / "check.html").write_text(page, encoding="utf-8")
     return target
+
+
+def write_checker(target: Path, source: Path) -> None:
+    """Write the interpreter with its wheels: NumPy's, and backlit's own.
+
+    Parameters
+    ----------
+    target : Path
+        The new folder.
+    source : Path
+        Has NumPy's wheel for Pyodide, and the npm package pyodide in ``node_modules``, as ``npm
+        install --prefix`` puts it there, or unpacked.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where one is missing, or the wheel is not the one that the interpreter names.
+    """
+    place = source / "node_modules" / "pyodide"
+    place = place if place.is_dir() else source
+    missing = [name for name in INTERPRETER if not (place / name).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{source} lacks {', '.join(missing)}: npm install --prefix {source} pyodide"
+        )
+    lock = json.loads((place / "pyodide-lock.json").read_text(encoding="utf-8"))
+    numpy = lock["packages"]["numpy"]
+    wheel = source / numpy["file_name"]
+    if not wheel.is_file():
+        raise FileNotFoundError(f"{source} lacks {wheel.name}, the NumPy that this Pyodide takes.")
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != numpy["sha256"]:
+        raise ValueError(f"{wheel} has the SHA-256 {found}, expected {numpy['sha256']}.")
+    target.mkdir()
+    for name in INTERPRETER:
+        shutil.copyfile(place / name, target / name)
+    shutil.copyfile(wheel, target / wheel.name)
+    write_json(target / "wheels.json", [wheel.name, write_wheel(target)])
+
+
+def write_wheel(folder: Path) -> str:
+    """Pack the package's Python into a wheel; returns its name."""
+    from backlit import __version__
+
+    package = Path(str(files("backlit")))
+    name = f"backlit-{__version__}-py3-none-any.whl"
+    about = f"Metadata-Version: 2.1\nName: backlit\nVersion: {__version__}\n"
+    with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(package.rglob("*.py")):
+            archive.write(path, Path("backlit") / path.relative_to(package))
+        archive.writestr(f"backlit-{__version__}.dist-info/METADATA", about)
+    return name
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -80,7 +155,7 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def static_page(html: str, name: str) -> str:
+def static_page(html: str, name: str, checker: bool) -> str:
     """Change what a page of the server says of a server.
 
     Parameters
@@ -89,6 +164,8 @@ def static_page(html: str, name: str) -> str:
         A page of ``backlit/app/static``.
     name : str
         Its file name.
+    checker : bool
+        Whether it links to the checker.
 
     Raises
     ------
@@ -101,7 +178,7 @@ def static_page(html: str, name: str) -> str:
          '<meta name="color-scheme"'),
         ('href="./"', 'href="index.html"'),
         ('href="steps"', 'href="steps.html"'),
-        ("</nav>", '  <a href="../index.html">Manual</a>\n  </nav>'),
+        ("</nav>", f'{CHECK_LINK if checker else "  "}{MANUAL_LINK}\n  </nav>'),
     ]  # fmt: skip
     if name == "photo.html":
         changes += [

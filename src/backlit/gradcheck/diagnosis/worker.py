@@ -54,6 +54,8 @@ def try_all(
 
 def can_fork() -> bool:
     """Say whether a copy of the process is safe: other libraries' threads do not survive it."""
+    if sys.platform == "emscripten":  # in a browser there is a fork, and it fails
+        return False
     return hasattr(os, "fork") and not {"jax", "torch", "tensorflow"} & set(sys.modules)
 
 
