@@ -1,9 +1,11 @@
 """The first parameters of a network for tables."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from backlit.pieces import parametric_activation_forward, periodic_embedding_forward
+from backlit.tables import RealMLPRegressor
 from backlit.tables.initialization import first_parameters
 from backlit.tables.layout import TableLayout
 from backlit.tables.recipe import recipe_of
@@ -57,6 +59,39 @@ def test_the_simple_recipe_begins_at_zero():
     for name in ("W1", "W2", "b1", "b2"):
         drawn = views[name]
         assert drawn.std() == pytest.approx(1, abs=5 / np.sqrt(2 * drawn.size)), name
+
+
+@pytest.mark.parametrize("variant", ["td", "td-s"])
+def test_levels_that_no_training_row_has_begin_and_stay_in_the_middle(variant):
+    recipe = recipe_of("test", variant, "numbers", hidden=(8,), one_hot_levels=3)
+    layout = TableLayout(0, 0, (6, 4), 1, recipe)
+    levels = np.array([[1, 2, 4, 4, 2, 1], [0, 1, 2, 3, 3, 3]])
+    views = layout.views(
+        first_parameters(layout, np.zeros((0, 6)), levels, np.random.default_rng(0))
+    )
+    np.testing.assert_array_equal(views["E1"][[0, 3, 5]], 0)
+    assert (views["E1"][[1, 2, 4]] != 0).all()
+    assert (views["E2"] != 0).all()
+
+
+def test_unknown_levels_do_not_mislead():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    names = np.array([f"person {i:03d}" for i in rng.permutation(400) // 2])  # each twice
+    frame = pd.DataFrame({"x": x, "name": names})
+    model = RealMLPRegressor(n_epochs=30, random_state=0).fit(frame[:300], x[:300])
+    new = frame[300:].assign(name="somebody else")
+    vector = model._plan.layout(1).views(model._folds[0].networks[0].vector)["E1"][0]
+    np.testing.assert_array_equal(vector, 0)
+
+    def error():
+        return np.sqrt(np.mean((model.predict(new) - x[300:]) ** 2))
+
+    best, others = error(), []
+    for _ in range(6):  # as if the vector had been drawn, and never trained
+        vector[...] = rng.normal(size=8)
+        others.append(error())
+    assert best < np.mean(others)
 
 
 def test_a_column_that_never_changes_makes_no_weight_infinite():

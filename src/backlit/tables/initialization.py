@@ -24,6 +24,9 @@ def first_parameters(
 ) -> NDArray[Any]:
     """Draw the first parameters.
 
+    Vectors of categories are normal, and zero for levels that no training row has, such as what is
+    missing or unknown only later.
+
     With `weights_from_data`, the weights of a unit are normal, divided so that its pre-activations
     have variance 1 over the training rows; its bias is minus a random mean of five of them, so that
     the unit's kink lies amid the data. Without, both are normal, and the output starts at zero.
@@ -46,8 +49,11 @@ def first_parameters(
     """
     vector = aligned_zeros(layout.size, numbers.dtype)
     views, recipe = layout.views(vector), layout.recipe
-    for name in (f"E{j}" for j in range(1, len(layout.n_levels) + 1)):
-        views[name][...] = generator.standard_normal(views[name].shape)
+    for j, row in enumerate(levels, start=1):
+        vectors = views[f"E{j}"]
+        vectors[...] = generator.standard_normal(vectors.shape)
+        # what no training row has is never trained, and lies where the others have their mean
+        vectors[np.bincount(row, minlength=len(vectors)) == 0] = 0
     if layout.n_embedded:
         bound = 1 / sqrt(recipe.frequencies)
         W, b, V, c = (views[f"periodic_{name}"] for name in "WbVc")
