@@ -368,6 +368,10 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
     if isinstance(step, Activate):
         return f"{_function(step.activation)}(Float64Array.from({x}))", []
     assert isinstance(step, Dense)
+    return _dense(step, key, x)
+
+
+def _dense(step: Dense, key: str, x: str) -> tuple[str, list[str]]:
     needed = [_array(f"W{key}", step.W), _array(f"b{key}", step.b)]
     function = _function(step.activation)
     if step.s is not None:  # each unit's share of the activation
