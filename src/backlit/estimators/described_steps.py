@@ -32,15 +32,19 @@ from backlit.formats.export.building import Builder, Levels, Raw, Ref, floats, i
 from backlit.formats.export.description import (
     Bins,
     Clip,
+    Concat,
     Dense,
     Floats,
     Function,
+    Gather,
     Impute,
     Missing,
     Normalize,
+    Numbers,
     Products,
     Quantiles,
     YeoJohnson,
+    sources,
 )
 
 #: what is known of the columns that a scaler by mean and deviation has seen
@@ -186,7 +190,8 @@ def _quantiles(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[
         _tell_of_edges(builder, name, "quantiles")
     builder.seen(refs, points[:, 0], points[:, -1])
     source = builder.block(name, refs)
-    made = Quantiles(builder.unused_name(name), source, points, levels)
+    near = _near(builder, source, np.abs(points).max(axis=1))
+    made = Quantiles(builder.unused_name(name), source, points, levels, near)
     return builder.add(made, len(refs))
 
 
@@ -202,7 +207,19 @@ def _reached(
 ) -> list[Ref]:
     _tell_of_edges(builder, name, "edges")
     source = builder.block(name, refs)
-    return builder.add(Bins(builder.unused_name(name), source, edges, beyond), len(refs))
+    near = _near(builder, source, floats([max(map(abs, own), default=0.0) for own in edges]))
+    return builder.add(Bins(builder.unused_name(name), source, edges, near, beyond), len(refs))
+
+
+def _near(builder: Builder, name: str, largest: Floats) -> Floats:
+    """Return what float64 may have moved numbers by: nothing, if no step has computed them."""
+    waiting = [name]
+    while waiting:
+        step = builder.step(waiting.pop())
+        if not isinstance(step, Numbers | Gather | Concat | Impute):
+            return np.maximum(largest, 1.0) * 2.0**-44
+        waiting += sources(step)
+    return np.zeros(len(largest))
 
 
 def _power(builder: Builder, name: str, step: Any, refs: list[Ref]) -> list[Ref]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -29,7 +30,7 @@ from backlit.errors import ExportError
 from backlit.estimators.described_steps import add_step
 from backlit.estimators.parameters import hidden_activations
 from backlit.formats.export.building import Builder, Raw, Ref, floats, plain
-from backlit.formats.export.description import Concat, Dense, Description, Mean, Output
+from backlit.formats.export.description import Concat, Dense, Description, Mean, Normalize, Output
 from backlit.formats.export.registry import network_of
 from backlit.names import activation_name
 
@@ -72,6 +73,8 @@ def _model(builder: Builder, estimator: Any, refs: list[Ref]) -> Output:
         output = _model(builder, estimator.regressor_, refs)
         _back_to_targets(builder, estimator)
         return output
+    if isinstance(estimator, CalibratedClassifierCV):
+        return _calibrated(builder, estimator, refs)
     if isinstance(estimator, MultiOutputRegressor):
         blocks = [_block_of(builder, one, refs)[0] for one in estimator.estimators_]
         joined = Concat(builder.unused_name("outputs"), tuple(blocks))
@@ -89,10 +92,42 @@ def _model(builder: Builder, estimator: Any, refs: list[Ref]) -> Output:
             f"the members of a {type(estimator).__name__} have different outputs, expected the "
             "same classes in each."
         )
-    if len(found) > 1:
-        mean = Mean(builder.unused_name("mean"), tuple(name for name, _ in found))
-        builder.add(mean, len(builder.output()))
+    _mean(builder, [name for name, _ in found])
     return replace(output, classes=_classes(estimator)) if output.decides else output
+
+
+def _mean(builder: Builder, blocks: list[str]) -> None:
+    if len(blocks) > 1:
+        mean = Mean(builder.unused_name("mean"), tuple(blocks))
+        builder.add(mean, len(builder.output()))
+
+
+def _calibrated(builder: Builder, estimator: Any, refs: list[Ref]) -> Output:
+    """Add networks whose probabilities are calibrated: a sigmoid of each, divided by their sum."""
+    if estimator.method != "sigmoid":
+        raise ExportError(
+            f"a CalibratedClassifierCV with the method {estimator.method!r} cannot be exported; "
+            "one with 'sigmoid' can."
+        )
+    classes, blocks = _classes(estimator), []
+    for one in estimator.calibrated_classifiers_:
+        source, output = _block_of(builder, one.estimator, refs)
+        n = len(one.calibrators)
+        if len(output.classes) != len(classes) or n != len(builder.output()):
+            raise ExportError(
+                "a network in a CalibratedClassifierCV knows other classes than the others do, "
+                "expected the same in each; stratify the folds."
+            )
+        # 1 / (1 + exp(a p + b))
+        a, b = floats([[c.a_, c.b_] for c in one.calibrators]).T
+        name = builder.unused_name("calibration")
+        builder.add(Dense(name, source, np.diag(-a), -b, "sigmoid"), n)
+        if n > 1:
+            name = builder.unused_name("shares")
+            builder.add(Normalize(name, builder.steps[-1].name, "l1"), n)
+        blocks.append(name)
+    _mean(builder, blocks)
+    return replace(output, classes=classes)
 
 
 def _block_of(builder: Builder, estimator: Any, refs: list[Ref]) -> tuple[str, Output]:
@@ -238,7 +273,8 @@ def _network(builder: Builder, estimator: Any, refs: list[Ref]) -> Output:
     if not isinstance(estimator, (MLPClassifier, MLPRegressor)):
         raise ExportError(
             f"the pipeline ends in a {type(estimator).__name__}, which cannot be exported; "
-            "expected a MLPClassifier or MLPRegressor, or one of RealMLP."
+            "expected an MLPClassifier or MLPRegressor, which takes several classes or targets by "
+            "itself, or one of RealMLP."
         )
     check_is_fitted(estimator)
     coefs, intercepts = estimator.coefs_, estimator.intercepts_

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.neural_network
+from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import PCA, FastICA, IncrementalPCA
+from sklearn.decomposition import PCA, FastICA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -205,6 +207,17 @@ PREPROCESSING = {
     "quantiles, imputed after": (
         make_pipeline(QuantileTransformer(n_quantiles=30), SimpleImputer()), HOLES
     ),
+    "equal quantiles of computed numbers": (
+        make_pipeline(StandardScaler(), QuantileTransformer(n_quantiles=20)), np.round(X, 0)
+    ),
+    "edges at computed numbers": (
+        make_pipeline(MinMaxScaler(), KBinsDiscretizer(3, encode="ordinal", strategy="uniform")),
+        np.round(X[:, [0, 1, 3]]),
+    ),
+    "one chosen of many": (
+        make_pipeline(KBinsDiscretizer(4, encode="onehot-dense"), SelectKBest(k=2)), X
+    ),
+    "components scaled": (make_pipeline(TruncatedSVD(3, random_state=0), MaxAbsScaler()), X),
     "equal quantiles": (QuantileTransformer(n_quantiles=20), np.round(X, 0)),
     "increments": (IncrementalPCA(3, whiten=True), X),
     "independent": (FastICA(3, random_state=0, tol=0.1), X),
@@ -290,6 +303,11 @@ COMMITTEES = {
     "a vote": VotingClassifier(
         [("a", make_pipeline(StandardScaler(), MLPClassifier(**SMALL))),
          ("b", make_pipeline(MinMaxScaler(), MLPClassifier(**SMALL)))], voting="soft"),
+    "calibrated": CalibratedClassifierCV(make_pipeline(StandardScaler(), MLPClassifier(**SMALL)),
+                                         cv=2),
+    "calibrated, of three": make_pipeline(
+        StandardScaler(), CalibratedClassifierCV(MLPClassifier(**SMALL), cv=2, ensemble=False)
+    ),
     "targets within": make_pipeline(
         StandardScaler(),
         TransformedTargetRegressor(MLPRegressor(**SMALL), transformer=RobustScaler()),
@@ -300,14 +318,21 @@ COMMITTEES = {
 @pytest.mark.parametrize("name", COMMITTEES)
 def test_several_networks(name, tmp_path):
     y = np.column_stack([SCORE, X[:, 3]]) if name == "a target each" else SCORE
-    if name in ("a bag", "a vote"):
+    decides = is_classifier(COMMITTEES[name])
+    if decides:
         y = np.where(SCORE > 0, "yes", "no")
+    if name.endswith("three"):
+        y = np.digitize(SCORE, [-1, 1])
     fitted = COMMITTEES[name].fit(X, y)
-    method = "predict_proba" if name in ("a bag", "a vote") else "predict"
+    method = "predict_proba" if decides else "predict"
     expected = getattr(fitted, method)(X).reshape(len(X), -1)
     job = prepare(fitted, inputs=X)
+    # of several networks, and of what normalises between layers, whole numbers hold nothing
     whole = name == "targets within"
     in_every_form(job, X, expected, tmp_path, whole=whole)
+    if not whole:
+        with pytest.raises(ExportError, match="whole numbers"):
+            quantise(job, "int8")
     if method == "predict_proba":
         assert as_module(job).predict(X) == fitted.predict(X).tolist()
 

@@ -166,13 +166,18 @@ def _error(
         _, _, slope = step.pieces()
         reach = np.abs(step.points).max(axis=1)
         # the difference's rounding, by the slope; that of the quantiles themselves is as large
-        return np.asarray(slope.max(axis=1) * (e + 3 * u * reach) + 6 * u)
+        near = np.where(step.near > 0, np.maximum(step.near, e), 0.0)
+        return np.asarray(slope.max(axis=1) * (e + near + 3 * u * reach) + 6 * u)
     if isinstance(step, Products):
         return _products_error(step, intervals[step.source], e, u)
     if isinstance(step, Normalize):
-        # of numbers of which each is off by a share of itself (see `_check_normalize`)
-        _check_normalize(step, model)
-        return np.full_like(e, (len(e) + 10) * u)
+        return _normalize_error(step, model, intervals[step.source], e, u)
+    if isinstance(step, Quantiles):
+        _, _, slope = step.pieces()
+        reach = np.abs(step.points).max(axis=1)
+        # the difference's rounding, by the slope; that of the quantiles themselves is as large
+        near = np.where(step.near > 0, np.maximum(step.near, e), 0.0)
+        return np.asarray(slope.max(axis=1) * (e + near + 3 * u * reach) + 6 * u)
     if isinstance(step, Clip):
         return e + u * np.maximum(np.abs(step.low), np.abs(step.high))
     if isinstance(step, Scale):
@@ -191,6 +196,22 @@ def _error(
     e_Z = _pre_activation_error(step, intervals[step.source], e, dtype)
     Z = pre_activations(step, intervals[step.source])
     return activation_error(step.activation, Z, e_Z, u, step.s)
+
+
+def nearness(model: Description, ranges: Ranges, dtype: str) -> dict[str, Floats]:
+    """Return what counts as near to an edge or a quantile in a type, by the steps' names.
+
+    Where a step reads the input's own numbers nothing does: they are rounded as the edges are.
+    """
+    if not any(isinstance(step, Bins | Quantiles) for step in model.steps):
+        return {}
+    intervals = every_interval(model, ranges.inputs)
+    errors = every_error(model, ranges.inputs, intervals, dtype)
+    return {
+        step.name: np.where(step.near > 0, np.maximum(step.near, errors[step.source]), 0.0)
+        for step in model.steps
+        if isinstance(step, Bins | Quantiles)
+    }
 
 
 def _function_error(step: Function, intervals: dict[str, Interval], e: Floats, u: float) -> Floats:
@@ -245,18 +266,33 @@ def _products_error(step: Products, x: Interval, e: Floats, u: float) -> Floats:
     return found
 
 
-def _check_normalize(step: Normalize, model: Description) -> None:
-    """Refuse a normaliser of computed numbers, whose error near 0 has no bound."""
+def _normalize_error(
+    step: Normalize, model: Description, x: Interval, e: Floats, u: float
+) -> Floats:
+    """Bound the error of ``x / norm(x)``.
+
+    Of numbers of which each is off by a share of itself, as the input's own are, it is such a share
+    itself; of others twice their error over the least norm.
+    """
+    own = (len(e) + 10) * u
     waiting = [step.source]
     while waiting:
         name = waiting.pop()
         source = next(one for one in model.steps if one.name == name)
         if not isinstance(source, Numbers | Gather | Concat | Impute):
-            raise ExportError(
-                f"step {step.name!r} divides what {source.name!r} has computed by its norm, which "
-                "has no bound of its error near 0; put it before the other steps, or leave it out."
-            )
+            break
         waiting += sources(source)
+    else:
+        return np.full_like(e, own)
+    least = np.where((x.low < 0) & (x.high > 0), 0.0, np.minimum(np.abs(x.low), np.abs(x.high)))
+    norm = {"l1": least.sum(), "l2": np.sqrt((least**2).sum()), "max": least.max()}[step.norm]
+    off = {"l1": e.sum(), "l2": np.sqrt((e**2).sum()), "max": e.max()}[step.norm]
+    if not norm > 4 * off:
+        raise ExportError(
+            f"step {step.name!r} divides what {source.name!r} has computed by its norm, which has "
+            "no bound of its error near 0; put it before the other steps, or leave it out."
+        )
+    return np.asarray((e + off) / (norm - off) + own)
 
 
 def _periodic_error(step: Periodic, x: Interval, e: Floats, u: float) -> Floats:

@@ -27,6 +27,7 @@ from backlit.formats.export.description import (
     SmoothClip,
     Step,
     YeoJohnson,
+    sources,
 )
 from backlit.formats.export.fixed_point import quantise
 from backlit.formats.export.job import Job, Parts, parts_of, plain
@@ -95,14 +96,16 @@ static inline void {p}_normalize(const {t} *x, int n, int kind, {t} *out) {{
 
 _QUANTILES = """
 /* the share below x: 0 up to the first of q quantiles, 1 from the last on */
-static inline {t} {p}_below({t} x, const {t} *points, int q, const {t} *value, const {t} *slope) {{
-  if (x <= points[0]) return {zero};
-  if (x >= points[q - 1]) return {one};
+static inline {t} {p}_below({t} x, {t} near, const {t} *points, int q, const {t} *value,
+                            const {t} *slope) {{
+  const {t} less = x - near, more = x + near; /* both sides of a jump, where x is at one */
+  if (less <= points[0]) return {zero};
+  if (more >= points[q - 1]) return {one};
   int low = 0, high;
-  while (points[low + 1] < x) low++; /* the last one below x, and the last one not above it */
-  for (high = low; points[high + 1] <= x;) high++;
-  return {half} * (value[low] + slope[low] * (x - points[low])
-                   + value[high] + slope[high] * (x - points[high]));
+  while (points[low + 1] < less) low++;
+  for (high = low; points[high + 1] <= more;) high++;
+  return {half} * (value[low] + slope[low] * (less - points[low])
+                   + value[high] + slope[high] * (more - points[high]));
 }}
 """
 
@@ -180,8 +183,12 @@ def write_c(job: Job, dtype: str = "float32") -> bytes:
     source = Source(job, "double" if dtype == "float64" else "float")
     parts = parts_of(job.model)
     checks = _checks(source)
+    read = {one for step in job.model.steps for one in sources(step)}
     for place, step in enumerate(parts.before):
         _statement(source, step, place)
+        if step.name not in read and step is not job.model.steps[-1]:
+            # a column that is encoded, and refused if it is unknown, and then not chosen
+            source.say(f"(void){source.variables[step.name]};")
     remarks: list[str] = []
     if dtype in ("int8", "q15"):
         network = quantise(job, dtype)
@@ -299,7 +306,7 @@ def _statement(source: Source, step: Step, place: int) -> None:
     if isinstance(step, Gather):
         _pick(source, v, x, list(step.places), place)
     elif isinstance(step, Dense):
-        _dense(source, step, x, v, str(place))
+        _dense(source, step, x, v, f"_step{place}")
     elif isinstance(step, Normalize):
         source.function(_NORMALIZE)
         kind = {"max": 0, "l1": 1, "l2": 2}[step.norm]
@@ -338,7 +345,8 @@ def _products(source: Source, step: Products, x: str, v: str, place: int) -> Non
 
 def _bins(source: Source, step: Bins, x: str, v: str, place: int) -> None:
     counts = np.cumsum([len(edges) for edges in step.edges])
-    edges = source.constant(f"edges{place}", np.array([one for all_ in step.edges for one in all_]))
+    shifted = step.shifted(source.job.near(step, source.dtype))
+    edges = source.constant(f"edges{place}", np.array([edge for own in shifted for edge in own]))
     ends = f"{source.prefix}_ends{place}"
     source.constants.append(array(f"int {ends}[{len(counts)}]", [str(one) for one in counts]))
     reached = ">" if step.beyond else ">="
@@ -381,7 +389,8 @@ def _each(source: Source, step: Step, x: str, place: int) -> str:
         points = source.constant(f"points{place}", step.points)
         value = source.constant(f"levels{place}", step.levels)
         slopes = source.constant(f"slopes{place}", slope[:, 1:])
-        own = f"{x}[i], {points} + i * {q}, {q}, {value}, {slopes} + i * {q}"
+        near = source.constant(f"near{place}", source.job.near(step, source.dtype))
+        own = f"{x}[i], {near}[i], {points} + i * {q}, {q}, {value}, {slopes} + i * {q}"
         return f"{source.prefix}_below({own})"
     if isinstance(step, SmoothClip):
         source.function(_SMOOTH_CLIP)

@@ -97,6 +97,11 @@ class Source:
     variables: dict[str, str] = field(default_factory=dict)
 
     @property
+    def dtype(self) -> str:
+        """What is computed in."""
+        return "float32" if self.real == "float" else "float64"
+
+    @property
     def prefix(self) -> str:
         """What every name begins with."""
         return self.job.name

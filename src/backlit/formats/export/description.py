@@ -177,6 +177,8 @@ class Bins:
     ----------
     edges : tuple of tuples of float
         Of each column, increasing.
+    near : ndarray, shape (n,)
+        So near to an edge x is at it: what rounding may have moved it by.
     beyond : bool
         Whether x has to be beyond an edge, and not at it.
     """
@@ -184,7 +186,14 @@ class Bins:
     name: str
     source: str
     edges: tuple[tuple[float, ...], ...]
+    near: Floats
     beyond: bool = False
+
+    def shifted(self, near: Floats) -> list[list[float]]:
+        """Return the edges with what counts as near taken into account."""
+        sign = 1 if self.beyond else -1
+        pairs = zip(self.edges, (sign * near).tolist(), strict=True)
+        return [[edge + by for edge in edges] for edges, by in pairs]
 
 
 @dataclass(frozen=True)
@@ -199,12 +208,15 @@ class Quantiles:
         Each column's quantiles, rising.
     levels : ndarray, shape (q,)
         From 0 to 1.
+    near : ndarray, shape (n,)
+        So near to equal quantiles x is at them: what rounding may have moved it by.
     """
 
     name: str
     source: str
     points: Floats
     levels: Floats
+    near: Floats
 
     def pieces(self) -> tuple[Floats, Floats, Floats]:
         """Return begin, value and slope of the piece behind k quantiles, each (n, q + 1)."""
@@ -497,7 +509,7 @@ def _width(step: Step, model: Description) -> int:
         return n * d
     if isinstance(step, Activate):
         _expect_activation(step.name, step.activation, ACTIVATION_NAMES)
-    for name in ("fill", "offset", "divisor", "low", "high", "powers"):
+    for name in ("fill", "offset", "divisor", "low", "high", "powers", "near"):
         if hasattr(step, name):
             _expect(step.name, name, getattr(step, name), (given,))
     return given

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from backlit.errors import ExportError
 from backlit.formats.export.bounds import every_error
-from backlit.formats.export.description import Dense, Floats
+from backlit.formats.export.description import Clip, Dense, Floats, Scale
 from backlit.formats.export.fixed_errors import (
     CURVATURE,
     Signal,
@@ -187,13 +187,25 @@ def quantise(job: Job, kind: str) -> FixedNetwork:
     Raises
     ------
     ExportError
-        If there are several networks, or an exponential beyond 16 bits.
+        If there are several networks, another step follows the layers, or an exponential is beyond
+        16 bits.
     """
     parts = parts_of(job.model)
     if not parts.layers:
         raise ExportError(
             "the model is several networks, and whole numbers hold one; fit one alone (RealMLP: "
             "n_members=1 and n_folds=None), or export it in float32."
+        )
+    for step in parts.after:
+        if not isinstance(step, Scale | Clip):
+            raise ExportError(
+                f"step {step.name!r} follows the network, and in whole numbers nothing but scalers "
+                "does; export the model in float32."
+            )
+    if any(layer.activation == "softmax" for layer in parts.layers[:-1]):
+        raise ExportError(
+            "a softmax stands between layers, and whole numbers hold it as the last one alone; "
+            "export the model in float32."
         )
     examples = _calibration(job)
     values = every_step(job.model, examples)

@@ -75,20 +75,20 @@ function normalize(x, norm) {
 
 _QUANTILES = """
 // the share below x: 0 up to the first quantile, 1 from the last on
-function below(x, points, levels) {
-  const last = points.length - 1;
-  if (x <= points[0]) return 0;
-  if (x >= points[last]) return 1;
+function below(x, near, points, levels) {
+  const less = x - near, more = x + near, last = points.length - 1;
+  if (less <= points[0]) return 0;
+  if (more >= points[last]) return 1;
   let low = 0;
-  while (points[low + 1] < x) low++;
+  while (points[low + 1] < less) low++;
   let high = low;
-  while (points[high + 1] <= x) high++;
-  const at = (k) => {
+  while (points[high + 1] <= more) high++;
+  const at = (k, x) => {
     const width = points[k + 1] - points[k];
     return width > 0 ? levels[k] + ((levels[k + 1] - levels[k]) / width) * (x - points[k])
       : levels[k];
   };
-  return (at(low) + at(high)) / 2;
+  return (at(low, less) + at(high, more)) / 2;
 }
 """
 
@@ -343,7 +343,7 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
         needed = [f"const POWERS{key} = {_json(step.powers.tolist())};"]
         return f"Array.from({x}, (x, i) => yeoJohnson(x, POWERS{key}[i]))", needed
     if isinstance(step, Bins):
-        needed = [f"const EDGES{key} = {_json([list(edges) for edges in step.edges])};"]
+        needed = [f"const EDGES{key} = {_json(step.shifted(step.near))};"]
         reached = f"x {'>' if step.beyond else '>='} edge"
         return (
             f"Array.from({x}, (x, i) => EDGES{key}[i].filter((edge) => {reached}).length)",
@@ -351,8 +351,10 @@ def _statement(step: Step, key: str, job: Job, variables: dict[str, str]) -> tup
         )
     if isinstance(step, Quantiles):
         needed = [f"const POINTS{key} = {_json(step.points.tolist())};",
-                  f"const QUANTILES{key} = {_json(step.levels.tolist())};"]  # fmt: skip
-        return f"Array.from({x}, (x, i) => below(x, POINTS{key}[i], QUANTILES{key}))", needed
+                  f"const QUANTILES{key} = {_json(step.levels.tolist())};",
+                  f"const NEAR{key} = {_json(step.near.tolist())};"]  # fmt: skip
+        own = f"POINTS{key}[i], QUANTILES{key}"
+        return f"Array.from({x}, (x, i) => below(x, NEAR{key}[i], {own}))", needed
     if isinstance(step, Products):
         needed = [f"const FACTORS{key} = {_json([list(places) for places in step.factors])};"]
         product = f"places.reduce((product, place) => product * {x}[place], 1)"

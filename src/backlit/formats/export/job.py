@@ -7,8 +7,16 @@ from dataclasses import dataclass
 
 from backlit._text import printable
 from backlit._version import __version__
-from backlit.formats.export.bounds import Bound, rounding_bound
-from backlit.formats.export.description import Dense, Description, Step, sources
+from backlit.formats.export.bounds import Bound, nearness, rounding_bound
+from backlit.formats.export.description import (
+    Bins,
+    Dense,
+    Description,
+    Floats,
+    Quantiles,
+    Step,
+    sources,
+)
 from backlit.formats.export.ranges import Ranges
 from backlit.formats.export.reference import Inputs
 from backlit.formats.export.vectors import Vectors
@@ -46,6 +54,10 @@ class Job:
     def bound(self, dtype: str) -> Bound:
         """Bound the error of a form that computes in a floating-point type."""
         return rounding_bound(self.model, self.ranges, dtype)
+
+    def near(self, step: Bins | Quantiles, dtype: str) -> Floats:
+        """Return what counts as near to an edge or a quantile in a type."""
+        return nearness(self.model, self.ranges, dtype)[step.name]
 
     def bound_words(self, bound: Bound) -> list[str]:
         """State a bound in a sentence, in lines."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from backlit._extras import require
 from backlit._version import __version__
+from backlit.formats.export.bounds import nearness
 from backlit.formats.export.description import Description
 from backlit.formats.export.job import Job, identifier
 from backlit.formats.export.onnx_graph import ML_OPSET, OPSET, Steps
@@ -127,7 +128,8 @@ def write_onnx(job: Job, dtype: str = "float32") -> bytes:
     """
     model, graph = job.model, _Graph()
     inputs = _Inputs(model, graph, dtype)
-    steps = Steps(model, graph, inputs, dtype)
+    near = nearness(model, job.ranges, dtype)
+    steps = Steps(model, graph, inputs, dtype, near)
     outputs = steps.add()
     made = []
     if model.output.decides:

@@ -4,6 +4,7 @@ Operators are those of opset 18. In float32 activations are ONNX's own where it 
 they are composed of operators that every version of onnxruntime knows in double.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from backlit.formats.export.description import (
     Concat,
     Dense,
     Description,
+    Floats,
     Function,
     Gather,
     Impute,
@@ -73,9 +75,19 @@ class Steps:
     graph : Graph
     columns : Columns
     dtype : {"float32", "float64"}
+    near : mapping of str to ndarray, optional
+        What counts as near to an edge or a quantile, by the steps' names.
     """
 
-    def __init__(self, model: Description, graph: Graph, columns: Columns, dtype: str) -> None:
+    def __init__(
+        self,
+        model: Description,
+        graph: Graph,
+        columns: Columns,
+        dtype: str,
+        near: Mapping[str, Floats] | None = None,
+    ) -> None:
+        self._near = near or {}
         self._model, self._graph, self._columns = model, graph, columns
         self._type = np.dtype(dtype)
         #: values of shape (m, 1) that are 0, and NaN in rows that are refused
@@ -216,9 +228,9 @@ class Steps:
         """Add the number of edges that each column has reached, column by column."""
         graph, columns = self._graph, []
         axes = graph.constant(np.array([1]))
-        for place, edges in enumerate(step.edges):
+        for place, edges in enumerate(step.shifted(self._near[step.name])):
             column = graph.node("Gather", [x, graph.constant(np.array([place]))], axis=1)
-            held = self._array(np.array(edges or (np.finfo(np.float32).max,))[None])
+            held = self._array(np.array(edges or [float(np.finfo(np.float32).max)])[None])
             reached = graph.node("Greater" if step.beyond else "GreaterOrEqual", [column, held])
             columns.append(
                 graph.node("ReduceSum", [self._cast(reached, self._type), axes], keepdims=1)
@@ -231,19 +243,21 @@ class Steps:
         axes = graph.constant(np.array([1]))
         for place, (points, *pieces) in enumerate(zip(step.points, *step.pieces(), strict=True)):
             column = graph.node("Gather", [x, graph.constant(np.array([place]))], axis=1)
+            near = self._number(float(self._near[step.name][place]))
+            moved = [graph.node("Sub", [column, near]), graph.node("Add", [column, near])]
             sides = []
-            for reached in ("Greater", "GreaterOrEqual"):
-                over = graph.node(reached, [column, self._array(points[None])])
+            for reached, x_moved in zip(("Greater", "GreaterOrEqual"), moved, strict=True):
+                over = graph.node(reached, [x_moved, self._array(points[None])])
                 k = graph.node("ReduceSum", [self._cast(over, np.int64), axes], keepdims=0)
                 begin, value, slope = (
                     graph.node("Gather", [self._array(one[:, None]), k], axis=0) for one in pieces
                 )
-                away = graph.node("Mul", [slope, graph.node("Sub", [column, begin])])
+                away = graph.node("Mul", [slope, graph.node("Sub", [x_moved, begin])])
                 sides.append(graph.node("Add", [value, away]))
             inner = graph.node("Mul", [graph.node("Add", sides), self._number(0.5)])
-            at_end = graph.node("GreaterOrEqual", [column, self._number(points[-1])])
+            at_end = graph.node("GreaterOrEqual", [moved[1], self._number(points[-1])])
             inner = graph.node("Where", [at_end, self._number(1.0), inner])
-            at_begin = graph.node("LessOrEqual", [column, self._number(points[0])])
+            at_begin = graph.node("LessOrEqual", [moved[0], self._number(points[0])])
             columns.append(graph.node("Where", [at_begin, self._number(0.0), inner]))
         return graph.node("Concat", columns, axis=1)
 

@@ -133,14 +133,14 @@ def normalized(x, norm):
 '''
 
 _QUANTILES = '''
-def below(x, points, levels):
+def below(x, near, points, levels):
     """Return how much of the training data is below each number: of two readings at a jump."""
     columns = []
-    for column, own in zip(x.T, points):
-        rising = np.interp(column, own, levels)
-        falling = -np.interp(-column, -own[::-1], -levels[::-1])
+    for less, more, own in zip((x - near).T, (x + near).T, points):
+        rising = np.interp(more, own, levels)
+        falling = -np.interp(-less, -own[::-1], -levels[::-1])
         inner = (rising + falling) / 2
-        columns.append(np.where(column <= own[0], 0, np.where(column >= own[-1], 1, inner)))
+        columns.append(np.where(less <= own[0], 0, np.where(more >= own[-1], 1, inner)))
     return np.column_stack(columns)
 '''
 
@@ -420,10 +420,11 @@ class _Writer:
         if isinstance(step, YeoJohnson):
             return f"yeo_johnson({x}, {self._array(step.powers)})"
         if isinstance(step, Bins):
-            edges = self._constant(nested([list(one) for one in step.edges]))
+            edges = self._constant(nested(step.shifted(step.near)))
             return f"binned({x}, {edges}, {'left' if step.beyond else 'right'!r})"
         if isinstance(step, Quantiles):
-            return f"below({x}, {self._array(step.points)}, {self._array(step.levels)})"
+            known = (step.near, step.points, step.levels)
+            return f"below({x}, {', '.join(map(self._array, known))})"
         if isinstance(step, Products):
             products = ", ".join(
                 f"np.prod({x}[:, {list(places)}], axis=1)" for places in step.factors

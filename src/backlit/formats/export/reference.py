@@ -231,7 +231,7 @@ def binned(step: Bins, x: Floats) -> Floats:
     side: Any = "left" if step.beyond else "right"
     columns = [
         np.searchsorted(np.array(edges), column, side=side)
-        for edges, column in zip(step.edges, x.T, strict=True)
+        for edges, column in zip(step.shifted(step.near), x.T, strict=True)
     ]
     return np.column_stack(columns).astype(np.float64)
 
@@ -240,16 +240,18 @@ def below(step: Quantiles, x: Floats) -> Floats:
     """Compute the share of the training data below each number."""
     begin, value, slope = step.pieces()
     columns = []
-    for place, column in enumerate(x.T):
+    for place, (column, near) in enumerate(zip(x.T, step.near, strict=True)):
         points = step.points[place]
+        # both sides of a jump; elsewhere what is near cancels out
+        low, high = column - near, column + near
         sides = []
-        for side in ("left", "right"):
-            k = np.searchsorted(points, column, side=side)
-            sides.append(value[place, k] + slope[place, k] * (column - begin[place, k]))
+        for moved, k in (
+            (low, np.searchsorted(points, low, side="left")),
+            (high, np.searchsorted(points, high, side="right")),
+        ):
+            sides.append(value[place, k] + slope[place, k] * (moved - begin[place, k]))
         inner = (sides[0] + sides[1]) / 2
-        columns.append(
-            np.where(column <= points[0], 0.0, np.where(column >= points[-1], 1.0, inner))
-        )
+        columns.append(np.where(low <= points[0], 0.0, np.where(high >= points[-1], 1.0, inner)))
     return np.column_stack(columns)
 
 
