@@ -45,6 +45,7 @@ import backlit
 from backlit import MLPClassifier, MLPRegressor
 from backlit.errors import ExportError, SettingError, ShapeError
 from backlit.formats.export.exporting import prepare
+from backlit.formats.export.fixed_point import quantise
 from backlit.formats.export.reference import as_inputs, evaluate
 from exports import (
     as_module,

@@ -196,10 +196,10 @@ def quantise(job: Job, kind: str) -> FixedNetwork:
             "the model is several networks, and whole numbers hold one; fit one alone (RealMLP: "
             "n_members=1 and n_folds=None), or export it in float32."
         )
-    for step in parts.after:
-        if not isinstance(step, Scale | Clip):
+    for later in parts.after:
+        if not isinstance(later, Scale | Clip):
             raise ExportError(
-                f"step {step.name!r} follows the network, and in whole numbers nothing but scalers "
+                f"later {later.name!r} follows the network, and in whole numbers nothing but scalers "
                 "does; export the model in float32."
             )
     if any(layer.activation == "softmax" for layer in parts.layers[:-1]):
