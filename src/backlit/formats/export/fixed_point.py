@@ -199,7 +199,7 @@ def quantise(job: Job, kind: str) -> FixedNetwork:
     for later in parts.after:
         if not isinstance(later, Scale | Clip):
             raise ExportError(
-                f"later {later.name!r} follows the network, and in whole numbers nothing but scalers "
+                f"step {later.name!r} follows the network, and in whole numbers nothing but scalers "
                 "does; export the model in float32."
             )
     if any(layer.activation == "softmax" for layer in parts.layers[:-1]):
