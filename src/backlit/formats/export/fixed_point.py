@@ -199,8 +199,8 @@ def quantise(job: Job, kind: str) -> FixedNetwork:
     for later in parts.after:
         if not isinstance(later, Scale | Clip):
             raise ExportError(
-                f"step {later.name!r} follows the network, and in whole numbers nothing but scalers "
-                "does; export the model in float32."
+                f"step {later.name!r} follows the network, and in whole numbers nothing but "
+                "scalers does; export the model in float32."
             )
     if any(layer.activation == "softmax" for layer in parts.layers[:-1]):
         raise ExportError(
