@@ -23,7 +23,13 @@ PAGES = sorted(
 )
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 #: run by tests of their own
-ELSEWHERE = {"docs/checker.md", "docs/backward_pass.md"}
+ELSEWHERE = {
+    "docs/backward_pass.md",
+    "docs/checker.md",
+    "docs/checker_findings.md",
+    "docs/checker_findings_layers.md",
+    "docs/checker_findings_state.md",
+}
 FENCE = re.compile(
     r"^(?P<before>[^\n]*)\n```(?P<language>[a-z]+)(?P<rest>[^\n]*)\n(?P<code>.*?)^```$"
     r"(?:\n\n```text\n(?P<output>.*?)^```$)?",

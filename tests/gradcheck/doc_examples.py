@@ -1,4 +1,4 @@
-"""Runs the examples of docs/checker.md; with --write, puts what they print into the page.
+"""Runs the examples of the checker's pages; with --write, puts what they print into them.
 
 A ```python block followed by a ```text block is an example and its output. All blocks of the page
 share their names, in order.
@@ -12,18 +12,27 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "checker.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = tuple(
+    DOCS / f"{name}.md"
+    for name in (
+        "checker",
+        "checker_findings",
+        "checker_findings_state",
+        "checker_findings_layers",
+    )
+)
 EXAMPLE = re.compile(
     r"```python\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?", re.DOTALL
 )
 
 
-def run_page(text):
+def run_page(text, name="page"):
     """Yield (code, documented output or None, real output) for each block."""
     scope = {"__name__": "checker_page"}
     for number, match in enumerate(EXAMPLE.finditer(text), 1):
         code = match["code"]
-        label = f"checker.md, example {number}"
+        label = f"{name}, example {number}"
         linecache.cache[label] = (len(code), None, io.StringIO(code).readlines(), label)
         printed = io.StringIO()
         with redirect_stdout(printed):
@@ -31,10 +40,10 @@ def run_page(text):
         yield match, match["output"], printed.getvalue()
 
 
-def written(text):
+def written(text, name="page"):
     """Return the page with the real outputs."""
     parts, end = [], 0
-    for match, documented, real in run_page(text):
+    for match, documented, real in run_page(text, name):
         parts.append(text[end : match.start()])
         block = match.group(0)
         if documented is not None:
@@ -46,8 +55,9 @@ def written(text):
 
 if __name__ == "__main__":
     os.environ["NO_COLOR"] = "1"
-    page = written(PAGE.read_text(encoding="utf-8"))
-    if "--write" in sys.argv:
-        PAGE.write_text(page, encoding="utf-8")
-    elif page != PAGE.read_text(encoding="utf-8"):
-        sys.exit("docs/checker.md does not show what the examples print")
+    for path in PAGES:
+        page = written(path.read_text(encoding="utf-8"), path.name)
+        if "--write" in sys.argv:
+            path.write_text(page, encoding="utf-8")
+        elif page != path.read_text(encoding="utf-8"):
+            sys.exit(f"{path} does not show what the examples print")
