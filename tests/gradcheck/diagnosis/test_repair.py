@@ -217,3 +217,41 @@ def test_a_search_ends_at_its_deadline():
     found, tried = try_all(10_000, lambda n: time.sleep(0.01), time.monotonic() + 0.3)
     assert found == []
     assert 0 < tried < 1000
+
+
+def mean_twice(d, cache):
+    x, _ = cache
+    m = len(x)
+    dw = x.T @ d / m
+    db = d.sum(axis=0) / m / m
+    return dw, db
+
+
+def mean_once(d, cache):
+    x, _ = cache
+    m = len(x)
+    dw = x.T @ d / m
+    db = d.sum(axis=0)
+    return dw, db
+
+
+@pytest.mark.parametrize(
+    ("backward", "edits"),
+    [
+        (mean_twice, {("db = d.sum(axis=0) / m / m", "db = d.sum(axis=0) / m")}),
+        (
+            mean_once,
+            {
+                ("db = d.sum(axis=0)", "db = d.sum(axis=0) / m"),
+                ("dw = x.T @ d / m", "dw = x.T @ d"),
+            },
+        ),
+    ],
+)
+def test_the_inverse_of_a_factor_and_a_factor_at_the_return_are_no_other_repairs(backward, edits):
+    given = numbers(x=(5, 4), w=(4, 3), b=(3,))
+    report = check_backward(
+        lambda x, w, b: (x @ w + b, (x, w)), backward, given, wrt=["w", "b"], mean_over="auto"
+    )
+    assert not report.ok
+    assert {(r.before.strip(), r.after.strip()) for r in report.repairs} == edits

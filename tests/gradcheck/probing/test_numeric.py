@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from backlit.gradcheck.probing.axes import one_hot_axis, resized
 from backlit.gradcheck.probing.numeric import DOUBLE, SINGLE, directional, jacobian
 
 
@@ -115,3 +116,19 @@ def test_a_direction_adds_up_the_entries():
     real = directional(real_only(f), x, v, f(x), DOUBLE)
     np.testing.assert_allclose(real.value, exact, rtol=1e-6, atol=1e-8)
     assert np.all(np.abs(real.value - exact) <= 4 * real.error + 1e-15)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("shape", [(3, 9), (8, 4), (2, 2), (11, 12)])
+def test_a_one_hot_array_of_another_size_is_one_hot(axis, shape):
+    rng = np.random.default_rng(3)
+    hot = np.eye(6)[rng.integers(0, 6, size=7)]
+    hot = hot.T if axis == 0 else hot
+    assert one_hot_axis(hot) == axis
+    sizes = {("y", 0): shape[0], ("y", 1): shape[1]}
+    made = resized({"y": hot}, sizes, rng)["y"]
+    assert made.shape == shape
+    assert np.all((made == 0) | (made == 1))
+    assert np.all(made.sum(axis=axis) == 1)
+    assert one_hot_axis(rng.normal(size=(4, 5))) is None
+    assert one_hot_axis(np.eye(4)[[0, 0]][:, 0]) is None

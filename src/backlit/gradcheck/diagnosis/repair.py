@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import re
 import sys
 import textwrap
 import time
@@ -322,12 +323,38 @@ def _smallest(complete: list[list[tuple[Editable, Edit]]], count: int) -> Iterat
         )
 
     complete.sort(key=size)
-    shown: set[tuple[str, str]] = set()
-    for edits in [c for c in complete if size(c)[0] == size(complete[0])[0]][:4]:
-        repair = _repair(edits, count)
-        if (repair.before, repair.after) not in shown:
-            shown.add((repair.before, repair.after))
-            yield repair
+    equal = [c for c in complete if size(c)[0] == size(complete[0])[0]]
+    found = {(r.before, r.after): r for r in (_repair(edits, count) for edits in equal)}
+    yield from unlike(list(found.values()))[:4]
+
+
+def unlike(repairs: Sequence[Repair]) -> list[Repair]:
+    """Return repairs without those that say what another one says better.
+
+    Where leaving a factor out mends a line, its inverse behind it is no other repair, and neither
+    is a factor where the value is returned that its own line can have.
+    """
+    shorter = {(r.file, r.line) for r in repairs if len(r.after) < len(r.before)}
+    assigned = [m.group(1) for r in repairs if (m := _ASSIGNED.match(r.before)) is not None]
+
+    def said(repair: Repair) -> bool:
+        if (repair.file, repair.line) in shorter and len(repair.after) > len(repair.before):
+            return True
+        return repair.before.startswith("return") and any(
+            re.fullmatch(_with_factor(repair.before, name), repair.after) for name in assigned
+        )
+
+    return [r for r in repairs if not said(r)]
+
+
+_ASSIGNED = re.compile(r"\s*([\w.]+)\s*(?:[-+*/]|\[.*\]\s*)?=(?!=)")
+
+
+def _with_factor(statement: str, name: str) -> str:
+    """Return a pattern of a statement in which one use of a name has a factor or a sign."""
+    used = rf"\b{re.escape(name)}\b"
+    with_one = rf"(?:-|[\\w.]+ \\* )?{re.escape(re.escape(name))}(?: [*/] [\\w.\\[\\]]+)?"
+    return re.sub(used, with_one, re.escape(statement))
 
 
 def _repair(edits: list[tuple[Editable, Edit]], count: int) -> Repair:

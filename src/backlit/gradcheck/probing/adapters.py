@@ -86,14 +86,26 @@ class Context:
         """Do nothing: no gradient from above is None."""
 
 
+def _context_of(function: Any) -> Any:
+    """Return an object of the file's own class of contexts, or one that stands for PyTorch's."""
+    for value in list(getattr(function.forward, "__globals__", {}).values()):
+        own = isinstance(value, type) and not issubclass(function, value)
+        if own and callable(getattr(value, "save_for_backward", None)):
+            try:
+                return value()
+            except TypeError:
+                continue
+    return Context()
+
+
 def context_pair(function: Any) -> Pair:
     """Turn a class like autograd.Function, but on NumPy arrays, into (forward, backward)."""
 
     def forward(**inputs: Any) -> tuple[Any, Any]:
-        context = Context()
+        context = _context_of(function)
         return function.forward(context, *inputs.values()), context
 
-    def backward(d_output: Any, cache: Context) -> Any:
+    def backward(d_output: Any, cache: Any) -> Any:
         above = d_output if isinstance(d_output, tuple) else (d_output,)
         return function.backward(cache, *above)
 

@@ -15,6 +15,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backlit.errors import BacklitError
 from backlit.gradcheck.probing.calls import CallFailed, Inputs, Pass, Subject
@@ -51,7 +52,7 @@ def resized(
     """Return the inputs with some axes cut or continued by repeats of what is there.
 
     Repeats of numbers that are not whole are changed by some percent, so that no two examples are
-    the same.
+    the same. A one-hot array stays one.
     """
     made: Inputs = {}
     for name, value in inputs.items():
@@ -69,10 +70,37 @@ def resized(
             order = np.concatenate([np.arange(min(old, size)), extra]).astype(int)
             array = np.take(array, order, axis=axis)
             grown = grown or size > old
+        hot = one_hot_axis(value) if array is not value else None
+        if hot is not None:
+            array = _one_hot(array, hot, rng)
         if grown and array.dtype.kind == "f" and np.any(array != np.round(array)):
             array = array * rng.uniform(0.85, 1.0, size=array.shape)
         made[name] = array.copy() if array is value else np.ascontiguousarray(array)
     return made
+
+
+def one_hot_axis(value: NDArray[Any]) -> int | None:
+    """Return the axis along which an array has a single one among zeros; None where there is none.
+
+    Where both axes of a square have it, it is the last.
+    """
+    if value.ndim < 2 or value.dtype.kind not in "fiub" or np.any((value != 0) & (value != 1)):
+        return None
+    axes = [a for a in range(value.ndim) if value.shape[a] > 1 and np.all(value.sum(axis=a) == 1)]
+    return axes[-1] if axes else None
+
+
+def _one_hot(array: NDArray[Any], axis: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Return an array with a single one along an axis: where it was lost, at a random place."""
+    moved = np.moveaxis(array.copy(), axis, -1)
+    places = np.where(
+        moved.sum(axis=-1) == 1,
+        moved.argmax(axis=-1),
+        rng.integers(0, moved.shape[-1], size=moved.shape[:-1]),
+    )
+    moved[...] = 0
+    np.put_along_axis(moved, places[..., None], 1, axis=-1)
+    return np.moveaxis(moved, -1, axis)
 
 
 def try_run(subject: Subject, inputs: Inputs) -> Pass | None:

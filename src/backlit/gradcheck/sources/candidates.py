@@ -174,7 +174,8 @@ _LOSS = re.compile(r"loss|cost|entropy|mse|error|objective|nll|hinge|svm|criteri
 _FLAG = re.compile(r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$", re.I)
 #: functions about gradients that compute none
 _NO_BACKWARD = re.compile(
-    r"^test|check|plot|numeric|approx|zero|clip|apply|update|norm|descent|require|benchmark|print",
+    r"^test|check|plot|numeric|approx|zero|clip|apply|update|norm|descent|require|benchmark|print"
+    r"|^save|^load|^clear|^reset|^register|^has_|hook|^mark|^add_grad|^set_grad|^no_grad",
     re.I,
 )
 _BACKWARDISH = re.compile(

@@ -273,9 +273,8 @@ def _package(folder: Path, statements: list[ast.stmt]) -> tuple[str, list[Path]]
         for node in imports
         if not node.level and "." in (node.module or "")
     }
-    for parent in list(folder.parents)[:4]:
-        if any((parent / name).is_dir() for name in dotted):
-            places.insert(0, parent)  # its own folder may hold a module of that name
+    near = [p for p in list(folder.parents)[:4] if any((p / name).is_dir() for name in dotted)]
+    places = [*near, *places]  # its own folder may hold a module of that name
     places += [
         parent
         for parent in list(folder.parents)[:4]

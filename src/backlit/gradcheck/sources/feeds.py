@@ -431,6 +431,20 @@ def bind_backward(arguments: Sequence[Argument], forward_names: Sequence[str]) -
             meaning = "cache" if "cache" not in bound.meanings else "zeros"
         bound.names.append(name)
         bound.meanings.append(meaning)
+    known = {n.lower() for n in names}
+    free = [
+        i
+        for i, (n, m) in enumerate(zip(bound.names, bound.meanings, strict=True))
+        if m.startswith("input:") and n.lower() not in known
+    ]
+    if (
+        not taken
+        and not labelled
+        and "labels" not in bound.meanings
+        and len(arguments) > 1
+        and free
+    ):
+        bound.meanings[free[0]] = "upstream"  # backward(inputs, prev_dev)
     return bound
 
 

@@ -186,7 +186,10 @@ def from_result(
         if array is None:
             if isinstance(item, (list, tuple)):
                 label = names[index] if names and index < len(names) else ""
-                for name, value in _from_group(item, free, label).items():
+                group = _from_group(item, free, label)
+                if not group and re.match(r"^_*(grad|deriv|d_?param|d_?theta|nabla)", label, re.I):
+                    group = from_result(tuple(item), free, None)  # dx, (dW, db)
+                for name, value in group.items():
                     found[name] = value
                     free.pop(name)
             continue

@@ -118,6 +118,10 @@ class Argument:
         return role_of(self.name)
 
 
+#: an array that is handed in stays as it is where that can be asked for
+_NOT_IN_PLACE = {"copy": True, "inplace": False, "in_place": False}
+
+
 def arguments_of(function: Callable[..., Any]) -> list[Argument]:
     """Return a function's arguments without *args, **kwargs and a bound self.
 
@@ -134,7 +138,7 @@ def arguments_of(function: Callable[..., Any]) -> list[Argument]:
     return [
         Argument(
             p.name,
-            None if p.default is inspect.Parameter.empty else p.default,
+            None if p.default is inspect.Parameter.empty else _NOT_IN_PLACE.get(p.name, p.default),
             p.default is inspect.Parameter.empty,
             str(p.annotation) if p.annotation is not inspect.Parameter.empty else "",
         )

@@ -597,9 +597,10 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
     else:
         alternatives = [("upstream", "")]
         readings = [("input", ""), ("output", "It takes the activation's output.")]
-        if len(bound.meanings) == 1 and _is_derivative(call):
+        alone = len([a for a in arguments if a.required]) == 1
+        if alone and _is_derivative(call):
             alternatives = [*readings, *alternatives]
-        elif len(bound.meanings) == 1 and bound.names[0] in call.names:
+        elif alone and bound.names[0] in call.names:
             alternatives += readings
     if alternatives[0][0] == "upstream" and _probabilities(out) is not None:
         combined = (
@@ -611,9 +612,30 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
         given = "upstream" in bound.meanings or _is_derivative(call) or carried
         if kind == "upstream" and not given:
             continue
-        feed = _make_feed(call, bound, inputs, list(own), kind, out, note, failed)
-        if feed is not None:
-            yield feed
+        for one in [bound, *(_turned(bound, arguments) if kind == "upstream" else [])]:
+            feed = _make_feed(call, one, inputs, list(own), kind, out, note, failed)
+            if feed is not None:
+                yield feed
+
+
+def _turned(bound: Bound, arguments: Sequence[Argument]) -> list[Bound]:
+    """Return readings in which a later argument comes from above: `gradient(input, previous)`.
+
+    Only where no argument's name says which one does.
+    """
+    required = [i for i, a in enumerate(arguments) if a.required]
+    if len(required) < 2 or any(arguments[i].role == "upstream" for i in required):
+        return []
+    if bound.meanings[:1] != ["upstream"]:
+        return []
+    found = []
+    for place in required[1:]:
+        if bound.meanings[place].startswith(("input:", "output", "cache", "zeros")):
+            meanings = list(bound.meanings)
+            first = next((m for m in meanings if m.startswith("input:")), "cache")
+            meanings[0], meanings[place] = first, "upstream"
+            found.append(Bound(bound.names, meanings, bound.values, bound.rate))
+    return found
 
 
 def _probabilities(out: Array) -> int | None:
@@ -712,6 +734,12 @@ def _make_feed(
         known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
         known["output"] = output_of(cache.result)
         known["upstream"] = d
+        if isinstance(cache.result, tuple) and len(cache.result) > 1:
+            known["cache"] = cache.result[1] if len(cache.result) == 2 else cache.result[1:]
+        else:
+            known["cache"] = cache.result
+        known["zeros"] = np.zeros_like(d)
+        known["labels"] = next((v for n, v in cache.inputs.items() if n not in shapes), None)
         if kind in ("input", "output"):
             known["upstream"] = (
                 _copied(cache.inputs[first]) if kind == "input" and first else known["output"]
@@ -729,18 +757,14 @@ def _make_feed(
             known["upstream"] = (
                 _copied(above) if beside else _copied(cache.inputs[first]) if first else d
             )
-        if isinstance(cache.result, tuple) and len(cache.result) > 1:
-            known["cache"] = cache.result[1] if len(cache.result) == 2 else cache.result[1:]
-        else:
-            known["cache"] = cache.result
-        known["zeros"] = np.zeros_like(d)
-        known["labels"] = next((v for n, v in cache.inputs.items() if n not in shapes), None)
         result = getattr(held, call.backward)(*bound.arguments(known))
         chained = kind in ("input", "output") or (
             "upstream" not in bound.meanings and _is_derivative(call) and not costed
         )
         return gather(call, bound, here, names, result, before, held, d, chained)
 
+    if costed and hot is None and not _is_cost(out, inputs[first] if first else None):
+        return None
     done, error = attempt(lambda: forward(**inputs))
     if error is not None:
         return None
@@ -771,6 +795,12 @@ def _make_feed(
     if any(n not in own and np.size(seen[n]) != np.prod(shapes[n]) for n in there):
         return None  # the input was broadcast: it is not what the layer is for
     return Feed(forward, backward, inputs, there, costed, original, tuple(notes), fits=fits)
+
+
+def _is_cost(out: Array, x: Any) -> bool:
+    """Say whether an output may be a cost: a number, one for each example or each entry."""
+    same = out.shape == np.shape(x) and len(set(out.shape)) == out.ndim
+    return out.ndim != 2 or min(out.shape) == 1 or same
 
 
 def _adding(
@@ -855,6 +885,9 @@ def gather(
     if chained and found:
         # a derivative: multiplied by what comes from above, as its caller does
         found = {n: _chain(d, g) for n, g in found.items()}
+    for name, gradient in found.items():  # a slope of 1 is one for every entry
+        if np.ndim(gradient) == 0 and len(shapes) == 1:
+            found[name] = np.full(shapes[name], gradient)
     for name, gradient in from_attributes(before, held, own, values).items():
         found.setdefault(name, gradient)
     updates = from_update(before, held, own, _rate(call, bound, held))

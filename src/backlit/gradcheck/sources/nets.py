@@ -41,6 +41,7 @@ from backlit.gradcheck.sources.guesses import (
     data_for,
     labels_for,
 )
+from backlit.gradcheck.sources.hints import source_of
 from backlit.gradcheck.sources.layers import LayerCall, depends_on, kept_output
 
 Array = NDArray[Any]
@@ -602,7 +603,9 @@ def _cost_feed(
     sizes = _constants(net)
     near = min(sizes, key=lambda c: abs(c - abs(constant))) if sizes else 1.0
     scale = near if abs(near - abs(constant)) <= 2e-3 * abs(constant) else abs(constant)
-    if constant < 0 or (own and abs(constant - 1) < 2e-3):
+    if own and constant < 0 and _adds(net):
+        scale = -scale
+    elif constant < 0 or (own and abs(constant - 1) < 2e-3):
         scale = 1.0 if own else scale
 
     def forward(**given: Any) -> Any:
@@ -635,6 +638,15 @@ def _cost_feed(
         getattr(method, "__func__", method),
         tuple(notes),
     )
+
+
+def _adds(net: NetCall) -> bool:
+    """Say whether a class adds its gradients to its parameters: they are those of -cost."""
+    rate = r"\b(self\.)?(lr|learning_?rate|eta|alpha|rate|l_?rate)\b"
+    added = rf"(\+=|(self\.[\w.]+(\[\w+\])?)\s*=\s*\2\s*\+)[^\n]*{rate}"
+    taken = rf"(-=|(self\.[\w.]+(\[\w+\])?)\s*=\s*\2\s*-)[^\n]*{rate}"
+    source = source_of(type(net.template))
+    return bool(re.search(added, source)) and not re.search(taken, source)
 
 
 class _After:
