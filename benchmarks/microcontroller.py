@@ -1,6 +1,6 @@
 """Exported networks on a Cortex-M4: flash, RAM, instructions, and the same outputs.
 
-``python -m benchmarks.microcontroller`` trains two classifiers, exports them to C in float32, int8
+``python -m benchmarks.microcontroller`` trains three classifiers, exports them to C in float32, int8
 and q15, builds each for a Cortex-M4 with an FPU by ``arm-none-eabi-gcc -Os``, and runs it under
 ``qemu-system-arm -machine mps2-an386``. Outputs in whole numbers have to be those of the simulation
 bit for bit, and all of them within the stated bound; it exits with 1 otherwise. (On Debian:
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -32,6 +32,7 @@ from backlit.formats.export.exporting import prepare
 from backlit.formats.export.fixed_point import quantise, run, to_whole
 from backlit.formats.export.job import Job
 from backlit.formats.export.reference import as_inputs, every_step
+from backlit.tables import RealMLPClassifier
 from benchmarks import _harness
 
 CPU = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
@@ -237,8 +238,11 @@ def networks() -> dict[str, tuple[Any, np.ndarray]]:
         StandardScaler(),
         MLPClassifier((20, 10), activation="tanh", max_iter=200, random_state=0),
     ).fit(X_cancer, y_cancer)
+    X_wine, y_wine = load_wine(return_X_y=True)
+    table = RealMLPClassifier(n_epochs=30, hidden_layer_sizes=(16, 16), random_state=0)
     return {"digits, 64-32-10, relu": (digits, X / 16),
-            "breast cancer, 30-20-10-1, tanh": (cancer, X_cancer)}  # fmt: skip
+            "breast cancer, 30-20-10-1, tanh": (cancer, X_cancer),
+            "wine, RealMLP, 16-16": (table.fit(X_wine, y_wine), X_wine)}  # fmt: skip
 
 
 def main() -> None:
