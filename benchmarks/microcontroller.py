@@ -1,8 +1,8 @@
 """Exported networks on a Cortex-M4: flash, RAM, instructions, and the same outputs.
 
-``python -m benchmarks.microcontroller`` trains three classifiers, exports them to C in float32, int8
-and q15, builds each for a Cortex-M4 with an FPU by ``arm-none-eabi-gcc -Os``, and runs it under
-``qemu-system-arm -machine mps2-an386``. Outputs in whole numbers have to be those of the simulation
+``python -m benchmarks.microcontroller`` trains three classifiers, exports them to C in float32,
+int8 and q15, builds each for a Cortex-M4 with an FPU by ``arm-none-eabi-gcc -Os``, and runs it
+under ``qemu-system-arm -machine mps2-an386``. Outputs in whole numbers have to be those of the simulation
 bit for bit, and all of them within the stated bound; it exits with 1 otherwise. (On Debian:
 ``apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm``.)
 
