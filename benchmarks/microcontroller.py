@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.microcontroller`` trains three classifiers, exports them to C in float32,
 int8 and q15, builds each for a Cortex-M4 with an FPU by ``arm-none-eabi-gcc -Os``, and runs it
-under ``qemu-system-arm -machine mps2-an386``. Outputs in whole numbers have to be those of the simulation
-bit for bit, and all of them within the stated bound; it exits with 1 otherwise. (On Debian:
-``apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm``.)
+under ``qemu-system-arm -machine mps2-an386``. Outputs in whole numbers have to be those of the
+simulation bit for bit, and all of them within the stated bound; it exits with 1 otherwise. (On
+Debian: ``apt install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm``.)
 
 Flash is the code and the constants that the program is larger by than one without a network, RAM
 the stack that one prediction touches; there is no other. QEMU counts instructions, not cycles.
