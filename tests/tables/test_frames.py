@@ -312,6 +312,16 @@ def test_tables_with_nothing_to_learn_from():
     assert found[0]["reason"] == "no value in it occurs twice"
 
 
+def test_text_that_hardly_repeats_is_left_out():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=100)
+    for repeated, reason in ((0, "no value in it"), (9, "hardly a value in it"), (10, "")):
+        names = [f"n{max(i, repeated):02d}" for i in range(100)]
+        model = RealMLPRegressor(**SMALL).fit(pd.DataFrame({"x": x, "name": names}), x)
+        assert model.columns_[1]["treatment"] == ("left out" if reason else "vectors")
+        assert model.columns_[1]["reason"].startswith(reason)
+
+
 def test_intervals_from_the_folds_cover():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(900, 2))

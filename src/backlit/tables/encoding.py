@@ -18,8 +18,9 @@ from backlit.tables.columns import Column, Table
 LARGEST = 3.0
 #: distances below this have no reciprocal
 _TINY = 1e-300
-#: columns of text in which no value occurs twice are left out from so many rows on
-_IDENTIFIERS_FROM = 20
+#: columns of text in which hardly a value occurs twice are left out: from so many rows on, and from
+#: so many levels a row
+_IDENTIFIERS_FROM, _IDENTIFYING = 20, 0.9
 
 
 class Features(NamedTuple):
@@ -186,8 +187,9 @@ class TableEncoder:
         if not levels or (len(levels) == 1 and len(known) == len(column.codes)):
             why = "it has one value alone" if levels else "it is empty"
             return ColumnPlan(column.name, "left out", reason=why)
-        if len(levels) == len(known) >= _IDENTIFIERS_FROM:
-            return ColumnPlan(column.name, "left out", reason="no value in it occurs twice")
+        if len(known) >= _IDENTIFIERS_FROM and len(levels) > _IDENTIFYING * len(known):
+            count = "no" if len(levels) == len(known) else "hardly a"
+            return ColumnPlan(column.name, "left out", reason=f"{count} value in it occurs twice")
         most = self.one_hot_levels
         treatment = "one-hot" if most is None or len(levels) <= most else "vectors"
         return ColumnPlan(column.name, treatment, levels)
