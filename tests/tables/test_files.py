@@ -39,6 +39,30 @@ def test_csv_as_people_write_it(tmp_path):
     assert read_file(tmp_path / "c.csv").column("ort").levels == ("Bonn", "Köln")
 
 
+def test_numbers_as_people_write_them(tmp_path):
+    path = _write(
+        tmp_path / "a.csv",
+        'price,share,money,size,part,zip\n"$1,200.50",12%,€ 3,5 kg,"1,23","1,234-5"\n'
+        '"-$2,000",3.5 %,4 €,6 kg,"4,56","1,235-6"\n950,NA,−5,7 kg,"7,89","1,236-7"\n',
+    )
+    file = read_file(path)
+    np.testing.assert_array_equal(file.column("price").numbers, [1200.5, -2000, 950])
+    np.testing.assert_array_equal(file.column("share").numbers, [12, 3.5, np.nan])
+    np.testing.assert_array_equal(file.column("money").numbers, [3, 4, -5])
+    for name in ("size", "part", "zip"):
+        assert file.column(name).numbers is None
+    path = _write(
+        tmp_path / "b.csv",
+        "preis;anteil;us;punkt\n1.200,50 €;12,5%;$1,200.50;1.5\n-1.950;3;2,000;2.5\n"
+        "7;4e1;3;3.125\n",
+    )
+    file = read_file(path)
+    np.testing.assert_array_equal(file.column("preis").numbers, [1200.5, -1950, 7])
+    np.testing.assert_array_equal(file.column("anteil").numbers, [12.5, 3, 40])
+    np.testing.assert_array_equal(file.column("us").numbers, [1200.5, 2000, 3])
+    np.testing.assert_array_equal(file.column("punkt").numbers, [1.5, 2.5, 3.125])
+
+
 @pytest.mark.parametrize(
     "cell", ["2026-01-02", "2026/1/2 10:00", "2.1.2026", "01/02/26", "Jan 2 2026", "2 March 2026"]
 )

@@ -24,7 +24,10 @@ _DATE = re.compile(
     rf"|{_MONTH} \d{{1,2}},? \d{{4}}|\d{{1,2}} {_MONTH},? \d{{4}}",
     re.IGNORECASE,
 )
-_COMMA = re.compile(r"[-+]?\d+(,\d+)?([eE][-+]?\d+)?")
+#: a number with separated thousands, a currency or a percent sign
+_DRESSED = re.compile(
+    r"(?P<sign>[-+−]?)\s?[$€£¥]?\s?(?P<whole>\d{1,3}(,\d{3})+|\d+)(?P<rest>\.\d+)?\s?[%$€£¥]?"
+)
 #: names, in lower case, that columns have which number the rows: R's, pandas's, and people's
 _NUMBERING = frozenset(
     (
@@ -34,6 +37,7 @@ _NUMBERING = frozenset(
 )
 #: of these, the ones that a program wrote for a column without a name
 _UNNAMED = frozenset(("", "rownames", "row.names", "unnamed: 0", "__index_level_0__"))
+_EXCHANGED = str.maketrans(".,", ",.")
 #: what separates columns, the likeliest first
 _SEPARATORS = ",;\t|"
 
@@ -80,7 +84,8 @@ def read_file(path: str | os.PathLike[str]) -> TableFile:
     """Read a CSV or Parquet file.
 
     In CSV the first line names the columns, which are separated by commas, semicolons, tabs or
-    bars; with semicolons, numbers may have decimal commas. Empty cells, ``NA``, ``NaN``, ``null``,
+    bars; with semicolons, numbers may have decimal commas. Numbers may have separated thousands, a
+    currency or a percent sign. Empty cells, ``NA``, ``NaN``, ``null``,
     ``None`` and ``?`` are missing. A column is numbers if all its values are. Where the first line
     has one name less than the others have cells, as R writes it, each line begins with its row's
     name. A column that counts the rows, and is named as if it did, is told apart, as is a first one
@@ -139,10 +144,11 @@ def _read_csv(text: str, name: str) -> TableFile:
                 f"{name}: row {number} has {len(row)} cells, expected {len(names)} because the "
                 f"first line names so many columns (separated by {separator!r})."
             )
-    number_of = _with_comma if separator == ";" else float
     columns, dates = [], []
     for i, column_name in enumerate(names):
-        found = _column(column_name, [row[i].strip() for row in rows[1:]], number_of)
+        cells = [row[i].strip() for row in rows[1:]]
+        commas = separator == ";" and _has_commas(cells)
+        found = _column(column_name, cells, _with_comma if commas else _with_point)
         if found is None:
             dates.append(column_name)
         else:
@@ -184,8 +190,31 @@ def _is_numbering(column: Column, place: int) -> bool:
     return counts or (place == 0 and name in _UNNAMED and different)
 
 
+def _with_point(text: str) -> float:
+    """Read a number such as 1200.5, 1,200.50, $1,200.50 or 12 %."""
+    try:
+        return float(text)
+    except ValueError:
+        found = _DRESSED.fullmatch(text)
+        if found is None:
+            raise
+    number = float(found["whole"].replace(",", "") + (found["rest"] or ""))
+    return -number if found["sign"] in ("-", "−") else number
+
+
 def _with_comma(text: str) -> float:
-    return float(text.replace(",", ".") if _COMMA.fullmatch(text) else text)
+    """Read a number such as 1200,5 or 1.200,50 €."""
+    try:
+        return _with_point(text.translate(_EXCHANGED))
+    except ValueError:
+        return _with_point(text)  # among others, one with a point
+
+
+def _has_commas(cells: list[str]) -> bool:
+    """Tell whether the numbers of a column have decimal commas, and not commas before a point."""
+    return any("," in cell for cell in cells) and not any(
+        "." in cell.partition(",")[2] for cell in cells
+    )
 
 
 def _read_parquet(path: Path, name: str) -> TableFile:
