@@ -132,3 +132,14 @@ def test_a_one_hot_array_of_another_size_is_one_hot(axis, shape):
     assert np.all(made.sum(axis=axis) == 1)
     assert one_hot_axis(rng.normal(size=(4, 5))) is None
     assert one_hot_axis(np.eye(4)[[0, 0]][:, 0]) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_words_that_come_twice_do_so_at_another_size(seed):
+    rng = np.random.default_rng(seed)
+    ids = np.array([3, 1, 2, 0, 4, 3])
+    made = resized({"ids": ids}, {("ids", 0): 4}, rng)["ids"]
+    assert (made.shape, np.unique(made).size) == ((4,), 3)
+    assert list(ids) == [3, 1, 2, 0, 4, 3]
+    once = resized({"ids": np.arange(6)}, {("ids", 0): 4}, rng)["ids"]
+    assert np.unique(once).size == 4

@@ -75,8 +75,17 @@ def resized(
             array = _one_hot(array, hot, rng)
         if grown and array.dtype.kind == "f" and np.any(array != np.round(array)):
             array = array * rng.uniform(0.85, 1.0, size=array.shape)
+        if array is not value and _lost_repeat(value, array):
+            array.reshape(-1)[-1] = array.reshape(-1)[0]
         made[name] = array.copy() if array is value else np.ascontiguousarray(array)
     return made
+
+
+def _lost_repeat(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Say whether whole numbers, such as the ids of words, came twice and come once each now."""
+    if before.dtype.kind not in "iu" or after.size < 2:
+        return False
+    return np.unique(before).size < before.size and np.unique(after).size == after.size
 
 
 def one_hot_axis(value: NDArray[Any]) -> int | None:
