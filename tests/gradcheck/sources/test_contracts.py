@@ -160,3 +160,57 @@ def test_gradients_that_an_update_adds_are_those_of_minus_the_cost(tmp_path):
     )
     code, found, _ = run(tmp_path, text.replace("self.W[i] + lr", "self.W[i] - lr"))
     assert (code, set(found.values())) == (1, {"scale"})
+
+
+TINY = """
+class TwoLayerNet:
+    def __init__(self, input_size, hidden_size, output_size, std=1e-4):
+        self.params = {
+            "W1": std * np.random.randn(input_size, hidden_size),
+            "b1": np.zeros(hidden_size),
+            "W2": std * np.random.randn(hidden_size, output_size),
+            "b2": np.zeros(output_size),
+        }
+
+    def loss(self, X, y=None, reg=0.0):
+        p = self.params
+        Z = X @ p["W1"] + p["b1"]
+        H = np.maximum(Z, 0)
+        s = H @ p["W2"] + p["b2"]
+        q = np.exp(s) / np.exp(s).sum(axis=1, keepdims=True)
+        rows = np.arange(len(X))
+        loss = -np.log(q[rows, y]).mean()
+        q[rows, y] -= 1
+        d = q / len(X)
+        grads = {"W2": H.T @ d, "b2": d.sum(axis=0)}
+        dZ = d @ p["W2"].T{wrong}
+        grads["W1"], grads["b1"] = X.T @ dZ, dZ.sum(axis=0)
+        return loss, grads
+
+
+class Dense:
+    def __init__(self, n_in, n_out):
+        self.W, self.b = 1e-5 * np.random.randn(n_in, n_out), np.zeros(n_out)
+
+    def forward(self, x):
+        self.x, self.z = x, x @ self.W + self.b
+        return np.maximum(self.z, 0)
+
+    def backward(self, d):
+        d = d{wrong}
+        self.dW, self.db = self.x.T @ d, d.sum(axis=0)
+        return d @ self.W.T
+"""
+
+
+def test_weights_that_begin_at_nearly_nothing_are_checked_with_moderate_ones(tmp_path):
+    right = TINY.replace("{wrong}", " * (Z > 0)", 1).replace("{wrong}", " * (self.z > 0)")
+    code, found, _ = run(tmp_path, right)
+    assert (code, set(found.values()), len(found)) == (0, {"correct"}, 7)
+    code, found, _ = run(tmp_path, TINY.replace("{wrong}", ""))
+    wrong = {n for n, relation in found.items() if relation != "correct"}
+    layer = {f"Dense.backward {n}" for n in ("x", "W", "b")}
+    assert (code, wrong) == (
+        1,
+        {"TwoLayerNet.loss params['W1']", "TwoLayerNet.loss params['b1']", *layer},
+    )

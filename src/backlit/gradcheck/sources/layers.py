@@ -521,6 +521,25 @@ def _numbers(path: Path, root: Any) -> Array:
     return np.array(path.get(root), dtype=np.float64)
 
 
+def tempered(values: Mapping[str, Array]) -> dict[str, Array]:
+    """Return parameters with moderate numbers where they are zeros or tiny.
+
+    Weights of 1e-4, and biases of zero, put every rectifier on its kink.
+    """
+    rng = np.random.default_rng(19)
+    made: dict[str, Array] = {}
+    for name, value in values.items():
+        if value.ndim and value.size and np.max(np.abs(value)) < _TINY:
+            spread = 0.5 / np.sqrt(max(1.0, max(value.shape) / 8))
+            made[name] = np.asarray(rng.normal(size=value.shape) * spread, dtype=value.dtype)
+        else:
+            made[name] = value
+    return made
+
+
+_TINY = 0.05
+
+
 def depends_on(call: LayerCall, out: Array) -> list[Path]:
     """Return the arrays that forward's output depends on, and that forward does not overwrite."""
     found = []
@@ -563,10 +582,13 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
     own = {p.name: _numbers(p, call.template) for p in call.parameters}
     if any(isinstance(v, np.ndarray) and v.dtype == np.float32 for v in call.values):
         own = {n: v.astype(np.float32) for n, v in own.items()}  # all or none: the call's accuracy
-    inputs: dict[str, Any] = dict(zip(call.names, call.values, strict=True))
+    handed: dict[str, Any] = dict(zip(call.names, call.values, strict=True))
     # an input may be called as a parameter is
-    inputs.update(dict(own.items()))
+    inputs = {**handed, **tempered(own)}
     first, error = attempt(call.run, inputs)
+    if error is not None or not is_finite(output_of(first[0])):
+        inputs = {**handed, **own}
+        first, error = attempt(call.run, inputs)
     if error is not None:
         return
     out = output_of(first[0])

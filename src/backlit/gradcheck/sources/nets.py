@@ -42,7 +42,7 @@ from backlit.gradcheck.sources.guesses import (
     labels_for,
 )
 from backlit.gradcheck.sources.hints import source_of
-from backlit.gradcheck.sources.layers import LayerCall, depends_on, kept_output
+from backlit.gradcheck.sources.layers import LayerCall, depends_on, kept_output, tempered
 
 Array = NDArray[Any]
 Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number
@@ -235,8 +235,8 @@ def _pair_feed(template: Any, train: str, values: Sequence[Any], gradients: Any)
         return None
     original = getattr(getattr(template, train), "__func__", getattr(template, train))
     names = returned_names(original)
-    inputs = {p.name: np.array(p.get(template), dtype=np.float64) for p in parameters}
-    shapes = {n: v.shape for n, v in inputs.items()}
+    own = {p.name: np.array(p.get(template), dtype=np.float64) for p in parameters}
+    shapes = {n: v.shape for n, v in own.items()}
 
     def forward(**given: Any) -> Any:
         held = fresh(template)
@@ -248,11 +248,15 @@ def _pair_feed(template: Any, train: str, values: Sequence[Any], gradients: Any)
     def backward(d: Any, kept: _Gradients) -> dict[str, Any]:
         found = from_result(kept.gradients, shapes, names[1:] if names and len(names) > 2 else None)
         before = {n: np.full(s, np.nan) for n, s in shapes.items()}
-        for n, g in from_attributes(before, kept.held, parameters, list(inputs.values())).items():
+        for n, g in from_attributes(before, kept.held, parameters, list(own.values())).items():
             found.setdefault(n, g)
         return {n: d * np.asarray(g) for n, g in found.items()}
 
+    inputs = tempered(own)
     done, error = attempt(lambda: forward(**inputs))
+    if error is not None or not is_finite(np.asarray(done[0])):
+        inputs = own
+        done, error = attempt(lambda: forward(**inputs))
     if error is not None:
         return None
     found, error = attempt(backward, 1.0, done[1])
@@ -283,8 +287,12 @@ def feeds_of_net(
     read = _reader(net, 0.1 if _penalized(net, functions) else 0.0)
     if read is None:
         return
-    inputs = {p.name: np.array(p.get(net.template), dtype=np.float64) for p in net.parameters}
+    own_values = {p.name: np.array(p.get(net.template), dtype=np.float64) for p in net.parameters}
+    inputs = tempered(own_values)
     held, error = attempt(lambda: net.after_forward(inputs))
+    if error is not None or not is_finite(output_of(held[0])):
+        inputs = own_values
+        held, error = attempt(lambda: net.after_forward(inputs))
     if error is not None:
         return
     found, error = attempt(read, *held, net.x, net.y)
