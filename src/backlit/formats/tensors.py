@@ -125,7 +125,8 @@ def load_tensors(
     try:
         # a named pipe would block the open, a device would never end
         if not stat.S_ISREG(os.stat(path).st_mode):
-            _refuse(path, "file", "no regular file", "a model that backlit saved")
+            kind = "a folder" if os.path.isdir(path) else "no regular file"
+            raise ModelFileError(f"{path}: found {kind}, expected a model that backlit saved.")
         with open(path, "rb") as file:
             return _load(path, file, check, state)
     except ModelFileError:
@@ -165,13 +166,23 @@ def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str])
     return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
+#: the first byte of a pickle; the second is its protocol, of which 5 is the last
+_PICKLE = 0x80
+
+
 def _load(
     path: str, file: io.BufferedReader, check: "Check | None", state: bool
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     size = os.fstat(file.fileno()).st_size
     if size < 8:
         _refuse(path, "file", f"{size} bytes long", "a safetensors file, at least 8 bytes")
-    length = int.from_bytes(file.read(8), "little")
+    begin = file.read(8)
+    length = int.from_bytes(begin, "little")
+    if begin[0] == _PICKLE and 2 <= begin[1] <= 5:
+        raise ModelFileError(
+            f"{path} is a pickle, which runs what it holds when it is loaded, and is not read "
+            "here. Load it in Python if you trust it, and write the model by backlit.save."
+        )
     if length > MAX_HEADER:
         raise ModelFileError(
             f"{path} is not a model file: it does not begin with the length of a header."

@@ -1,6 +1,7 @@
 """`backlit export`, and the self-tests that it runs."""
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -146,9 +147,35 @@ def test_files_of_examples_that_are_none(tmp_path):
         path.write_text(text)
         with pytest.raises(ExportError, match=sentence):
             read_examples(path, ["a", "b"])
+    path.write_text("a\n1\n")
+    with pytest.raises(ExportError, match="there is no column 'b', which the model reads"):
+        read_examples(path, ["a", "b"])
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ExportError, match="no file of examples"):
         read_examples(path, ["a", "b"])
+
+
+def test_examples_that_hold_words_where_numbers_are_expected(plane_model, tmp_path):
+    (tmp_path / "points.csv").write_text("x1,x2\n1,2\n1,two\n")
+    done = run("export", plane_model, "out.py", "--inputs", "points.csv", cwd=tmp_path)
+    assert "column 'x2' holds 'two' in row 1, expected numbers." in " ".join(done.stderr.split())
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_a_pickle_is_called_one(protocol, tmp_path):
+    """What people have of scikit-learn's models."""
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps({"a": 1}, protocol))
+    done = run("export", "m.pkl", "out.h", cwd=tmp_path)
+    said = " ".join(done.stderr.split())
+    assert "m.pkl is a pickle, which runs what it holds when it is loaded" in said
+    assert "write the model by backlit.save" in said
+    assert done.returncode == 1
+
+
+def test_a_folder_is_called_one(tmp_path):
+    done = run("export", tmp_path, "out.h", cwd=tmp_path)
+    assert "found a folder, expected a model that backlit saved" in " ".join(done.stderr.split())
 
 
 def test_a_file_that_cannot_be_written(tmp_path):

@@ -33,6 +33,7 @@ from backlit.formats.export.description import (
     Step,
     YeoJohnson,
 )
+from backlit.formats.strict_json import shortened
 from backlit.pieces.mish import mish_values
 
 #: exponents nearer to 0 than this are 0, as to SciPy
@@ -304,7 +305,20 @@ def _as_numbers(column: Any, name: str) -> Floats:
             [np.nan if value is None else value for value in column], dtype=np.float64
         )
     except (TypeError, ValueError) as error:
-        raise ExportError(f"column {name!r} is {error}, expected numbers.") from error
+        for row, value in enumerate(column):
+            if not _is_number(value):
+                shown = shortened(repr(str(value)), 60)
+                raise ExportError(
+                    f"column {name!r} holds {shown} in row {row}, expected numbers."
+                ) from error
+        raise
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return value is None or np.asarray(value, np.float64).ndim == 0
+    except (TypeError, ValueError):
+        return False
 
 
 def _as_text(value: Any) -> str | None:

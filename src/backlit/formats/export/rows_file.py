@@ -53,12 +53,12 @@ def read_examples(path: str | os.PathLike[str], names: list[str]) -> Any:
     if set(names) <= set(rows[0]):
         columns = list(zip(*fields[1:], strict=True)) or [()] * len(rows[0])
         return dict(zip(rows[0], columns, strict=True))
-    if not _is_number(rows[0][0]) and len(rows) > 1 and len(rows[0]) == len(names):
-        missing = [name for name in names if name not in rows[0]]
-        if any(name in rows[0] for name in names):
-            raise ExportError(f"{shown}: there is no column {missing[0]!r}, which the model reads.")
-        if all(_is_number(one) or not one for one in rows[1]):
-            fields = fields[1:]  # a header with names of its own
+    if any(name in rows[0] for name in names) and not _is_number(rows[0][0]):
+        missing = next(name for name in names if name not in rows[0])
+        raise ExportError(f"{shown}: there is no column {missing!r}, which the model reads.")
+    of_numbers = len(rows) > 1 and all(_is_number(one) or not one for one in rows[1])
+    if not _is_number(rows[0][0]) and len(rows[0]) == len(names) and of_numbers:
+        fields = fields[1:]  # a header with names of its own
     array = np.empty((len(fields), len(fields[0])), object)
     array[:] = fields
     return array
