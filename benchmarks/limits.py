@@ -21,10 +21,11 @@ from threadpoolctl import threadpool_limits
 
 from backlit._cores import available_cores
 from backlit.parameters import aligned_zeros
-from backlit.training.engine import units
+from backlit.training.engine import calls
+from backlit.training.engine.codes import PACK_SIZE
 from backlit.training.engine.compiled import engine_for
-from backlit.training.engine.products import PACK_SIZE
 from backlit.training.engine.simd import VECTOR_BYTES
+from backlit.training.engine.units import ALWAYS
 from benchmarks import _harness, _pace
 
 #: units, units of the layer before, examples
@@ -56,7 +57,7 @@ def _reading(rows: Any, threads: int) -> Callable[[], Any]:
 def _repeat_product(table, count, C, S, V, M, N, K, pack):  # type: ignore[no-untyped-def]
     """Compute C (M, N) = S (M, K) @ V (K, N) by the engine, `count` times."""
     for _ in range(count):
-        units.product(table, table, C, 0, N, S, 0, K, 1, V, 0, N, M, N, K, 0, S, 0, pack)
+        calls.product(table, table, C, 0, N, S, 0, K, 1, V, 0, N, M, N, K, 0, S, 0, pack)
 
 
 @cache
@@ -66,7 +67,7 @@ def _engine() -> tuple[Any, Any]:
     signature = types.void(
         types.CPointer(whole), whole, real, real, real, whole, whole, whole, real
     )
-    return cfunc(signature)(_repeat_product).ctypes, engine_for(_REAL, units.ALWAYS).addresses
+    return cfunc(signature)(_repeat_product).ctypes, engine_for(_REAL, ALWAYS).addresses
 
 
 def _products(shape: tuple[int, int, int], count: int) -> dict[str, Callable[[], Any]]:

@@ -14,14 +14,22 @@ from backlit.cli import timing
 from backlit.cli.app import app
 from backlit.doctor import EXTRAS, examine
 from backlit.errors import SettingError
+from backlit.training import engines
+from backlit.training.engine.units import PROGRAM
+from backlit.training.machine_code import levels, loading, prebuilt
 
 TOOLS = {"bench", "dev", "docs", "fast", "lint", "test"}
 
 
 def test_it_says_what_is_used_and_why():
     found = dict(examine().rows)
-    assert found["engine"].startswith("compiled: Numba ")
-    assert found["vectors"] in ("128 bits", "256 bits", "512 bits")
+    if prebuilt.library_for(PROGRAM) is None:
+        assert found["engine"].startswith("compiled: Numba ")
+    else:
+        assert re.match(r"compiled: prebuilt by Numba \d+\.\d+", found["engine"])
+        assert "cache" not in found
+    level = levels.available()[0]
+    assert found["vectors"] == f"{8 * level.vector_bytes} bits, for {level.name}"
     assert f"numpy {metadata.version('numpy')}" in found["versions"]
     assert "openblas" in found["BLAS"].lower() or found["BLAS"]
     assert "sklearn" in found["extras"].split(", ")
@@ -38,7 +46,10 @@ def test_the_engine_that_is_asked_for(monkeypatch):
 
 def test_caches_that_are_of_no_use(monkeypatch, tmp_path):
     monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path / "new"))
+    monkeypatch.setattr(prebuilt, "library_for", lambda program: None)
     found = examine()
+    assert dict(found.rows)["engine"].startswith("compiled: Numba ")
+    assert any("was built without machine code" in text for text in found.advice)
     assert dict(found.rows)["cache"].endswith("empty, so that the first fit compiles")
     folder = tmp_path / "new" / "engine-0-0"
     folder.mkdir(parents=True)
@@ -49,6 +60,19 @@ def test_caches_that_are_of_no_use(monkeypatch, tmp_path):
         assert any("Others may write to" in text for text in examine().advice)
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert any("set BACKLIT_CACHE_DIR" in text for text in examine().advice)
+
+
+def test_neither_code_nor_compiler(monkeypatch):
+    monkeypatch.setattr(prebuilt, "library_for", lambda program: None)
+    monkeypatch.setattr(loading, "has_compiler", lambda: False)
+    engines._is_ready.cache_clear()
+    try:
+        found = examine()
+    finally:
+        engines._is_ready.cache_clear()
+    assert dict(found.rows)["engine"].startswith("numpy: no prebuilt code fits")
+    assert "vectors" not in dict(found.rows)
+    assert any("pip install numba" in text for text in found.advice)
 
 
 def test_the_extras_are_those_that_can_be_installed():

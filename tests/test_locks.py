@@ -113,7 +113,8 @@ def test_the_search_sees_locks_under_any_name():
 def registered():
     import backlit.estimators
     import backlit.photos.quiet
-    import backlit.training.engine.compiled  # noqa: F401
+    import backlit.training.engine.compiled
+    import backlit.training.machine_code.translating  # noqa: F401
 
     return {name: [p() for p in places if p()] for name, places in _locks._registered.items()}
 

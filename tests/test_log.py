@@ -68,7 +68,7 @@ def test_features_that_cannot_be_compiled(monkeypatch, log):
     def fail():
         raise OSError("no room in the cache")
 
-    monkeypatch.setattr(kernel, "is_cached", lambda: True)
+    monkeypatch.setattr(kernel, "is_here", lambda: True)
     monkeypatch.setattr(kernel, "load", fail)
     assert not extracting.Extractor(True).compiled
     (record,) = log.records
@@ -80,7 +80,7 @@ def test_features_that_cannot_be_compiled(monkeypatch, log):
 def test_a_fault_of_our_own_is_not_taken_for_a_missing_compiler(monkeypatch):
     from backlit.photos.compiled import kernel
 
-    monkeypatch.setattr(kernel, "is_cached", lambda: True)
+    monkeypatch.setattr(kernel, "is_here", lambda: True)
     monkeypatch.setattr(kernel, "load", lambda: [].append(1, 2))
     with pytest.raises(TypeError):
         extracting.Extractor(True)

@@ -128,11 +128,10 @@ FOREIGN = {
     "estimators/described_steps.py": {"_scaler"},
     "estimators/insight.py": {"_check_sample_weight"},
     "estimators/regressor.py": {"_fit_context"},
-    "photos/compiled/translating.py": {"_codegen", "_final_module", "_tm"},
     "photos/quiet.py": {"_imaging"},
     "tables/base.py": {"_check_sample_weight"},
-    "training/engine/compiled.py": {"_CacheLocator", "_lock"},
-    "training/engine/simd.py": {"_finalize_dynamic_globals"},
+    "training/machine_code/kernels.py": {"_finalize_dynamic_globals"},
+    "training/machine_code/translating.py": {"_final_module", "_finalize_dynamic_globals", "_lock"},
     "_warning.py": {"_getframe"},
 }
 #: of any named tuple

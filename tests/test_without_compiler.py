@@ -1,4 +1,4 @@
-"""Without Numba everything runs, on NumPy: held in processes that cannot import it.
+"""Without Numba everything runs, on prebuilt code or on NumPy: in processes that cannot import it.
 
 `.ci/supply-chain without-numba` runs the suite where it is not installed.
 """
@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from backlit.training.engine.units import PROGRAM
+from backlit.training.machine_code import prebuilt
 from sample_pictures import save_day_night
 
 HIDING = """
@@ -18,6 +20,12 @@ importlib.machinery.PathFinder.find_spec = classmethod(
     lambda cls, name, *rest: None if name.split(".")[0] in ("numba", "llvmlite")
     else find(name, *rest)
 )
+"""
+
+#: nor has the package code of its own
+BARE = """
+from backlit.training.machine_code import prebuilt
+prebuilt.library_for = lambda program: None
 """
 
 IMPORTS = """
@@ -39,11 +47,13 @@ print(*missing)
 TRAINING = """
 import warnings
 warnings.simplefilter("ignore")
+warnings.filterwarnings("always", "No prebuilt code")
 import numpy as np
 import scipy.sparse
 import backlit
 from backlit.estimators import DPSGD
 from backlit.training import Adam, fit
+from backlit.training.engines import engine_name
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 4))
@@ -65,14 +75,15 @@ backlit.MLPRegressor(hidden_layer_sizes=(6,), max_iter=30, loss="huber").fit(X, 
 result = fit(X, y, hidden=(6,), epochs=20, optimizer=Adam(0.05), seed=0)
 AL, _ = backlit.model_forward(X.T, result.parameters, activations=result.activations)
 assert ((AL[0] > 0.5) == y).mean() > 0.8
-print("done")
+print("done", engine_name())
 """
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(params=["prebuilt", "numpy"])
+def run(tmp_path, request):
     (tmp_path / "hiding").mkdir()
-    (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
+    bare = BARE if request.param == "numpy" else ""
+    (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING + bare)
     before = os.environ.get("PYTHONPATH")
     path = os.pathsep.join(filter(None, (str(tmp_path / "hiding"), before)))
 
@@ -82,23 +93,38 @@ def run(tmp_path):
             cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 
+    has_code = request.param == "prebuilt" and prebuilt.library_for(PROGRAM) is not None
+    run.engine = "compiled" if has_code else "numpy"
     return run
 
 
+@pytest.mark.parametrize("run", ["numpy"], indirect=True)
 def test_all_but_the_compiled_modules_can_be_imported(run):
     done = run("-W", "error", "-c", IMPORTS)
     assert done.returncode == 0, done.stderr
-    compiled = ("backlit.training.engine.", "backlit.photos.compiled.", "backlit.tables.fast")
-    assert [name for name in done.stdout.split() if not name.startswith(compiled)] == []
+    rooms = ("backlit.training.engine.", "backlit.photos.compiled.")
+    definitions = {
+        *(f"{rooms[0]}{name}" for name in (
+            "calls", "definitions", "epochs", "functions", "pieces", "products", "reading", "simd",
+            "steps", "updates",
+        )),
+        *(f"{rooms[1]}{name}" for name in (
+            "definitions", "patches", "pixels", "reducing", "statistics",
+        )),
+        *(f"backlit.training.machine_code.{name}" for name in ("kernels", "kinds", "translating")),
+    }  # fmt: skip
+    assert set(done.stdout.split()) == definitions
 
 
 def test_networks_train_and_say_once_what_is_slower(run):
     done = run("-c", TRAINING)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "done\n"
-    assert done.stderr.count("Numba is not installed: training runs on the plain NumPy") == 1
+    assert done.stdout == f"done {run.engine}\n"
+    said = done.stderr.count("Numba is not installed: training runs on the plain NumPy")
+    assert said == (run.engine == "numpy")
 
 
+@pytest.mark.parametrize("run", ["numpy"], indirect=True)
 def test_photographs(run, tmp_path):
     save_day_night(tmp_path / "photos", 8)
     quick = ("--epochs", 3, "--members", 1, "--copies", 1, "--model", "m.safetensors")

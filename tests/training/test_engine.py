@@ -1,6 +1,5 @@
 import ast
 import itertools
-import re
 import subprocess
 import sys
 import time
@@ -16,9 +15,7 @@ from backlit.names import LOSSES
 from backlit.training import SGD, Adam
 from backlit.training.data import Examples
 from backlit.training.engine import engine as engine_module
-from backlit.training.engine.compiled import cache_folder, engine_for
-from backlit.training.engine.products import BLOCK_COLUMNS, BLOCK_K, BLOCK_ROWS
-from backlit.training.engine.steps import FUSED_WEIGHTS
+from backlit.training.engine.codes import BLOCK_COLUMNS, BLOCK_K, BLOCK_ROWS, FUSED_WEIGHTS
 from networks import HIDDEN, TOLERANCE, Network, assert_vectors_agree, networks
 
 DTYPES = ("float32", "float64")
@@ -393,18 +390,6 @@ def test_a_longer_call_takes_no_more_memory():
     )
     for longer, short in ast.literal_eval(done.stdout).values():
         assert longer < short + 4096
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_no_compiled_part_can_allocate(dtype):
-    parts = engine_for(np.dtype(dtype)).parts
-    # what a part calls stands by name in its object code, which is in the cache
-    codes = [path.read_bytes() for path in (cache_folder() / dtype).glob("*.nbc")]
-    assert len(codes) >= len(parts)
-    assert any(b"sched_yield" in code or b"SwitchToThread" in code for code in codes)
-    assert not [
-        found for code in codes for found in re.findall(rb"NRT_(?!Free)\w+|\w*alloc\b", code)
-    ]
 
 
 def test_a_thread_that_does_not_start_leaves_no_other_waiting(monkeypatch):

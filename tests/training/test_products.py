@@ -1,11 +1,9 @@
-import ctypes
 import itertools
 
 import numpy as np
 import pytest
 
-from backlit.training.engine.compiled import engine_for
-from backlit.training.engine.products import (
+from backlit.training.engine.codes import (
     BLOCK_COLUMNS,
     BLOCK_K,
     BLOCK_ROWS,
@@ -14,10 +12,11 @@ from backlit.training.engine.products import (
     PACK_SIZE,
     UNPACKED_SPAN,
 )
-from backlit.training.engine.simd import TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from backlit.training.engine.compiled import engine_for
 
 DTYPES = ("float32", "float64")
-KINDS = {"float32": ctypes.c_float, "float64": ctypes.c_double}
+LEVEL = engine_for(np.dtype("float32"), ()).level
+TILE_ROWS, TILE_VECTORS = LEVEL.tile
 #: what lies around a result, and must stay
 UNTOUCHED = -77.0
 
@@ -26,20 +25,15 @@ def call(name, dtype, *arguments, table=False):
     """Call a unit of the compiled engine; arrays become pointers to their first element."""
     compiled = engine_for(np.dtype(dtype))
     pointers = [
-        array.ctypes.data_as(
-            ctypes.POINTER(ctypes.c_int64 if array.dtype == np.int64 else KINDS[dtype])
-        )
-        if isinstance(array, np.ndarray)
-        else array
-        for array in arguments
+        array.ctypes.data if isinstance(array, np.ndarray) else array for array in arguments
     ]
     if table:
-        pointers.insert(0, compiled.addresses.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
-    return compiled.parts[name].ctypes(*pointers)
+        pointers.insert(0, compiled.addresses.ctypes.data)
+    return compiled.units[name](*pointers)
 
 
 def lanes(dtype):
-    return VECTOR_BYTES // np.dtype(dtype).itemsize
+    return LEVEL.vector_bytes // np.dtype(dtype).itemsize
 
 
 def whole_vectors(places, first, count, dtype):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from backlit.photos.compiled.program import PROGRAM as FEATURES
 from backlit.training import stale_code
-from backlit.training.engine import compiled
+from backlit.training.engine.units import PROGRAM
+from backlit.training.machine_code import caching, levels, loading
 from backlit.training.stale_code import keep_tidy
 
 DAY = 86_400
@@ -179,26 +181,37 @@ def test_many_at_once_remove_the_same_without_an_error(tmp_path):
     assert os.listdir(tmp_path) == [PRESENT]
 
 
-def test_compiling_or_loading_code_tidies_once_a_process(tmp_path, monkeypatch):
+def test_loading_code_tidies_once_a_process(tmp_path, monkeypatch):
     here, other = make(tmp_path, PRESENT, 40), make(tmp_path, OTHER, 40)
-    monkeypatch.setattr(compiled, "cache_folder", lambda: here)
-    compiled._tend_cache.cache_clear()
+    folder = here / "x86-64-v4-float32"
+    for name in ("squared_norm", "softmax"):
+        caching.write(folder, name, caching.Object(b"", 16))
+    os.utime(here, (0, 0))
+    monkeypatch.setattr(loading.prebuilt, "library_for", lambda program: None)
+    monkeypatch.setattr(loading, "link", lambda symbol, code: 1)
+    monkeypatch.setattr(caching, "folder_of", lambda *_: folder)
+    tended = []
+    monkeypatch.setattr(loading, "keep_tidy", lambda one: (tended.append(one), keep_tidy(one)))
+    loading._tend_cache.cache_clear()
     try:
-        signature = compiled.units.signature_of("squared_norm", compiled.types.float32)
-        for _ in range(2):
-            compiled.compile_function(
-                compiled.updates.squared_norm, signature, False, "float32", lambda: None
-            )
+        code = loading.Code(PROGRAM, "float32")
+        for name in ("squared_norm", "softmax"):
+            code.require([name])
             assert not other.exists()
     finally:
-        compiled._tend_cache.cache_clear()
+        loading._tend_cache.cache_clear()
+    assert tended == [here]
     assert here.stat().st_mtime > time.time() - 60
-    assert list((here / "float32").glob("*squared_norm*.nbc"))
+    assert code.origin == "cache"
 
 
-def test_the_folder_s_name_is_one_that_would_be_found(tmp_path):
-    name = compiled.cache_folder().name
-    make(tmp_path, name, 40)
+def test_the_folders_names_are_those_that_would_be_found(tmp_path):
+    for program in (PROGRAM, FEATURES):
+        folder = caching.folder_of(program, levels.available()[0], "float32")
+        here = tmp_path / folder.parent.name / folder.name
+        caching.write(here, "one", caching.Object(b"", 16))
+        for path in (*here.iterdir(), here, here.parent):
+            os.utime(path, (0, 0))
     keep_tidy(tmp_path / PRESENT)
     assert os.listdir(tmp_path) == []
 

@@ -1,8 +1,9 @@
 """An archive's pictures into features: by compiled code where they are many, else by NumPy.
 
-The compiled features take a fifth of the time, but a tenth of a second to load and, once a machine,
-some seconds to be compiled. Their numbers are those of NumPy but for rounding; which of the two a
-run uses depends on how many pictures it is of and on nothing else, so that it can be repeated.
+The compiled features take a fifth of the time, but a tenth of a second to load and, where they are
+not prebuilt, some seconds to be compiled, once a machine. Their numbers are those of NumPy but for
+rounding; which of the two a run uses depends on how many pictures it is of and on nothing else, so
+that it can be repeated.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit._log import logger
-from backlit._second_process import SecondProcess
+from backlit.errors import SettingError
 from backlit.photos.features import SIDE, extract_features
 from backlit.photos.reading import read_crops, read_square
 
@@ -67,28 +68,12 @@ class Extractor:
 def _fetch(on_compile: Callable[[], None] | None) -> "Compiled | None":
     """Load the compiled code, or compile it first; None where that fails."""
     try:
-        from backlit.photos.compiled.kernel import is_cached, load
+        from backlit.photos.compiled.kernel import is_here, load
 
-        if not is_cached():
-            if on_compile is not None:
-                on_compile()
-            if not compile_elsewhere():
-                return None
+        if not is_here() and on_compile is not None:
+            on_compile()
         return load()
-    # no Numba or another one, no process, no place to write, machine code that cannot be linked
-    except (ImportError, OSError, RuntimeError) as error:
+    # no compiler or another one, no process, machine code that cannot be linked
+    except (ImportError, OSError, RuntimeError, SettingError) as error:
         _log.warning("no compiled features, NumPy computes them: %s", error, exc_info=True)
         return None
-
-
-def compile_elsewhere() -> bool:
-    """Compile in a second process, into the cache; False where that fails.
-
-    Here LLVM would not answer Ctrl-C for seconds.
-    """
-    try:
-        process = SecondProcess("from backlit.photos.compiled.kernel import load; load()")
-    except OSError as error:
-        _log.warning("no process to compile features in: %s", error)
-        return False
-    return process.wait()

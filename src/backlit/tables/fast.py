@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from backlit.tables.layout import TableLayout
 from backlit.tables.protocol import RANDOM_RANGE, Batch, TensorSteps
-from backlit.training.engine.pieces import MISH, SELU, kernels_for
+from backlit.training.engine.codes import MISH_UNITS, SELU_UNITS
+from backlit.training.engine.piece_kernels import kernels_for
 
 #: gradients below this are set to zero, since a processor is slow with denormal numbers
 _NEGLIGIBLE = 1e-30
@@ -68,7 +69,7 @@ class FastEngine:
         self.first, self.second = np.zeros_like(parameters), np.zeros_like(parameters)
         self._views, self._grads = layout.views(parameters), layout.views(self.gradient, "d")
         self._run = kernels_for(dtype, on_compile)
-        self._code = SELU if layout.recipe.activation == "selu" else MISH
+        self._code = SELU_UNITS if layout.recipe.activation == "selu" else MISH_UNITS
         widest = max(layout.recipe.hidden)
         self._ones, self._unused = np.ones(widest, dtype), np.empty(widest, dtype)
         self._no_random = np.zeros(1, np.uint16)

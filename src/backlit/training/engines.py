@@ -1,27 +1,26 @@
 """Which engine trains: the compiled one, or the plain one in NumPy.
 
-``BACKLIT_ENGINE`` chooses: "compiled" or "numpy". Without it the compiled engine is taken where its
-compiler can be imported.
+``BACKLIT_ENGINE`` chooses: "compiled" or "numpy". Without it the compiled engine is taken where the
+package carries code for this processor, or where Numba can compile it.
 """
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 from numpy.typing import NDArray
 
 from backlit._locks import importing
+from backlit._warning import warn_user
 from backlit.errors import SettingError
+from backlit.training.engine.units import PROGRAM
+from backlit.training.machine_code.loading import is_ready
 from backlit.training.optimizers import Numbers
 from backlit.training.steps import Engine
 
 #: the environment variable, and what it may be
 VARIABLE, COMPILED, NUMPY = "BACKLIT_ENGINE", "compiled", "numpy"
-
-_log = logging.getLogger(__name__)
 
 
 def engine_name() -> str:
@@ -34,19 +33,20 @@ def engine_name() -> str:
     """
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
-        return COMPILED if _has_compiler() else NUMPY
+        return COMPILED if _is_ready() else NUMPY
     if wanted not in (COMPILED, NUMPY):
         raise SettingError(f"{VARIABLE} is {wanted!r}, expected {COMPILED!r} or {NUMPY!r}.")
     return wanted
 
 
 @cache
-def _has_compiler() -> bool:
-    found = find_spec("numba") is not None
+def _is_ready() -> bool:
+    found = is_ready(PROGRAM)
     if not found:
-        _log.warning(
-            "Numba is not installed: training runs on the plain NumPy engine, which gives the same "
-            "networks to rounding and takes many times as long."
+        warn_user(
+            "No prebuilt code fits this processor, and Numba is not installed: training runs on "
+            "the plain NumPy engine, which gives the same networks to rounding and takes many "
+            "times as long. pip install 'backlit[jit]' changes it; backlit doctor says more."
         )
     return found
 

@@ -22,7 +22,8 @@ _MARK_EVERY = 86_400.0
 
 _REMOVED = ".removed-"
 _FOLDER = re.compile(r"engine-\S+-[0-9a-f]{16}(\.removed-[0-9a-f]{32})?")
-_PART = re.compile(r"float32|float64|features-[0-9a-f]{16}")
+# the last two alternatives are those of version 0.1
+_PART = re.compile(r"[a-z0-9-]+-float(32|64)|float(32|64)|features-[0-9a-f]{16}")
 _FILE = re.compile(r".+\.nb[ic](\.tmp\.[0-9a-f]+)?")
 
 
@@ -156,7 +157,7 @@ def _listed(folder: str | Path) -> list[os.DirEntry[str]]:
 
 
 def _is_part(entry: os.DirEntry[str]) -> bool:
-    """Tell whether this is a folder for one floating type, or for the features."""
+    """Tell whether this is a folder of one level and floating type."""
     return bool(_PART.fullmatch(entry.name)) and entry.is_dir(follow_symlinks=False)
 
 

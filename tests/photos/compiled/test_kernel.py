@@ -1,24 +1,21 @@
 """The compiled features against NumPy's."""
 
-import os
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backlit.photos.compiled import kernel, machine_code
-from backlit.photos.compiled.kernel import is_cached, load
+from backlit.photos.compiled import kernel
+from backlit.photos.compiled.kernel import is_here, load
 from backlit.photos.compiled.places import n_features
 from backlit.photos.features import SIDE, extract_features, feature_names
 from backlit.photos.rank_statistics import MEANS
 from backlit.photos.reading import reduce_picture
 from backlit.photos.scenes import render_scene
-from backlit.training.stale_code import MAX_AGE, keep_tidy
 from photos.compiled.rounding import apart, assert_same_but_for_rounding, bounds_of
 
 NAMES = feature_names()
@@ -140,13 +137,13 @@ def test_threads_have_workspaces_of_their_own(extract):
     assert wrong == []
 
 
-def test_names_and_cache(extract):
+def test_names_and_that_it_is_here(extract):
     assert n_features() == len(NAMES)
     assert len(MEANS) == 11
-    assert is_cached()
+    assert is_here()
 
 
-def test_from_the_cache_they_need_no_numba(extract):
+def test_another_process_computes_the_same_without_numba(extract):
     program = (
         "import sys, numpy as np\n"
         "from backlit.photos.compiled.kernel import load\nextract = load().features\n"
@@ -156,63 +153,6 @@ def test_from_the_cache_they_need_no_numba(extract):
     found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout
     expected = extract(np.full((1, SIDE, SIDE, 3), 7, np.uint8))
     np.testing.assert_array_equal(np.frombuffer(found, np.float32), expected[0])
-
-
-@pytest.fixture
-def elsewhere(monkeypatch, tmp_path):
-    """Keep machine code in a folder of this test's own."""
-    monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path))
-    machine_code._folder.cache_clear()
-    yield tmp_path
-    machine_code._folder.cache_clear()
-
-
-def test_damaged_machine_code_is_as_good_as_none(elsewhere):
-    assert machine_code.read() is None
-    code = {"one": ("name", b"code\nmore"), "other": ("symbol", b"")}
-    machine_code.write(code)
-    assert machine_code.read() == code
-    (file,) = (path for path in elsewhere.rglob("*") if path.is_file())
-    content = file.read_bytes()
-    for damaged in (content[:-1], content[:10], b"", content[:-1] + b"x", b"x" + content[1:]):
-        file.write_bytes(damaged)
-        assert machine_code.read() is None
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs modes")
-def test_machine_code_of_others_is_neither_read_nor_replaced(elsewhere):
-    code = {"one": ("name", b"code")}
-    machine_code.write(code)
-    (file,) = (path for path in elsewhere.rglob("*") if path.is_file())
-    file.parent.chmod(0o777)
-    assert machine_code.read() is None
-    machine_code.write({"one": ("name", b"other")})
-    file.parent.chmod(0o700)
-    assert machine_code.read() == code
-
-
-def test_machine_code_goes_without_a_place_to_write(elsewhere, monkeypatch):
-    (elsewhere / "file").write_text("")
-    monkeypatch.setenv("BACKLIT_CACHE_DIR", str(elsewhere / "file"))
-    machine_code._folder.cache_clear()
-    machine_code.write({"one": ("name", b"code")})
-    assert machine_code.read() is None
-
-
-def test_machine_code_out_of_use_is_tidied_away(elsewhere):
-    machine_code.write({"one": ("name", b"code")})
-    folder = machine_code._folder().parent
-    old = time.time() - MAX_AGE - 10
-    for path in (*folder.rglob("*"), folder):
-        os.utime(path, (old, old))
-    keep_tidy(elsewhere / "engine-0-0123456789abcdef")
-    assert not folder.exists()
-
-
-def test_a_name_that_the_machine_code_lacks_is_refused(extract):
-    _, code = machine_code.read()["square_of"]
-    with pytest.raises(RuntimeError, match="no function absent"):
-        machine_code.link({"square_of": ("absent", code)})
 
 
 SIZES = [

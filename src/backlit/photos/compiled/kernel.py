@@ -1,64 +1,40 @@
-"""Pictures reduced to squares, and the features of many, each in a call that holds no lock.
+"""Pictures reduced to squares, and the features of many, each in a call that holds no lock."""
 
-Their machine code is kept in the user's cache folder, and loaded from there by llvmlite alone:
-that takes a tenth of the time that Numba takes to load and to find it in a cache of its own, in
-which it would hold Python's lock.
-"""
-
-import ctypes
 import threading
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backlit.photos.compiled import machine_code
 from backlit.photos.compiled.places import make_tables, make_workspace, n_features, taps
+from backlit.photos.compiled.program import PROGRAM
 from backlit.photos.features import SIDE
 from backlit.photos.patches import load_dictionary
+from backlit.training.machine_code import loading
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 N_FEATURES = n_features()
 
-# Numba's first two arguments are places for a result and an error; there are none.
-_NOWHERE = (ctypes.c_void_p, ctypes.c_void_p)
-_FEATURES_OF = ctypes.CFUNCTYPE(ctypes.c_int32, *_NOWHERE, ctypes.c_int64, *[ctypes.c_void_p] * 5)
-_SQUARE_OF = ctypes.CFUNCTYPE(
-    ctypes.c_int32, *_NOWHERE, *[ctypes.c_int64] * 3, *[ctypes.c_void_p] * 6
-)
 
-
-def is_cached() -> bool:
-    """Tell whether the machine code lies in the cache, undamaged."""
-    return machine_code.read() is not None
-
-
-@cache
-def _link() -> tuple[Any, dict[str, int]]:
-    """Return what holds the machine code, and where its functions begin."""
-    found = machine_code.read()
-    if found is None:
-        from backlit.photos.compiled.translating import translate
-
-        found = translate()
-        machine_code.write(found)
-    return machine_code.link(found)
+def is_here() -> bool:
+    """Tell whether the machine code is here: prebuilt, or undamaged in the cache."""
+    return loading.is_here(PROGRAM, "float32")
 
 
 class Compiled:
     """What is compiled; see :func:`load`."""
 
     def __init__(self) -> None:
-        self._holder, addresses = _link()  # keeps the code alive
-        self._features_of = _FEATURES_OF(addresses["features_of"])
-        self._square_of = _SQUARE_OF(addresses["square_of"])
+        code = loading.Code(PROGRAM, "float32")
+        code.require(PROGRAM.signatures)
+        self._features_of, self._square_of = (
+            PROGRAM.at(name, code.addresses[name]) for name in ("features_of", "square_of")
+        )
         self._tables = make_tables(load_dictionary())
         self._own = threading.local()
-        self._nowhere = ctypes.byref(ctypes.c_void_p())
 
     def features(self, pictures: Pixels) -> Floats:
         """Compute features.
@@ -80,7 +56,7 @@ class Compiled:
         features = np.empty((len(codes), N_FEATURES), dtype=np.float32)
         reals, whole = self._own.workspace
         self._features_of(
-            self._nowhere, self._nowhere, len(codes), codes.ctypes.data, self._tables.ctypes.data,
+            len(codes), codes.ctypes.data, self._tables.ctypes.data,
             reals.ctypes.data, whole.ctypes.data, features.ctypes.data,
         )  # fmt: skip
         return features
@@ -108,7 +84,7 @@ class Compiled:
         sums = np.empty(3 * max(SIDE, columns), dtype=np.int32)
         square = np.empty((SIDE, SIDE, 3), dtype=np.uint8)
         self._square_of(
-            self._nowhere, self._nowhere, down_first, rows, columns, pixels.ctypes.data,
+            down_first, rows, columns, pixels.ctypes.data,
             taps(columns).ctypes.data, taps(rows).ctypes.data, between.ctypes.data,
             sums.ctypes.data, square.ctypes.data,
         )  # fmt: skip

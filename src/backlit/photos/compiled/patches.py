@@ -43,10 +43,10 @@ from backlit.training.engine.simd import (
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
-    kernel,
     lanes,
     outer_tile,
 )
+from backlit.training.machine_code.kernels import kernel
 
 OF_PATCHES = OF_HUES + 9 * N_HUES
 _LEAST = np.float32(1e-6)

@@ -36,7 +36,7 @@ from backlit.photos.compiled.places import (
     Y,
 )
 from backlit.photos.pixels import BLUE, DARK, GREEN, RED
-from backlit.training.engine.simd import kernel
+from backlit.training.machine_code.kernels import kernel
 
 ZERO, HALF, ONE, TWO, FOUR = (np.float32(x) for x in (0.0, 0.5, 1.0, 2.0, 4.0))
 _UNIT, _QUARTER, _SOFT = np.float32(1 / 255), np.float32(0.25), np.float32(0.05)

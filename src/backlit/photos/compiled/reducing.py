@@ -8,7 +8,7 @@ the pixels that an average is of weigh the same: ``2^22 / count``, rounded.
 import numpy as np
 
 from backlit.photos.compiled.places import SIDE, WEIGHT_BITS
-from backlit.training.engine.simd import kernel
+from backlit.training.machine_code.kernels import kernel
 
 _BITS = WEIGHT_BITS
 _HALF = np.int32(1 << (_BITS - 1))

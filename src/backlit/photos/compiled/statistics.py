@@ -40,7 +40,7 @@ from backlit.photos.compiled.places import (
 from backlit.photos.hues import FLOOR as HUE_FLOOR
 from backlit.photos.hues import HUES, LEAST
 from backlit.photos.rank_statistics import FLOOR as VARIANCE_FLOOR
-from backlit.training.engine.simd import kernel
+from backlit.training.machine_code.kernels import kernel
 
 N_RANGES, N_HUES = len(RANKS) - 1, len(HUES)
 OF_REFERENCE = N_RANGES * (N_MEANS + DEVIATIONS)

@@ -13,11 +13,10 @@ import numpy as np
 from backlit.errors import DTypeError, SettingError, ShapeError
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.training.data import check_compressed
-from backlit.training.engine import updates
-from backlit.training.engine.functions import CROSS_ENTROPY
+from backlit.training.engine.codes import ADAM, CROSS_ENTROPY, MOMENTUM, NESTEROV, SGD
 
 #: moments that each optimizer's step writes to
-_MOMENTS = {updates.SGD: 0, updates.MOMENTUM: 1, updates.NESTEROV: 1, updates.ADAM: 2}
+_MOMENTS = {SGD: 0, MOMENTUM: 1, NESTEROV: 1, ADAM: 2}
 
 
 #: batches whose sizes are checked at a time

@@ -17,16 +17,15 @@ from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, LOSSES
 from backlit.parameters import Layout, aligned_room, aligned_zeros
 from backlit.training.data import Examples, Rows
-from backlit.training.engine import blocks, boundary, compiled, epochs, steps, units
-from backlit.training.engine.functions import (
+from backlit.training.engine import blocks, boundary, compiled, records, units
+from backlit.training.engine.codes import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
     FROM_ACTIVATION,
+    PACK_SIZE,
     RELU,
     SOFTMAX,
 )
-from backlit.training.engine.products import PACK_SIZE
-from backlit.training.engine.simd import VECTOR_BYTES
 from backlit.training.optimizers import Numbers
 from backlit.training.steps import Drawn, Epochs, EpochsRun, ValidationPlan
 from backlit.training.stopping import Scores
@@ -69,7 +68,7 @@ def _units_for(examples: Examples, n0: int, n1: int, loss: int) -> set[str]:
     needed = set()
     if isinstance(examples.X, Rows):
         needed |= {"sparse_product", "sparse_weight_gradient"}
-    elif steps.is_direct(n0, n1):
+    elif records.is_direct(n0, n1):
         needed.add("direct_gradient")
     if loss == CROSS_ENTROPY:
         if examples.classes is not None:
@@ -79,7 +78,7 @@ def _units_for(examples: Examples, n0: int, n1: int, loss: int) -> set[str]:
     return needed
 
 
-#: the fields of `epochs.Epochs` that describe a validation set, where there is none
+#: the fields of `records.Epochs` that describe a validation set, where there is none
 _NO_VALIDATION: tuple[None, int, int, int, int, None, None] = (None, 0, 0, 0, 0, None, None)
 
 
@@ -87,7 +86,7 @@ class _ValidationBlock(NamedTuple):
     """How a validation set is run, and all that the numbers in its block point to."""
 
     plan: ValidationPlan
-    state: steps.State
+    state: records.State
     records: tuple[Any, ...]
     fields: dict[str, Any]
 
@@ -152,9 +151,10 @@ class Engine:
         needed = _units_of(activations, loss, numbers)
         engine = compiled.engine_for(self.dtype, needed, self._on_compile)
         self._run, self._addresses = engine.run, engine.addresses
+        self._vector_bytes = engine.vector_bytes
         dims = np.array(self.layout.layer_dims, np.int64)
         codes = np.array([ACTIVATIONS[name].code for name in activations], np.int64)
-        self._net = steps.Net(
+        self._net = records.Net(
             len(codes),
             dims,
             codes,
@@ -169,7 +169,7 @@ class Engine:
         empty = np.empty(0, self.dtype)
         size = self.layout.size
         numbers = numbers or Numbers(moments=0)
-        self.state = steps.State(
+        self.state = records.State(
             size,
             parameters,
             aligned_zeros(size, self.dtype),
@@ -182,17 +182,17 @@ class Engine:
         self._examples: Examples | None = None
         self._data: Any = None
         self._n_rows = 0
-        self._checked_state: steps.State | None = None
-        self._block = blocks.empty(steps.FIELDS)
+        self._checked_state: records.State | None = None
+        self._block = blocks.empty(records.FIELDS)
         self._written: tuple[Any, ...] | None = None  # what the block holds
         self._places = tuple(
             array.ctypes.data for array in (self._addresses, self._block, self._work.buffer)
         )
-        self._epochs_block = blocks.empty(epochs.EPOCH_FIELDS)
+        self._epochs_block = blocks.empty(records.EPOCH_FIELDS)
         self._validation: _ValidationBlock | None = None
 
-    def _settings_of(self, numbers: Numbers) -> steps.Settings:
-        return steps.Settings(
+    def _settings_of(self, numbers: Numbers) -> records.Settings:
+        return records.Settings(
             numbers.optimizer,
             float(numbers.beta1),
             float(numbers.beta2),
@@ -206,11 +206,11 @@ class Engine:
 
     def _plan(self, dims: NDArray[np.int64], codes: NDArray[np.int64], batch_size: int) -> None:
         """Lay out the buffers: two batches of activations, a few rows, and room to pack."""
-        lanes = VECTOR_BYTES // self.dtype.itemsize
+        lanes = self._vector_bytes // self.dtype.itemsize
         vectors = (batch_size + lanes - 1) // lanes
         pitch = ((vectors + self.threads - 1) // self.threads + 1) * lanes
         n_layers = len(codes)
-        direct = steps.is_direct(dims[0], dims[1])
+        direct = records.is_direct(dims[0], dims[1])
         place, a, dz = 0, [], [0]
         for l in range(n_layers + 1):
             a.append(place)
@@ -229,7 +229,7 @@ class Engine:
         slab = place + 3 * pitch + 2 * lanes  # apart by more than what is fetched ahead
         self.batch_size = batch_size
         share = int(dims.max()) + lanes
-        self._work = steps.Work(
+        self._work = records.Work(
             aligned_zeros(self.threads * slab, self.dtype),
             slab,
             np.array(a, np.int64),
@@ -286,10 +286,10 @@ class Engine:
             Each batch's mean loss, and the L2 penalty, both before its step.
         """
         n = max(len(starts) - 1, 0)
-        results = steps.Results(np.zeros(n), np.zeros(n), self._empty)
+        results = records.Results(np.zeros(n), np.zeros(n), self._empty)
         if random is None:
             random = np.empty(0, np.uint16)
-        self._call(examples, steps.TRAIN, order, starts, rates, random, 0.0, results)
+        self._call(examples, records.TRAIN, order, starts, rates, random, 0.0, results)
         return results.losses, results.penalties
 
     def gradient(
@@ -310,7 +310,7 @@ class Engine:
         """
         self.state.gradient[...] = 0
         losses = self._evaluate_in_chunks(
-            examples, steps.GRADIENT, order, starts, total_weight, self._empty
+            examples, records.GRADIENT, order, starts, total_weight, self._empty
         )
         return float(losses.sum()), self.state.gradient
 
@@ -338,7 +338,7 @@ class Engine:
             weights = examples.sample_weight
             total_weight = float(n_rows if weights is None else weights[order].sum())
         losses = self._evaluate_in_chunks(
-            examples, steps.FORWARD, order, starts, total_weight, room
+            examples, records.FORWARD, order, starts, total_weight, room
         )
         return float(losses.sum()), room.reshape(n_rows, n_out) if outputs else None
 
@@ -355,12 +355,12 @@ class Engine:
         n, n_out = len(starts) - 1, self.layout.layer_dims[-1]
         losses = np.zeros(n)
         nothing, no_rates = np.empty(0, np.uint16), np.zeros(0)
-        passes = 3 if mode == steps.GRADIENT else 1
+        passes = 3 if mode == records.GRADIENT else 1
         chunk = max(1, _WORK_PER_CALL // (passes * self.layout.size * self.batch_size))
         for first in range(0, n, chunk):
             last = min(first + chunk, n)
             begin, end = int(starts[first]), int(starts[last])
-            results = steps.Results(
+            results = records.Results(
                 losses[first:last], no_rates, outputs[begin * n_out : end * n_out]
             )
             shifted = starts[first : last + 1] - begin
@@ -378,26 +378,24 @@ class Engine:
         rates: NDArray[np.float64],
         random: NDArray[np.uint16],
         total_weight: float,
-        results: steps.Results,
+        results: records.Results,
     ) -> None:
         if examples is not self._examples:
             self._take(examples)
-        if mode != steps.FORWARD:
+        if mode != records.FORWARD:
             self._check_that_it_can_learn(mode)
-        batches = steps.Batches(mode, len(starts) - 1, order, starts, rates, random, total_weight)
+        batches = records.Batches(mode, len(starts) - 1, order, starts, rates, random, total_weight)
         self._check(batches, results)
         self._describe(batches, results)
         self._run_all(self._run, self._places, self._work.sync)
 
-    def _describe(self, batches: steps.Batches, results: steps.Results) -> None:
+    def _describe(self, batches: records.Batches, results: records.Results) -> None:
         """Write a call's arguments to the block."""
-        records = (
-            self._net, self._data, batches, self._settings, self.state, self._work, results,
-        )  # fmt: skip
+        call = (self._net, self._data, batches, self._settings, self.state, self._work, results)
         # an interrupt in between must not leave the block with arrays that nobody keeps
-        written, self._written = self._written, None
-        blocks.write(self._block, records, written, steps.FIELDS, self.dtype)
-        self._written = records
+        before, self._written = self._written, None
+        blocks.write(self._block, call, before, records.FIELDS, self.dtype)
+        self._written = call
 
     def train_epochs(self, examples: Examples, drawn: Drawn, asked: Epochs) -> EpochsRun:
         """Run epochs one after the other, until the criterion ends the call or one diverges.
@@ -413,28 +411,34 @@ class Engine:
         """
         if examples is not self._examples:
             self._take(examples)
-        self._check_that_it_can_learn(steps.TRAIN)
+        self._check_that_it_can_learn(records.TRAIN)
         (count, in_epoch), starts = drawn.order.shape, drawn.starts
         n = len(starts) - 1
         random = np.empty(0, np.uint16) if drawn.random is None else drawn.random
         hidden = sum(self.layout.layer_dims[1:-1]) if random.size else 0
-        batches = steps.Batches(
-            steps.TRAIN, n, drawn.order[0], starts, asked.rates[0], random[: in_epoch * hidden], 0.0
+        batches = records.Batches(
+            records.TRAIN,
+            n,
+            drawn.order[0],
+            starts,
+            asked.rates[0],
+            random[: in_epoch * hidden],
+            0.0,
         )
-        results = steps.Results(np.zeros(n), np.zeros(n), self._empty)
+        results = records.Results(np.zeros(n), np.zeros(n), self._empty)
         boundary.check_epochs(drawn, asked, self._n_rows, self.layout.size, self.dtype)
         self._check(batches, results)
         if hidden:
             boundary.check_array(
                 "random", random, np.uint16, count * in_epoch * hidden, f"for {count} epochs"
             )
-        engine = compiled.engine_for(self.dtype, (compiled.EPOCHS,), self._on_compile)
+        engine = compiled.engine_for(self.dtype, (units.EPOCHS,), self._on_compile)
         validation = None if asked.validation is None else self._validation_block(asked.validation)
         self._describe(batches, results)
         losses, validation_losses, scores = curves = np.empty((3, count))
         outcome, sync = np.zeros(3, np.int64), np.zeros(16, np.int64)
-        keep = epochs.KEEP_BEST if asked.keep_best else epochs.KEEP_LAST
-        record = epochs.Epochs(
+        keep = records.KEEP_BEST if asked.keep_best else records.KEEP_LAST
+        record = records.Epochs(
             count,
             n,
             in_epoch,
@@ -451,7 +455,7 @@ class Engine:
             asked.criterion.margin,
             asked.criterion.limit,
             np.array([asked.best, asked.waited], np.float64),
-            epochs.KEEP_NOTHING if asked.kept is None else keep,
+            records.KEEP_NOTHING if asked.kept is None else keep,
             asked.kept,
             self.layout.size,
             self.state.parameters,
@@ -464,11 +468,11 @@ class Engine:
         )
         if validation is not None:
             record = record._replace(**validation.fields)
-        blocks.write(self._epochs_block, (record,), None, epochs.EPOCH_FIELDS, self.dtype)
+        blocks.write(self._epochs_block, (record,), None, records.EPOCH_FIELDS, self.dtype)
         table, block, example = self._places
         places = table, block, self._epochs_block.ctypes.data, example
         self._run_all(engine.run_epochs, places, sync)
-        run, diverged = int(outcome[epochs.RUN]), bool(outcome[epochs.DIVERGED])
+        run, diverged = int(outcome[records.RUN]), bool(outcome[records.DIVERGED])
         validations: list[Scores | None] = [None] * run
         if validation is not None:
             validations[: run - diverged] = map(Scores, *curves[1:, : run - diverged].tolist())
@@ -487,18 +491,18 @@ class Engine:
         starts = np.append(np.arange(0, n_rows, self.batch_size, dtype=np.int64), n_rows)
         chunks, none = len(starts) - 1, np.zeros(0)
         outputs = np.empty(n_rows * n_out, self.dtype)
-        batches = steps.Batches(
-            steps.FORWARD, chunks, plan.rows, starts, none, np.empty(0, np.uint16), float(n_rows)
+        batches = records.Batches(
+            records.FORWARD, chunks, plan.rows, starts, none, np.empty(0, np.uint16), float(n_rows)
         )
-        results = steps.Results(np.zeros(chunks), none, outputs)
+        results = records.Results(np.zeros(chunks), none, outputs)
         self._check(batches, results)
         boundary.check_expected(plan, n_out)
-        block = blocks.empty(steps.FIELDS)
-        records = (self._net, data, batches, self._settings, self.state, self._work, results)
-        blocks.write(block, records, None, steps.FIELDS, self.dtype)
+        block = blocks.empty(records.FIELDS)
+        written = (self._net, data, batches, self._settings, self.state, self._work, results)
+        blocks.write(block, written, None, records.FIELDS, self.dtype)
         if before is not None:
             self._take(before)
-        scoring = epochs.LARGEST if plan.by_largest else epochs.HALVES
+        scoring = records.LARGEST if plan.by_largest else records.HALVES
         fields = {
             "validation": block,
             "chunks": chunks,
@@ -508,7 +512,7 @@ class Engine:
             "outputs": outputs,
             "expected": plan.expected,
         }
-        found = self._validation = _ValidationBlock(plan, self.state, records, fields)
+        found = self._validation = _ValidationBlock(plan, self.state, written, fields)
         return found
 
     def _run_all(self, function: Any, places: tuple[int, ...], sync: NDArray[np.int64]) -> None:
@@ -528,20 +532,20 @@ class Engine:
         needed = _units_for(examples, dims[0], dims[1], self._net.loss)
         compiled.engine_for(self.dtype, needed, self._on_compile)
         if isinstance(X, Rows):
-            self._data = steps.Data(X.values, X.starts, X.columns, *examples[1:])
+            self._data = records.Data(X.values, X.starts, X.columns, *examples[1:])
         else:
-            self._data = steps.Data(X, None, None, *examples[1:])
+            self._data = records.Data(X, None, None, *examples[1:])
         self._examples = examples
 
     def _check_that_it_can_learn(self, mode: int) -> None:
         if self._data.classes is None and self._data.targets is None:
             raise SettingError("engine: the examples have no labels, expected classes or targets.")
-        if mode == steps.TRAIN and not self._learns:
+        if mode == records.TRAIN and not self._learns:
             raise SettingError(
                 "engine: there is no optimizer, expected the `numbers` of one to train with."
             )
 
-    def _check(self, batches: steps.Batches, results: steps.Results) -> None:
+    def _check(self, batches: records.Batches, results: records.Results) -> None:
         """Check the arrays of this call, and the state if it is another one."""
         if self.state is not self._checked_state:
             boundary.check_state(self.state, self._settings.optimizer, self.layout.size, self.dtype)
@@ -549,7 +553,7 @@ class Engine:
         n_ordered = boundary.check_batches(batches, self._n_rows, self.batch_size)
         n = batches.count
         boundary.check_array("losses", results.losses, np.float64, n, "(batches)", written=True)
-        if batches.mode == steps.TRAIN:
+        if batches.mode == records.TRAIN:
             boundary.check_array("rates", batches.rates, np.float64, n, "as there are batches")
             boundary.check_array(
                 "penalties", results.penalties, np.float64, n, "(batches)", written=True
@@ -597,7 +601,7 @@ class Engine:
             gate.set()
             function(0, self.threads, *places)
         except BaseException:
-            self._work.sync[steps.ABORTED] = sync[steps.ABORTED] = 1
+            self._work.sync[records.ABORTED] = sync[records.ABORTED] = 1
             raise
         finally:
             gate.set()

@@ -10,80 +10,38 @@ others wait.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import llvmlite.ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from backlit.training.engine.blocks import is_set, readers
-from backlit.training.engine.simd import kernel, like
-from backlit.training.engine.steps import ARRIVED, FIELDS, Batches, Results, Work, barrier
+from backlit.training.engine.reading import is_set, readers
+from backlit.training.engine.records import (
+    ARRIVED,
+    BEST,
+    DIVERGED,
+    ENDED,
+    EPOCH_FIELDS,
+    FIELDS,
+    KEEP_BEST,
+    KEEP_LAST,
+    LARGEST,
+    RUN,
+    WAITED,
+    Batches,
+    Results,
+    Work,
+)
+from backlit.training.engine.simd import (
+    like,
+)
+from backlit.training.engine.steps import barrier
+from backlit.training.machine_code.kernels import kernel
 from backlit.training.stopping import LOSS_BELOW, LOSS_WITHIN
-
-#: how a validation set's outputs are scored: by the largest of each row, or by whether each lies
-#: above one half, all of a row together
-LARGEST, HALVES = range(2)
-
-#: which parameters are kept: none, those of each epoch that is finite, those of the best one
-KEEP_NOTHING, KEEP_LAST, KEEP_BEST = range(3)
-
-#: what a call has come to, in `Epochs.outcome`: how many epochs were run, whether the last one
-#: diverged, and whether the criterion ended the call
-RUN, DIVERGED, ENDED = range(3)
-
-#: what the criterion knows, in `Epochs.judged`: the best value, and epochs without an improvement
-BEST, WAITED = range(2)
 
 _BYTES_OF_WORD, _BYTES_OF_RANDOM = 8, 2
 
-
-class Epochs(NamedTuple):
-    """Epochs to go through, each of `batches` batches with `rows` rows in all.
-
-    `order`, `rates`, `sizes` (the batches', or the sums of their weights) and `random` hold those
-    of one epoch after the other, `weights` what each epoch's sum of losses is divided by. The
-    validation set is another block for `run`, the address of `steps.run`; its losses come in
-    `chunks`, its `outputs` are compared with `expected`. Each epoch's loss and validation goes to
-    `losses`, `validation_losses` and `scores`.
-    """
-
-    count: Any
-    batches: Any
-    rows: Any
-    hidden: Any
-    order: Any
-    rates: Any
-    sizes: Any
-    weights: Any
-    random: Any
-    loss_scale: Any
-    run: Any
-    criterion: Any
-    by_validation: Any
-    margin: Any
-    limit: Any
-    judged: Any
-    keep: Any
-    kept: Any
-    size: Any
-    parameters: Any
-    validation: Any
-    chunks: Any
-    scoring: Any
-    examples: Any
-    n_outputs: Any
-    outputs: Any
-    expected: Any
-    losses: Any
-    validation_losses: Any
-    scores: Any
-    sync: Any
-    outcome: Any
-
-
-#: the fields' kinds, as in `steps.FIELDS`
-EPOCH_FIELDS = {Epochs: "nnnnIDDDhdnnnddDnRnRInnnnRiDDDII"}
 
 (_epochs,) = readers(EPOCH_FIELDS)
 

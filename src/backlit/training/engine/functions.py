@@ -17,14 +17,27 @@ import math
 from numba.extending import intrinsic
 
 from backlit.names import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
-from backlit.training.engine.simd import CONTRACT, kernel, like
-
-IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, ELU, SELU, GELU, SILU, SOFTPLUS, SOFTMAX, EXP = range(12)
-BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED, ABSOLUTE, HUBER, QUANTILE, POISSON = range(7)
-
-#: activations whose slope follows from the activation itself with all its digits; the others keep
-#: the slope, or what it is computed from, in a buffer of its own
-FROM_ACTIVATION = (IDENTITY, RELU, LEAKY_RELU)
+from backlit.training.engine.codes import (
+    ABSOLUTE,
+    ELU,
+    EXP,
+    GELU,
+    HUBER,
+    IDENTITY,
+    LEAKY_RELU,
+    QUANTILE,
+    RELU,
+    SELU,
+    SIGMOID,
+    SILU,
+    SOFTPLUS,
+    SQUARED,
+    TANH,
+)
+from backlit.training.engine.simd import (
+    like,
+)
+from backlit.training.machine_code.kernels import CONTRACT, kernel
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH = 0.693359375

@@ -2,29 +2,27 @@
 
 Only what is no matrix product is here: products of whole layers go through BLAS. All arrays are
 C-contiguous, units or features in rows and examples in columns, so that the innermost loops run
-along the examples. Nothing is checked; `PieceKernels` hands over addresses.
+along the examples. Nothing is checked; `piece_kernels` hands over addresses.
 """
 
-import ctypes
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-from numba.core import types
-from numpy.typing import NDArray
-
-from backlit._locks import lock
 from backlit.names import SELU_ALPHA, SELU_SCALE
-from backlit.training.engine import updates
-from backlit.training.engine.compiled import compile_function
+from backlit.training.engine.codes import (
+    BETA1,
+    BETA2,
+    EPSILON,
+    KEEP,
+    REST1,
+    REST2,
+    SELU_UNITS,
+    STEP,
+)
 from backlit.training.engine.functions import exp_negative, floored, flushed
-from backlit.training.engine.simd import kernel, like
-
-_lock = lock("engine")
-
-#: codes of the activations
-SELU, MISH = range(2)
+from backlit.training.engine.simd import (
+    like,
+)
+from backlit.training.machine_code.kernels import kernel
 
 _PI, _TWO_PI = 3.141592653589793, 6.283185307179586
 
@@ -80,7 +78,7 @@ def activate_units(code, z, a, b, s, random, threshold, n, m, numbers):
     gain, kept = numbers[0], numbers[1]
     for u in range(n):
         begin, bias, share = u * m, b[u], s[u]
-        if code == SELU:
+        if code == SELU_UNITS:
             for i in range(begin, begin + m):
                 value = gain * z[i] + bias
                 z[i] = value
@@ -119,7 +117,7 @@ def differentiate_units(code, da, z, s, random, threshold, n, m, numbers, db, ds
         if threshold > 0:
             for i in range(begin, begin + m):
                 da[i] = da[i] * kept if random[i] >= threshold else like(kept, 0.0)
-        if code == SELU:
+        if code == SELU_UNITS:
             for i in range(begin, begin + m):
                 value, slope = _selu(z[i])
                 share_sum += da[i] * (value - z[i])
@@ -263,102 +261,17 @@ def update_tensors(p, g, first, second, starts, n_tensors, numbers):
     n_tensors : int
         How many.
     numbers : pointer, (n_tensors, 9)
-        For each, the numbers of `updates.update`.
+        For each, the numbers of `update`.
     """
     for t in range(n_tensors):
         begin, end = starts[t], starts[t + 1]
-        keep, step = numbers[9 * t + updates.KEEP], numbers[9 * t + updates.STEP]
-        epsilon = numbers[9 * t + updates.EPSILON]
-        b1, c1 = numbers[9 * t + updates.BETA1], numbers[9 * t + updates.REST1]
-        b2, c2 = numbers[9 * t + updates.BETA2], numbers[9 * t + updates.REST2]
+        keep, step = numbers[9 * t + KEEP], numbers[9 * t + STEP]
+        epsilon = numbers[9 * t + EPSILON]
+        b1, c1 = numbers[9 * t + BETA1], numbers[9 * t + REST1]
+        b2, c2 = numbers[9 * t + BETA2], numbers[9 * t + REST2]
         for i in range(begin, end):
             mean = flushed(b1 * first[i] + c1 * g[i])
             square = flushed(b2 * second[i] + c2 * g[i] * g[i])
             first[i] = mean
             second[i] = square
             p[i] = flushed(keep * p[i] - step * mean / (math.sqrt(square) + epsilon))
-
-
-#: each kernel's definition and arguments: R, I and h point to reals, whole numbers and unsigned
-#: numbers of 16 bits, n is one whole number
-_KERNELS: dict[str, tuple[Callable[..., None], str]] = {
-    "activate_units": (activate_units, "nRRRRhnnnR"),
-    "differentiate_units": (differentiate_units, "nRRRhnnnRRR"),
-    "embed_periodically": (embed_periodically, "RRRRRRRRnnnn"),
-    "differentiate_periodic": (differentiate_periodic, "RRRRRRRRRnnnn"),
-    "update_tensors": (update_tensors, "RRRRInR"),
-}
-
-
-class PieceKernels:
-    """The compiled pieces for one floating type.
-
-    Each method of a kernel's name takes arrays and whole numbers in the order of its definition;
-    it releases the interpreter's lock.
-
-    Parameters
-    ----------
-    dtype : dtype
-        float32 or float64.
-    on_compile : callable, optional
-        Called once before a compilation, which takes seconds; not when the cache has it.
-    """
-
-    def __init__(self, dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None) -> None:
-        real = types.float32 if dtype == np.float32 else types.float64
-        kinds = {
-            "R": types.CPointer(real),
-            "I": types.CPointer(types.int64),
-            "h": types.CPointer(types.uint16),
-            "n": types.int64,
-        }
-        announced = False
-
-        def announce() -> None:
-            nonlocal announced
-            if not announced and on_compile is not None:
-                on_compile()
-            announced = True
-
-        self._parts = []  # which keep the machine code alive
-        self._calls: dict[str, Callable[..., None]] = {}
-        for name, (function, arguments) in _KERNELS.items():
-            signature = types.void(*(kinds[kind] for kind in arguments))
-            part = compile_function(function, signature, True, dtype.name, announce)
-            places = [ctypes.c_int64 if kind == "n" else ctypes.c_void_p for kind in arguments]
-            self._parts.append(part)
-            self._calls[name] = ctypes.CFUNCTYPE(None, *places)(part.address)
-
-    def __call__(self, name: str, *arguments: NDArray[Any] | int) -> None:
-        """Run a kernel on arrays, whose addresses it gets, and whole numbers.
-
-        Parameters
-        ----------
-        name : str
-            One of the functions above.
-        *arguments : array or int
-            As there; arrays are C-contiguous and of the kernel's types.
-        """
-        self._calls[name](
-            *(one.ctypes.data if isinstance(one, np.ndarray) else one for one in arguments)
-        )
-
-
-_made: dict[str, PieceKernels] = {}
-
-
-def kernels_for(dtype: np.dtype[Any], on_compile: Callable[[], None] | None = None) -> PieceKernels:
-    """Return the compiled pieces for a floating type, the same ones for the same type.
-
-    Parameters
-    ----------
-    dtype : dtype
-        float32 or float64.
-    on_compile : callable, optional
-        Called once before a compilation.
-    """
-    with _lock:
-        found = _made.get(dtype.name)
-        if found is None:
-            found = _made[dtype.name] = PieceKernels(dtype, on_compile)
-        return found

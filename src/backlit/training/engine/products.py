@@ -20,47 +20,38 @@ threads nor the place of an example in its batch changes a bit.
 
 from typing import Any
 
-from backlit.training.engine import units
+from backlit.training.engine import calls
+from backlit.training.engine.codes import (
+    BLOCK_COLUMNS,
+    BLOCK_K,
+    BLOCK_ROWS,
+    DIRECT_COLUMNS,
+    DOT_BLOCK,
+    EDGE_AT,
+    ROW_PAD,
+    ROWS_AT,
+    UNPACKED_SPAN,
+)
 from backlit.training.engine.simd import (
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
     dot_tile,
     gathered_tile,
-    kernel,
     lanes,
     outer_tile,
     prefetch,
     shifted,
     transpose_tile,
 )
+from backlit.training.machine_code.kernels import kernel
 
-#: terms of a sum that are packed at a time
-BLOCK_K = 512
-#: rows of the first operand that stay in the L2 cache while the columns pass
-BLOCK_ROWS = 128
-#: columns that are packed at a time
-BLOCK_COLUMNS = 528
-#: elements between packed tiles of rows, so that they do not all fall into the same few places
-ROW_PAD = 16
 #: terms that are asked for ahead of their turn where memory is read across its rows
 AHEAD = 16
 #: rows of X that are asked for ahead of their turn
 ROWS_AHEAD = 8
-_ROWS_AT = BLOCK_K * BLOCK_COLUMNS
-_EDGE_AT = _ROWS_AT + (BLOCK_K + ROW_PAD) * BLOCK_ROWS
-#: elements of a thread's buffer: a block of columns, then a block of rows, then a panel of results
-PACK_SIZE = _EDGE_AT + BLOCK_ROWS * TILE_VECTORS * VECTOR_BYTES // 4
-#: an operand whose panel spans more elements than this is packed before it is read again and again
-UNPACKED_SPAN = 1 << 14
 #: terms from which on it pays to ask for the next tile's place
 PREFETCH_K = 64
-#: a later layer's weight gradient of at most so many rows is computed by `dot_product`, unpacked
-DOT_ROWS = 4
-#: rows and columns whose accumulators `dot_product` keeps at a time
-DOT_BLOCK = 64
-#: columns whose gradient `direct_gradient` computes before they are updated: whole panels
-DIRECT_COLUMNS = 192
 #: bytes of the rows that `dot_product` reads over and over, and of those that stream by: more than
 #: the first-level cache holds, since shorter parts interrupt the sums more often
 _DOT_BYTES = 108 << 10
@@ -134,7 +125,7 @@ def _pack_columns(pack, S, s, s_k, M, K):
     """Copy rows that lie side by side (s_row = 1), those of a tile contiguous for each k."""
     whole = M - M % TILE_ROWS
     for k in range(K):
-        at, to = s + k * s_k, _ROWS_AT + k * TILE_ROWS
+        at, to = s + k * s_k, ROWS_AT + k * TILE_ROWS
         for i0 in range(0, M, lanes(pack)):
             prefetch(S, at + AHEAD * s_k + i0)
         for i0 in range(0, whole, TILE_ROWS):
@@ -170,27 +161,27 @@ def packed_product(
         tile, row, step = TILE_ROWS * s_row, s_row, s_k
         if s_row == 1 and vectors > 1:
             _pack_columns(pack, S, at, s_k, rows, K)
-            at, source = _ROWS_AT, pack
+            at, source = ROWS_AT, pack
             tile, row, step = TILE_ROWS * K + ROW_PAD, 1, TILE_ROWS
         j = 0
         while j < vectors:
             width = _panel_width(vectors - j)
             left, to = N - j * L, c + i0 * ldc + j * L
             if left >= width * L:
-                units.panel(table, C, to, ldc, source, at, tile, row, step, pack, j * L * K,
+                calls.panel(table, C, to, ldc, source, at, tile, row, step, pack, j * L * K,
                             width * L, rows, width, K, start, B, b + i0)  # fmt: skip
             else:  # the last columns are no whole vector: by way of a panel that is
                 if start == 2:
-                    _copy_rows(pack, _EDGE_AT, width * L, C, to, ldc, rows, left)
-                units.panel(table, pack, _EDGE_AT, width * L, source, at, tile, row, step, pack,
+                    _copy_rows(pack, EDGE_AT, width * L, C, to, ldc, rows, left)
+                calls.panel(table, pack, EDGE_AT, width * L, source, at, tile, row, step, pack,
                             j * L * K, width * L, rows, width, K, start, B, b + i0)  # fmt: skip
-                _copy_rows(C, to, ldc, pack, _EDGE_AT, width * L, rows, left)
+                _copy_rows(C, to, ldc, pack, EDGE_AT, width * L, rows, left)
             j += width
         if optimizer >= 0:
             runs, length = (1, rows * N) if ldc == N else (rows, N)
             for i in range(runs):
                 to = c + (i0 + i) * ldc
-                units.update(table, optimizer, shifted(P, to), shifted(C, to), shifted(F, to),
+                calls.update(table, optimizer, shifted(P, to), shifted(C, to), shifted(F, to),
                              shifted(G, to), length, numbers)  # fmt: skip
 
 
@@ -205,7 +196,7 @@ def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, 
         j = 0
         while j < N:
             width = _panel_width((N - j) // L)
-            units.panel(table, C, c + j, ldc, S, s, TILE_ROWS * s_row, s_row, s_k, V, v + j, ldv, M,
+            calls.panel(table, C, c + j, ldc, S, s, TILE_ROWS * s_row, s_row, s_k, V, v + j, ldv, M,
                         width, K, first, B, b)  # fmt: skip
             j += width * L
         return
@@ -223,7 +214,7 @@ def product(table, C, c, ldc, S, s, s_row, s_k, V, v, ldv, M, N, K, bias, B, b, 
                     for x in range(j, j + width):
                         pack[to + x - j] = V[at + x]
                     j += width
-            units.packed_product(table, table, C, c + j0, ldc, S, s + k0 * s_k, s_row, s_k, M,
+            calls.packed_product(table, table, C, c + j0, ldc, S, s + k0 * s_k, s_row, s_k, M,
                                  columns, depth, first if k0 == 0 else 2, B, b, pack, -1, C, C, C,
                                  C)  # fmt: skip
 
@@ -369,7 +360,7 @@ def weight_gradient(
                         for x in range(count):
                             pack[to + k * padded + x] = V[row + x]
                 else:
-                    units.gather_columns(table, pack, to, padded, V, places, p + at, k0, count,
+                    calls.gather_columns(table, pack, to, padded, V, places, p + at, k0, count,
                                          depth)  # fmt: skip
                 if count < padded:
                     for k in range(depth):
@@ -377,7 +368,7 @@ def weight_gradient(
                             pack[x] = 0
                 j += padded // L
             last = k0 + depth == K
-            units.packed_product(table, table, C, c + j0, ldc, S, s + k0, lds, 1, M, columns, depth,
+            calls.packed_product(table, table, C, c + j0, ldc, S, s + k0, lds, 1, M, columns, depth,
                                  first if k0 == 0 else 2, S, 0, pack, optimizer if last else -1, P,
                                  F, G, numbers)  # fmt: skip
 
@@ -445,7 +436,7 @@ def direct_gradient(
         if optimizer >= 0:
             for i in range(M):
                 to = c + i * ldc + j0
-                units.update(table, optimizer, shifted(P, to), shifted(C, to), shifted(F, to),
+                calls.update(table, optimizer, shifted(P, to), shifted(C, to), shifted(F, to),
                              shifted(G, to), columns, numbers)  # fmt: skip
 
 

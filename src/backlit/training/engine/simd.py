@@ -10,104 +10,19 @@ Memory is addressed by pointers and offsets in elements. Nothing is checked here
 """
 
 import platform
-from types import SimpleNamespace
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import njit
-from numba.core import cgutils, config, types
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-#: a sum of vectors of 64 bytes, which LLVM writes for whatever vectors a processor has
-_WIDE_SUM = """
-define void @sum(ptr %place) {
-  %value = load <16 x float>, ptr %place, align 4
-  %sum = fadd <16 x float> %value, %value
-  store <16 x float> %sum, ptr %place, align 4
-  ret void
-}
-"""
+from backlit.training.machine_code.kernels import TARGET
 
-
-def _named_features() -> dict[str, bool]:
-    """Return what vectors the processor has that ``NUMBA_CPU_FEATURES`` and ``_NAME`` describe."""
-    llvmlite.binding.initialize_native_target()
-    llvmlite.binding.initialize_native_asmprinter()
-    machine = llvmlite.binding.Target.from_default_triple().create_target_machine(
-        cpu=config.CPU_NAME or llvmlite.binding.get_host_cpu_name(), features=config.CPU_FEATURES
-    )
-    code = machine.emit_assembly(llvmlite.binding.parse_assembly(_WIDE_SUM))
-    wide = "%zmm" in code
-    return {"avx512f": wide, "avx": wide or "%ymm" in code, "neon": "fadd\tv" in code}
-
-
-def _host_vector() -> tuple[int, int, int]:
-    """Return bytes a vector, rows a tile and vectors a tile that suit the processor.
-
-    It is the one that Numba compiles for: this one, unless its settings describe another.
-    """
-    named = config.CPU_FEATURES is not None
-    features = _named_features() if named else llvmlite.binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 64, 8, 3  # 24 accumulators and 3 operands of 32 registers
-    if features.get("avx"):
-        return 32, 4, 3  # 12 accumulators and 3 operands of 16 registers
-    if features.get("neon") or features.get("asimd"):
-        return 16, 8, 3
-    return 16, 4, 2
-
-
-VECTOR_BYTES, TILE_ROWS, TILE_VECTORS = _host_vector()
+VECTOR_BYTES, (TILE_ROWS, TILE_VECTORS) = TARGET.vector_bytes, TARGET.tile
 
 # Numba compiles a function anew for each literal that it is called with; these are plain values
 ZERO, YES, NO = np.int64(0), np.bool_(True), np.bool_(False)
-
-#: LLVM may contract a * b + c and reorder sums, but must honour NaN and infinity
-FAST = {"contract", "reassoc", "nsz"}
-#: or contract alone, where the order of the operations is what makes a result exact
-CONTRACT = {"contract"}
-
-
-class _HelperLibrary(JITCodeLibrary):
-    """Code that is only linked into its callers: optimised and translated there, not here too."""
-
-    @property
-    def codegen(self) -> Any:
-        """Numba registers globals here; helpers are only linked into callers, so there are none."""
-        return SimpleNamespace(set_env=lambda *_: None)
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-
-class _HelperCompiler(Compiler):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.state.library = _HelperLibrary(self.state.targetctx.codegen(), "helper")
-
-
-def kernel(*, fast: bool | set[str] = False) -> Any:
-    """Return the decorator of every compiled helper.
-
-    Helpers are called by compiled code alone, so that neither machine code of their own nor the
-    wrappers with which Python would call them need be made, which halves the time to compile.
-    """
-    return njit(
-        error_model="numpy",
-        fastmath=FAST if fast is True else fast,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        pipeline_class=_HelperCompiler,
-    )
-
 
 _INT = ir.IntType(64)
 _LANE = ir.IntType(32)

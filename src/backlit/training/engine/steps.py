@@ -12,23 +12,43 @@ threads changes no bit.
 
 import math
 import sys
-from typing import Any, NamedTuple
 
 from numba.core import types
 
-from backlit.training.engine import units
-from backlit.training.engine.blocks import is_set, readers
-from backlit.training.engine.functions import (
+from backlit.training.engine import calls
+from backlit.training.engine.codes import (
+    ADAM,
+    BETA1,
+    BETA2,
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
+    DOT_ROWS,
+    EPSILON,
     FROM_ACTIVATION,
+    FUSED_WEIGHTS,
+    KEEP,
+    PACK_SIZE,
+    PENALTY,
     RELU,
+    REST1,
+    REST2,
+    SCALE,
     SOFTMAX,
-    clipped,
-    flushed,
-    log_range,
+    STEP,
+    UNITS_TO_SPLIT,
 )
-from backlit.training.engine.products import DOT_ROWS, PACK_SIZE, dot_part
+from backlit.training.engine.functions import clipped, flushed, log_range
+from backlit.training.engine.products import dot_part
+from backlit.training.engine.reading import is_set, readers
+from backlit.training.engine.records import (
+    ABORTED,
+    ARRIVED,
+    FIELDS,
+    FORWARD,
+    GRADIENT,
+    TRAIN,
+    is_direct,
+)
 from backlit.training.engine.simd import (
     NO,
     YES,
@@ -36,157 +56,13 @@ from backlit.training.engine.simd import (
     atomic_add,
     atomic_load,
     flush_denormals,
-    kernel,
     lanes,
     like,
     restore_mode,
     shifted,
     to_vector,
 )
-from backlit.training.engine.updates import (
-    ADAM,
-    BETA1,
-    BETA2,
-    EPSILON,
-    KEEP,
-    PENALTY,
-    REST1,
-    REST2,
-    SCALE,
-    STEP,
-)
-
-#: a layer's weights are split by units if each thread gets so many, else by inputs
-UNITS_TO_SPLIT = 32
-
-#: weights of a layer from which on they are updated piece by piece with their gradient
-FUSED_WEIGHTS = 1 << 17
-
-#: what a call does with its batches
-TRAIN, GRADIENT, FORWARD = range(3)
-
-#: places in `Work.sync`
-ARRIVED, ABORTED = 0, 8
-
-#: a first layer is computed straight from the rows of X if they are this long ...
-DIRECT_INPUTS = 512
-#: ... and its units no more than this
-DIRECT_UNITS = 48
-
-
-class Net(NamedTuple):
-    """The network: its depth, ``n_0..n_L``, each layer's activation and place, and the loss."""
-
-    depth: Any
-    dims: Any
-    activations: Any
-    weights: Any
-    biases: Any
-    loss: Any
-    loss_parameter: Any
-
-
-class Data(NamedTuple):
-    """The examples: X in flat rows; classes or targets, and weights, as far as there are any.
-
-    If there are `row_starts`, X is sparse (CSR): X holds the values and `columns` where they are.
-    """
-
-    X: Any
-    row_starts: Any
-    columns: Any
-    classes: Any
-    targets: Any
-    sample_weight: Any
-
-
-class Batches(NamedTuple):
-    """What to go through: batch i is ``order[starts[i] : starts[i + 1]]``, `count` of them.
-
-    `rates` holds the learning rate of each step, `random` 16 random bits for each unit of each
-    example that dropout may drop. `total_weight` is what losses are divided by; 0 means the batch's
-    own number (or weight) of examples.
-    """
-
-    mode: Any
-    count: Any
-    order: Any
-    starts: Any
-    rates: Any
-    random: Any
-    total_weight: Any
-
-
-class Settings(NamedTuple):
-    """The optimizer and the penalty, as numbers, and dropout's shares, if any."""
-
-    optimizer: Any
-    beta1: Any
-    beta2: Any
-    epsilon: Any
-    scaled_epsilon: Any
-    l2: Any
-    decay: Any
-    clip: Any
-    dropout: Any
-
-
-class State(NamedTuple):
-    """Flat vectors of one layout and `size`, and the number of steps taken."""
-
-    size: Any
-    parameters: Any
-    gradient: Any
-    first: Any
-    second: Any
-    steps: Any
-
-
-class Work(NamedTuple):
-    """Buffers, planned once: where each layer's A, dZ and slope source begin in a slab.
-
-    A thread's examples have a slab of the `buffer` for themselves, `slab` elements after the one
-    before: if the cores wrote to parts of the same rows, each would take from the other what it is
-    about to write. Each thread has `share` of the `rows`.
-    """
-
-    buffer: Any
-    slab: Any
-    a: Any
-    dz: Any
-    slope_source: Any
-    y: Any
-    losses: Any
-    weights: Any
-    ones: Any
-    places: Any
-    rows: Any
-    share: Any
-    pack: Any
-    numbers: Any
-    partial: Any
-    sync: Any
-
-
-class Results(NamedTuple):
-    """Each batch's mean loss and penalty; in FORWARD mode the outputs, if any, in the order."""
-
-    losses: Any
-    penalties: Any
-    outputs: Any
-
-
-#: the fields of each of these: R, I, i, D and h point to reals, whole numbers of 64 and 32 bits,
-#: doubles and 16-bit numbers, and may point nowhere; n and d are a whole number and a double
-FIELDS = {
-    Net: "nIIIInd",
-    Data: "RIiiRD",
-    Batches: "nnIIDhd",
-    Settings: "ndddndddD",
-    State: "nRRRRI",
-    Work: "RnIIInnnnIInRRDI",
-    Results: "DDR",
-}
+from backlit.training.machine_code.kernels import kernel
 
 _net, _data, _batches, _settings, _state, _work, _results = readers(FIELDS)
 
@@ -243,9 +119,9 @@ def _drop_units(buffer, at, pitch, n_units, n, random, drawn, m, share):
 @kernel()
 def _activate(table, code, a, slope_source, n):
     if code <= RELU:
-        units.activate(table, code, a, slope_source, n)
+        calls.activate(table, code, a, slope_source, n)
     else:
-        units.activate_rare(table, code, a, slope_source, n)
+        calls.activate_rare(table, code, a, slope_source, n)
 
 
 @kernel()
@@ -293,14 +169,14 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
     if net.loss == CROSS_ENTROPY:
         if is_set(data.classes):
             classes = shifted(work.rows, c0)
-            units.losses_of_classes(table, shifted(buffer, z), shifted(buffer, dz), pitch, n_out, n,
+            calls.losses_of_classes(table, shifted(buffer, z), shifted(buffer, dz), pitch, n_out, n,
                                     classes, losses)  # fmt: skip
             lowest, highest = log_range(net.loss_parameter)
             low, high = like(buffer, lowest), like(buffer, highest)
             for j in range(n):
                 losses[j] = clipped(losses[j], low, high)
         else:
-            units.losses_of_shares(table, shifted(buffer, z), shifted(buffer, dz),
+            calls.losses_of_shares(table, shifted(buffer, z), shifted(buffer, dz),
                                    shifted(buffer, work.y), pitch, n_out, n, losses)  # fmt: skip
     else:
         for j in range(n):
@@ -310,10 +186,10 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
             logits, labels = shifted(buffer, z + at), shifted(buffer, work.y + at)
             gradients = shifted(buffer, dz + at)
             if net.loss == BINARY_CROSS_ENTROPY:
-                units.losses_of_logits(table, logits, labels, gradients, losses, n,
+                calls.losses_of_logits(table, logits, labels, gradients, losses, n,
                                        net.loss_parameter)  # fmt: skip
             else:
-                units.losses_of_residuals(table, net.loss, logits, labels, gradients, losses, n,
+                calls.losses_of_residuals(table, net.loss, logits, labels, gradients, losses, n,
                                           net.loss_parameter)  # fmt: skip
     weighted = is_set(data.sample_weight)
     share = like(buffer, 1.0 / total_weight)
@@ -328,11 +204,6 @@ def _loss_and_gradient(table, block, example, buffer, c0, n, pitch, total_weight
                 buffer[row + j] *= buffer[weights + j]
         for j in range(n):
             buffer[row + j] = flushed(buffer[row + j] * share)
-
-
-def is_direct(n0, n1):
-    """Whether a first layer is computed straight from the rows of X, without copying them."""
-    return n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS
 
 
 _is_direct = kernel()(is_direct)
@@ -354,17 +225,17 @@ def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
     wide = (n + L - 1) // L * L
     places, X = work.places, data.X
     if is_set(data.row_starts):
-        units.sparse_product(table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, X,
+        calls.sparse_product(table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, X,
                              data.row_starts, data.columns, places, c0, n1, n, parameters,
                              net.biases[0])  # fmt: skip
     elif _is_direct(n0, n1):
         part = dot_part(buffer, n1)
-        units.dot_product(table, buffer, work.a[1], pitch, 1, parameters, net.weights[0], n0, X,
+        calls.dot_product(table, buffer, work.a[1], pitch, 1, parameters, net.weights[0], n0, X,
                           places, c0, n1, n, n0, part, part, 1, parameters, net.biases[0],
                           pack)  # fmt: skip
     else:
-        units.gather_columns(table, buffer, work.a[0], pitch, X, places, c0, 0, n, n0)
-        units.product(table, table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, 1,
+        calls.gather_columns(table, buffer, work.a[0], pitch, X, places, c0, 0, n, n0)
+        calls.product(table, table, buffer, work.a[1], pitch, parameters, net.weights[0], n0, 1,
                       buffer, work.a[0], pitch, n1, wide, n0, 1, parameters, net.biases[0],
                       pack)  # fmt: skip
     for l in range(1, n_layers):
@@ -376,7 +247,7 @@ def _forward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
                 _drop_units(buffer, work.a[l], pitch, n_units, n, batches.random, random_at + c0,
                             m, settings.dropout[l - 1])  # fmt: skip
             random_at += n_units * m
-        units.product(table, table, buffer, work.a[l + 1], pitch, parameters, net.weights[l],
+        calls.product(table, table, buffer, work.a[l + 1], pitch, parameters, net.weights[l],
                       n_units, 1, buffer, work.a[l], pitch, net.dims[l + 1], wide, n_units, 1,
                       parameters, net.biases[l], pack)  # fmt: skip
 
@@ -400,7 +271,7 @@ def _backward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
         n_units, n_prev = net.dims[l], net.dims[l - 1]
         dz = work.dz[l - 1]
         # forward was Z = W @ A_prev + b, so now dA_prev = W.T @ dZ
-        units.product(table, table, buffer, dz, pitch, parameters, net.weights[l - 1], 1, n_prev,
+        calls.product(table, table, buffer, dz, pitch, parameters, net.weights[l - 1], 1, n_prev,
                       buffer, work.dz[l], pitch, n_prev, wide, n_units, 0, parameters, 0,
                       pack)  # fmt: skip
         if is_set(settings.dropout):
@@ -412,9 +283,9 @@ def _backward(table, block, example, buffer, pack, c0, n, pitch, random_at, m):
             net.activations[l - 2], shifted(buffer, dz), shifted(buffer, work.slope_source[l - 1])
         )  # fmt: skip
         if code <= RELU:
-            units.differentiate(table, code, da, slope_source, n_prev * pitch)
+            calls.differentiate(table, code, da, slope_source, n_prev * pitch)
         else:
-            units.differentiate_rare(table, code, da, slope_source, n_prev * pitch)
+            calls.differentiate_rare(table, code, da, slope_source, n_prev * pitch)
 
 
 @kernel()
@@ -465,7 +336,7 @@ def _layer_gradient(
     rows = shifted(work.rows, thread * work.share)
     rows[0] = work.ones  # db = dZ @ ones
     start = 2 if add else 0
-    units.dot_product(table, gradient, net.biases[l - 1] + r0, 1, 1, work.buffer,
+    calls.dot_product(table, gradient, net.biases[l - 1] + r0, 1, 1, work.buffer,
                       work.dz[l] + r0 * pitch, pitch, work.buffer, rows, 0, r1 - r0, 1, m, in_slab,
                       work.slab, start, gradient, 0, pack)  # fmt: skip
     r0, r1, k0, k1 = _share_of_layer(L, n_units, n_prev, thread, threads)
@@ -477,7 +348,7 @@ def _layer_gradient(
         for k in range((k1 - k0 + L - 1) // L * L):
             rows[k] = work.a[l - 1] + min(k0 + k, n_prev - 1) * pitch
         if n_units <= DOT_ROWS:  # of the layer, not of the share: see the module's text
-            units.dot_product(table, gradient, target, n_prev, 1, work.buffer, dz, pitch,
+            calls.dot_product(table, gradient, target, n_prev, 1, work.buffer, dz, pitch,
                               work.buffer, rows, 0, r1 - r0, k1 - k0, m, in_slab, work.slab, start,
                               gradient, 0, pack)  # fmt: skip
             return
@@ -488,12 +359,12 @@ def _layer_gradient(
         more = add or first > 0
         optimizer = settings.optimizer if fused and first + n == m else -1
         if l > 1:
-            units.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, buffer,
+            calls.weight_gradient(table, table, gradient, target, n_prev, buffer, dz, pitch, buffer,
                                   0, rows, 0, 0, r1 - r0, k1 - k0, n, more, pack, optimizer,
                                   state.parameters, state.first, state.second,
                                   numbers)  # fmt: skip
         elif is_set(data.row_starts):
-            units.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
+            calls.sparse_weight_gradient(table, gradient, target - k0, n_prev, buffer, dz, pitch,
                                          data.X, data.row_starts, data.columns,
                                          shifted(work.places, first), r1 - r0, k0, k1, n,
                                          more)  # fmt: skip
@@ -506,13 +377,13 @@ def _layer_gradient(
                     begin = min(k0 + to_vector(data.X, work.places[first] + k0), k1)
                 end = begin + (k1 - begin) // L * L
             if begin < end:
-                units.direct_gradient(table, table, gradient, target + begin - k0, n_prev, buffer,
+                calls.direct_gradient(table, table, gradient, target + begin - k0, n_prev, buffer,
                                       dz, pitch, data.X, begin, work.places, first, r1 - r0,
                                       end - begin, n, more, optimizer, state.parameters,
                                       state.first, state.second, numbers)  # fmt: skip
             for j0, j1 in ((k0, begin), (end, k1)):
                 if j0 < j1:
-                    units.weight_gradient(table, table, gradient, target + j0 - k0, n_prev, buffer,
+                    calls.weight_gradient(table, table, gradient, target + j0 - k0, n_prev, buffer,
                                           dz, pitch, data.X, j0, work.places, first, 1, r1 - r0,
                                           j1 - j0, n, more, pack, optimizer, state.parameters,
                                           state.first, state.second, numbers)  # fmt: skip
@@ -544,7 +415,7 @@ def _step_numbers(block, example, numbers, step_number, rate, penalty, scale):
 def _update_run(table, block, example, begin, n, numbers):
     settings = _settings(block, example)
     state = _state(block, example)
-    units.update(table, settings.optimizer, shifted(state.parameters, begin),
+    calls.update(table, settings.optimizer, shifted(state.parameters, begin),
                  shifted(state.gradient, begin), shifted(state.first, begin),
                  shifted(state.second, begin), n, numbers)  # fmt: skip
 
@@ -586,7 +457,7 @@ def _unit_norms(table, block, example, penalty, gradient, thread, threads):
         for row in range(r0, r1):
             begin = net.weights[l - 1] + row * n_prev
             at = shifted(parameters, begin)
-            square = units.squared_norm(table, at, shifted(vector, begin), n_prev, penalty)
+            square = calls.squared_norm(table, at, shifted(vector, begin), n_prev, penalty)
             if gradient:
                 bias = float(vector[net.biases[l - 1] + row])
                 square += bias * bias
@@ -617,7 +488,7 @@ def _write_outputs(table, block, example, buffer, begin, n, pitch):
     code = net.activations[n_layers - 1]
     slopes = shifted(buffer, work.dz[n_layers])  # nobody asks for them here
     if code == SOFTMAX:
-        units.softmax(table, shifted(buffer, z), pitch, n_out, n)
+        calls.softmax(table, shifted(buffer, z), pitch, n_out, n)
     else:
         for unit in range(n_out):
             row = shifted(buffer, z + unit * pitch)

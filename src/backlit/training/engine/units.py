@@ -5,14 +5,9 @@ many instructions would so be compiled five times over, which would take most of
 compiled once instead, as C functions, and called through a table of their addresses.
 """
 
-from typing import Any
+from backlit.training.machine_code.programs import Program
 
-import llvmlite.ir
-from numba.core import types
-from numba.extending import intrinsic
-
-#: each unit's arguments: R, I and i point to reals, to whole numbers and to whole numbers of 32
-#: bits; n and d are one whole number and one double
+#: each unit's arguments, and after a colon what it returns; the letters are those of `programs`
 ARGUMENTS = {
     "panel": "RnnRnnnnRnnnnnnRn",
     "dot_product": "RnnnRnnRInnnnnnnRnR",
@@ -33,11 +28,8 @@ ARGUMENTS = {
     "losses_of_shares": "RRRnnnR",
     "softmax": "Rnnn",
     "update": "nRRRRnR",
-    "squared_norm": "RRnd",
+    "squared_norm": "RRnd:d",
 }
-
-#: units that return a double
-_RETURNS = {"squared_norm"}
 
 ORDER = tuple(ARGUMENTS)
 
@@ -46,68 +38,34 @@ ALWAYS = frozenset(
     ("panel", "packed_product", "product", "weight_gradient", "dot_product", "gather_columns")
 )
 
+#: the loop over batches, and the one over epochs
+RUN, EPOCHS = "run", "run_epochs"
 
-def signature_of(name: str, real: Any) -> Any:
-    """Return a unit's signature for a floating type of Numba's."""
-    kinds = {
-        "R": types.CPointer(real),
-        "I": types.CPointer(types.int64),
-        "i": types.CPointer(types.int32),
-        "n": types.int64,
-        "d": types.float64,
-    }
-    result = types.float64 if name in _RETURNS else types.void
-    return result(*(kinds[kind] for kind in ARGUMENTS[name]))
+#: what networks for tables need besides; see `pieces`
+PIECES = {
+    "activate_units": "nRRRRhnnnR",
+    "differentiate_units": "nRRRhnnnRRR",
+    "embed_periodically": "RRRRRRRRnnnn",
+    "differentiate_periodic": "RRRRRRRRRnnnn",
+    "update_tensors": "RRRRInR",
+}
 
-
-def _caller(name: str) -> Any:
-    """Make the function with which compiled code calls a unit: the table first, then arguments."""
-
-    @intrinsic
-    def call(typing_context: Any, units: Any, *arguments: Any) -> Any:
-        given = arguments[0] if len(arguments) == 1 else arguments
-        real = given[ARGUMENTS[name].index("R")].dtype
-        unit = signature_of(name, real)
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            table, values = args[0], args[1]
-            count = len(unit.args)
-            values = [builder.extract_value(values, i) for i in range(count)]
-            address_type = llvmlite.ir.IntType(64)
-            place = builder.gep(table, [address_type(ORDER.index(name))], source_etype=address_type)
-            address = builder.load(place, typ=address_type)
-            function_type = llvmlite.ir.FunctionType(
-                context.get_value_type(unit.return_type),
-                [context.get_value_type(kind) for kind in unit.args],
+_HERE = "backlit.training.engine"
+PROGRAM = Program(
+    name="engine",
+    signatures={RUN: "nnIIR", EPOCHS: "nnIIIR", **ARGUMENTS, **PIECES},
+    types=("float32", "float64"),
+    definitions=f"{_HERE}.definitions",
+    sources=(
+        "backlit.names",
+        "backlit.training.stopping",
+        *(
+            f"{_HERE}.{module}"
+            for module in (
+                "calls", "codes", "definitions", "epochs", "functions", "pieces", "products",
+                "reading", "records", "simd", "steps", "units", "updates",
             )
-            target = builder.inttoptr(address, function_type.as_pointer())
-            result = builder.call(target, values)
-            if unit.return_type == types.void:
-                return context.get_dummy_value()
-            return result
-
-        return unit.return_type(units, types.StarArgTuple(unit.args)), codegen
-
-    return call
-
-
-panel = _caller("panel")
-dot_product = _caller("dot_product")
-gather_columns = _caller("gather_columns")
-packed_product = _caller("packed_product")
-product = _caller("product")
-weight_gradient = _caller("weight_gradient")
-direct_gradient = _caller("direct_gradient")
-sparse_product = _caller("sparse_product")
-sparse_weight_gradient = _caller("sparse_weight_gradient")
-activate = _caller("activate")
-activate_rare = _caller("activate_rare")
-differentiate = _caller("differentiate")
-differentiate_rare = _caller("differentiate_rare")
-losses_of_logits = _caller("losses_of_logits")
-losses_of_residuals = _caller("losses_of_residuals")
-losses_of_classes = _caller("losses_of_classes")
-losses_of_shares = _caller("losses_of_shares")
-softmax = _caller("softmax")
-update = _caller("update")
-squared_norm = _caller("squared_norm")
+        ),
+    ),
+    place=f"{_HERE}.units:PROGRAM",
+)  # fmt: skip

@@ -8,13 +8,21 @@ a hundred times slower.
 
 import math
 
+from backlit.training.engine.codes import (
+    ADAM,
+    BETA1,
+    BETA2,
+    EPSILON,
+    KEEP,
+    MOMENTUM,
+    PENALTY,
+    REST1,
+    REST2,
+    SCALE,
+    SGD,
+    STEP,
+)
 from backlit.training.engine.functions import flushed
-
-#: `Settings.optimizer`
-SGD, MOMENTUM, NESTEROV, ADAM = range(4)
-
-#: places in the numbers that `update` reads
-PENALTY, SCALE, KEEP, STEP, EPSILON, BETA1, REST1, BETA2, REST2 = range(9)
 
 
 def update(optimizer, p, g, first, second, n, numbers):
