@@ -1,15 +1,15 @@
 """The tests as they run on other processors: under each of OpenBLAS's kernels, and at each level.
 
 Which instructions compute a product or a logarithm depends on the processor: OpenBLAS and NumPy
-choose among kernels when they are loaded, and Numba compiles for the processor it finds. Variables
-of the environment choose in their place, so that one machine with AVX-512 stands for the others:
+choose among kernels when they are loaded, and the package among its prebuilt code. Variables of the
+environment choose in their place, so that one machine with AVX-512 stands for the others:
 
     python -m benchmarks.every_machine                        # every setting, the whole suite
     python -m benchmarks.every_machine --tests numerical      # only what computes, in a tenth of it
     python -m benchmarks.every_machine --settings prescott x86-64-v2 -- tests/test_linear.py
 
-Each setting runs the tests in a process of its own; where Numba compiles for another processor,
-with a cache of compiled code that is empty at first. Settings that come to the same kernels are
+Each setting runs the tests in a process of its own; where a level is asked for whose code is not
+prebuilt, Numba compiles it, with a cache of compiled code that is empty at first. Settings that come to the same kernels are
 run once. What is found is kept in a file (``--results``), setting by setting: a run that was
 interrupted goes on with those that are missing, as long as the sources are the same. The exit code
 is 1 if a test failed.
@@ -71,15 +71,14 @@ class Setting(NamedTuple):
     workers: int = 2
 
 
-def _level(blas: str, numba: str, above: Sequence[str]) -> dict[str, str]:
-    """Choose a whole machine: OpenBLAS's kernels, Numba's processor, NumPy's instructions."""
+def _level(blas: str, level: str, above: Sequence[str]) -> dict[str, str]:
+    """Choose a whole machine: OpenBLAS's kernels, the engine's level, NumPy's instructions."""
     from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
     off = [name for name in __cpu_dispatch__ if name in above and __cpu_features__.get(name)]
     return {
         "OPENBLAS_CORETYPE": blas,
-        "NUMBA_CPU_NAME": numba,
-        "NUMBA_CPU_FEATURES": "",  # those of this processor would be added to the named one's
+        "BACKLIT_CPU_LEVEL": level,
         "NPY_DISABLE_CPU_FEATURES": " ".join(off),
     }
 
@@ -94,15 +93,15 @@ SETTINGS = {
     },
     "x86-64-v2": Setting(
         "a processor of 2008: SSE 4.2, vectors of 16 bytes",
-        _level("Nehalem", "nehalem", ("X86_V3", "X86_V4", *_ABOVE_V4)),
+        _level("Nehalem", "x86-64-v2", ("X86_V3", "X86_V4", *_ABOVE_V4)),
     ),
     "x86-64-v3": Setting(
         "a processor of 2013: AVX2, vectors of 32 bytes",
-        _level("Haswell", "haswell", ("X86_V4", *_ABOVE_V4)),
+        _level("Haswell", "x86-64-v3", ("X86_V4", *_ABOVE_V4)),
     ),
     "x86-64-v4": Setting(
         "a processor of 2017: AVX-512, vectors of 64 bytes",
-        _level("SkylakeX", "skylake-avx512", _ABOVE_V4),
+        _level("SkylakeX", "x86-64-v4", _ABOVE_V4),
     ),
     "one core": Setting("one core for everything", {}, cores=1, workers=1),
     "four threads": Setting(
@@ -121,7 +120,7 @@ print(json.dumps(sorted({f"{p['architecture']} {p['version']}" for p in pools}))
 
 def _environment(setting: Setting) -> dict[str, str]:
     """Return the environment with a setting's variables in place of others of their kind."""
-    chosen = ("OPENBLAS_", "OMP_", "NPY_", "NUMBA_") if setting.variables else ()
+    chosen = ("OPENBLAS_", "OMP_", "NPY_", "BACKLIT_CPU_") if setting.variables else ()
     kept = {key: value for key, value in os.environ.items() if not key.startswith(chosen)}
     return {**kept, **setting.variables}
 
@@ -172,7 +171,7 @@ def _run(setting: Setting, tests: Sequence[str]) -> dict[str, Any]:
     folder = tempfile.mkdtemp(prefix="every-machine-")
     report = Path(folder) / "report.xml"
     environment = _environment(setting)
-    if "NUMBA_CPU_NAME" in setting.variables:
+    if "BACKLIT_CPU_LEVEL" in setting.variables:
         environment["XDG_CACHE_HOME"] = folder
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
     command += [f"--junitxml={report}", f"--numprocesses={setting.workers}", *tests]
