@@ -67,7 +67,8 @@ def test_neither_code_nor_compiler(monkeypatch):
     monkeypatch.setattr(loading, "has_compiler", lambda: False)
     engines._is_ready.cache_clear()
     try:
-        found = examine()
+        with pytest.warns(UserWarning, match="runs on the plain NumPy engine"):
+            found = examine()
     finally:
         engines._is_ready.cache_clear()
     assert dict(found.rows)["engine"].startswith("numpy: no prebuilt code fits")

@@ -10,7 +10,7 @@ from numba import njit
 
 import oracles
 from backlit.names import ACTIVATIONS, LOSSES
-from backlit.training.engine import functions
+from backlit.training.engine import codes, functions
 from training.test_products import call
 
 DTYPES = ("float32", "float64")
@@ -47,7 +47,7 @@ def _ulps(actual, expected, dtype):
 def _activate(name, dtype, points):
     a, key = points.copy(), np.full(len(points), np.nan, dtype)
     call(_unit("activate", name), dtype, ACTIVATIONS[name].code, a, key, len(a))
-    return a, (a.copy() if ACTIVATIONS[name].code in functions.FROM_ACTIVATION else key)
+    return a, (a.copy() if ACTIVATIONS[name].code in codes.FROM_ACTIVATION else key)
 
 
 def _differentiate(name, dtype, gradients, key):
@@ -55,7 +55,7 @@ def _differentiate(name, dtype, gradients, key):
 
 
 def _unit(unit, name):
-    return unit if ACTIVATIONS[name].code <= functions.RELU else f"{unit}_rare"
+    return unit if ACTIVATIONS[name].code <= codes.RELU else f"{unit}_rare"
 
 
 @njit(error_model="numpy")
@@ -268,15 +268,15 @@ def _compiled_branches(function, variable):
 
 
 def _constants(names):
-    return {name: getattr(functions, name.upper()) for name in names}
+    return {name: getattr(codes, name.upper()) for name in names}
 
 
 def test_the_codes_are_those_of_the_registry():
     assert _constants(ACTIVATIONS) == {name: entry.code for name, entry in ACTIVATIONS.items()}
     assert _constants(LOSSES) == {name: entry.code for name, entry in LOSSES.items()}
     for registry in (ACTIVATIONS, LOSSES):
-        codes = [entry.code for entry in registry.values()]
-        assert sorted(codes) == list(range(len(codes)))
+        found = [entry.code for entry in registry.values()]
+        assert sorted(found) == list(range(len(found)))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

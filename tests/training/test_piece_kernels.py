@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from backlit import pieces
-from backlit.training.engine.pieces import MISH, SELU, kernels_for
+from backlit.training.engine.codes import MISH_UNITS, SELU_UNITS
+from backlit.training.engine.piece_kernels import kernels_for
 
-CODES = {"selu": SELU, "mish": MISH}
+CODES = {"selu": SELU_UNITS, "mish": MISH_UNITS}
 DTYPES = [np.float32, np.float64]
 
 

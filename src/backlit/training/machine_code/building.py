@@ -24,6 +24,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from backlit._terminal import print_line
 from backlit.training.machine_code import caching, levels, prebuilt
 from backlit.training.machine_code.programs import Program, digest_of
 from backlit.training.machine_code.settings import environment_for
@@ -205,7 +206,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/machine_code"))
     options = parser.parse_args()
     try:
-        print(*build(options.levels, options.folder, options.work.resolve()))
+        for name in build(options.levels, options.folder, options.work.resolve()):
+            print_line(name)
     except BuildError as error:
         sys.exit(f"no prebuilt machine code: {error}")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from backlit._cores import available_cores
+from backlit._locks import importing
 from backlit._log import logger
 from backlit._second_process import SecondProcess
 from backlit.errors import SettingError
@@ -143,7 +144,8 @@ class Code:
         made = {name: code for name, code in found.items() if code is not None}
         if len(made) == len(names):
             return made
-        from backlit.training.machine_code.translating import translate
+        with importing:
+            from backlit.training.machine_code.translating import translate
 
         left = [name for name in names if name not in made]
         _log.warning("no second process compiled %s, this one does", left)
