@@ -9,10 +9,10 @@ environment choose in their place, so that one machine with AVX-512 stands for t
     python -m benchmarks.every_machine --settings prescott x86-64-v2 -- tests/test_linear.py
 
 Each setting runs the tests in a process of its own; where a level is asked for whose code is not
-prebuilt, Numba compiles it, with a cache of compiled code that is empty at first. Settings that come to the same kernels are
-run once. What is found is kept in a file (``--results``), setting by setting: a run that was
-interrupted goes on with those that are missing, as long as the sources are the same. The exit code
-is 1 if a test failed.
+prebuilt, Numba compiles it, with a cache of compiled code that is empty at first. Settings that
+come to the same kernels are run once. What is found is kept in a file (``--results``), setting by
+setting: a run that was interrupted goes on with those that are missing, as long as the sources are
+the same. The exit code is 1 if a test failed.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Levels of processors by name: what code is made for, and which of them this processor has.
 
 Code is made for a level, never for the model of the processor at hand, so that two machines of one
-level compute the same bits, whoever compiled for them and where.
+level compute the same bits, wherever their code was compiled.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a process that compiles is told: Numba's settings, the same ones everywhere."""
+"""The environment of a process that compiles: Numba's settings, the same ones everywhere."""
 
 import os
 
