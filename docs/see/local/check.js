@@ -79,7 +79,7 @@ function show(report) {
     const place = [several ? one.function : null, one.gradient ? `d${one.gradient}` : null].filter(Boolean).join(", ");
     return make("tr", {},
       make("th", { scope: "row" }, `${isRight ? "✓" : one.level === "wrong" ? "✗" : "!"} ${place || "–"}`),
-      make("td", { class: isRight ? "words right" : one.level === "wrong" ? "words wrong" : "words", text: one.relation }),
+      make("td", { class: isRight ? "words fine" : one.level === "wrong" ? "words wrong" : "words", text: one.relation }),
       make("td", { class: "words" }, one.message));
   }));
   find("repairs").replaceChildren(...report.repairs.map((one) => make("div", {},
