@@ -55,6 +55,7 @@ copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.highl
 # what a reader sees: nothing comes from another host
 html_theme = "furo"
 html_title = f"backlit {release}"
+html_favicon = "../src/backlit/app/static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["backlit.css"]
 html_math_renderer = "mathml"
