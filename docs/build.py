@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE))  # where the module that writes the static page is
 #: attributes that make a browser fetch something while a page is read
 FETCHES = {
     ("img", "src"),
@@ -99,6 +99,13 @@ def main(arguments: list[str] | None = None) -> int:
         "wheel for it",
     )
     options = parser.parse_args(arguments)
+    from see_page import find_interpreter, write_see
+
+    if options.pyodide is not None:
+        try:
+            find_interpreter(options.pyodide)
+        except (OSError, ValueError) as error:
+            parser.error(f"--pyodide: {error}")
 
     from sphinx.cmd.build import build_main
 
@@ -108,8 +115,6 @@ def main(arguments: list[str] | None = None) -> int:
     code = build_main([*strict, "-b", "html", "-d", str(doctrees), str(HERE), str(options.output)])
     if code:
         return code
-    from see_page import write_see
-
     write_see(options.output, options.pyodide)
     said = problems(options.output.resolve())
     print("\n".join(said), file=sys.stderr)

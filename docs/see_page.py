@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 DATA_SEED = 0
 NOISES = ("0", "0.05", "0.15")
 COUNTS = ("20", "100", "300")
-SCENES = 12
+SCENES = 8
 #: what a page may do: read and show what lies beside it
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -105,6 +105,22 @@ def write_checker(target: Path, source: Path) -> None:
     target : Path
         The new folder.
     source : Path
+        As for `find_interpreter`.
+    """
+    place, wheel = find_interpreter(source)
+    target.mkdir()
+    for name in INTERPRETER:
+        shutil.copyfile(place / name, target / name)
+    shutil.copyfile(wheel, target / wheel.name)
+    write_json(target / "wheels.json", [wheel.name, write_wheel(target)])
+
+
+def find_interpreter(source: Path) -> tuple[Path, Path]:
+    """Find the interpreter's folder, and NumPy's wheel.
+
+    Parameters
+    ----------
+    source : Path
         Has NumPy's wheel for Pyodide, and the npm package pyodide in ``node_modules``, as ``npm
         install --prefix`` puts it there, or unpacked.
 
@@ -128,11 +144,7 @@ def write_checker(target: Path, source: Path) -> None:
     found = hashlib.sha256(wheel.read_bytes()).hexdigest()
     if found != numpy["sha256"]:
         raise ValueError(f"{wheel} has the SHA-256 {found}, expected {numpy['sha256']}.")
-    target.mkdir()
-    for name in INTERPRETER:
-        shutil.copyfile(place / name, target / name)
-    shutil.copyfile(wheel, target / wheel.name)
-    write_json(target / "wheels.json", [wheel.name, write_wheel(target)])
+    return place, wheel
 
 
 def write_wheel(folder: Path) -> str:

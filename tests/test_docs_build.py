@@ -16,6 +16,14 @@ def build():
     return module
 
 
+def test_an_interpreter_that_is_not_there_is_said_before_anything_is_built(build, tmp_path, capsys):
+    output = tmp_path / "html"
+    with pytest.raises(SystemExit):
+        build.main([str(output), "--pyodide", str(tmp_path)])
+    assert "lacks pyodide.mjs" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def site(folder, body, style=""):
     (folder / "page.html").write_text(f"<h1 id='top'>x</h1>{body}")
     (folder / "other.html").write_text("<h2 id='there'>y</h2>")

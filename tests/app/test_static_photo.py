@@ -74,7 +74,7 @@ def drawn_squares():
     flat += [np.broadcast_to(colour, (SIDE, SIDE, 3)) for colour in ((200, 40, 40), (0, 0, 1))]
     scenes = [
         reduce_picture(render_scene(k % 2, np.random.default_rng(k), size=(125, 94)), SIDE)[0]
-        for k in range(12)
+        for k in range(8)
     ]
     noise = generator.integers(0, 256, (2, SIDE, SIDE, 3))
     return np.stack([*scenes, gradients, 255 - gradients, few, *flat, *noise]).astype(np.uint8)

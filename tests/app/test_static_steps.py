@@ -126,7 +126,7 @@ def check_fields(found, expected):
         np.testing.assert_allclose(mine, layer, rtol=0, atol=1.01e-2)  # rounded to so many decimals
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_table_and_the_remarks_say_the_same(page, seed):
     generator = np.random.default_rng(seed)
     said = set()
