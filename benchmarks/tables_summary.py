@@ -7,10 +7,13 @@ error.
 """
 
 import json
+import re
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from packaging.requirements import Requirement
 
 from _harness import record
 from tables_catalogue import UNSEEN
@@ -24,12 +27,43 @@ NAMES = {
     "hist gradient boosting": "HistGradientBoosting", "lightgbm": "LightGBM",
     "catboost": "CatBoost",
 }  # fmt: skip
+#: what is installed for them, with its extras
+_PACKAGES = {
+    **dict.fromkeys(("realmlp td", "realmlp td x5", "realmlp td-s"), ("backlit", "sklearn")),
+    **dict.fromkeys(("pytabkit td", "pytabkit td-s", "tabm"), ("pytabkit", "models")),
+    **dict.fromkeys(("mlp", "linear", "hist gradient boosting"), ("scikit-learn",)),
+    "lightgbm": ("lightgbm", "scikit-learn"),
+    "catboost": ("catboost",),
+}
 #: where all finished runs are kept
 _RUNS = Path(__file__).parents[1] / "docs" / "log" / "2026-11-30-tables.json"
 
 Runs = dict[tuple[str, int, str], dict[str, Any]]
 #: columns' names, and rows
 Shown = tuple[list[str], list[list[Any]]]
+
+
+def installed_mib(name: str, *extras: str) -> int:
+    """Return the size of an installed package and all that it needs, in MiB."""
+    sizes: dict[str, int] = {}
+    waiting = [(name, extras)]
+    while waiting:
+        wanted, chosen = waiting.pop()
+        key = re.sub(r"[-_.]+", "-", wanted).lower()
+        try:
+            found = distribution(wanted)
+        except PackageNotFoundError:  # for another system or Python
+            continue
+        if key in sizes:
+            continue
+        files = [Path(str(found.locate_file(file))) for file in found.files or ()]
+        sizes[key] = sum(file.stat().st_size for file in files if file.exists())
+        for line in found.requires or ():
+            asked = Requirement(line)
+            marks = [{"extra": extra} for extra in ("", *chosen)]
+            if asked.marker is None or any(asked.marker.evaluate(mark) for mark in marks):
+                waiting.append((asked.name, tuple(asked.extras)))
+    return sum(sizes.values()) >> 20
 
 
 def read(path: Path) -> Runs:
@@ -102,7 +136,9 @@ def overview(runs: Runs) -> Shown:
     """Return the comparison over the tables that were not looked at, a row for each method."""
     tables = list(UNSEEN)
     present = [m for m in NAMES if any(name == m and t in tables for t, _, name in runs)]
-    ranked, common = ranks(runs, present, tables)
+    covered = {m: len({t for t, _, name in runs if name == m and t in tables}) for m in present}
+    often = [m for m in present if covered[m] >= 0.75 * covered[OURS]]
+    ranked, common = ranks(runs, often, tables)
     rows: list[list[Any]] = []
     for method in present:
         errors = ratios(runs, method, OURS, "error", tables)
@@ -113,13 +149,14 @@ def overview(runs: Runs) -> Shown:
         own = [run for (table, _, name), run in runs.items() if name == method and table in tables]
         row = [NAMES[method], len(errors), len(own), _told(mean_ratio(errors))]
         row.append(f"{mean_ratio(losses)[0]:.3f}" if losses else "")
-        row.append(f"{ranked[method]:.1f}" if ranked else "")
+        row.append(f"{ranked[method]:.1f}" if method in ranked else "")
         row.append(f"{mean_ratio(times)[0]:.2f}")
         row.append(int(np.median([run["peak_mib"] for run in own])))
+        row.append(installed_mib(*_PACKAGES[method]))
         rows.append(row)
     columns = [
         "method", "tables", "runs", "error to RealMLP's (95 %)", "log loss to RealMLP's",
-        f"mean rank ({common} tables)", "CPU time to RealMLP's", "memory, MiB",
+        f"mean rank ({common} tables)", "CPU time to RealMLP's", "memory, MiB", "installed, MiB",
     ]  # fmt: skip
     return columns, rows
 
