@@ -10,6 +10,7 @@ import backlit
 from backlit.errors import ModelFileError
 from backlit.formats.tensors import load_tensors, save_tensors
 from backlit.tables import RealMLPClassifier, RealMLPRegressor
+from backlit.tables.saving import about
 
 SMALL = {"n_epochs": 3, "hidden_layer_sizes": (8, 6), "random_state": 0}
 
@@ -60,3 +61,18 @@ def test_a_damaged_or_forged_file_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(ModelFileError):
         backlit.load(path)
+
+
+def test_what_is_known_of_a_network_says_which_score_it_is():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), np.arange(60) % 2
+    for make, scoring, name, sign in (
+        (RealMLPClassifier, None, "validation log loss", -1),
+        (RealMLPClassifier, "accuracy", "best validation score (accuracy)", 1),
+        (RealMLPRegressor, None, "validation root mean squared error", -1),
+    ):
+        model = make(n_epochs=2, hidden_layer_sizes=(4,), scoring=scoring, random_state=0).fit(X, y)
+        figures = about(model)["figures"]
+        assert figures[name] == sign * model.best_validation_score_
+    last = RealMLPRegressor(n_epochs=2, hidden_layer_sizes=(4,), validation_fraction=0).fit(X, y)
+    assert set(about(last)["figures"]) == {"networks", "epochs"}

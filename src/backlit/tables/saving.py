@@ -31,19 +31,28 @@ def about(model: Any) -> dict[str, Any]:
     """Return what `backlit info` shows of an estimator."""
     plan, networks = model._plan, [network for fold in model._folds for network in fold.networks]
     layout = plan.layout(len(model._folds[0].scaling.centres))
-    figures = {
-        "networks": len(networks),
-        "epochs": int(model.n_iter_),
-        "best validation score": model.best_validation_score_,
-    }
+    figures = {"networks": len(networks), "epochs": int(model.n_iter_), **_score(model)}
     return {
         "network": f"{type(model).__name__} ({model.variant})",
         "layers": list(layout.layer_dims),
         "parameters": layout.size * len(networks),
         "type": str(networks[0].vector.dtype),
         "trained": dict(vars(model).get("_trained", {})),
-        "figures": {name: value for name, value in figures.items() if value is not None},
+        "figures": figures,
     }
+
+
+def _score(model: Any) -> dict[str, float]:
+    """Return the first network's score on the rows that validate, under a name that says which."""
+    score = model.best_validation_score_
+    if score is None:
+        return {}
+    if model.scoring is not None:
+        own = f" ({model.scoring})" if isinstance(model.scoring, str) else ""
+        return {f"best validation score{own}": score}
+    # the negative of what is made small
+    what = "log loss" if hasattr(model, "classes_") else "root mean squared error"
+    return {f"validation {what}": -score}
 
 
 def _take_apart(model: Any) -> dict[str, Any]:
