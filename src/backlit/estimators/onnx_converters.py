@@ -1,14 +1,15 @@
 """backlit's estimators among those that skl2onnx converts."""
 
 from backlit._locks import importing
-from backlit.estimators.classifier import MLPClassifier
-from backlit.estimators.regressor import MLPRegressor
+from backlit.formats.export.registry import converted_estimators
 
 
 def register_with_skl2onnx() -> None:
-    """Have `skl2onnx.to_onnx` convert `MLPClassifier` and `MLPRegressor`, in pipelines too.
+    """Have `skl2onnx.to_onnx` convert backlit's estimators, in pipelines too.
 
-    Needs skl2onnx, which comes with ``[export]``. `backlit.export` writes ONNX without it.
+    These are `MLPClassifier` and `MLPRegressor`, and, where their columns are numbers,
+    `RealMLPClassifier` and `RealMLPRegressor`. Needs skl2onnx, which comes with ``[export]``.
+    `backlit.export` writes ONNX without it.
 
     Raises
     ------
@@ -18,4 +19,5 @@ def register_with_skl2onnx() -> None:
     with importing:
         from backlit.formats.export.skl2onnx_converters import register
 
-    register(MLPClassifier, MLPRegressor)
+    for classifier, regressor in converted_estimators():
+        register(classifier, regressor)

@@ -11,9 +11,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from backlit import MLPClassifier, MLPRegressor
+from backlit.errors import ExportError
 from backlit.estimators import register_with_skl2onnx
 from backlit.formats.export.exporting import prepare
 from backlit.formats.export.onnx_form import session
+from backlit.tables import RealMLPClassifier, RealMLPRegressor
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Stochastic Optimizer"),
@@ -24,12 +26,15 @@ GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(1, 2, (80, 3))
 SCORE = X[:, 0] - X[:, 1]
 SETTINGS = {"hidden_layer_sizes": (5, 4), "activation": ["gelu", "selu"], "max_iter": 8}
+TABLE = {"n_epochs": 3, "hidden_layer_sizes": (6, 5), "random_state": 0}
 MODELS = {
     "texts": (MLPClassifier(**SETTINGS), np.where(SCORE > 0, "yes", "no")),
     "numbers": (MLPClassifier(**SETTINGS), np.digitize(SCORE, [-1, 1]) + 3),
     "bools": (MLPClassifier(**SETTINGS), SCORE > 0),
     "labels": (MLPClassifier(**SETTINGS), np.column_stack([SCORE > 0, SCORE > 1]).astype(int)),
     "regression": (MLPRegressor(**SETTINGS), np.column_stack([SCORE, X[:, 2]])),
+    "a table's classes": (RealMLPClassifier(**TABLE), np.digitize(SCORE, [-1, 1])),
+    "a table's numbers": (RealMLPRegressor(**TABLE), SCORE),
     "counts": (MLPRegressor("poisson", **SETTINGS), np.abs(SCORE)),
 }
 
@@ -74,3 +79,13 @@ def test_a_pipeline_whose_preprocessing_skl2onnx_converts():
     outputs = session(made.SerializeToString()).run(None, feed)
     bound = prepare(pipe, inputs=data).bound("float32").error
     np.testing.assert_allclose(outputs[-1], pipe.predict_proba(data), rtol=0, atol=bound)
+
+
+def test_a_table_of_texts_is_refused_and_the_sentence_says_what_works():
+    import pandas as pd
+
+    data = pd.DataFrame({"a": X[:, 0], "b": GENERATOR.choice(["x", "y"], len(X))})
+    model = RealMLPClassifier(**TABLE).fit(data, SCORE > 0)
+    types = [("a", FloatTensorType([None, 1])), ("b", StringTensorType([None, 1]))]
+    with pytest.raises(ExportError, match="column 'b' holds texts, and skl2onnx gives a network"):
+        to_onnx(model, initial_types=types, options={id(model): {"zipmap": False}})

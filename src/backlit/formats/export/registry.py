@@ -19,6 +19,18 @@ _NETWORKS: dict[str, str] = {}
 _PROVIDERS = {"sklearn": "backlit.estimators"}
 
 
+#: estimators that skl2onnx can be taught
+_CONVERTED = (
+    ("backlit.estimators:MLPClassifier", "backlit.estimators:MLPRegressor"),
+    ("backlit.tables:RealMLPClassifier", "backlit.tables:RealMLPRegressor"),
+)
+
+
+def converted_estimators() -> list[tuple[type, type]]:
+    """Return the classes that skl2onnx can be taught: a classifier and a regressor each."""
+    return [(_imported(classifier), _imported(regressor)) for classifier, regressor in _CONVERTED]
+
+
 def register_describer(package: str, home: str) -> None:
     """Say what describes the models of a package.
 

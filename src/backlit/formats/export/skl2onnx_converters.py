@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit._extras import require
+from backlit.errors import ExportError
 from backlit.formats.export.description import Description
 from backlit.formats.export.onnx_graph import Steps
 from backlit.formats.export.registry import describe
@@ -30,18 +31,18 @@ def register(classifier: type, regressor: type) -> None:
     Parameters
     ----------
     classifier, regressor : type
-        `MLPClassifier` and `MLPRegressor`.
+        `MLPClassifier` and `MLPRegressor`, or those for tables.
     """
     # options of scikit-learn's classifiers, which its pipelines hand on; there is no dict of
     # probabilities here, and scores are probabilities
     options = {"zipmap": [False, True, "columns"], "nocl": [True, False],
                "output_class_labels": [False, True]}  # fmt: skip
     update_registered_converter(
-        classifier, "BacklitMLPClassifier", _classifier_shapes, _convert, options=options,
+        classifier, f"Backlit{classifier.__name__}", _classifier_shapes, _convert, options=options,
         overwrite=True,
     )  # fmt: skip
     update_registered_converter(
-        regressor, "BacklitMLPRegressor", _regressor_shapes, _convert, overwrite=True
+        regressor, f"Backlit{regressor.__name__}", _regressor_shapes, _convert, overwrite=True
     )
 
 
@@ -88,6 +89,7 @@ class _Matrix:
 
     def __init__(self, graph: "_Container", name: str, model: Description) -> None:
         self._graph, self._name = graph, name
+        self._columns = model.columns
         self._everything = tuple(range(len(model.columns)))
 
     def numbers(self, places: tuple[int, ...]) -> str:
@@ -98,8 +100,12 @@ class _Matrix:
                                 axis=1)  # fmt: skip
 
     def text(self, place: int) -> str:
-        """Raise: a network reads numbers."""
-        raise NotImplementedError("a network reads numbers alone")
+        """Raise: all columns are numbers here."""
+        raise ExportError(
+            f"column {self._columns[place].name!r} holds texts, and skl2onnx gives a network "
+            "numbers alone; write the whole pipeline by backlit.export, or encode the column "
+            "before it."
+        )
 
 
 class _Container:
