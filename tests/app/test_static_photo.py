@@ -20,7 +20,9 @@ ADDRESS = "/some/where/see/index.html"
 
 @pytest.fixture
 def page(visit, static_address):
-    return visit(ADDRESS, base=static_address)
+    page = visit(ADDRESS, base=static_address)
+    page.set_default_timeout(60_000)  # a machine may have other work
+    return page
 
 
 def encoded(picture, kind="PNG", **options):
@@ -212,6 +214,7 @@ def test_the_page_shows_a_scene_and_a_file_and_says_what_is_none(page, tmp_path)
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
 def test_it_fits_and_can_be_read(visit, static_address, width, height):
     page = visit(ADDRESS, width, height, base=static_address, color_scheme="light")
+    page.set_default_timeout(60_000)
     page.click("#scene")
     page.locator("#result").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
