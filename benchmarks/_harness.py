@@ -156,7 +156,13 @@ def machine() -> str:
     )
 
 
-def record(name: str, command: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def record(
+    name: str,
+    command: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    note: str = "",
+) -> None:
     """Write what a command found to ``docs/data/NAME.json``, which the page of results shows.
 
     Parameters
@@ -169,9 +175,13 @@ def record(name: str, command: str, columns: Sequence[str], rows: Sequence[Seque
         The table's header.
     rows : sequence of sequences
         Text and numbers, one for each column.
+    note : str, optional
+        What stands behind machine and date, such as the load.
     """
     where, _, when = machine().rpartition(", ")
-    head = {"command": command, "machine": where, "date": when, "columns": list(columns)}
+    head = {"command": command, "machine": where, "date": when}
+    head |= {"note": note} if note else {}
+    head["columns"] = list(columns)
     fields = [f'"{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in head.items()]
     lines = ",\n  ".join(json.dumps(list(row), ensure_ascii=False) for row in rows)
     text = ",\n ".join([*fields, f'"rows": [\n  {lines}\n ]'])

@@ -3,15 +3,19 @@
 ``python -m benchmarks.exported_row`` trains a 30-100-1 classifier, exports it, and times one row
 after comparing the outputs: in Python (the estimators, the Python file, the ONNX file by
 onnxruntime), in Node (the JavaScript module), and in C (the header in each of its types, gcc -O2).
-What a tool is missing for is said to be missing. Microseconds a call, median over rounds.
+What a tool is missing for is said to be missing. Every round times each of them once, in an order
+that turns; the table has the median and the least of the rounds, in microseconds a call, and the
+load of the machine stands below it.
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +29,9 @@ import backlit
 from backlit.formats.export.onnx_form import session
 from benchmarks import _harness
 
+#: calls from Python in a round
+CALLS = 500
+
 C_PROGRAM = """
 #define _POSIX_C_SOURCE 199309L
 #include <stdio.h>
@@ -35,7 +42,7 @@ int main(void) {{
   {real} out[M_N_OUTPUTS];
   struct timespec begin, end;
   volatile {real} sum = 0;
-  for (int round = 0; round < {rounds}; round++) {{
+  for (int round = 0; round < 2; round++) {{
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (int i = 0; i < {calls}; i++) {{ m_predict(x, out); sum += out[1]; }}
     clock_gettime(CLOCK_MONOTONIC, &end);
@@ -52,7 +59,7 @@ import {{ predictProba }} from "./m.mjs";
 const row = {row};
 let sum = 0;
 for (let i = 0; i < 20000; i++) sum += predictProba(row)[1];
-for (let round = 0; round < {rounds}; round++) {{
+for (let round = 0; round < 2; round++) {{
   const begin = process.hrtime.bigint();
   for (let i = 0; i < {calls}; i++) sum += predictProba(row)[1];
   console.log(Number(process.hrtime.bigint() - begin) / 1e3 / {calls});
@@ -61,43 +68,54 @@ console.log(predictProba(row)[1]);
 """
 
 
-def by_c(model: Any, X: np.ndarray, dtype: str, rounds: int) -> tuple[float, float] | None:
-    """Return microseconds a call, and the probability; None without a compiler."""
+class Program:
+    """A program that times its own calls: prints microseconds a call, twice, and its answer.
+
+    Parameters
+    ----------
+    command : list of str
+    folder : Path
+        Where it is.
+    """
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        self._command, self._folder = command, folder
+
+    def run(self) -> tuple[float, float]:
+        """Return microseconds a call, the second time, and the probability."""
+        done = subprocess.run(
+            self._command, cwd=self._folder, capture_output=True, text=True, check=True
+        )
+        _, micros, value = map(float, done.stdout.split())
+        return micros, value
+
+
+def in_c(model: Any, X: np.ndarray, dtype: str, folder: Path) -> Program | None:
+    """Return the header compiled into a program; None without a compiler."""
     compiler = shutil.which("gcc")
     if compiler is None:
         return None
     real = "double" if dtype == "float64" else "float"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        backlit.export(model, folder / "m.h", dtype=dtype, inputs=X)
-        row = ", ".join(f"({real}){value!r}" for value in X[0].tolist())
-        (folder / "main.c").write_text(
-            C_PROGRAM.format(real=real, row=row, rounds=rounds, calls=20_000)
-        )
-        subprocess.run(
-            [compiler, "-std=c99", "-O2", "main.c", "-o", "main", "-lm"], cwd=folder, check=True
-        )
-        done = subprocess.run([folder / "main"], capture_output=True, text=True, check=True)
-    *times, value = map(float, done.stdout.split())
-    return statistics.median(times), value
+    folder.mkdir()
+    backlit.export(model, folder / "m.h", dtype=dtype, inputs=X)
+    row = ", ".join(f"({real}){value!r}" for value in X[0].tolist())
+    (folder / "main.c").write_text(C_PROGRAM.format(real=real, row=row, calls=20_000))
+    subprocess.run(
+        [compiler, "-std=c99", "-O2", "main.c", "-o", "main", "-lm"], cwd=folder, check=True
+    )
+    return Program([str(folder / "main")], folder)
 
 
-def by_node(model: Any, X: np.ndarray, rounds: int) -> tuple[float, float] | None:
-    """Return microseconds a call, and the probability; None without Node."""
+def in_node(model: Any, X: np.ndarray, folder: Path) -> Program | None:
+    """Return the module called by a program of Node; None without Node."""
     node = shutil.which("node")
     if node is None:
         return None
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        backlit.export(model, folder / "m.mjs", inputs=X)
-        (folder / "main.mjs").write_text(
-            NODE_PROGRAM.format(row=json.dumps(X[0].tolist()), rounds=rounds, calls=20_000)
-        )
-        done = subprocess.run(
-            [node, "main.mjs"], cwd=folder, capture_output=True, text=True, check=True
-        )
-    *times, value = map(float, done.stdout.split())
-    return statistics.median(times), value
+    folder.mkdir()
+    backlit.export(model, folder / "m.mjs", inputs=X)
+    program = NODE_PROGRAM.format(row=json.dumps(X[0].tolist()), calls=20_000)
+    (folder / "main.mjs").write_text(program)
+    return Program([node, "main.mjs"], folder)
 
 
 def in_python(model: Any, theirs: Any, X: np.ndarray) -> dict[str, Callable[[], float]]:
@@ -123,10 +141,33 @@ def in_python(model: Any, theirs: Any, X: np.ndarray) -> dict[str, Callable[[], 
     return found
 
 
+def raced(
+    calls: dict[str, Callable[[], float]], programs: dict[str, Program | None], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Time everything once a round; returns microseconds of each round, and the answers."""
+    names = [*calls, *(name for name, program in programs.items() if program is not None)]
+    times: dict[str, list[float]] = {name: [] for name in names}
+    answers: dict[str, float] = {}
+    for round_ in range(rounds):
+        begin = round_ % len(names)
+        for name in names[begin:] + names[:begin]:
+            program = programs.get(name)
+            if program is not None:
+                micros, answers[name] = program.run()
+            else:
+                answers[name] = float(calls[name]())
+                began = time.perf_counter()
+                for _ in range(CALLS):
+                    calls[name]()
+                micros = (time.perf_counter() - began) / CALLS * 1e6
+            times[name].append(micros)
+    return times, answers
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--write", action="store_true", help="the table that the pages show")
     options = parser.parse_args()
     generator = np.random.default_rng(0)
@@ -138,28 +179,30 @@ def main() -> None:
     theirs = sklearn.neural_network.MLPClassifier(**settings).fit(X, y)
     expected = float(ours.predict_proba(X[:1])[0, 1])
     calls = in_python(ours, theirs, X)
-    result = _harness.contest("one row", calls, rounds=options.rounds)
-    rows: list[tuple[str, str, str]] = []
-    for name, call in calls.items():
-        error = abs(float(call()) - expected)
-        rows.append((name, f"{result.median(name) * 1e6:.1f}", f"{error:.0e}"))
-    others = [("JavaScript, Node", by_node(ours, X, options.rounds))]
-    others += [
-        (f"C, {dtype}", by_c(ours, X, dtype, options.rounds))
-        for dtype in ("float32", "float64", "int8", "q15")
-    ]
-    for name, found in others:
-        if found is None:
-            rows.append((name, "not installed", ""))
-        else:
-            rows.append((name, f"{found[0]:.2f}", f"{abs(found[1] - expected):.0e}"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        programs = {"JavaScript, Node": in_node(ours, X, folder / "node")}
+        for dtype in ("float32", "float64", "int8", "q15"):
+            programs[f"C, {dtype}"] = in_c(ours, X, dtype, folder / dtype)
+        times, answers = raced(calls, programs, options.rounds)
+    rows: list[tuple[str, str, str, str]] = []
+    for name in [*calls, *programs]:
+        if name not in times:
+            rows.append((name, "not installed", "", ""))
+            continue
+        error = abs(answers[name] - expected)
+        median, least = statistics.median(times[name]), min(times[name])
+        rows.append((name, f"{median:.3g}", f"{least:.3g}", f"{error:.0e}"))
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     print(_harness.machine())
     print(_harness.versions("backlit", "scikit-learn", "onnxruntime", "numpy"))
     print(_harness.control())
-    columns = ["one row of a 30-100-1 classifier", "microseconds", "off by"]
+    print(load)
+    columns = ["one row of a 30-100-1 classifier", "microseconds", "at least", "off by"]
     print("\n" + _harness.markdown(columns, rows))
     if options.write:
-        _harness.record("exported_row", "python -m benchmarks.exported_row", columns, rows)
+        command = "python -m benchmarks.exported_row"
+        _harness.record("exported_row", command, columns, rows, load)
 
 
 if __name__ == "__main__":

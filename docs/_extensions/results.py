@@ -23,7 +23,8 @@ def recorded_table(name: str) -> str:
     """Return, in Markdown, the table that a command has written, the command, machine and date."""
     found = json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
     rows = [[_cell(value) for value in row] for row in found["rows"]]
-    under = f"`{found['command']}`; {found['machine']}; {found['date']}."
+    facts = [found["machine"], found["date"], *([found["note"]] if "note" in found else [])]
+    under = f"`{found['command']}`; {'; '.join(facts)}."
     return f"{_table(found['columns'], rows)}\n\n{under}\n"
 
 
