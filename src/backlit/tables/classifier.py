@@ -52,8 +52,8 @@ class RealMLPClassifier(ClassifierMixin, BaseRealMLP):
         are level the last. By default the negative log loss, calibrated where `calibrate` is true;
         "accuracy" is the authors'.
     n_members : int, default 1
-        Networks that differ in their random numbers, whose probabilities are averaged. Five make
-        clearly fewer errors than one.
+        Networks that differ in their random numbers, whose probabilities are averaged, which makes
+        them better, and errors mostly fewer.
     n_folds : int, optional
         Train on as many splits instead, so that each row validates once, and average.
     class_weight : dict or "balanced", optional
