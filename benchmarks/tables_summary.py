@@ -35,8 +35,8 @@ _PACKAGES = {
     "lightgbm": ("lightgbm", "scikit-learn"),
     "catboost": ("catboost",),
 }
-#: where all finished runs are kept
-_RUNS = Path(__file__).parents[1] / "docs" / "log" / "2026-11-30-tables.json"
+#: where all finished runs are kept, to go on from
+_RUNS = Path(__file__).parents[1] / "docs" / "log" / "2026-11-30-tables.jsonl"
 
 Runs = dict[tuple[str, int, str], dict[str, Any]]
 #: columns' names, and rows
@@ -236,12 +236,11 @@ def write(path: Path) -> None:
         for row in rows:
             print("   ", *row, sep=" | ")
     print("way from scikit-learn's network to ours, and to boosted trees:", *way(runs))
-    kept = ("classes", "rows", "columns", "cpu_seconds", "peak_mib", "error", "log_loss", "auc")
     lines = [
-        json.dumps([*key, {name: _rounded(run[name]) for name in kept if name in run}])
-        for key, run in sorted(runs.items())
+        json.dumps({name: _rounded(value) for name, value in run.items()})
+        for _, run in sorted(runs.items())
     ]
-    _RUNS.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    _RUNS.write_text("\n".join(lines) + "\n")
 
 
 def _rounded(value: Any) -> Any:
