@@ -10,8 +10,8 @@ keeps a quarter of the rows for the test. Linear models and scikit-learn's netwo
 imputer, a scaler and one-hot columns, and its regressor behind a scaler of the targets; boosted
 trees take categories as they are. A fit of more than `--limit` seconds is stopped, and noted as
 such. CPU seconds are those of the fit, imports not counted. No setting was chosen by the test
-parts. `--write` makes the documentation's tables of what there is, and keeps the runs in `docs/log`,
-from a copy of which the command goes on.
+parts. `--write` makes the documentation's tables of what there is, and keeps the runs in
+`docs/log`, from a copy of which the command goes on.
 """
 
 import argparse
