@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.optimize
 from numpy.typing import NDArray
 
 from backlit._cores import one_blas_thread
+from backlit._locks import importing
 from backlit._signals import Caught
 from backlit.training.checkpoints import Checkpointer, whole
 from backlit.training.steps import Differentiable
@@ -100,9 +100,11 @@ def minimize_lbfgs(
             stopped = True
             raise StopIteration
 
+    with importing:  # other fits do without SciPy, which takes longer to load than they do
+        from scipy.optimize import minimize
     try:
         with one_blas_thread():
-            result = scipy.optimize.minimize(
+            result = minimize(
                 objective,
                 vector.copy(),
                 method="L-BFGS-B",
