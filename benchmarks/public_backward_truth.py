@@ -2,9 +2,10 @@
 
     python benchmarks/public_backward_truth.py FOLDER
 
-FOLDER holds checkouts of the repositories of `public_backward_passes.json`, each in a folder
-`owner+name`. Nothing of theirs is part of this one: each line below only says how a function is
-called. A gradient is right if the slope along random directions is that of sum(d * output), d being
+FOLDER holds checkouts of the repositories of `public_backward_passes.json` and its two companions,
+each in a folder `owner+name`. Nothing of theirs is part of this one: each line below only says how
+a function is called. A gradient is right if the slope along random directions is that of
+sum(d * output), d being
 random, or of the cost where the code computes one.
 """
 
@@ -477,6 +478,9 @@ def main() -> None:
     """Judge all of them and print JSON."""
     folder = Path(sys.argv[1])
     sys.modules.setdefault("cupy", np)  # the same functions, on the processor
+    for name in ("past", "past.builtins", "emoji"):  # names of Python 2, and pictures of faces
+        sys.modules.setdefault(name, types.ModuleType(name))
+    vars(sys.modules["past.builtins"])["xrange"] = range
     found: dict[str, dict[str, Any]] = {}
     rows: list[tuple[str, str, Any]] = []
 
@@ -494,8 +498,11 @@ def main() -> None:
         return load
 
     current = {"load": loader("")}
-    for repository, function, judge in cases(lambda *a: current["load"](*a)):
-        rows.append((repository, function, judge))
+    from public_backward_truth_further import further_cases
+
+    for several in (cases, further_cases):
+        for repository, function, judge in several(lambda *a: current["load"](*a)):
+            rows.append((repository, function, judge))
     for repository, function, judge in rows:
         current["load"] = loader(repository)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
