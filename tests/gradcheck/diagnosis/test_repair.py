@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backlit.gradcheck import check_backward
+from backlit.gradcheck.diagnosis.repair import parts_by_size
 from backlit.gradcheck.diagnosis.worker import try_all
 
 
@@ -255,3 +256,11 @@ def test_the_inverse_of_a_factor_and_a_factor_at_the_return_are_no_other_repairs
     )
     assert not report.ok
     assert {(r.before.strip(), r.after.strip()) for r in report.repairs} == edits
+
+
+def test_small_edits_are_tried_first_and_larger_ones_not_at_all_once_one_mends_it():
+    sizes = [*[1] * 300, *[2] * 20, *[3] * 250, *[9] * 7]
+    parts = list(parts_by_size(sizes))
+    assert [n for part in parts for n in part] == list(range(len(sizes)))
+    assert [(p.start, p.stop) for p in parts] == [(0, 300), (300, 570), (570, 577)]
+    assert list(parts_by_size([])) == []

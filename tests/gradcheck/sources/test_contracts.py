@@ -214,3 +214,19 @@ def test_weights_that_begin_at_nearly_nothing_are_checked_with_moderate_ones(tmp
         1,
         {"TwoLayerNet.loss params['W1']", "TwoLayerNet.loss params['b1']", *layer},
     )
+
+
+FEATURES = """
+def squared_loss(features, targets, weights):
+    features, weights = np.asarray(features), np.asarray(weights)
+    if features.ndim != 2 or weights.ndim != 2:
+        raise ValueError("features and weights must have two axes")
+    gap = features @ weights.T - targets
+    return np.sum(gap * gap) / 2, gap.T @ features{wrong}
+"""
+
+
+@pytest.mark.parametrize(("wrong", "relation"), [("", "correct"), (" / 2", "scale")])
+def test_features_are_an_array_and_no_size(tmp_path, wrong, relation):
+    _, found, _ = run(tmp_path, FEATURES.replace("{wrong}", wrong))
+    assert found == {"squared_loss weights": relation}

@@ -15,6 +15,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
@@ -69,6 +70,7 @@ def find_repairs(state: CheckState, readings: Sequence[Reading], seconds: float)
             point.truth(name)  # measured now, before anything is edited
     editable = _editable(state)
     trials = [(e, edit) for e in editable for edit in _distinct(e)][:MOST_EDITS]
+    trials.sort(key=lambda t: t[0].source.size(t[1]))  # the smallest one is wanted
     names = list(state.subject.wrt)
     fresh = probes_of(state)[1:]
     before = _right(state, points[0], readings) or [[] for _ in readings]
@@ -85,13 +87,45 @@ def find_repairs(state: CheckState, readings: Sequence[Reading], seconds: float)
             )
             return [complete, right]
 
-    found, tried = try_all(len(trials), lambda n: trial([trials[n]]), deadline)
-    complete = [[trials[n]] for n, (whole, _) in found if whole]
+    found: list[tuple[int, Any]] = []
+    complete: list[list[tuple[Editable, Edit]]] = []
+    tried = 0
+    for part in parts_by_size([e.source.size(edit) for e, edit in trials]):
+        begin = part.start
+        some, count = try_all(len(part), partial(_one_of, trial, trials, begin), deadline)
+        found += [(part[n], answer) for n, answer in some]
+        tried += count
+        complete = [[trials[n]] for n, (whole, _) in found if whole]
+        if complete or count < len(part):
+            break
     if not complete:
         pairs = list(_pairs([(trials[n], right) for n, (_, right) in found], len(names)))
         answers, _ = try_all(len(pairs), lambda n: trial(pairs[n]), deadline)
         complete = [pairs[n] for n, (whole, _) in answers if whole]
-    return Search(tuple(_smallest(complete, len(names))), tried, len(trials))
+    every = tried if complete else len(trials)  # larger ones would not be shown
+    return Search(tuple(_smallest(complete, len(names))), tried, every)
+
+
+def _one_of(
+    trial: Callable[[Sequence[tuple[Editable, Edit]]], Any],
+    trials: Sequence[tuple[Editable, Edit]],
+    begin: int,
+    place: int,
+) -> Any:
+    return trial([trials[begin + place]])
+
+
+def parts_by_size(sizes: Sequence[int]) -> Iterator[range]:
+    """Yield the places of edits in parts of some hundred, edits of one size together."""
+    begin = 0
+    for place in range(1, len(sizes) + 1):
+        ends = place == len(sizes) or sizes[place] != sizes[place - 1]
+        if ends and (place - begin >= _PART or place == len(sizes)):
+            yield range(begin, place)
+            begin = place
+
+
+_PART = 250
 
 
 def _holds(right: list[list[str]] | None, count: int, resized: bool) -> bool:

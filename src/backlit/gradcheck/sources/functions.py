@@ -35,7 +35,13 @@ from backlit.gradcheck.sources.fitting import (
     sizes_in,
 )
 from backlit.gradcheck.sources.global_nets import WithGlobals, global_arrays
-from backlit.gradcheck.sources.gradients import as_array, as_numbers, from_result, returned_names
+from backlit.gradcheck.sources.gradients import (
+    as_array,
+    as_numbers,
+    from_result,
+    last_name,
+    returned_names,
+)
 from backlit.gradcheck.sources.guesses import (
     LAYOUTS,
     Argument,
@@ -43,6 +49,7 @@ from backlit.gradcheck.sources.guesses import (
     combinations,
     labels_for,
     options,
+    role_of,
 )
 from backlit.gradcheck.sources.hints import hints_of
 
@@ -169,7 +176,7 @@ def _fitted_pair(
             shapes_for(a, rng, sizes, form, hints.get(a.name), i == 0, [b.name for b in arguments])
             for i, a in enumerate(arguments)
         ]
-        for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):
+        for values in fitted(score, choices, time.thread_time() + FITTING_SECONDS):
             yield from made.get(id(values[0]), [])
 
 
@@ -475,7 +482,7 @@ def _fitted_loss(
             shapes_for(a, rng, sizes, form, hints.get(a.name), i == 0, [b.name for b in arguments])
             for i, a in enumerate(arguments)
         ]
-        for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):
+        for values in fitted(score, choices, time.thread_time() + FITTING_SECONDS):
             yield made[id(values[0])]
 
 
@@ -511,7 +518,7 @@ def _loss_feed(
     beside = {n: v for n, v in arrays.items() if n not in flat}
     flat = {**flat, **beside}
     shapes.update({n: v.shape for n, v in beside.items()})
-    order = sorted(shapes, key=lambda n: Argument(n, None, required=True).role in ("labels",))
+    order = sorted(shapes, key=_behind_parameters)
 
     def forward(**inputs: Any) -> Any:
         made = rebuild(inputs)
@@ -534,6 +541,12 @@ def _loss_feed(
     there = tuple(n for n in shapes if n in found)
     fits = all(np.shape(found[n]) == shapes[n] for n in there)
     return Feed(forward, backward, dict(flat), there, True, inspect.unwrap(function), fits=fits)
+
+
+def _behind_parameters(name: str) -> int:
+    """Rank an argument: a single gradient belongs to parameters first, to a target last."""
+    role = role_of(last_name(name))
+    return 2 if role == "labels" else 0 if role in ("weights", "bias") else 1
 
 
 def split_real(result: Any) -> tuple[Any, Any]:

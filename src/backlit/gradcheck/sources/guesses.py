@@ -363,6 +363,8 @@ def options(
     """
     hint = hint or Hint()
     role = argument.role
+    if hint.parts and argument.required and role in ("data", "unknown"):
+        return []  # which of its parts is what, no name says
     if hint.keys and (argument.required or argument.default is None):
         return [parameters_for(hint.keys, layout, rng)]
     if hint.size is not None and argument.required:
@@ -749,6 +751,8 @@ def _size(word: str) -> int:
 
 def size_of(name: str) -> int | None:
     """Return a size for a global such as vocab_size; None where the name is no size's."""
+    if name in ("features", "classes"):  # they are arrays as often
+        return None
     if re.search(r"(^|_)(num|n)_?(labels|classes|categories|outputs)$", name, re.I):
         return OUTPUTS
     if not re.search(r"size|dim|len|num|^n_|vocab|hidden|units|classes|features", name, re.I):

@@ -26,6 +26,8 @@ class Hint:
         How many numbers it holds, where it is reshaped to constants.
     walked : bool
         Whether it is gone through, one item after the other.
+    parts : int
+        How many things it is taken apart into, as ``targets, predictions = inputs`` does.
     """
 
     ndim: int | None = None
@@ -33,6 +35,7 @@ class Hint:
     keys: list[str] = field(default_factory=list)
     size: int | None = None
     walked: bool = False
+    parts: int = 0
 
 
 def tree_of(function: Callable[..., Any]) -> ast.AST | None:
@@ -97,6 +100,10 @@ def _read(node: ast.AST, found: dict[str, Hint]) -> None:
 
 def _read_unpacking(node: ast.Assign, found: dict[str, Hint]) -> None:
     value = node.value
+    if isinstance(value, ast.Name) and isinstance(node.targets[0], ast.Tuple):
+        hint = _hint(found, value)
+        if hint is not None:
+            hint.parts = len(node.targets[0].elts)
     if isinstance(value, ast.Attribute) and value.attr == "shape":
         hint = _hint(found, value.value)
         target = node.targets[0]

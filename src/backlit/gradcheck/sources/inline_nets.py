@@ -157,7 +157,7 @@ def inline_feeds(template: Any, train: str, functions: Mapping[str, Any]) -> Ite
             *[shapes_for(a, rng, sizes, form, first=a is data[0]) for a in data],
             *[shapes_for(Argument(n, None, True), rng, sizes, form) for n in unset],
         ]
-        for values in fitted(score, choices, time.monotonic() + _SECONDS):
+        for values in fitted(score, choices, time.thread_time() + _SECONDS):
             yield from _feeds(made(values), train, place, given(values), values, functions)
 
 

@@ -461,7 +461,7 @@ def _fitted(
             shapes_for(a, rng, sizes, form, hints.get(a.name), i == 0, names)
             for i, a in enumerate(arguments)
         ]
-        for values in fitted(score, choices, time.monotonic() + FITTING_SECONDS):
+        for values in fitted(score, choices, time.thread_time() + FITTING_SECONDS):
             yield from made.get(id(values[0]), [])
 
 
