@@ -16,10 +16,11 @@ from backlit import MLPRegressor
 from backlit.app.plane.exporting import as_safetensors
 from backlit.errors import ExportError
 from backlit.formats.export.exporting import prepare
+from backlit.formats.export.reference import as_inputs, evaluate
 from backlit.formats.export.rows_file import read_examples
 from backlit.formats.export.testing import run_self_test
 from backlit.photos.classifier import SHIPPED_MODEL, PhotoClassifier
-from exports import tool
+from exports import in_every_form, tool
 
 ENDINGS = [".onnx", ".h", ".js", ".py"]
 pytestmark = [pytest.mark.filterwarnings("ignore:Stochastic Optimizer")]
@@ -69,6 +70,19 @@ def test_the_photo_classifier_from_its_features_on(tmp_path):
     np.testing.assert_allclose(
         scope["predict_proba"](rows.astype(np.float32)), expected, atol=bound
     )
+
+
+def test_the_photo_classifier_in_every_form(tmp_path):
+    classifier = PhotoClassifier.load()
+    generator = np.random.default_rng(1)
+    rows = generator.normal(classifier.mean, np.abs(classifier.scale), (60, len(classifier.mean)))
+    rows = rows.astype(np.float32).astype(np.float64)
+    job = prepare(classifier, inputs=rows)
+    expected = evaluate(job.model, as_inputs(job.model, rows))
+    # the classifier computes in float32
+    found = classifier.probabilities_of_features(rows.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=job.bound("float32").error)
+    in_every_form(job, rows, expected, tmp_path)
 
 
 def test_what_is_there_stays_without_force(plane_model, tmp_path):
