@@ -18,6 +18,7 @@ from backlit.tables import RealMLPClassifier, RealMLPRegressor
 from exports import (
     as_module,
     cores_by_c,
+    hard_inputs,
     in_every_form,
     rows_by_c,
     rows_by_node,
@@ -84,7 +85,7 @@ def test_every_form_says_what_the_estimator_says(kind, variant, tmp_path):
         "text", "text", "number", "number"
     ]  # fmt: skip
     expected = expected_of(model, DATA)
-    in_every_form(job, DATA, expected, tmp_path, whole=False)
+    in_every_form(job, DATA, expected, tmp_path)
     largest = np.abs(expected).max(axis=0)
     for outputs in (
         rows_by_c(job, as_inputs(job.model, DATA), tmp_path)[1],
@@ -154,6 +155,25 @@ def numbers_only(variant, activation_of="numbers"):
     return RealMLPClassifier(variant, **SMALL).fit(X, np.digitize(y, [-1, 1])), X  # SELU
 
 
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+@pytest.mark.parametrize("variant", ["td", "td-s"])
+def test_within_the_bound_all_over_the_ranges(variant, kind, tmp_path):
+    """Corners and random points, in float32 and float64."""
+    model, X = numbers_only(variant, kind)
+    job = prepare(model, inputs=X)
+    rows = hard_inputs(job, count=100).astype(np.float32).astype(np.float64)
+    rows = np.clip(rows, *job.ranges.inputs)
+    expected, inputs = expected_of(model, rows), as_inputs(job.model, rows)
+    for dtype in ("float32", "float64"):
+        bound = job.bound(dtype).error
+        status, found = rows_by_c(job, inputs, tmp_path, dtype)
+        assert (status == 0).all()
+        assert np.abs(found - expected).max() <= bound
+        for outputs in rows_by_onnx(job, inputs, dtype):
+            assert np.abs(outputs[-1] - expected).max() <= bound
+        assert bound <= {"float32": 0.05, "float64": 1e-9}[dtype] * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("dtype", ["int8", "q15"])
 @pytest.mark.parametrize("kind", ["numbers", "classes"])
 @pytest.mark.parametrize("variant", ["td", "td-s"])
@@ -192,7 +212,7 @@ def test_behind_a_pipeline_and_in_front_of_targets(tmp_path):
     job = prepare(model, inputs=DATA)
     assert {column.name for column in job.model.columns if column.may_miss} == {"age", "whole"}
     expected = model.predict(DATA).reshape(len(DATA), -1)
-    in_every_form(job, DATA, expected, tmp_path, whole=False)
+    in_every_form(job, DATA, expected, tmp_path)
 
 
 @pytest.mark.parametrize("ending", [".h", ".onnx", ".py", ".js"])
