@@ -79,7 +79,7 @@ def late_imports(source):
     return list(search(ast.parse(source), False, False))
 
 
-@pytest.mark.parametrize("folder", ["estimators", "tracing", "training"])
+@pytest.mark.parametrize("folder", ["estimators", "gradcheck", "tracing", "training"])
 def test_modules_that_a_fit_needs_are_imported_under_the_lock(folder):
     """A child that is forked amid an import without it waits for the module for ever."""
     for path in sorted((PACKAGE / folder).rglob("*.py")):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._locks import importing
 from backlit.errors import SettingError
 
 Array = NDArray[Any]
@@ -126,7 +127,8 @@ def from_jax(function: Callable[..., Any]) -> Pair:
     forward, backward : callable
         For `check_backward`. They compute in float64 where the function does.
     """
-    import jax
+    with importing:
+        import jax
 
     compiled = jax.jit(function)
     plain = False

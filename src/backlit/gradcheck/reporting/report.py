@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from backlit._locks import importing
 from backlit._terminal import as_text, has_colours, output
 from backlit._text import printable_lines
 from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
@@ -179,8 +180,10 @@ def rich_lines(
     repairs: Sequence[str] = (),
 ) -> Iterator[RenderableType]:
     """Yield what the console prints for a report."""
-    from rich.padding import Padding
-    from rich.text import Text
+    with importing:  # a process that is forked meanwhile would wait for ever
+        from rich import box, panel, table  # noqa: F401 - those of the tables below
+        from rich.padding import Padding
+        from rich.text import Text
 
     ok = all(finding.ok for finding in findings)
     colour = "bold green" if ok and findings else "bold yellow" if ok else "bold red"

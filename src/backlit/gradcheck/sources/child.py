@@ -13,6 +13,7 @@ import time
 import traceback
 from typing import IO, Any
 
+from backlit._locks import importing
 from backlit.gradcheck.sources.isolation import placed
 
 _leave = os._exit
@@ -88,10 +89,12 @@ def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
         faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
 
     faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
-    from backlit.errors import BacklitError
+    with importing:
+        from backlit.errors import BacklitError
 
     if "do" in request:
-        from backlit.gradcheck.sources.remote import Functions
+        with importing:
+            from backlit.gradcheck.sources.remote import Functions
 
         try:
             if request["target"] not in _served:
@@ -100,8 +103,9 @@ def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
         except BacklitError as error:
             answers.give({"error": str(error)})
         return
-    from backlit.gradcheck.reporting.transfer import to_data
-    from backlit.gradcheck.sources.target import check_loaded, load_target
+    with importing:
+        from backlit.gradcheck.reporting.transfer import to_data
+        from backlit.gradcheck.sources.target import check_loaded, load_target
 
     try:
         loaded = load_target(request["target"])
