@@ -1,5 +1,7 @@
 """`check_model`: the notebook's functions one by one, then the whole."""
 
+import importlib
+import sys
 import time
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ import backlit
 from backlit.errors import SettingError
 from backlit.gradcheck import check_model
 from backlit.gradcheck.sources import reference
-from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, namespace
+from gradcheck.notebook import CLASSIC, SAFE_OUTPUT, SOURCE, namespace
 
 
 def problems(report):
@@ -179,3 +181,24 @@ def test_reference_agrees_with_numbers_of_its_own():
 
 def test_public_name():
     assert backlit.check_model is check_model
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "function"),
+    [
+        ("dW = np.dot(dZ, A_prev.T) / m", "dW = np.dot(dZ, A_prev.T)", "linear_backward"),
+        ("dZ = dA * s * (1 - s)", "dZ = dA * s * (1 + s)", "sigmoid_backward"),
+    ],
+)
+def test_the_models_faults_come_with_the_repair_that_was_tried(
+    tmp_path, monkeypatch, before, after, function
+):
+    text = "import numpy as np\n" + SOURCE
+    assert text.count(before) == 1
+    (tmp_path / "broken_model.py").write_text(text.replace(before, after), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_model", raising=False)
+    report = check_model(importlib.import_module("broken_model"))
+    assert {f.function for f in report.problems} == {function}
+    assert any(r.before.strip() == after and r.after.strip() == before for r in report.repairs)
+    assert "Repair, tried" in str(report)

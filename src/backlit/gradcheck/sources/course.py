@@ -52,6 +52,7 @@ def check_model(module_or_namespace: Any, *, seed: int = 0) -> Report:
     -------
     Report
         `report.first` is the first wrong place going backward; each finding names its `function`.
+        `report.repairs` are the edits that make all gradients of a function right.
 
     Raises
     ------
@@ -83,6 +84,7 @@ def check_model(module_or_namespace: Any, *, seed: int = 0) -> Report:
         mean_over="columns" if course.convention else None,
         convention=course.convention,
         notes=tuple(dict.fromkeys(notes)),
+        repairs=tuple(course.repairs),
         title="the model" if len(names) > 1 else names[0],
         seconds=time.perf_counter() - begun,
     )
@@ -260,7 +262,7 @@ class _Whole:
             subject = make_subject(forward, backward, inputs, wanted)
         except BacklitError:
             return Report(())
-        subject.fixed_d_output = True
+        subject.fixed_d_output, subject.repair = True, True
         with quiet():
             report = check_subject(subject, "auto", self.course.seed)
         return replace(report, findings=tuple(renamed(f) for f in report.findings))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backlit.gradcheck.check import check_backward
 from backlit.gradcheck.probing.calls import quiet
 from backlit.gradcheck.probing.user_code import Rebound
-from backlit.gradcheck.reporting.finding import Finding
+from backlit.gradcheck.reporting.finding import Finding, Repair
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources import reference
 
@@ -96,6 +96,7 @@ class CourseCheck:
     found: list[Finding]
     notes: list[str]
     convention: str | None = None
+    repairs: list[Repair] = field(default_factory=list)
     broken: bool = False  # a wrong part could not be replaced
 
 
@@ -125,6 +126,7 @@ def add_findings(course: CourseCheck, function: str, reports: Iterator[tuple[str
                 message += f" (Line {finding.line}: {finding.source})"
             problems[key] = replace(finding, message=message)
         course.notes += [n for n in report.notes if "float32" in n or "dimension" in n]
+        course.repairs += [r for r in report.repairs if r not in course.repairs]
     wrong = {key[0] for key, f in problems.items() if not f.ok}
     merged = list(problems.values())
     merged += [f for gradient, f in right.items() if gradient not in wrong]
