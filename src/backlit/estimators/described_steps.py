@@ -28,7 +28,7 @@ from sklearn.preprocessing import (
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
 from backlit.errors import ExportError
-from backlit.formats.export.building import Builder, Levels, Raw, Ref, floats, is_missing, is_nan
+from backlit.formats.export.building import Builder, Levels, Raw, Ref, floats, is_nan
 from backlit.formats.export.description import (
     Bins,
     Clip,
@@ -46,6 +46,7 @@ from backlit.formats.export.description import (
     YeoJohnson,
     sources,
 )
+from backlit.formats.export.reference import is_missing
 
 #: what is known of the columns that a scaler by mean and deviation has seen
 _DEVIATIONS = 4.0

@@ -201,6 +201,26 @@ def test_whole_numbers(variant, kind, dtype, tmp_path):
     np.testing.assert_array_equal(statuses, np.where(clamped, 3, 0))
 
 
+def test_the_nullable_types_of_pandas(tmp_path):
+    generator = np.random.default_rng(3)
+    m = 80
+    data = pd.DataFrame(
+        {
+            "whole": pd.array(generator.integers(0, 5, m), dtype="Int64"),
+            "truth": pd.array(generator.random(m) > 0.5, dtype="boolean"),
+            "text": pd.array(generator.choice(["u", "v", "w"], m), dtype="string"),
+        }
+    )
+    data = data.mask(generator.random((m, 3)) < 0.2)
+    for columns in (["whole", "truth", "text"], ["whole", "truth"]):
+        X = data[columns]
+        model = RealMLPClassifier(**SMALL).fit(X, generator.integers(0, 2, m))
+        job = prepare(model, inputs=X)
+        expected, inputs = model.predict_proba(X), as_inputs(job.model, X)
+        np.testing.assert_allclose(evaluate(job.model, inputs), expected, rtol=1e-12)
+        np.testing.assert_allclose(as_module(job).predict_proba(X), expected, rtol=1e-12)
+
+
 def test_behind_a_pipeline_and_in_front_of_targets(tmp_path):
     columns = ColumnTransformer(
         [("numbers", StandardScaler(), ["age", "whole"]), ("texts", OneHotEncoder(), ["binary"])],

@@ -28,6 +28,7 @@ from backlit.formats.export.description import (
     YeoJohnson,
     sources,
 )
+from backlit.formats.export.reference import is_missing
 
 
 class Raw(NamedTuple):
@@ -305,8 +306,3 @@ def plain(value: Any) -> Any:
 def is_nan(value: Any) -> bool:
     """Tell whether a value is NaN."""
     return isinstance(value, (float, np.floating)) and bool(np.isnan(value))
-
-
-def is_missing(value: Any) -> bool:
-    """Tell whether a value stands for a missing one."""
-    return value is None or is_nan(value) or type(value).__name__ == "NAType"

@@ -34,6 +34,17 @@ from backlit.formats.export.job import Job, Parts, parts_of
 from backlit.formats.export.numpy_code import VALUES
 from backlit.formats.export.reference import LEAST_POWER
 
+_MISSING = '''
+def is_missing(value):
+    """Tell whether a value is None, NaN, or pandas's NA."""
+    return value is None or type(value).__name__ == "NAType" or value != value
+
+
+def as_numbers(column):
+    """Return a column as numbers, NaN where one is missing."""
+    return np.asarray([np.nan if is_missing(value) else value for value in column], dtype=float)
+'''
+
 _READ = '''
 def read_columns(X):
     """Return the columns of examples: of a data frame, a mapping by name, or rows."""
@@ -47,8 +58,7 @@ def read_columns(X):
     for place, (name, kind) in enumerate(COLUMNS):
         if kind != "number":
             continue
-        values = [np.nan if value is None else value for value in columns[place]]
-        columns[place] = values = np.asarray(values, dtype=float)
+        columns[place] = values = as_numbers(columns[place])
         wrong = np.isinf(values) if name in MAY_MISS else ~np.isfinite(values)
         if wrong.any():
             row = int(np.argmax(wrong))
@@ -60,7 +70,7 @@ _READ_NUMBERS = '''
 def read_rows(X):
     """Return examples in rows: of rows, a data frame, or a mapping by name."""
     if isinstance(X, dict) or hasattr(X, "columns"):
-        X = np.column_stack([np.asarray(X[name], dtype=float) for name, _ in COLUMNS])
+        X = np.column_stack([as_numbers(X[name]) for name, _ in COLUMNS])
     rows = np.asarray(X, dtype=float)
     if rows.ndim != 2 or rows.shape[1] != len(COLUMNS):
         raise ValueError(f"X has shape {rows.shape}, expected (m, {len(COLUMNS)}).")
@@ -78,8 +88,7 @@ def look_up(values, what, levels, missing, unknown, rows):
     numbers = {level: number for number, level in enumerate(levels)}
     found = []
     for place, value in enumerate(values):
-        is_missing = value is None or value != value
-        number = missing if is_missing else numbers.get(value, unknown)
+        number = missing if is_missing(value) else numbers.get(value, unknown)
         if number is None:
             raise ValueError(f"row {place}: {what} is {value!r}, which the model does not know.")
         found.append(number)
@@ -308,7 +317,7 @@ def _is_plain(model: Description) -> bool:
 def _reading(model: Description) -> str:
     """Write the function that reads examples."""
     if not _is_plain(model):
-        return _READ
+        return _MISSING + "\n" + _READ
     may_miss = [column.may_miss for column in model.columns]
     test = "~np.isfinite(rows)"
     if all(may_miss):
@@ -316,7 +325,7 @@ def _reading(model: Description) -> str:
     elif any(may_miss):
         may = "[name in MAY_MISS for name, _ in COLUMNS]"
         test = f"np.where({may}, np.isinf(rows), ~np.isfinite(rows))"
-    return _READ_NUMBERS.replace("{wrong}", test)
+    return _MISSING + "\n" + _READ_NUMBERS.replace("{wrong}", test)
 
 
 def _constants(model: Description) -> str:

@@ -293,6 +293,11 @@ def level_numbers(
     )
 
 
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for a missing one: None, NaN, and pandas's NA."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
 def _by_name(X: Any, name: str) -> Any:
     if name not in X:
         raise ExportError(f"the examples have no column {name!r}, which the model reads.")
@@ -302,7 +307,7 @@ def _by_name(X: Any, name: str) -> Any:
 def _as_numbers(column: Any, name: str) -> Floats:
     try:
         return np.asarray(
-            [np.nan if value is None else value for value in column], dtype=np.float64
+            [np.nan if is_missing(value) else value for value in column], dtype=np.float64
         )
     except (TypeError, ValueError) as error:
         for row, value in enumerate(column):
@@ -316,13 +321,13 @@ def _as_numbers(column: Any, name: str) -> Floats:
 
 def _is_number(value: Any) -> bool:
     try:
-        return value is None or np.asarray(value, np.float64).ndim == 0
+        return is_missing(value) or np.asarray(value, np.float64).ndim == 0
     except (TypeError, ValueError):
         return False
 
 
 def _as_text(value: Any) -> str | None:
     """Return a text; None and NaN are missing."""
-    if value is None or value != value or type(value).__name__ == "NAType":
+    if is_missing(value):
         return None
     return str(value)
