@@ -479,20 +479,8 @@ def _argument_names(d: Defined | None) -> list[str]:
     return [a.arg for a in d.node.args.args] if d and isinstance(d.node, ast.FunctionDef) else []
 
 
-def partner_of(
-    name: str, functions: Mapping[str, Defined], *, by_name_alone: bool = False
-) -> str | None:
-    """Return the forward function that belongs to a backward function's name.
-
-    Parameters
-    ----------
-    name : str
-        The backward function's.
-    functions : dict
-        The functions beside it.
-    by_name_alone : bool
-        Whether one with the same arguments, or the only forward there is, does not count.
-    """
+def _stems(name: str) -> list[str]:
+    """List what a backward function's forward may be called, by its own name."""
     stems: list[str] = []
     stems += [
         name[: -len(behind)]
@@ -521,6 +509,24 @@ def partner_of(
     ):
         if word in name:
             stems.append(name.replace(word, other))
+    return stems
+
+
+def partner_of(
+    name: str, functions: Mapping[str, Defined], *, by_name_alone: bool = False
+) -> str | None:
+    """Return the forward function that belongs to a backward function's name.
+
+    Parameters
+    ----------
+    name : str
+        The backward function's.
+    functions : dict
+        The functions beside it.
+    by_name_alone : bool
+        Whether one with the same arguments, or the only forward there is, does not count.
+    """
+    stems = _stems(name)
     low = {n.lower(): n for n in functions}
     endings = (
         "",

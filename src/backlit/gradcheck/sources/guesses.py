@@ -621,26 +621,10 @@ _SIZE_WORDS = sorted(
 )
 
 
-def constructor_options(
-    argument: Argument, source: str, rng: np.random.Generator, objects: Sequence[Any] = ()
-) -> list[Any]:
-    """List likely values of a constructor's argument.
-
-    Parameters
-    ----------
-    argument : Argument
-        The argument.
-    source : str
-        The class, in which strings that an argument is compared with are looked up.
-    rng : Generator
-        For arrays.
-    objects : sequence
-        Functions and classes of the same file, such as activations, that may be meant.
-    """
-    name = argument.name
-    words = _strings_for(name, source)
-    if not argument.required and argument.default is not None:
-        own = argument.default
+def _beside_default(argument: Argument, words: Sequence[str]) -> list[Any]:
+    """List values of a constructor's argument that has a default, the smaller sizes first."""
+    name, own = argument.name, argument.default
+    if own is not None:
         word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
         if (
             isinstance(own, int)
@@ -661,12 +645,33 @@ def constructor_options(
         if isinstance(own, (list, tuple)) and word in ("sizes", "in", "hidden") and _large(own):
             return [[INPUTS, HIDDEN, OUTPUTS][-max(len(own), 1) :], own]
         return [own]
+    found: list[Any] = [None]
+    word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
+    if word:
+        found.append(_size(word))
+    return [*found, *words[:2]]
+
+
+def constructor_options(
+    argument: Argument, source: str, rng: np.random.Generator, objects: Sequence[Any] = ()
+) -> list[Any]:
+    """List likely values of a constructor's argument.
+
+    Parameters
+    ----------
+    argument : Argument
+        The argument.
+    source : str
+        The class, in which strings that an argument is compared with are looked up.
+    rng : Generator
+        For arrays.
+    objects : sequence
+        Functions and classes of the same file, such as activations, that may be meant.
+    """
+    name = argument.name
+    words = _strings_for(name, source)
     if not argument.required:
-        found: list[Any] = [None]
-        word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
-        if word:
-            found.append(_size(word))
-        return [*found, *words[:2]]
+        return _beside_default(argument, words)
     if words:
         return list(words[:3])
     words_of_functions = r"activ|nonlin|func|transfer|deriv|prime|^g$|^phi$|^act$|loss|cost|optim"

@@ -164,31 +164,18 @@ def _values(
         yield values
 
 
-def _feeds(
-    forward: Callable[..., Any],
-    backward: Callable[..., Any],
-    costs: list[tuple[str, Any]],
-    values: dict[str, Any],
-    Y: Any,
-    result: Any,
-    out: Any,
-) -> Iterator[Feed]:
-    flattened = flatten(values)
-    flat, rebuild = flattened.values, flattened.rebuild
-    data = [
-        n
-        for n in values
-        if isinstance(values[n], np.ndarray)
-        and Argument(n, None, True).role == "data"
-        and n in ("X", "x", "A0", "inputs", "input_data", "data", "a", "A")
-    ]
-    shapes = {
-        n: np.shape(v) for n, v in flat.items() if isinstance(v, np.ndarray) and n not in data
-    }
-    names = returned_names(inspect.unwrap(backward))
-    backs = arguments_of(backward)
+class _Handed:
+    """What backward propagation is called with: by its arguments' names, and what forward left."""
 
-    def arguments(came: Any, made: Mapping[str, Any], target: Any) -> list[Any]:
+    def __init__(
+        self, forward: Callable[..., Any], backward: Callable[..., Any], data: list[str]
+    ) -> None:
+        self._backs = arguments_of(backward)
+        self._returned = returned_names(inspect.unwrap(forward)) or []
+        self._data = data
+
+    def arguments(self, came: Any, made: Mapping[str, Any], target: Any) -> list[Any]:
+        """Return the values of backward's arguments."""
         given: list[Any] = []
         cache = (
             came[1]
@@ -200,10 +187,10 @@ def _feeds(
         by_name = {}
         if isinstance(cache, Mapping):
             by_name = dict(cache)
-        own = returned_names(inspect.unwrap(forward)) or []
+        own = self._returned
         if isinstance(came, (tuple, list)) and len(own) == len(came):
             by_name.update(dict(zip(own, came, strict=True)))
-        for a in backs:
+        for a in self._backs:
             if not a.required:
                 given.append(a.default)
             elif a.name in made:
@@ -234,16 +221,41 @@ def _feeds(
             ):
                 given.append(cache)
             elif a.role == "data":
-                given.append(_copied(made[data[0]]) if data else None)
+                given.append(_copied(made[self._data[0]]) if self._data else None)
             else:
                 given.append(0.1)
         return given
+
+
+def _feeds(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    costs: list[tuple[str, Any]],
+    values: dict[str, Any],
+    Y: Any,
+    result: Any,
+    out: Any,
+) -> Iterator[Feed]:
+    flattened = flatten(values)
+    flat, rebuild = flattened.values, flattened.rebuild
+    data = [
+        n
+        for n in values
+        if isinstance(values[n], np.ndarray)
+        and Argument(n, None, True).role == "data"
+        and n in ("X", "x", "A0", "inputs", "input_data", "data", "a", "A")
+    ]
+    shapes = {
+        n: np.shape(v) for n, v in flat.items() if isinstance(v, np.ndarray) and n not in data
+    }
+    names = returned_names(inspect.unwrap(backward))
+    handed = _Handed(forward, backward, data)
 
     def gradients(
         came: Any, made: Mapping[str, Any], target: Any, given: Mapping[str, Any]
     ) -> dict[str, Any]:
         here = {n: np.shape(given[n]) for n in shapes}
-        return from_result(backward(*arguments(came, made, target)), here, names)
+        return from_result(backward(*handed.arguments(came, made, target)), here, names)
 
     found, error = attempt(gradients, result, values, Y, flat)
     if error is not None or not found:
