@@ -291,23 +291,9 @@ def _contracted(
     tag = tag_in(backward)
 
     def gradients(d: Any, kept: Kept) -> dict[str, Any]:
-        known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in kept.inputs.items()}
-        came = kept.result
-        known["output"] = output_of(came)
-        known["upstream"] = d
+        known = _known(kept, names, d)
         if contract == "upstream, at the output":
             known[f"input:{names[0]}"] = np.array(known["output"])
-        if isinstance(came, tuple) and len(came) == 2:
-            known["cache"] = came[1]
-        elif isinstance(came, tuple):
-            known["cache"] = came[1:]
-        else:
-            known["cache"] = (
-                kept.inputs[names[0]] if len(names) == 1 else tuple(kept.inputs.values())
-            )
-        known["zeros"] = np.zeros_like(d)
-        if isinstance(kept.result, (tuple, list)):
-            known.update({f"returned:{i}": _copied(v) for i, v in enumerate(kept.result)})
         if bound is not None and tag is not None:
             return _by_tags(bound, known, d, backward, tag)
         if bound is not None:
@@ -358,6 +344,20 @@ def _contracted(
     return Feed(
         forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes, fits=fits
     )
+
+
+def _known(kept: Kept, names: Sequence[str], d: Any) -> dict[str, Any]:
+    """Return what backward may be called with, by its meaning."""
+    known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in kept.inputs.items()}
+    came = kept.result
+    known |= {"output": output_of(came), "upstream": d, "zeros": np.zeros_like(d)}
+    if isinstance(came, tuple):
+        known["cache"] = came[1] if len(came) == 2 else came[1:]
+    else:
+        known["cache"] = kept.inputs[names[0]] if len(names) == 1 else tuple(kept.inputs.values())
+    if isinstance(came, (tuple, list)):
+        known |= {f"returned:{i}": _copied(v) for i, v in enumerate(came)}
+    return known
 
 
 def _bind_returned(bound: Bound, returned: Sequence[str] | None, names: Sequence[str]) -> None:

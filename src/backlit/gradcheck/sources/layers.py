@@ -753,15 +753,7 @@ def _make_feed(
         held = fresh(cache.layer)
         here = {n: np.shape(cache.inputs[n]) for n in shapes}
         before = snapshot(held)
-        known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
-        known["output"] = output_of(cache.result)
-        known["upstream"] = d
-        if isinstance(cache.result, tuple) and len(cache.result) > 1:
-            known["cache"] = cache.result[1] if len(cache.result) == 2 else cache.result[1:]
-        else:
-            known["cache"] = cache.result
-        known["zeros"] = np.zeros_like(d)
-        known["labels"] = next((v for n, v in cache.inputs.items() if n not in shapes), None)
+        known = _known(cache, shapes, d)
         if kind in ("input", "output"):
             known["upstream"] = (
                 _copied(cache.inputs[first]) if kind == "input" and first else known["output"]
@@ -803,20 +795,38 @@ def _make_feed(
     there = tuple(n for n in shapes if seen.get(n) is not None)
     if not there:
         return None
-    notes = [note] if note else []
-    missing = [n for n in own if n not in there]
-    if missing:
-        notes.append(f"No gradient was found for {', '.join(missing)}.")
     fits = all(np.shape(seen[n]) == shapes[n] for n in there)
     adding = [] if costed else _adding(call, bound, output, done[1], own)
+    notes = _notes(note, [n for n in own if n not in there], adding)
+    if any(n not in own and np.size(seen[n]) != np.prod(shapes[n]) for n in there):
+        return None  # the input was broadcast: it is not what the layer is for
+    return Feed(forward, backward, inputs, there, costed, original, tuple(notes), fits=fits)
+
+
+def _known(cache: Held, shapes: Mapping[str, Any], d: Any) -> dict[str, Any]:
+    """Return what backward may be called with, by its meaning."""
+    known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
+    known |= {"output": output_of(cache.result), "upstream": d, "zeros": np.zeros_like(d)}
+    result = cache.result
+    if isinstance(result, tuple) and len(result) > 1:
+        known["cache"] = result[1] if len(result) == 2 else result[1:]
+    else:
+        known["cache"] = result
+    known["labels"] = next((v for n, v in cache.inputs.items() if n not in shapes), None)
+    return known
+
+
+def _notes(note: str, missing: Sequence[str], adding: Sequence[str]) -> list[str]:
+    """Say what a right answer has to be read with."""
+    notes = [note] if note else []
+    if missing:
+        notes.append(f"No gradient was found for {', '.join(missing)}.")
     if adding:
         notes.append(
             f"d{', d'.join(adding)} add{'s' if len(adding) == 1 else ''} up until zeroed, as "
             "PyTorch's .grad does: a second call of backward gives twice the first's."
         )
-    if any(n not in own and np.size(seen[n]) != np.prod(shapes[n]) for n in there):
-        return None  # the input was broadcast: it is not what the layer is for
-    return Feed(forward, backward, inputs, there, costed, original, tuple(notes), fits=fits)
+    return notes
 
 
 def _is_cost(out: Array, x: Any) -> bool:

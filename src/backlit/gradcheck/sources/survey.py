@@ -15,7 +15,7 @@ from backlit.errors import BacklitError, SettingError
 from backlit.gradcheck.probing.nested import fresh
 from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
 from backlit.gradcheck.reporting.report import Report
-from backlit.gradcheck.sources.candidates import Candidate
+from backlit.gradcheck.sources.candidates import TRAIN_METHODS, Candidate
 from backlit.gradcheck.sources.course import check_model
 from backlit.gradcheck.sources.course_parts import Namespace, backward_names
 from backlit.gradcheck.sources.custom import custom_feeds, is_custom
@@ -404,16 +404,7 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
     required = [a for a in arguments if a.required]
     ambiguous = len(required) == 1 and required[0].role == "labels"
     labelled = len(required) > 1 and any(a.role == "labels" for a in arguments)
-    whole = candidate.forward == candidate.backward or candidate.backward in (
-        "train",
-        "fit",
-        "learn",
-        "update",
-        "train_step",
-        "optimize",
-        "step",
-        "train_on_batch",
-    )
+    whole = candidate.forward == candidate.backward or candidate.backward in TRAIN_METHODS
     objects = [v for v in names.values() if callable(v)]
     functions = {n: v for n, v in names.items() if inspect.isfunction(v)}
     reasons: list[str] = []
