@@ -20,5 +20,7 @@ def environment_for(level: Level) -> dict[str, str]:
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("NUMBA_")}
     target = {} if level == ANY else {"NUMBA_CPU_NAME": level.cpu, "NUMBA_CPU_FEATURES": ""}
-    # vector functions of a library that may be here or not would compute other bits
-    return {**kept, **target, "NUMBA_DISABLE_INTEL_SVML": "1"}
+    # vector functions of a library that may be here or not would compute other bits, and Numba
+    # writes what it keeps in sets in their order
+    fixed = {"NUMBA_DISABLE_INTEL_SVML": "1", "PYTHONHASHSEED": "0"}
+    return {**kept, **target, **fixed}
