@@ -34,9 +34,11 @@ class MachineCode(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         root = Path(self.root)
+        # pip's own environment for a build is on this path, too
+        path = [str(root / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
         done = subprocess.run(
             [sys.executable, "-m", "backlit.training.machine_code.building"],
-            cwd=root, env={**os.environ, "PYTHONPATH": str(root / "src")},
+            cwd=root, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:

@@ -14,7 +14,15 @@ from backlit.errors import SettingError
 from backlit.photos.compiled.program import PROGRAM as FEATURES
 from backlit.training.engine.compiled import engine_for
 from backlit.training.engine.units import PROGRAM as ENGINE
-from backlit.training.machine_code import caching, levels, linking, loading, prebuilt, programs
+from backlit.training.machine_code import (
+    building,
+    caching,
+    levels,
+    linking,
+    loading,
+    prebuilt,
+    programs,
+)
 from backlit.training.machine_code.caching import Object
 from backlit.training.machine_code.settings import environment_for
 from object_files import imported_modules, undefined_symbols
@@ -444,6 +452,20 @@ def test_two_builds_are_equal_to_the_byte(tmp_path):
     code = caching.read(tmp_path / "first", "run").code
     assert b"site-packages" not in code  # nor a path of the machine that it was built on
     assert b"builtins" not in code
+
+
+def test_a_build_leaves_what_it_would_make_again(tmp_path):
+    """Another one may be packing it."""
+    folder, fresh = tmp_path / "folder", tmp_path / "fresh"
+    for content in (b"old", b"new", b"new"):
+        fresh.mkdir()
+        (fresh / "x86.so").write_bytes(content)
+        before = folder.stat().st_ino if folder.is_dir() else None
+        building._replace(folder, fresh)
+        assert (folder / "x86.so").read_bytes() == content
+        assert not fresh.exists()
+    assert folder.stat().st_ino == before
+    assert [path.name for path in folder.iterdir()] == ["x86.so"]
 
 
 def test_a_function_that_the_code_lacks_is_refused(warm):

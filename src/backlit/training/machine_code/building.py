@@ -79,7 +79,7 @@ def build(choice: str, folder: Path, work: Path) -> list[str]:
     choice : str
         One of `CHOICES`.
     folder : Path
-        Where they go; what was there goes.
+        Where they go, in the place of what was there.
     work : Path
         Where object files are kept between builds.
 
@@ -96,7 +96,6 @@ def build(choice: str, folder: Path, work: Path) -> list[str]:
     wanted = levels_of(choice)
     programs: list[Program] = [importlib.import_module(name).PROGRAM for name in PROGRAMS]
     with _alone(work):
-        shutil.rmtree(folder, ignore_errors=True)
         if not wanted:
             return []
         if find_spec("numba") is None:
@@ -110,20 +109,23 @@ def build(choice: str, folder: Path, work: Path) -> list[str]:
         ]
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             objects = list(pool.map(lambda job: _objects(job[0], job[1], job[2], work), jobs))
-        folder.mkdir(parents=True)
         made = {}
+        fresh = work / "fresh"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
         for level in wanted:
             own = [some for job, some in zip(jobs, objects, strict=True) if job[1] == level]
-            made[level] = _link(link, level, own, folder)
+            made[level] = _link(link, level, own, fresh)
         manifest = {
             "libraries": {level.name: name for level, name in made.items()},
-            "sha256": {name: _sha256(folder / name) for name in made.values()},
+            "sha256": {name: _sha256(fresh / name) for name in made.values()},
             "programs": {program.name: digest_of(program) for program in programs},
             "system": sysconfig.get_platform(),
             "made_by": {name: version(name) for name in ("numba", "llvmlite")},
         }
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-        (folder / prebuilt.MANIFEST).write_text(text, encoding="utf-8")
+        (fresh / prebuilt.MANIFEST).write_text(text, encoding="utf-8")
+        _replace(folder, fresh)
         _tidy(work, [_own_folder(program, work) for program in programs])
         return [*made.values(), prebuilt.MANIFEST]
 
@@ -138,6 +140,19 @@ def _alone(work: Path) -> Iterator[None]:
 
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _replace(folder: Path, fresh: Path) -> None:
+    """Put a new folder in the place of an old one, unless they are the same.
+
+    Another build of the same sources may be packing what it has just made.
+    """
+    made = {path.name: path.read_bytes() for path in fresh.iterdir()}
+    old = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
+    if made != old:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(fresh, folder)
+    shutil.rmtree(fresh)
 
 
 def _sha256(path: Path) -> str:
