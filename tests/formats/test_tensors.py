@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -150,6 +151,23 @@ def test_json_that_bites(tmp_path, text):
     (tmp_path / "m").write_bytes(len(text).to_bytes(8, "little") + text)
     with pytest.raises(ModelFileError, match="header: found"):
         load_tensors(tmp_path / "m")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_header_may_be_as_long_as_a_pickle_begins(tmp_path, protocol):
+    """Its length is written first: 0x..80, where protocol 4's first bytes are 80 04."""
+    path, length = tmp_path / "m.safetensors", protocol * 256 + 0x80
+    arrays = {"W1": np.ones((1, 2), np.float32)}
+    save_tensors(path, arrays, {"fill": ""})
+    short = int.from_bytes(path.read_bytes()[:8], "little")
+    save_tensors(path, arrays, {"fill": "x" * (length - short)})
+    assert path.read_bytes()[:2] == bytes([0x80, protocol])
+    read, description = load_tensors(path)
+    assert len(description["fill"]) == length - short
+    np.testing.assert_array_equal(read["W1"], arrays["W1"])
+    path.write_bytes(pickle.dumps({"weights": np.ones(500)}, protocol=protocol))
+    with pytest.raises(ModelFileError, match="is a pickle"):
+        load_tensors(path)
 
 
 def test_files_of_others_are_named_as_such(tmp_path):

@@ -178,7 +178,8 @@ def _load(
         _refuse(path, "file", f"{size} bytes long", "a safetensors file, at least 8 bytes")
     begin = file.read(8)
     length = int.from_bytes(begin, "little")
-    if begin[0] == _PICKLE and 2 <= begin[1] <= 5:
+    # a header's length may begin like a pickle, but a pickle never like the length of one that fits
+    if length > min(MAX_HEADER, size - 8) and begin[0] == _PICKLE and 2 <= begin[1] <= 5:
         raise ModelFileError(
             f"{path} is a pickle, which runs what it holds when it is loaded, and is not read "
             "here. Load it in Python if you trust it, and write the model by backlit.save."

@@ -36,12 +36,12 @@ from backlit.formats.export.reference import LEAST_POWER
 
 _MISSING = '''
 def is_missing(value):
-    """Tell whether a value is None, NaN, or pandas's NA."""
+    """Tell whether a value is None, not a number, or pandas's NA."""
     return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def as_numbers(column):
-    """Return a column as numbers, NaN where one is missing."""
+    """Return a column as numbers, not a number where one is missing."""
     return np.asarray([np.nan if is_missing(value) else value for value in column], dtype=float)
 '''
 
