@@ -486,6 +486,7 @@ def test_copy_and_move(run, photos, model):
     code, _, err = run("predict", photos, "-m", model, "--copy-to", target)  # they are there
     assert code == 0
     assert "0 pictures copied" in err
+    assert "; 24 were there before." in err
     assert len(list((target / "night").iterdir())) == 12
     # What was sorted before is not looked at again.
     code, out, err = run("predict", photos, "-m", model, "--move-to", target, "-f", "csv")

@@ -53,7 +53,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Small dense networks, with the backward pass in the open: day or night in photographs."""
+    """Dense networks with the backward pass in the open: check one, train on tables or pictures."""
 
 
 def main() -> None:

@@ -192,7 +192,8 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
         note(f"{run.summary(classifier.classes)}; written to {planned.output}")
     if run.filer is not None and not run.filer.dry_run:
         verb = "moved" if run.filer.move else "copied"
-        note(f"{run.filer.filed:,} pictures {verb} to {folder}.")
+        before = f"; {run.filer.there:,} were there before" if run.filer.there else ""
+        note(f"{run.filer.filed:,} pictures {verb} to {folder}{before}.")
     if run.failed:
         raise typer.Exit(SOME_FAILED)
 

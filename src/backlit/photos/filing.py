@@ -71,6 +71,8 @@ class Filer:
     ----------
     filed : int
         Pictures that were copied or moved.
+    there : int
+        Pictures that had been there before, the same.
 
     Raises
     ------
@@ -91,7 +93,7 @@ class Filer:
         self.folder = Path(folder)
         self.move = move
         self.dry_run = dry_run
-        self.filed = 0
+        self.filed = self.there = 0
         self._folders = folder_names(classes)
         self._run = run or os.urandom(8).hex()
         self._given: dict[str, Promise | None] = {_entry(path): None for path in given}
@@ -284,6 +286,7 @@ class Filer:
             if os.path.lexists(target):
                 _check_target(promise)
                 self._remove_leftover(promise)
+                self.there += 1
                 return
             _check_source(promise)
             self._make(Path(target).parent)
