@@ -202,6 +202,7 @@ def test_the_page_shows_a_scene_and_a_file_and_says_what_is_none(page, tmp_path)
     page.locator("[name=label][value=day]").check(force=True)
     settled(page)
     page.locator("#layers summary").first.click()
+    page.locator("#layers td").last.wait_for()  # the table is made when it is opened
     assert page.locator("#layers td").count() == 4 * 320
     path = tmp_path / "none.jpg"
     path.write_bytes(b"no picture")
