@@ -380,6 +380,19 @@ def test_without_code_and_compiler_it_says_what_would_help(monkeypatch, tmp_path
         loading.Code(ENGINE, "float32").require(["squared_norm"])
 
 
+def test_code_of_another_width_is_not_mixed_in(monkeypatch, tmp_path):
+    """Where this process compiles, it does so for its own processor, not for a lower level."""
+    from backlit.training.machine_code import translating
+
+    monkeypatch.setenv("BACKLIT_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(prebuilt, "library_for", lambda program: None)
+    monkeypatch.setattr(loading.Code, "_compile_elsewhere", lambda *_: None)
+    other = Object(b"", 2 * levels.available()[0].vector_bytes)
+    monkeypatch.setattr(translating, "translate", lambda *_: {"update": other})
+    with pytest.raises(SettingError, match="for its own processor alone"):
+        loading.Code(ENGINE, "float32").require(["update"])
+
+
 def test_levels_follow_the_processor(monkeypatch):
     known = levels.LEVELS["x86_64"]
     flags = frozenset().union(*(level.flags for level in known))

@@ -149,7 +149,14 @@ class Code:
 
         left = [name for name in names if name not in made]
         _log.warning("no second process compiled %s, this one does", left)
-        return {**made, **translate(self._program, self._dtype, left)}
+        own = translate(self._program, self._dtype, left)
+        # buffers are cut for one width of vectors: code of another would write beyond them
+        if any(code.vector_bytes != self.level.vector_bytes for code in own.values()):
+            raise SettingError(
+                "the compiled engine: no second process can be had, and this one compiles for its "
+                f"own processor alone, not for {self.level.name}. Unset {levels.VARIABLE}."
+            )
+        return {**made, **own}
 
     def _compile_elsewhere(self, names: list[str], folder: Path) -> None:
         """Share the functions out to as many processes as there are cores for."""

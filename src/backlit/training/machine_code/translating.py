@@ -5,8 +5,8 @@ wrappers by which Python calls them. Here each gets a plain function of C's arou
 everything else is private to its object file, so that the code refers to nothing but C's library
 and its mathematics. A test lists what it refers to.
 
-Numba compiles for what its settings say when it is imported: `environment` returns them, for a
-process of its own.
+Numba compiles for what its settings say when it is imported: `settings.environment_for` returns
+them, for a process of its own.
 """
 
 import importlib
