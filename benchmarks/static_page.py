@@ -123,7 +123,7 @@ def main() -> None:
             page.goto(f"{address}/see/index.html")
             for title, below in sets:
                 paths = _pictures(root / below)
-                theirs = [one.probability for one in classifier.predict(paths)]
+                theirs = [one.probabilities[1] for one in classifier.predict(paths)]
                 rows.append(_row(title, _on_the_page(page, address, paths, root), theirs))
                 print(*rows[-1], sep="\t", flush=True)
             browser.close()

@@ -28,7 +28,6 @@ BEFORE_1_9 = {
         ],
         "same",
     ),
-    ("y", "one class"): {"MLPClassifier, sample_weight": "answer"},
     ("y", "strings"): {"MLPClassifier.score": "answer"},
     ("y", "mixed types"): {"MLPClassifier.score": "answer"},
     ("y", "dates"): {"MLPClassifier.score": "refused: TypeError"},

@@ -170,6 +170,8 @@ def test_every_recorded_result_is_shown_once_and_is_a_table():
         for name in re.findall(r"^```\{recorded\} (\S+)$", page.read_text("utf-8"), re.MULTILINE)
     ]
     assert sorted(shown) == sorted(path.stem for path in (DOCS / "data").iterdir())
+    told = "".join(page.read_text("utf-8") for page in PAGES)  # those who read the source, too
+    assert all(f"{{recorded}} {name}\nThe table of docs/data/{name}.json" in told for name in shown)
     for path in (DOCS / "data").iterdir():
         found = json.loads(path.read_text(encoding="utf-8"))
         named = set(found) - {"note"}

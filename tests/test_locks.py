@@ -169,8 +169,10 @@ def test_a_fork_waits_for_each_lock_and_leaves_none_locked():
 
 @forks
 def test_who_forks_may_hold_a_lock():
-    for locks in registered().values():
+    for name, locks in registered().items():
         for one in locks:
+            if name == "NumPy's random numbers" and type(one) is type(threading.Lock()):
+                continue  # NumPy before 2.4: not reentrant; it is held where no line of Python runs
             with one:
                 pid = os.fork()
                 if pid == 0:

@@ -96,6 +96,7 @@ class Recorded(_Markdown):
 
     required_arguments = 1
     optional_arguments = 0
+    has_content = True  # for those who read the page's source: where the figures are
 
     def markdown(self) -> str:
         """Return the table, and under it command, machine and date."""

@@ -11,6 +11,25 @@ LONGEST_NAME = 255
 """Bytes that a file's name may have on the usual file systems."""
 
 
+def unreadable(error: Exception) -> str:
+    """Return why a file cannot be read, as it follows the file's name and a colon.
+
+    Parameters
+    ----------
+    error : Exception
+        What the operating system raised.
+
+    Returns
+    -------
+    str
+        ``"no such file"``, or ``"cannot be read (permission denied)"`` and the like.
+    """
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    reason = getattr(error, "strerror", None)
+    return f"cannot be read ({reason.lower() if reason else error})"
+
+
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file that appears whole or not at all, and is on the disk afterwards.
 

@@ -8,6 +8,8 @@ error none, since there is nowhere to say it.
 
 import errno
 import os
+import shlex
+import shutil
 import stat
 import sys
 import traceback
@@ -23,6 +25,22 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _PIPED_WIDTH = 100
+
+
+def program() -> str:
+    """Return how this command line is called, for lines to be pasted.
+
+    Returns
+    -------
+    str
+        ``"backlit"`` where a folder of PATH has it; else the path that was typed.
+    """
+    typed = sys.argv[0]
+    if typed.endswith(os.path.join("backlit", "__main__.py")):
+        return f"{shlex.quote(sys.executable)} -m backlit"
+    found = shutil.which("backlit")
+    is_it = found is not None and os.path.exists(typed) and os.path.samefile(found, typed)
+    return "backlit" if is_it or "backlit" not in os.path.basename(typed) else shlex.quote(typed)
 
 
 class Writer:

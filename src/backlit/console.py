@@ -12,6 +12,7 @@ from rich.text import Text
 
 from backlit._progress import NARROW, error_console
 from backlit._terminal import console as make_console
+from backlit._terminal import program
 from backlit._text import printable
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def show_training(trained: "TrainedPhotos", model: str, folder: str | None) -> N
     out.print(Text(f"Model saved: {printable(model)}"), soft_wrap=True)
     own = shlex.quote(folder or ".")
     where = "Use it" if folder else "Use it in a folder of photographs"
-    note(f"{where}: backlit predict {own} --model {shlex.quote(model)}")
+    note(f"{where}: {program()} predict {own} --model {shlex.quote(model)}")
 
 
 def show_comparison(trained: "Sequence[TrainedPhotos]") -> None:
@@ -355,7 +356,8 @@ def show_table_findings(found: "TableFindings") -> None:
     if len(found.columns) > _MOST_COLUMNS:
         out.print(Text(f"  and {len(found.columns) - _MOST_COLUMNS} more columns", style="dim"))
     if found.odd:
-        out.print(Text("Rows to look at: what stands there is unlikely", style="bold"))
+        head = "Rows to look at, where row 1 is the first below the names: unlikely values"
+        out.print(Text(head, style="bold"))
     for row in found.odd[:_MOST_ODD]:
         words = f"  row {row.row:,}: {printable(row.target)}, expected {printable(row.predicted)}"
         out.print(Text(words), soft_wrap=True)

@@ -37,7 +37,7 @@ def test_round_trip(tmp_path, network):
         ("format", 2, "format: found 2, expected 1 to 1; a later backlit"),
         ("format", "1", "format: found '1', expected an integer"),
         ("format", True, "format: found True, expected an integer"),
-        ("kind", "other", "kind: found 'other', expected 'test'"),
+        ("kind", "other", r"holds a model of the kind 'other', .* \(expected the kind 'test'\)"),
         ("activations", ["relu"], "activations: found .*, expected 2 names"),
         ("activations", ["relu", "nonsense"], "activations: .*nonsense"),
         ("activations", "relu", "expected a list of strings"),

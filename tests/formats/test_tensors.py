@@ -89,7 +89,7 @@ def test_permissions_are_those_of_a_usual_file(path):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(ModelFileError, match="cannot be read \\(no such file\\)"):
+    with pytest.raises(ModelFileError, match=": no such file"):
         load_tensors(tmp_path / "gone")
 
 
@@ -139,7 +139,7 @@ def test_forged_lengths(path):
     data = path.read_bytes()
     for length in (2**63, 1 << 21, len(data), 0):
         path.write_bytes(length.to_bytes(8, "little") + data[8:])
-        with pytest.raises(ModelFileError, match="header"):
+        with pytest.raises(ModelFileError, match=r"header|is not a model file"):
             load_tensors(path)
 
 

@@ -143,7 +143,7 @@ def test_what_cannot_be_learnt_from(tmp_path, files, folders, message):
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(PhotoFolderError, match="does not exist"):
+    with pytest.raises(PhotoFolderError, match="no such folder"):
         scan_folder(tmp_path / "gone")
     make(tmp_path, "file")
     with pytest.raises(PhotoFolderError, match="is not a folder"):

@@ -81,6 +81,17 @@ def test_rows_of_another_run_are_not_gone_on_with(photos, tmp_path, form):
     assert (tmp_path / "rows").read_bytes() == whole
 
 
+def test_rows_whose_probability_was_the_second_class_s_are_not_gone_on_with(photos, tmp_path):
+    settings = {"form": "csv", "output": tmp_path / "rows.csv"}
+    run(photos, **settings)
+    beside = tmp_path / "rows.csv.settings.json"
+    before = json.loads(beside.read_text())
+    del before["probability"]  # as version 0.1 left them
+    beside.write_text(json.dumps(before))
+    with pytest.raises(SettingError, match="probability was None, is of the likeliest class"):
+        run(photos, resume=True, **settings)
+
+
 def test_settings_that_are_missing_or_damaged_are_told(photos, tmp_path):
     settings = {"form": "csv", "output": tmp_path / "rows.csv"}
     run(photos, **settings)

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from backlit.cli.options import SOME_FAILED
+from backlit.cli.saving import photo_classifier
 
 
 def predict_on_cluster(
@@ -30,13 +31,12 @@ def predict_on_cluster(
     from backlit.cluster import connect, predict_archive
     from backlit.console import note
     from backlit.errors import SettingError
-    from backlit.photos.classifier import PhotoClassifier
 
     if output is None:
         raise SettingError("--cluster needs an --output: a folder or URL for the parts.")
     if form not in (None, "csv", "parquet"):
         raise SettingError(f"--cluster writes csv or parquet, not {form}.")
-    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    classifier = photo_classifier(model)
     ca, cert, key = tls
     with (
         connect(address, tls_ca=ca, tls_cert=cert, tls_key=key) as client,

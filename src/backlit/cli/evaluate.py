@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from backlit.cli.options import SOME_FAILED, Model, ReportFormat, Workers
+from backlit.cli.saving import photo_classifier
 
 
 class SplitName(StrEnum):
@@ -20,9 +21,7 @@ class SplitName(StrEnum):
 def evaluate(
     folder: Annotated[
         Path,
-        typer.Argument(
-            exists=True, file_okay=False, help="FOLDER/<class>/*, or a folder with splits."
-        ),
+        typer.Argument(metavar="FOLDER", help="FOLDER/<class>/*, or a folder with splits."),
     ],
     model: Model = None,
     form: Annotated[
@@ -38,7 +37,6 @@ def evaluate(
     from backlit import _terminal as terminal
     from backlit._progress import ProgressBar
     from backlit.console import show_evaluation, warn
-    from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.judging import evaluate as judge
     from backlit.photos.writing import evaluation_data
 
@@ -46,7 +44,7 @@ def evaluate(
     with ProgressBar("evaluating", unit="pictures") as bar:
         found = judge(
             folder,
-            PhotoClassifier.load(model) if model else PhotoClassifier.load(),
+            photo_classifier(model),
             split=split.value if split else None,
             workers=workers,
             tick=bar.tick,

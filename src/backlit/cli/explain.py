@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from backlit.cli.options import Model, ReportFormat
+from backlit.cli.saving import photo_classifier
 
 
 def explain(
-    photo: Annotated[Path, typer.Argument(help="A picture.", show_default=False)],
+    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="A picture.", show_default=False)],
     model: Model = None,
     output: Annotated[
         Path | None,
@@ -36,7 +37,6 @@ def explain(
     from backlit import _terminal as terminal
     from backlit.console import note, show_explanation
     from backlit.errors import PhotoError, UnknownNameError
-    from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.saliency.drawing import explanation_picture, picture_format
     from backlit.photos.saliency.explaining import explain as explain_photo
     from backlit.photos.writing import explanation_data
@@ -44,7 +44,7 @@ def explain(
     terminal.require_output()
     if output is not None:
         picture_format(output)  # says before the work that it cannot be written
-    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    classifier = photo_classifier(model)
     try:
         found = explain_photo(photo, classifier, label=label)
     except UnknownNameError as error:

@@ -19,11 +19,15 @@ class Numbers(StrEnum):
 
 def export(
     model: Annotated[
-        Path, typer.Argument(help="A model file that backlit saved.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A model file that backlit saved.", show_default=False
+        ),
     ],
     output: Annotated[
         Path,
         typer.Argument(
+            metavar="OUTPUT",
             help="What to write: .onnx, .h (C), .js or .mjs, or .py (NumPy alone).",
             show_default=False,
         ),

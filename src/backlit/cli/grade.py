@@ -96,7 +96,7 @@ def _rubric_text(rubric: str) -> tuple[str, Path]:
             return sys.stdin.read(), Path.cwd()
         return Path(rubric).read_text(encoding="utf-8"), Path(rubric).resolve().parent
     except FileNotFoundError as error:
-        raise SettingError(f"there is no file {rubric}, expected a rubric (--rubric).") from error
+        raise SettingError(f"{rubric}: no such file, expected a rubric (--rubric).") from error
     except OSError as error:
         raise SettingError(f"the rubric {rubric} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

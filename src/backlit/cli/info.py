@@ -9,7 +9,9 @@ from backlit.cli.options import ReportFormat
 
 
 def info(
-    model: Annotated[Path, typer.Argument(help="A model file.", show_default=False)],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model file.", show_default=False)
+    ],
     form: Annotated[
         ReportFormat, typer.Option("--format", "-f", help="How it is written.")
     ] = ReportFormat.table,

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from backlit.cli.options import Model
+from backlit.cli.saving import photo_classifier
 
 
 def open_app(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            exists=True,
-            file_okay=False,
+            metavar="[FOLDER]",
             help="FOLDER/<class>/*, to correct labels by hand and learn again.",
             show_default="none",
         ),
@@ -48,9 +48,8 @@ def open_app(
     """
     from backlit.app.serving import open_socket, serve
     from backlit.console import note, warn
-    from backlit.photos.classifier import PhotoClassifier
 
-    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    classifier = photo_classifier(model)
     sorting = None
     if folder is not None:
         from backlit.app.sorting import SortingDesk

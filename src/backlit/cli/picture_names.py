@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from backlit._files import unreadable
 from backlit.errors import PhotoError, SettingError
 
 STDIN = "-"
@@ -76,8 +77,7 @@ def read_names(source: str) -> list[str]:
             with open(source, "rb") as file:
                 data = file.read()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PhotoError(f"cannot be read ({reason})", what) from error
+        raise PhotoError(unreadable(error), what) from error
     if b"\0" in data:
         lines = data.split(b"\0")
     else:

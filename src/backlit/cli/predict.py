@@ -10,6 +10,7 @@ import typer
 from backlit import _terminal as terminal
 from backlit.cli.options import SOME_FAILED, Cluster, Model, TlsCa, TlsCert, TlsKey, Workers
 from backlit.cli.picture_names import given_names
+from backlit.cli.saving import photo_classifier
 
 if TYPE_CHECKING:
     from backlit.photos.runs import Run
@@ -28,6 +29,7 @@ class TableFormat(StrEnum):
 Paths = Annotated[
     list[str] | None,
     typer.Argument(
+        metavar="[PHOTOS]...",
         help="Pictures, and folders of pictures; - for names on standard input; with "
         "--cluster URLs such as s3://, too.",
         show_default=False,
@@ -102,8 +104,7 @@ def predict(
     """Tell what photographs show.
 
     One row a picture, in the order given; folders are searched.
-    The probability is that of the second class where there are two
-    (of day and night: of night), else that of the label.
+    The probability is that of the likeliest class.
 
     With --cluster, --output is a folder or URL of parts with a manifest.
     """
@@ -147,7 +148,6 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
     """Predict in this process, and file pictures where that is wanted."""
     from backlit._progress import ProgressBar
     from backlit.console import note, warn
-    from backlit.photos.classifier import PhotoClassifier
     from backlit.photos.listed import Listing
     from backlit.photos.listing import require_photos
     from backlit.photos.runs import RunPlan, open_run
@@ -158,7 +158,7 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
         require_parquet()
     if planned.output is None:
         terminal.require_output()
-    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    classifier = photo_classifier(model)
     folder = planned.folder
     if not planned.resume:  # before an output of an earlier run is replaced
         require_photos(paths, folder)

@@ -59,5 +59,13 @@ def show_usage_error(error: Any) -> int:
             for line in context.get_usage().splitlines():
                 note(line)
             note(f"Try '{context.command_path} {context.help_option_names[0]}' for help.")
-        complain(error.format_message())
+        complain(_message(error))
     return int(error.exit_code)
+
+
+def _message(error: Any) -> str:
+    """Word an error; of options that were meant, the one whose name is nearest."""
+    meant = getattr(error, "possibilities", None)
+    if meant:
+        return f"No such option: {error.option_name}. Did you mean {meant[0]!r}?"
+    return str(error.format_message())

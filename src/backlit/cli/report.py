@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from backlit.cli.options import SOME_FAILED, Model, Workers
+from backlit.cli.saving import photo_classifier
 
 
 def report(
     folder: Annotated[
         Path,
         typer.Argument(
-            exists=True,
-            file_okay=False,
+            metavar="FOLDER",
             help="FOLDER/<class>/*, or a folder with splits.",
             show_default=False,
         ),
@@ -39,7 +39,6 @@ def report(
     """
     from backlit._progress import ProgressBar
     from backlit.console import note, warn
-    from backlit.photos.classifier import PhotoClassifier
     from backlit.report.page import check_extra, write_report
 
     check_extra()
@@ -47,7 +46,7 @@ def report(
     from backlit.report.findings import findings_of_folder
     from backlit.report.pictures import PhotoFiles
 
-    classifier = PhotoClassifier.load(model) if model else PhotoClassifier.load()
+    classifier = photo_classifier(model)
     with ProgressBar("judging", unit="pictures") as bar:
         found = findings_of_folder(folder, classifier, workers=workers, tick=bar.tick)
     for path, reason in found.broken:

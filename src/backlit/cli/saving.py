@@ -6,17 +6,38 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import typer
 
 from backlit._files import fitting_name, same_bytes, sync_folder
 from backlit.errors import ModelFileError
 
+if TYPE_CHECKING:
+    from backlit.photos.classifier import PhotoClassifier
+
 MODEL = Path("model.safetensors")
 """Where a model is saved if no name was given."""
 
 _HINT = "--model"
+
+
+def photo_classifier(model: Path | None) -> "PhotoClassifier":
+    """Load a model for photographs; without a name, that of the package.
+
+    Says so where the folder has a model that the name may have been meant for.
+    """
+    from backlit.console import note
+    from backlit.photos.classifier import PhotoClassifier
+
+    if model is not None:
+        return PhotoClassifier.load(model)
+    if MODEL.is_file():
+        note(
+            f"By the package's own model, day or night; for the one in this folder give --model "
+            f"{MODEL}."
+        )
+    return PhotoClassifier.load()
 
 
 class Saved(NamedTuple):

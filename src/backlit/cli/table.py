@@ -45,7 +45,10 @@ class RowFormat(StrEnum):
 
 
 Data = Annotated[
-    Path, typer.Argument(help="A CSV or Parquet file; the first line of CSV names the columns.")
+    Path,
+    typer.Argument(
+        metavar="DATA", help="A CSV or Parquet file; the first line of CSV names the columns."
+    ),
 ]
 Target = Annotated[str, typer.Option("--target", "-t", help="The column to predict.")]
 KindOption = Annotated[
@@ -112,7 +115,7 @@ def train(
     _note(f"Model saved: {saved.path}")
     if saved.remark:
         _note(saved.remark)
-    _note(f"Use it: backlit table predict DATA --model {saved.path}")
+    _note(f"Use it: {terminal.program()} table predict DATA --model {saved.path}")
 
 
 @table.command(cls=Command)
@@ -258,6 +261,11 @@ def _load(path: Path) -> Any:
     from backlit.formats.kinds import reading
     from backlit.saving import kind_of
 
+    if not path.exists():
+        raise ModelFileError(
+            f"{path}: no such file, expected a model: `backlit table train` writes one, and "
+            "--model names it."
+        )
     kind = kind_of(path)
     if kind != "estimator":
         raise ModelFileError(f"{path} is no model for tables: use {reading(kind, str(path))}.")

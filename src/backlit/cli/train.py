@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 Folder = Annotated[
     Path | None,
     typer.Argument(
-        exists=True,
-        file_okay=False,
+        metavar="[FOLDER]",
         help="FOLDER/<class>/*, or FOLDER/train/<class>/* with optional val and test.",
         show_default="scenes that backlit renders itself",
     ),

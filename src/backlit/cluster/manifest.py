@@ -56,6 +56,7 @@ class Manifest:
             "version": VERSION,
             "format": form,
             "unsure": unsure,
+            "probability": "of the likeliest class",
             "chunk": chunk,
             "classes": list(classifier.classes),
             "model_sha256": classifier.digest,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backlit._text import printable
 from backlit._version import __version__
 from backlit.errors import ModelFileError, SettingError, UnknownNameError
-from backlit.formats.kinds import how_to_read
+from backlit.formats.kinds import wrong_kind
 from backlit.formats.strict_json import shortened
 from backlit.formats.tensors import Place, load_tensors, save_tensors
 from backlit.names import layer_activations
@@ -122,8 +122,8 @@ def _check(path: str, kind: str, description: dict[str, Any], places: Mapping[st
             "format", version, f"1 to {FORMAT_VERSION}; a later backlit may have written the file"
         )
     if fields.text("kind") != kind:
-        holds = how_to_read(description, printable(path))
-        fields.refuse("kind", description["kind"], f"{kind!r}; the file holds {holds}")
+        shown = printable(path)
+        raise ModelFileError(f"{shown} {wrong_kind(description, kind, shown)}.")
     activations = fields.texts("activations")
     layers = fields.integers("layers")
     if len(layers) < 2 or min(layers) < 1:

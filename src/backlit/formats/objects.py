@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from backlit._text import printable
 from backlit._version import __version__
 from backlit.errors import ModelFileError, SettingError
-from backlit.formats.kinds import how_to_read
+from backlit.formats.kinds import wrong_kind
 from backlit.formats.strict_json import parse_object, short, shortened
 from backlit.formats.tensors import load_tensors, save_tensors
 
@@ -244,11 +244,7 @@ def _check(path: str, kind: str, description: Mapping[str, Any]) -> None:
             "have written the file."
         )
     if description.get("kind") != kind:
-        found = short(description.get("kind"))
-        holds = how_to_read(description, path)
-        raise ModelFileError(
-            f"{path}: kind: found {found}, expected {kind!r}; the file holds {holds}."
-        )
+        raise ModelFileError(f"{path} {wrong_kind(description, kind, path)}.")
 
 
 class _Writer:

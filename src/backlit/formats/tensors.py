@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit._files import write_whole
+from backlit._files import unreadable, write_whole
 from backlit._text import printable
 from backlit.errors import ModelFileError
 from backlit.formats.strict_json import parse_object, short
@@ -136,8 +136,7 @@ def load_tensors(
     except ValueError as error:  # a name that no file can have
         raise ModelFileError(f"{printable(path)}: cannot be read ({error}).") from error
     except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise ModelFileError(f"{path}: cannot be read ({reason}).") from error
+        raise ModelFileError(f"{path}: {unreadable(error)}.") from error
 
 
 def _serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
@@ -186,7 +185,7 @@ def _load(
         )
     if length > MAX_HEADER:
         raise ModelFileError(
-            f"{path} is not a model file: it does not begin with the length of a header."
+            f"{path} is not a model file, expected one that backlit has written (safetensors)."
         )
     if length > size - 8:
         _refuse(path, "header length", str(length), f"at most {size - 8} in a file of {size} bytes")

@@ -62,7 +62,7 @@ class Prediction:
     label : str
         Name of the likeliest class, ``"unsure"``, or empty where there is an error.
     probability : float or None
-        With two classes, of the second one; with more, of the likeliest.
+        Of the likeliest class; None where there is an error.
     probabilities : tuple of float
         Of every class; empty where there is an error.
     error : str
@@ -322,7 +322,7 @@ class PhotoClassifier:
             predictions[place] = Prediction(
                 chunk[place].path,
                 self.classes[best] if is_sure else UNSURE,
-                row[1] if len(row) == 2 else row[best],
+                row[best],
                 tuple(row),
                 stamp=stamp,
             )

@@ -240,8 +240,8 @@ def scan_folder(root: str | os.PathLike[str], minimum_classes: int = 2) -> Photo
     """
     root = os.fspath(root)
     if not os.path.isdir(root):
-        what = "is not a folder" if os.path.lexists(root) else "does not exist"
-        raise PhotoFolderError(f"{root} {what}; expected a folder with one subfolder a class.")
+        what = " is not a folder" if os.path.lexists(root) else ": no such folder"
+        raise PhotoFolderError(f"{root}{what}, expected one with a subfolder for each class.")
     problems: list[FoundPath] = []
     empty: list[str] = []
     folders = _split_folders(root)

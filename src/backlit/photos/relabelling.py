@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backlit._files import fitting_name, sync_folder, write_whole
+from backlit._files import fitting_name, sync_folder, unreadable, write_whole
 from backlit.errors import PhotoError
 from backlit.photos.writing import csv_line
 
@@ -100,7 +100,7 @@ class MoveJournal:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise PhotoError(f"cannot be read ({error.strerror})", self.path) from error
+            raise PhotoError(unreadable(error), self.path) from error
         found: list[Move] = []
         for line in data.split(b"\n")[:-1]:  # a last line that was cut off was not done either
             try:

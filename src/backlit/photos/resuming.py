@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from backlit._files import unreadable
 from backlit._text import printable
 from backlit.errors import PhotoError, SettingError
 from backlit.photos.classifier import Stamp
@@ -73,7 +74,7 @@ def resume(
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
-        raise PhotoError(f"cannot be read ({error.strerror})", os.fspath(path)) from error
+        raise PhotoError(unreadable(error), os.fspath(path)) from error
     whole = data[: _complete(data, quotes=form == "csv")]
     text = whole.decode("utf-8", errors="surrogateescape")
     columns = row_columns(classes, filing)

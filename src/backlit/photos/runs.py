@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backlit._comparing import differences
-from backlit._files import beside, write_whole
+from backlit._files import beside, unreadable, write_whole
 from backlit.errors import ModelFileError, PhotoError, SettingError
 from backlit.formats.strict_json import parse_object
 from backlit.photos.class_names import UNSURE
@@ -282,6 +282,7 @@ def _settings(classifier: PhotoClassifier, plan: RunPlan, filing: bool) -> dict[
         "unsure": plan.unsure,
         "format": plan.form,
         "columns": ",".join(row_columns(classifier.classes, filing)),
+        "probability": "of the likeliest class",
         "copy_to": None if plan.move else folder,
         "move_to": folder if plan.move else None,
         **({"spreadsheet": True} if plan.spreadsheet else {}),
@@ -332,7 +333,7 @@ def _read_settings(path: str) -> dict[str, Any] | None:
     except ModelFileError as error:
         raise SettingError(f"{error} Give another --output, or leave --resume out.") from error
     except OSError as error:
-        raise PhotoError(f"cannot be read ({error.strerror or error})", path) from error
+        raise PhotoError(unreadable(error), path) from error
 
 
 def _compare(output: str, before: dict[str, Any], settings: dict[str, Any]) -> None:

@@ -25,7 +25,8 @@ Write = Callable[[Prediction, Promise | None], None]
 _PARQUET_ROWS = 10_000
 
 CSV_COLUMNS = ("path", "label", "probability", "error")
-"""The columns of every model; each class's probability, ``p_<class>``, comes after them."""
+"""The columns of every model; ``probability`` is the likeliest class's, and each class's own,
+``p_<class>``, come after them."""
 FILING_COLUMNS = ("target", "bytes", "modified_ns")
 """Further columns where pictures are copied or moved: where to, and by what each is recognised."""
 
@@ -295,8 +296,8 @@ def _table_writer(stream: TextIO, classes: Sequence[str], filing: bool, head: bo
 
     console = terminal.console(file=stream)
     width = max(len("unsure"), *(len(printable(name)) for name in classes))
-    title = f"P({printable(classes[1])})" if len(classes) == 2 else "probability"
-    column = max(len(title), 6)
+    title = "probability"
+    column = len(title)
     if head:
         line = f"{'label':<{width}}  {title:>{column}}  path{'  ->  target' * filing}"
         console.print(Text(line, "bold"), soft_wrap=True)

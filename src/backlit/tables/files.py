@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backlit._extras import require
+from backlit._files import unreadable
 from backlit._text import printable
 from backlit.errors import BacklitError
 from backlit.tables.columns import Column, Table, categories_of, read_table
@@ -110,7 +111,7 @@ def read_file(path: str | os.PathLike[str]) -> TableFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise TableFileError(f"{name}: cannot be read ({error.strerror or error}).") from error
+        raise TableFileError(f"{name}: {unreadable(error)}.") from error
     if content[:4] in (b"PAR1", b"PK\x03\x04") or b"\x00" in content[:4096]:
         raise TableFileError(
             f"{name} is no text, expected CSV, or Parquet with a name that ends in .parquet."
@@ -225,6 +226,8 @@ def _read_parquet(path: Path, name: str) -> TableFile:
 
     try:
         found = pyarrow.parquet.read_table(path)
+    except FileNotFoundError as error:
+        raise TableFileError(f"{name}: {unreadable(error)}.") from error
     except (OSError, pyarrow.ArrowException) as error:
         raise TableFileError(f"{name}: cannot be read ({error}).") from error
     dates = [field.name for field in found.schema if pyarrow.types.is_temporal(field.type)]

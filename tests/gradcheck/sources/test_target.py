@@ -165,8 +165,8 @@ def test_modules(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("not_there.py", "there is no file"),
-        ("not_there.ipynb", "there is no file"),
+        ("not_there.py", "no such file"),
+        ("not_there.ipynb", "no such file"),
         ("no_such_module_at_all:f", "there is no module 'no_such_module_at_all'"),
         ("what is this?", "no module's name"),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from backlit._files import unreadable
 from backlit.errors import ExportError
 
 
@@ -38,7 +39,7 @@ def read_examples(path: str | os.PathLike[str], names: list[str]) -> Any:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if row]
     except OSError as error:
-        raise ExportError(f"{shown}: cannot be read ({error.strerror}).") from error
+        raise ExportError(f"{shown}: {unreadable(error)}.") from error
     except (ValueError, csv.Error) as error:
         raise ExportError(f"{shown}: no file of examples ({error}).") from error
     if not rows:

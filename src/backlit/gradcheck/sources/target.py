@@ -298,7 +298,7 @@ def _attributes(module: Any) -> dict[str, Any]:
 
 def _load_file(path: Path, only: str | None) -> Loaded:
     if not path.is_file():
-        raise SettingError(f"there is no file {path}.")
+        raise SettingError(f"{path}: no such file.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backlit._files import write_whole
+from backlit._files import unreadable, write_whole
 from backlit._log import logger
 from backlit.errors import EncoderError, MissingExtraError, SettingError
 from backlit.photos.backbone.efficientnet_lite import GRAPH_VERSION, VARIANTS, VECTOR, build
@@ -296,7 +296,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
         with open(name, "rb") as file:
             return file.read()
     except OSError as error:
-        raise EncoderError(f"{name}: cannot be read ({error.strerror or error}).") from error
+        raise EncoderError(f"{name}: {unreadable(error)}.") from error
 
 
 def _remember(identity: EncoderIdentity, path: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit._files import unreadable
 from backlit.errors import EncoderError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -79,7 +80,7 @@ def read_weights(path: str | os.PathLike[str], checksum: str) -> Tensors:
         with open(name, "rb") as file:
             data = file.read()
     except OSError as error:
-        raise EncoderError(f"{name}: cannot be read ({error.strerror or error}).") from error
+        raise EncoderError(f"{name}: {unreadable(error)}.") from error
     found = hashlib.sha256(data).hexdigest()
     if found != checksum:
         raise EncoderError(

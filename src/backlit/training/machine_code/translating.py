@@ -94,12 +94,13 @@ def _module_of(program: Program, name: str, dtype: str) -> Any:
         return _without_exceptions(library._final_module)
 
 
-#: exceptions that Numba's own functions raise: pickled, with the path of its source, and a digest
+#: exceptions that Numba's own functions raise: pickled, with the path of its source, and named by a
+#: digest, or by an address of the process
 _PICKLED = re.compile(
     r"^(@\.const\.pickledata\.\w+(?:\.sha1)? = .*constant) \[\d+ x i8\] c\"[^\n]*?\"", re.M
 )
 _LENGTH = re.compile(r"(ptr @\.const\.pickledata\.\w+, i32) \d+")
-_DIGEST = re.compile(r"(?<=@\.const\.pickle)(data|buf)\.([0-9a-f]{40})")
+_DIGEST = re.compile(r"(?<=@\.const\.pickle)(data|buf)\.(\w+)")
 
 
 def _without_exceptions(module: Any) -> Any:
