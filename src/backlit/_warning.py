@@ -2,9 +2,26 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 #: what stands between a user's line and the package's: scikit-learn's wrappers and joblib's calls
 _BETWEEN = ("backlit", "sklearn", "joblib")
+
+#: where warnings are kept, while they are
+_held: ContextVar[list[tuple[str, type[Warning]]] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def warnings_held() -> Iterator[list[tuple[str, type[Warning]]]]:
+    """Keep what this thread would warn of, message and kind each, for another one to say."""
+    found: list[tuple[str, type[Warning]]] = []
+    token = _held.set(found)
+    try:
+        yield found
+    finally:
+        _held.reset(token)
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
@@ -17,6 +34,10 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     category : type, default UserWarning
         Its kind.
     """
+    held = _held.get()
+    if held is not None:
+        held.append((message, category))
+        return
     frame, level = sys._getframe(1), 2  # level 1 is this function
     while frame.f_back is not None and _is_between(frame.f_globals.get("__name__")):
         frame, level = frame.f_back, level + 1

@@ -78,6 +78,16 @@ def test_predictions_are_lazy_and_one_machines(data):
         np.testing.assert_allclose(one.compute(scheduler="synchronous"), other, rtol=1e-12)
 
 
+def test_several_networks_predict_lazily(data):
+    X, y, weights = data
+    model = MLPClassifier(**settings(n_members=2)).fit(X, y)
+    lazy, expected = model.predict_proba(spread(X)), model.predict_proba(X)
+    score = model.score(spread(X), spread(y), spread(weights))
+    assert score == pytest.approx(model.score(X, y, weights), rel=1e-12)
+    model.fit(X, 1 - y)  # changes nothing of what was asked before
+    np.testing.assert_allclose(lazy.compute(scheduler="synchronous"), expected, rtol=1e-12)
+
+
 def test_data_frames_keep_their_names(data):
     X, y, _ = data
     names = [f"x{k}" for k in range(8)]
@@ -155,6 +165,7 @@ def test_several_labels_at_once(data):
         ({"checkpoint": "here"}, "checkpoint is not for Dask collections"),
         ({"learning_rate": "adaptive", "solver": "sgd"}, "learning_rate is 'adaptive', expected"),
         ({"scoring": "f1"}, "scoring is not for"),
+        ({"n_members": 3}, "n_members above 1 is not for Dask collections"),
         ({"solver": "lbfgs", "early_stopping": True}, "early_stopping with solver='lbfgs'"),
     ],
 )

@@ -15,7 +15,9 @@ CONFIGURATIONS = [
         max_iter=40, solver="lbfgs", hidden_layer_sizes=(8, 4), activation=["silu", "elu"]
     ),
     MLPClassifier(max_iter=60, weight_decay=0.01, max_grad_norm=1.0, learning_rate=Cosine(0.1)),
+    MLPClassifier(max_iter=60, n_members=2, threads=1),
     MLPRegressor(max_iter=50),
+    MLPRegressor(max_iter=50, n_members=2, solver="lbfgs"),
     MLPRegressor(max_iter=40, solver="lbfgs", loss="huber", activation="softplus"),
     MLPRegressor(max_iter=50, loss="quantile", quantile=0.4, learning_rate="one_cycle"),
     MLPRegressor(max_iter=50, loss="absolute_error", solver="sgd", learning_rate_init=0.01),

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse
 
 from backlit.errors import NonFiniteError, SettingError, ShapeError
-from backlit.training import LBFGS, SGD, Adam, fit, fit_many, many
+from backlit.training import LBFGS, SGD, Adam, fit, fit_many, many, workers
 from backlit.training.engine.engine import Engine
 
 RANDOM = np.random.default_rng(1)
@@ -159,7 +159,8 @@ def test_an_error_in_a_thread_arrives():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_callback_is_told_and_can_stop(threads, monkeypatch):
-    monkeypatch.setattr(many, "_REPORT_SECONDS", 0.0005)
+    for module in (many, workers):
+        monkeypatch.setattr(module, "REPORT_SECONDS", 0.0005)
     seen = []
 
     def stop(progress):

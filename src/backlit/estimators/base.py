@@ -22,6 +22,7 @@ from backlit.estimators.exporting import ExportMixin
 from backlit.estimators.forward import forward
 from backlit.estimators.html import HtmlMixin
 from backlit.estimators.insight import InsightMixin
+from backlit.estimators.members import fit_members, mean_outputs, trains_members
 from backlit.estimators.overrides import check_overrides, overridden_pass, overrides
 from backlit.estimators.parameters import hidden_activations, hidden_sizes
 from backlit.estimators.plain import is_plain, remember_valid, settings_were_valid
@@ -88,6 +89,8 @@ class BaseMLP(
     dp: Any = None
     checkpoint: Any = None
     resume: bool = False
+    n_members: int = 1
+    members_: list[Self]
 
     def _keep(self, arguments: dict[str, Any]) -> None:
         """Keep a constructor's arguments as they came, which is all that it may do.
@@ -176,11 +179,34 @@ class BaseMLP(
                 )
             fit_collections(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             return self
+        self._refuse_what_is_lost(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        if trains_members(self, incremental):
+            given = given_only(
+                sample_weight=sample_weight,
+                X_val=X_val,
+                y_val=y_val,
+                sample_weight_val=sample_weight_val,
+            )
+            fit_members(self, X, y, incremental, given)
+        else:
+            self._fit_one(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+        return self
+
+    def _fit_one(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        X_val: Any,
+        y_val: Any,
+        sample_weight_val: Any,
+    ) -> None:
+        """Train one network on arrays."""
         with importing:
             from backlit.estimators.quasi_newton import fit_lbfgs
             from backlit.estimators.stochastic import fit_stochastic
 
-        self._refuse_what_is_lost(X, y, sample_weight, X_val, y_val, sample_weight_val)
         check_overrides(self)
         if X_val is not None:
             warn_if_untransformed(X_val)
@@ -234,7 +260,6 @@ class BaseMLP(
                 self._weights.take(trained.vector)
         record_training(self, X.shape[0])
         callbacks.fit_ends(dict)
-        return self
 
     def save(self, path: str | os.PathLike[str], *, note: str | None = None) -> None:
         """Write this fitted estimator to a model file, which `backlit.load` reads.
@@ -436,13 +461,16 @@ class BaseMLP(
     # --------------------------------------------------------------------------------- predicting
 
     def __sklearn_is_fitted__(self) -> bool:
-        return self._join() and "n_features_in_" in self.__dict__
+        there = "members_" in self.__dict__ or self._join()
+        return there and "n_features_in_" in self.__dict__
 
     def _outputs(self, X: Any) -> NDArray[Any]:
         """Return the network's outputs for examples that are checked first.
 
         Plain arrays that are as they should be take a short way through the checks.
         """
+        if "members_" in self.__dict__:
+            return self._mean_outputs(X)
         weights = self.__dict__.get("_weights")
         if weights is None or "_loose" in self.__dict__:
             check_is_fitted(self)
@@ -457,8 +485,28 @@ class BaseMLP(
             X = self._checked_inputs(X)
         return forward(weights, self._activations(), X)
 
+    def _mean_outputs(self, X: Any) -> NDArray[Any]:
+        """Return the mean of the members' outputs for examples that are checked first."""
+        plain = (
+            is_plain(X, None)
+            and X.shape[1] == self.n_features_in_
+            and "feature_names_in_" not in self.__dict__
+        )
+        return mean_outputs(self.members_, X if plain else self._checked_inputs(X))
+
+    def _output_dtype(self) -> np.dtype[Any]:
+        """Return the type of what a fitted estimator predicts in numbers."""
+        check_is_fitted(self)
+        dtype: np.dtype[Any] = self.__dict__.get("members_", [self])[0]._weights.vector.dtype
+        return dtype
+
     def _weights_checked(self) -> Weights:
         check_is_fitted(self)
+        if "members_" in self.__dict__:
+            raise SettingError(
+                f"there are {len(self.members_)} networks, expected one to examine: call this on "
+                "one of members_."
+            )
         return self._weights
 
     def _checked_inputs(self, X: Any) -> Any:
@@ -469,7 +517,8 @@ class BaseMLP(
             check_sparse("X", X)
         dtype = "numeric" if self.dtype is None else np.dtype(self.dtype)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False, dtype=dtype)
-        check_features(self, X.shape[1], self._weights)
+        if "members_" not in self.__dict__:
+            check_features(self, X.shape[1], self._weights)
         return X.tocsr() if scipy.sparse.issparse(X) else X
 
     def _check_solver(self) -> bool:

@@ -128,6 +128,9 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
     resume : bool, default=False
         Whether `fit` goes on from the checkpoint, to the bits that an uninterrupted one would have
         come to; from the start where there is none yet.
+    n_members : int, default=1
+        Networks that are trained, side by side, each with a seed of its own drawn from
+        `random_state`; probabilities are the mean of theirs.
 
     Attributes
     ----------
@@ -157,6 +160,10 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         Epochs of the last fit; layers, the input counted as one; outputs; inputs.
     feature_names_in_ : array of str
         Names of the inputs, if X had any.
+    members_ : list of MLPClassifier
+        With `n_members` above 1: the networks, each the estimator that its own parameters describe.
+        What belongs to one of them, as `coefs_`, `loss_` and its curves, is there alone; `n_iter_`
+        is the largest of theirs.
     out_activation_ : str
         "softmax" or "logistic".
 
@@ -215,6 +222,7 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         dp: Any = None,
         checkpoint: Any = None,
         resume: bool = False,
+        n_members: int = 1,
     ) -> None:
         self._keep(locals())
 
@@ -369,8 +377,7 @@ class MLPClassifier(CollectionsMixin, ClassifierMixin, BaseMLP):
         return probabilities
 
     def _mapped_probabilities(self, X: Any, method: str) -> Any:
-        dtype = self._weights_checked().vector.dtype
-        return self._mapped(X, method, dtype, max(2, self.n_outputs_))
+        return self._mapped(X, method, self._output_dtype(), max(2, self.n_outputs_))
 
     # -------------------------------------------------------------------------- for the base class
 

@@ -13,10 +13,12 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from backlit._locks import importing
 from backlit.errors import SettingError, ShapeError
 from backlit.estimators.labels import decode
+from backlit.estimators.members import trains_members
 from backlit.estimators.optimizer import OptimizerState
 from backlit.estimators.overrides import overridden_pass
 from backlit.estimators.parameters import (
@@ -72,6 +74,7 @@ def fit_collections(
 
     name = type(estimator).__name__
     _refuse(estimator, name, X, y, sample_weight, X_val, y_val, sample_weight_val)
+    trains_members(estimator, incremental=False)
     client = current_client()
     random_state = check_random_state(estimator.random_state)
     estimator._random_state = random_state
@@ -178,6 +181,7 @@ def _refuse(estimator: Any, name: str, X: Any, y: Any, weights: Any, *held: Any)
         "checkpoint": estimator.checkpoint is not None or estimator.resume,
         "scoring": estimator.scoring is not None,
         "threads": estimator.threads is not None,
+        "n_members above 1": estimator.n_members > 1,
         "sample_weight_val": weights_val is not None,
         f"an overridden {overridden_pass(estimator)}": overridden_pass(estimator) is not None,
         "callbacks": hasattr(estimator, "_skl_callbacks"),
@@ -296,12 +300,15 @@ def map_method(estimator: Any, X: Any, method: str, dtype: Any, columns: int | N
 
 def _frozen(estimator: Any) -> Any:
     """Return an estimator that a later fit does not change."""
-    estimator._weights_checked()
+    check_is_fitted(estimator)
     found = object.__new__(type(estimator))
     found.__dict__.update(estimator.__dict__)
     for name in ("_random_state", "_optimizer", "_best"):
         found.__dict__.pop(name, None)
-    found._weights = estimator._weights.copy()
+    if "members_" in found.__dict__:
+        found.members_ = [_frozen(member) for member in found.members_]
+    else:
+        found._weights = estimator._weights.copy()
     return found
 
 

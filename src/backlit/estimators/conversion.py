@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import sklearn.neural_network
 from sklearn.base import BaseEstimator, is_classifier
-from sklearn.preprocessing import LabelBinarizer
+from sklearn.ensemble import VotingClassifier, VotingRegressor
+from sklearn.preprocessing import LabelBinarizer, LabelEncoder
+from sklearn.utils import Bunch
 
 from backlit._warning import warn_user
 from backlit.errors import BacklitWarning, ExportError, ShapeError
@@ -35,7 +37,8 @@ def to_sklearn(model: Any) -> Any:
     ----------
     model : estimator
         A fitted `MLPClassifier` or `MLPRegressor`, or a pipeline, search or other estimator of
-        scikit-learn's with such in it, of which a copy is returned with all of them replaced.
+        scikit-learn's with such in it, of which a copy is returned with all of them replaced. With
+        `n_members` above 1 it becomes a `VotingClassifier` or `VotingRegressor`.
 
     Returns
     -------
@@ -96,7 +99,30 @@ def replaced(value: Any, chosen: Any, convert: Any) -> Any:
     return value
 
 
+def _as_their_vote(model: Any) -> Any:
+    """Return scikit-learn's vote of several networks."""
+    by_class = is_classifier(model)
+    if by_class and model._label_binarizer.y_type_.startswith("multilabel"):
+        raise ExportError(
+            "to_sklearn: there are several networks for several labels at once, and scikit-learn "
+            "has no estimator that averages them; expected n_members=1. backlit.export takes it."
+        )
+    members = [_as_theirs(member) for member in model.members_]
+    named = [(f"network {k}", member) for k, member in enumerate(members)]
+    vote = VotingClassifier(named, voting="soft") if by_class else VotingRegressor(named)
+    vote.estimators_, vote.named_estimators_ = members, Bunch(**dict(named))
+    if by_class:
+        vote.le_ = LabelEncoder().fit(model.classes_)
+        vote.classes_ = vote.le_.classes_
+    if "feature_names_in_" in vars(model):
+        for one in (vote, *members):
+            one.feature_names_in_ = model.feature_names_in_
+    return vote
+
+
 def _as_theirs(model: Any) -> Any:
+    if "members_" in vars(model):
+        return _as_their_vote(model)
     kind = (
         sklearn.neural_network.MLPClassifier
         if is_classifier(model)

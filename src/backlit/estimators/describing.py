@@ -43,7 +43,7 @@ def describe(estimator: Any) -> Description:
     estimator : estimator
         `MLPClassifier` or `MLPRegressor`, backlit's or scikit-learn's, `RealMLPClassifier` or
         `RealMLPRegressor`, a pipeline, search or transformed-target regressor around one, or
-        a bag, a vote or a `MultiOutputRegressor` of several.
+        a bag, a vote or a `MultiOutputRegressor` of several; with several networks, their mean.
 
     Raises
     ------
@@ -80,14 +80,15 @@ def _model(builder: Builder, estimator: Any, refs: list[Ref]) -> Output:
         joined = Concat(builder.unused_name("outputs"), tuple(blocks))
         builder.add(joined, len(blocks))
         return Output("numbers")
-    members = _members(estimator, refs)
+    networks = vars(estimator).get("members_")  # of one of ours with several networks
+    members = _members(estimator, refs) if networks is None else [(one, refs) for one in networks]
     if members is None:
         return _network(builder, estimator, refs)
     found = [_block_of(builder, *member) for member in members]
     output = found[0][1]
     # members of a vote know the classes by their numbers
     alike = {(one.kind, len(one.classes)) for _, one in found}
-    if len(alike) != 1 or output.kind == "labels":
+    if len(alike) != 1 or (output.kind == "labels" and networks is None):
         raise ExportError(
             f"the members of a {type(estimator).__name__} have different outputs, expected the "
             "same classes in each."

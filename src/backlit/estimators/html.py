@@ -110,10 +110,13 @@ class HtmlMixin:
         box = str(estimator_html_repr(self))
         if not self.__sklearn_is_fitted__():
             return box
-        curves = {"training loss": getattr(self, "loss_curve_", None) or []}
-        if getattr(self, "validation_loss_curve_", None):
-            curves["validation loss"] = self.validation_loss_curve_
-        pictures = layers_picture(self._weights.layer_dims, self._activations())
+        one, count = self, len(vars(self).get("members_", ()))
+        if count:
+            one, box = self.members_[0], f"{box}<div>The first of {count} networks:</div>"
+        curves = {"training loss": getattr(one, "loss_curve_", None) or []}
+        if getattr(one, "validation_loss_curve_", None):
+            curves["validation loss"] = one.validation_loss_curve_
+        pictures = layers_picture(one._weights.layer_dims, one._activations())
         return f"<div>{box}{pictures}{curve_picture(curves)}</div>"
 
     if not hasattr(BaseEstimator, "_html_repr"):  # scikit-learn before 1.7 asks for these instead

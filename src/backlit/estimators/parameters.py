@@ -69,6 +69,7 @@ COMMON_CONSTRAINTS: dict[str, list[Any]] = {
     "dp": [None, HasMethods("noise_for")],
     "checkpoint": [None, str, PathLike, Checkpoint],
     "resume": ["boolean"],
+    "n_members": [Interval(Integral, 1, None, closed="left")],
 }
 
 

@@ -17,8 +17,8 @@ from backlit.training.optimizers import Numbers
 from backlit.training.steps import Engine
 from backlit.training.threads import choose_threads
 
-#: arguments that change no bit of the result
-_NO_MATTER = frozenset({"checkpoint", "resume", "threads", "verbose"})
+#: arguments that change no bit of the result of one network
+_NO_MATTER = frozenset({"checkpoint", "n_members", "resume", "threads", "verbose"})
 
 
 class Problem(NamedTuple):

@@ -118,6 +118,9 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
     resume : bool, default=False
         Whether `fit` goes on from the checkpoint, to the bits that an uninterrupted one would have
         come to; from the start where there is none yet.
+    n_members : int, default=1
+        Networks that are trained, side by side, each with a seed of its own drawn from
+        `random_state`; predictions are the mean of theirs.
 
     Attributes
     ----------
@@ -145,6 +148,10 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
         Epochs of the last fit; layers, the input counted as one; outputs; inputs.
     feature_names_in_ : array of str
         Names of the inputs, if X had any.
+    members_ : list of MLPRegressor
+        With `n_members` above 1: the networks, each the estimator that its own parameters describe.
+        What belongs to one of them, as `coefs_`, `loss_` and its curves, is there alone; `n_iter_`
+        is the largest of theirs.
     out_activation_ : str
         "identity" or "exp".
 
@@ -206,6 +213,7 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
         dp: Any = None,
         checkpoint: Any = None,
         resume: bool = False,
+        n_members: int = 1,
     ) -> None:
         self._keep(locals())
 
@@ -296,9 +304,9 @@ class MLPRegressor(CollectionsMixin, RegressorMixin, BaseMLP):
             Predictions.
         """
         if is_collection(X):
-            vector = self._weights_checked().vector
+            dtype = self._output_dtype()
             columns = self.n_outputs_ if self.n_outputs_ > 1 else None
-            return self._mapped(X, "predict", vector.dtype, columns)
+            return self._mapped(X, "predict", dtype, columns)
         outputs = self._outputs(X)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 

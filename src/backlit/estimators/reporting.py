@@ -15,6 +15,7 @@ from backlit.training.stopping import (
     StoppingState,
 )
 from backlit.training.trainer import Epoch, Observer
+from backlit.training.workers import asked_to_stop
 
 #: how every solver says that it went astray; scikit-learn's words come first
 NON_FINITE = (
@@ -68,7 +69,11 @@ class EstimatorObserver(Observer):
         """Move the bar on."""
         if self._show.live:
             self._show.share(share)
-        return False
+        return asked_to_stop()
+
+    def call_ends(self) -> bool:
+        """Return whether to stop."""
+        return asked_to_stop()
 
     def epoch_ends(self, epoch: Epoch) -> bool:
         """Write the attributes, show the epoch, and ask the callbacks whether to stop."""
@@ -89,7 +94,7 @@ class EstimatorObserver(Observer):
             small = estimator._optimizer.adaptive
             end = "Learning rate too small. Stopping." if small else "Stopping."
             self._show.say(f"{standstill(estimator)} {end}")
-        return False
+        return asked_to_stop()
 
     def take(self, loss: float, state: StoppingState) -> None:
         """Write what an epoch has come to into the estimator's attributes."""

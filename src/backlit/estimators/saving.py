@@ -240,7 +240,9 @@ def _network(kind: type, fields: dict[str, Any]) -> Any:
             vars(model)[key] = fields[name]
     take_metadata_requests(model, fields)
     if "coefs" not in fields:
-        if "n_features_in_" in vars(model):
+        if "members_" in vars(model):
+            _check_members(kind, model, fields)
+        elif "n_features_in_" in vars(model):
             raise ValueError("the network is fitted, but has no weights")
         return model
     coefs, intercepts = fields["coefs"], fields["intercepts"]
@@ -254,6 +256,28 @@ def _network(kind: type, fields: dict[str, Any]) -> Any:
         model._label_binarizer = _binarizer(model, fields["labels"])
         _check_labels(model._label_binarizer, dims[-1])
     return model
+
+
+def _check_members(kind: type, model: Any, fields: dict[str, Any]) -> None:
+    """Compare the networks of an estimator of several with each other and with it."""
+    members = model.members_
+    if not isinstance(members, list) or not members:
+        raise ValueError("members_ is no list of networks")
+    for member in members:
+        if type(member) is not kind or "_weights" not in vars(member):
+            raise ValueError(f"a member is no fitted {kind.__name__}")
+    dims = {member._weights.layer_dims for member in members}
+    if len(dims) != 1:
+        raise ValueError(f"the members have different layers: {sorted(dims)}")
+    n_in, *_, n_out = dims.pop()
+    if model.n_features_in_ != n_in or model.n_outputs_ != n_out:
+        raise ValueError(
+            f"{model.n_features_in_!r} inputs and {model.n_outputs_!r} outputs for members of "
+            f"{n_in} and {n_out}"
+        )
+    if fields.get("labels") is not None:
+        model._label_binarizer = _binarizer(model, fields["labels"])
+        _check_labels(model._label_binarizer, n_out)
 
 
 def _binarizer(model: Any, labels: dict[str, Any]) -> LabelBinarizer:
@@ -499,17 +523,20 @@ def describe(estimator: Any) -> dict[str, Any]:
 
 
 def _about_network(model: Any) -> dict[str, Any]:
+    members = vars(model).get("members_", [model])
+    weights = members[0]._weights
     about = {
         "network": type(model).__name__,
-        "layers": list(model._weights.layer_dims),
-        "parameters": int(model._weights.layout.size),
-        "type": str(model._weights.vector.dtype),
+        "layers": list(weights.layer_dims),
+        "parameters": len(members) * int(weights.layout.size),
+        "type": str(weights.vector.dtype),
         "solver": str(model.solver),
         "trained": dict(vars(model).get("_trained", {})),
     }
     if "out_activation_" in vars(model):
-        about["activations"] = model._activations()
+        about["activations"] = members[0]._activations()
     figures: dict[str, Any] = {
+        "networks": len(members) if len(members) > 1 else None,
         "epochs": getattr(model, "n_iter_", None),
         "examples seen": getattr(model, "t_", None) or None,
         "loss": getattr(model, "loss_", None),

@@ -262,9 +262,19 @@ class WeightsMixin:
             return arrays
         if joined:
             return self._weights.arrays(place, lambda arrays: self._set_arrays(name, arrays))
+        self._refuse_several(name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    def _refuse_several(self, name: str) -> None:
+        members = self.__dict__.get("members_")
+        if members is not None:
+            raise AttributeError(
+                f"{name} belongs to one network, and this {type(self).__name__} has {len(members)}:"
+                f" each of members_ has its own."
+            )
+
     def _set_arrays(self, name: str, arrays: Any) -> None:
+        self._refuse_several(name)
         plain = isinstance(arrays, list) and not isinstance(arrays, Views)
         loose = self.__dict__.setdefault("_loose", {})
         loose[name] = arrays if plain else list(arrays)

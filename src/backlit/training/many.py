@@ -1,17 +1,14 @@
 """Many networks over the same data: each as `fit` alone would train it, several at a time.
 
 The data are checked and converted once. Each network is then a training of its own, run in one
-thread; as many threads as there are cores take one after the other. A call of compiled code holds
-as many epochs as fit in a tenth of a second and leaves the interpreter's lock to the others, so
-that small networks, which a second thread within a step would not help, keep all cores busy.
+thread; as many threads as there are cores take one after the other.
 """
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +16,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from backlit._checks import as_generator, number_or_nan
-from backlit._cores import available_cores, startable_threads
 from backlit.errors import SettingError, ShapeError
 from backlit.formats.generations import State
 from backlit.training.batches import BatchSteps, shuffler
@@ -28,16 +24,10 @@ from backlit.training.progress import FitResult, fit_result
 from backlit.training.settings import Settings, check_counts, checked_settings
 from backlit.training.stopping import CALLBACK, DIVERGENCE, EPOCHS, INTERRUPTED
 from backlit.training.trainer import Epoch, Observer, Trainer, train
+from backlit.training.workers import REPORT_SECONDS, Workers, multiply_adds, useful_threads
 
 #: a network that was stopped because others were better
 HALVED = "halved"
-
-#: seconds between two calls of the callback
-_REPORT_SECONDS = 0.1
-
-#: multiply-adds of a training from which on a thread for it saves more than the wait for the
-#: interpreter's lock, which is held for half a millisecond between two trainings
-_WORTH_A_THREAD = 10_000_000
 
 #: what `fit` is given where a network's settings do not say otherwise
 _DEFAULTS: dict[str, Any] = {
@@ -164,8 +154,8 @@ def fit_many(
     if threads is not None:
         check_counts("fit_many", threads=threads)
     members = _members(X, y, settings, shared, dtype, on_compile)
-    workers = min(threads or _useful_threads(members), len(members)) if members else 1
-    workers = 1 + startable_threads(workers - 1) if workers > 1 else 1
+    most = max((member.work for member in members), default=0.0)
+    workers = min(threads or useful_threads(most), max(len(members), 1))
     run = _Run(members, workers, callback, began)
     alive = members
     longest = max((member.settings.epochs for member in members), default=0)
@@ -178,12 +168,6 @@ def fit_many(
             if member.result is None and member not in alive:
                 member.end(HALVED)
     return [member.finished(run.reason) for member in members]
-
-
-def _useful_threads(members: list["_Member"]) -> int:
-    """Return how many networks to train at a time: one, where they are done before threads meet."""
-    most = max((member.work for member in members), default=0.0)
-    return available_cores() if most > _WORTH_A_THREAD else 1
 
 
 def _checked_halving(keep: float, every: int | None) -> int | None:
@@ -333,7 +317,7 @@ class _Member:
         """The multiply-adds of its training, roughly."""
         units = (self._data.examples.X.shape[1], *self.settings.hidden, self._data.n_outputs)
         weights = sum(a * b for a, b in pairwise(units))
-        return float(3 * weights * len(self._data.rows) * self.settings.epochs)
+        return multiply_adds(weights, len(self._data.rows), self.settings.epochs)
 
     def _made(self, observer: Observer | None) -> Trainer:
         """Return the trainer, at the epoch where it was."""
@@ -359,6 +343,8 @@ class _Member:
         losses = history.validation_losses or history.losses
         self.loss = losses[-1] if losses and math.isfinite(losses[-1]) else math.inf
         over = reason != EPOCHS or self.epochs >= self.settings.epochs
+        if reason == INTERRUPTED:
+            run.stop()
         if over and reason != CALLBACK:
             self.loss = math.inf if reason == DIVERGENCE else self.loss
             self._end(trainer, reason)
@@ -388,10 +374,8 @@ class _Run:
 
     Attributes
     ----------
-    stops : bool
-        Whether all are to stop.
     reason : str
-        Why.
+        Why all are to stop.
     """
 
     def __init__(
@@ -401,66 +385,32 @@ class _Run:
         callback: Callable[[ManyProgress], Any] | None,
         began: float,
     ) -> None:
-        self.stops, self.reason = False, INTERRUPTED
-        self._members, self._workers = members, workers
+        self.reason = INTERRUPTED
+        self._members = members
+        self._workers = Workers(workers, "backlit-fit-many", self._report)
         self._callback, self._began = callback, began
         self._progress = ManyProgress(len(members))
         self._reported = began
 
+    @property
+    def stops(self) -> bool:
+        """Whether all are to stop."""
+        return self._workers.stops
+
+    def stop(self) -> None:
+        """Have all of them stop."""
+        self._workers.stops = True
+
     def to(self, members: list[_Member], end: int) -> None:
         """Train networks up to the end of an epoch, those with the most work first."""
-        waiting = deque(
-            sorted(
-                (member for member in members if member.result is None),
-                key=lambda member: -member.work,
-            )
-        )
-        if self._workers == 1:
-            self._one_by_one(waiting, end)
-            return
-        try:
-            with ThreadPoolExecutor(self._workers, "backlit-fit-many") as pool:
-                try:
-                    futures = [pool.submit(self._work, waiting, end) for _ in range(self._workers)]
-                    left = set(futures)
-                    while left:
-                        done, left = wait(left, _REPORT_SECONDS, FIRST_EXCEPTION)
-                        self._report(force=not left)
-                        if any(future.exception() for future in done):
-                            self.stops = True
-                except BaseException:
-                    self.stops = True
-                    raise
-        except KeyboardInterrupt:
-            self.stops = True
-            return
-        for future in futures:
-            future.result()
+        left = [member for member in members if member.result is None]
+        left.sort(key=lambda member: -member.work)
+        self._workers.run(partial(member.run, end, self) for member in left)
 
-    def _one_by_one(self, waiting: deque[_Member], end: int) -> None:
-        try:
-            while waiting and not self.stops:
-                member = waiting.popleft()
-                member.run(end, self)
-                if member.result is not None and member.result.stopped == INTERRUPTED:
-                    self.stops = True
-                self._report(force=not waiting)
-        except KeyboardInterrupt:
-            self.stops = True
-
-    def _work(self, waiting: deque[_Member], end: int) -> None:
-        """Take one network after the other: what a thread does."""
-        while not self.stops:
-            try:
-                member = waiting.popleft()
-            except IndexError:
-                return
-            member.run(end, self)
-
-    def _report(self, *, force: bool) -> None:
+    def _report(self, last: bool) -> None:
         """Call the callback, if it is time to."""
         now = time.monotonic()
-        if self._callback is None or (not force and now - self._reported < _REPORT_SECONDS):
+        if self._callback is None or (not last and now - self._reported < REPORT_SECONDS):
             return
         self._reported = now
         progress = self._progress
@@ -469,7 +419,8 @@ class _Run:
         progress.seconds = now - self._began
         answer = self._callback(progress)
         if isinstance(answer, (bool, np.bool_)) and answer:
-            self.stops, self.reason = True, CALLBACK
+            self.reason = CALLBACK
+            self.stop()
 
 
 def _best(members: list[_Member], share: float) -> list[_Member]:

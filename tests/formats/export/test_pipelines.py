@@ -299,6 +299,9 @@ def test_scikit_learn_s_own_networks_and_searches(tmp_path):
 
 COMMITTEES = {
     "a target each": MultiOutputRegressor(MLPRegressor(**SMALL)),
+    "n_members": MLPClassifier(**SMALL, n_members=3),
+    "n_members of a regressor": MLPRegressor(**SMALL, n_members=2),
+    "n_members, of labels": MLPClassifier(**SMALL, n_members=2),
     "a bag": BaggingClassifier(MLPClassifier(**SMALL), 3, max_features=0.6, random_state=0),
     "a bag of numbers": BaggingRegressor(MLPRegressor(**SMALL), 2, random_state=0),
     "a vote": VotingClassifier(
@@ -322,6 +325,8 @@ def test_several_networks(name, tmp_path):
     decides = is_classifier(COMMITTEES[name])
     if decides:
         y = np.where(SCORE > 0, "yes", "no")
+    if name.endswith("labels"):
+        y = LABELS["labels"]
     if name.endswith("three"):
         y = np.digitize(SCORE, [-1, 1])
     fitted = COMMITTEES[name].fit(X, y)
@@ -335,7 +340,8 @@ def test_several_networks(name, tmp_path):
         with pytest.raises(ExportError, match="whole numbers"):
             quantise(job, "int8")
     if method == "predict_proba":
-        assert as_module(job).predict(X) == fitted.predict(X).tolist()
+        found = as_module(job).predict(X)
+        assert np.asarray(found).tolist() == fitted.predict(X).tolist()
 
 
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler((-2, 5))])

@@ -193,8 +193,8 @@ def quantise(job: Job, kind: str) -> FixedNetwork:
     parts = parts_of(job.model)
     if not parts.layers:
         raise ExportError(
-            "the model is several networks, and whole numbers hold one; fit one alone (RealMLP: "
-            "n_members=1 and n_folds=None), or export it in float32."
+            "the model is several networks, and whole numbers hold one; fit one alone "
+            "(n_members=1, and RealMLP's n_folds=None), or export it in float32."
         )
     for later in parts.after:
         if not isinstance(later, Scale | Clip):
