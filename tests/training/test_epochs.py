@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
 
 from backlit.errors import DivergenceError, DTypeError, ShapeError
 from backlit.estimators import MLPClassifier, MLPRegressor
@@ -24,6 +25,8 @@ CLASSES = (X[:, 0] + 0.5 * RANDOM.normal(size=120) > 0).astype(int) + (X[:, 1] >
 BINARY = (CLASSES > 0).astype(int)
 SEVERAL = (X[:, :3] > 0.2).astype(float)
 WEIGHTS = RANDOM.uniform(0.1, 2.0, 120)
+#: eleven targets, one of which is always the same
+MANY = np.c_[X @ RANDOM.normal(size=(6, 10)), np.ones(120)]
 
 
 @pytest.fixture
@@ -60,6 +63,9 @@ def _same(found, expected):
         {"output": "sigmoid", "y": SEVERAL, "validation": (X[:40], SEVERAL[:40])},
         {"output": "softmax", "y": np.eye(3)[CLASSES], "validation": 0.2},
         {"output": "identity", "y": X[:, :2], "loss": "huber", "clip": 0.5},
+        {"output": "identity", "y": X[:, 0], "validation": 0.3, "patience": 4},
+        {"output": "exp", "y": X[:, :3] ** 2, "validation": (X[:41], X[:41, 3:] ** 2)},
+        {"output": "identity", "y": MANY, "validation": (X[:37], MANY[:37]), "threads": 2},
         {"sample_weight": WEIGHTS, "dropout": (0.2, 0.1), "activation": ("tanh", "selu")},
         {"X": scipy.sparse.csr_array(np.where(np.abs(X) > 1, X, 0)), "shuffle": "blocks"},
         {"shuffle": False, "patience": 1, "min_improvement": 0.05, "hidden": ()},
@@ -127,6 +133,12 @@ def _fitted(cls, y, verbose, **settings):
         (MLPClassifier, BINARY, {"learning_rate": "cosine", "max_iter": 30, "weight_decay": 0.1}),
         (MLPRegressor, X[:, 0] - X[:, 1], {"max_iter": 30, "shuffle": False}),
         (MLPRegressor, X[:, :2], {"early_stopping": True, "max_iter": 30}),
+        (
+            MLPRegressor,
+            X[:, 0] ** 2,
+            {"early_stopping": True, "loss": "poisson", "dtype": "float32"},
+        ),
+        (MLPRegressor, MANY, {"early_stopping": True, "validation_fraction": 0.4}),
     ],
 )
 def test_estimators_come_to_the_same_bits(cls, y, settings, capsys):
@@ -146,6 +158,23 @@ def test_estimators_come_to_the_same_bits(cls, y, settings, capsys):
         if not model.early_stopping:
             model.set_params(random_state=0, verbose=False).partial_fit(X, y)
     np.testing.assert_array_equal(found._weights.vector, expected._weights.vector)
+
+
+def test_the_r_squared_of_a_call_is_scikit_learns(called):
+    for y in (X[:, 0] - X[:, 1], MANY):
+        held, trained = X[80:], X[:80]
+        model = MLPRegressor(
+            hidden_layer_sizes=(7,), early_stopping=True, random_state=0, max_iter=20
+        )
+        with pytest.warns(ConvergenceWarning):
+            model.fit(trained, y[:80], X_val=held, y_val=y[80:])
+        assert max(ran for _, ran in called) > 1
+        assert len(set(model.validation_scores_)) == 20
+        # rounding of a mean of 40 squares, and of the difference to the spread
+        allowed = 100 * np.finfo(float).eps * (1 - model.best_validation_score_)
+        found = r2_score(y[80:], model.predict(held))
+        assert found == pytest.approx(model.best_validation_score_, abs=allowed)
+        assert found < 1 - 1e-3
 
 
 def test_one_class_is_always_right():

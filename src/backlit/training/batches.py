@@ -11,7 +11,7 @@ from backlit.errors import SettingError
 from backlit.formats.generations import State
 from backlit.training.checkpoints import Random, random_state, set_random_state, set_state, state_of
 from backlit.training.data import Examples
-from backlit.training.metrics import score_of
+from backlit.training.metrics import RSquared, score_of
 from backlit.training.steps import (
     Drawn,
     Engine,
@@ -387,8 +387,8 @@ def validation_plan(
 ) -> ValidationPlan | None:
     """Return how an engine scores these rows by itself; None where only Python can.
 
-    An engine knows accuracy, of rows without weights. It adds up at most two losses, since more
-    could be added up in another order than Python's.
+    An engine knows accuracy and R^2, of rows without weights. It adds up at most two losses, since
+    more could be added up in another order than Python's.
 
     Parameters
     ----------
@@ -401,9 +401,13 @@ def validation_plan(
     batch_size : int
         The engine's largest batch.
     """
-    regression = output in ("identity", "exp")
-    if regression or examples.sample_weight is not None or len(rows) > 2 * batch_size:
+    if examples.sample_weight is not None or len(rows) > 2 * batch_size:
         return None
+    if output in ("identity", "exp"):
+        assert examples.targets is not None
+        targets = np.ascontiguousarray(examples.targets[rows], np.float64)
+        spread = RSquared.of(targets, targets).spread
+        return ValidationPlan(examples, rows, targets=targets, spread=spread)
     expected: NDArray[Any]
     if examples.classes is not None:
         expected = examples.classes[rows]

@@ -19,7 +19,7 @@ from backlit.training.stopping import Criterion, Scores
 
 
 class ValidationPlan(NamedTuple):
-    """A validation set that an engine scores by itself, by accuracy.
+    """A validation set that an engine scores by itself: by accuracy, or R^2 if there are targets.
 
     Attributes
     ----------
@@ -27,16 +27,22 @@ class ValidationPlan(NamedTuple):
         The data, without weights.
     rows : int64 array, shape (m,)
         Which of them.
-    expected : int32 array, shape (m,) or (m, n_L)
+    expected : int32 array, shape (m,) or (m, n_L), or None
         The classes; or for each output whether it has to lie above one half.
     by_largest : bool
         Whether the largest output of a row has to be its class.
+    targets : float64 array, shape (m, n_L), or None
+        Targets.
+    spread : float64 array, shape (n_L,), or None
+        The squares around their means, as `RSquared` adds them.
     """
 
     examples: Examples
     rows: NDArray[np.int64]
-    expected: NDArray[np.int32]
-    by_largest: bool
+    expected: NDArray[np.int32] | None = None
+    by_largest: bool = False
+    targets: NDArray[np.float64] | None = None
+    spread: NDArray[np.float64] | None = None
 
 
 class Epochs(NamedTuple):

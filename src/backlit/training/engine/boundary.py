@@ -295,7 +295,12 @@ def check_epochs(drawn: Any, epochs: Any, n_rows: int, size: int, dtype: np.dtyp
 
 
 def check_expected(plan: Any, n_outputs: int) -> None:
-    """Raise unless there is a whole number for each validation row, or each of its outputs."""
+    """Raise unless there is a whole number or target for each validation row, or each output."""
     n_rows = len(plan.rows)
+    if plan.targets is not None:
+        length = n_rows * n_outputs
+        check_array("targets", plan.targets, np.float64, length, f"for {n_rows} rows")
+        check_array("spread", plan.spread, np.float64, n_outputs, f"for {n_outputs} outputs")
+        return
     length = n_rows if plan.by_largest else n_rows * n_outputs
     check_array("expected", plan.expected, np.int32, length, f"for {n_rows} rows")

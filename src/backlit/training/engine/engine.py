@@ -79,7 +79,7 @@ def _units_for(examples: Examples, n0: int, n1: int, loss: int) -> set[str]:
 
 
 #: the fields of `records.Epochs` that describe a validation set, where there is none
-_NO_VALIDATION: tuple[None, int, int, int, int, None, None] = (None, 0, 0, 0, 0, None, None)
+_NO_VALIDATION: tuple[Any, ...] = (None, 0, 0, 0, 0, None, None, None, None, None)
 
 
 class _ValidationBlock(NamedTuple):
@@ -503,6 +503,8 @@ class Engine:
         if before is not None:
             self._take(before)
         scoring = records.LARGEST if plan.by_largest else records.HALVES
+        if plan.targets is not None:
+            scoring = records.SQUARES
         fields = {
             "validation": block,
             "chunks": chunks,
@@ -511,6 +513,9 @@ class Engine:
             "n_outputs": n_out,
             "outputs": outputs,
             "expected": plan.expected,
+            "targets": plan.targets,
+            "spread": plan.spread,
+            "squares": None if plan.targets is None else np.empty(n_rows * n_out),
         }
         found = self._validation = _ValidationBlock(plan, self.state, written, fields)
         return found

@@ -28,6 +28,7 @@ from backlit.training.engine.records import (
     KEEP_LAST,
     LARGEST,
     RUN,
+    SQUARES,
     WAITED,
     Batches,
     Results,
@@ -138,11 +139,41 @@ def _all_finite(vector, n):
 
 
 @kernel()
+def _add_rows(values, rows, width):
+    """Add all rows to the first, in the order of `metrics.added`."""
+    while rows > 1:
+        half = (rows + 1) // 2
+        for i in range((rows - half) * width):
+            values[i] += values[half * width + i]
+        rows = half
+
+
+@kernel()
+def _r_squared(epochs):
+    """Return the mean R^2 of the outputs; an output without spread has 1 if it is met, else 0."""
+    n_out, squares = epochs.n_outputs, epochs.squares
+    for i in range(epochs.examples * n_out):
+        difference = epochs.targets[i] - epochs.outputs[i]
+        squares[i] = difference * difference
+    _add_rows(squares, epochs.examples, n_out)
+    for k in range(n_out):
+        left, spread = squares[k], epochs.spread[k]
+        if spread != 0.0:
+            squares[k] = (spread - left) / spread
+        else:
+            squares[k] = 1.0 if left == 0.0 else 0.0
+    _add_rows(squares, n_out, 1)
+    return squares[0] / n_out
+
+
+@kernel()
 def _score(epochs):
-    """Return the share of the validation set that is right; NaN if an output is not finite."""
+    """Return accuracy or R^2 of the validation set; NaN if an output is not finite."""
     n_out, right = epochs.n_outputs, 0
     if not _all_finite(epochs.outputs, epochs.examples * n_out):
         return math.nan
+    if epochs.scoring == SQUARES:
+        return _r_squared(epochs)
     for i in range(epochs.examples):
         at = i * n_out
         if epochs.scoring == LARGEST:

@@ -137,9 +137,9 @@ def is_direct(n0: Any, n1: Any) -> Any:
     return n0 >= DIRECT_INPUTS and n1 <= DIRECT_UNITS
 
 
-#: how a validation set's outputs are scored: by the largest of each row, or by whether each lies
-#: above one half, all of a row together
-LARGEST, HALVES = range(2)
+#: how a validation set's outputs are scored: by the largest of each row, by whether each lies
+#: above one half, all of a row together, or by R^2
+LARGEST, HALVES, SQUARES = range(3)
 
 #: which parameters are kept: none, those of each epoch that is finite, those of the best one
 KEEP_NOTHING, KEEP_LAST, KEEP_BEST = range(3)
@@ -158,8 +158,9 @@ class Epochs(NamedTuple):
     `order`, `rates`, `sizes` (the batches', or the sums of their weights) and `random` hold those
     of one epoch after the other, `weights` what each epoch's sum of losses is divided by. The
     validation set is another block for `run`, the address of `steps.run`; its losses come in
-    `chunks`, its `outputs` are compared with `expected`. Each epoch's loss and validation goes to
-    `losses`, `validation_losses` and `scores`.
+    `chunks`, its `outputs` are compared with `expected`, or with `targets`, whose `spread` is known
+    and for which there is room for the `squares` that are left. Each epoch's loss and validation
+    goes to `losses`, `validation_losses` and `scores`.
     """
 
     count: Any
@@ -189,6 +190,9 @@ class Epochs(NamedTuple):
     n_outputs: Any
     outputs: Any
     expected: Any
+    targets: Any
+    spread: Any
+    squares: Any
     losses: Any
     validation_losses: Any
     scores: Any
@@ -197,4 +201,4 @@ class Epochs(NamedTuple):
 
 
 #: the fields' kinds, as in `FIELDS`
-EPOCH_FIELDS = {Epochs: "nnnnIDDDhdnnnddDnRnRInnnnRiDDDII"}
+EPOCH_FIELDS = {Epochs: "nnnnIDDDhdnnnddDnRnRInnnnRiDDDDDDII"}
