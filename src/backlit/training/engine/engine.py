@@ -79,7 +79,10 @@ def _units_for(examples: Examples, n0: int, n1: int, loss: int) -> set[str]:
 
 
 #: the fields of `records.Epochs` that describe a validation set, where there is none
-_NO_VALIDATION: tuple[Any, ...] = (None, 0, 0, 0, 0, None, None, None, None, None)
+_NO_VALIDATION: dict[str, Any] = {
+    "validation": None, "chunks": 0, "scoring": 0, "examples": 0, "n_outputs": 0, "outputs": None,
+    "expected": None, "targets": None, "spread": None, "squares": None,
+}  # fmt: skip
 
 
 class _ValidationBlock(NamedTuple):
@@ -459,15 +462,13 @@ class Engine:
             asked.kept,
             self.layout.size,
             self.state.parameters,
-            *_NO_VALIDATION,
-            losses,
-            validation_losses,
-            scores,
-            sync,
-            outcome,
+            **(_NO_VALIDATION if validation is None else validation.fields),
+            losses=losses,
+            validation_losses=validation_losses,
+            scores=scores,
+            sync=sync,
+            outcome=outcome,
         )
-        if validation is not None:
-            record = record._replace(**validation.fields)
         blocks.write(self._epochs_block, (record,), None, records.EPOCH_FIELDS, self.dtype)
         table, block, example = self._places
         places = table, block, self._epochs_block.ctypes.data, example
