@@ -358,12 +358,10 @@ def _scalar_examples(state: CheckState, dimensions: list[Dimension]) -> Examples
             np.allclose(done.flat(), state.base.flat(), rtol=1e-6, atol=0)
         )
 
-    means = [place for place in own if averaged(place[0])]
-    if len(means) > 1:
-        return None  # a mean over several: which of them counts the examples nobody can tell
-    means = means or [place for place in data if averaged(place[0])]
+    means = [place for place in data if averaged(place[0])]
+    means = means or [place for place in own if averaged(place[0])]
     if len(means) > 1 or not (means or own):
-        return None
+        return None  # of a mean over several nobody can tell which counts the examples
     dimension, name, axis = means[0] if means else max(own, key=lambda place: place[2])
     last = np.ndim(subject.inputs[name]) - 1
     return Examples("columns" if axis == last else "rows", -1 if axis == last else 0, dimension)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from backlit.gradcheck.sources.engines import plain_operation
+from backlit.gradcheck.sources.returned import LOSS, beside_cost
 
 BACKWARD_METHODS = (
     "backward",
@@ -170,7 +171,6 @@ BEFORE = (
     "backwards_",
     "b",
 )
-_LOSS = re.compile(r"loss|cost|entropy|mse|error|objective|nll|hinge|svm|criterion", re.I)
 _FLAG = re.compile(r"^(deriv\w*|prime|grad\w*|derivate|is_?deriv\w*|diff|der|backward)$", re.I)
 #: functions about gradients that compute none
 _NO_BACKWARD = re.compile(
@@ -183,6 +183,12 @@ _BACKWARDISH = re.compile(
     r"|prime|derivative|(^|_)grad|delta|^d[A-Z]|deriv|^nabla"
 )
 
+#: functions that return costs and go through epochs, files or pictures
+_NO_COST = re.compile(
+    r"^_?(test|check|plot|train(?!_?step|_on)|fit|main|run|load|save|print|update|optimi[sz]e|numeric|approx|"
+    r"minimi[sz]e|gradient_?descent|sgd|adam|verify|evaluate_model|benchmark)",
+    re.I,
+)
 _PASS = re.compile(r"back_?(ward|prop)|bprop", re.I)
 
 #: names of functions that a net needs beside its backward pass
@@ -288,12 +294,12 @@ def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]
     for one, partner in slopes.items():
         yield candidate("methods", one, partner)
     trains = next((n for n in TRAIN_METHODS if n in own), None)
-    losses = [n for n in own if _LOSS.search(n) and n not in slopes]
+    costs = [n for n in own if n not in slopes and _beside_cost(n, methods[n]) == "gradient"]
     chosen = backward
     if backward is not None:
         yield candidate("class", backward, forward)
-    elif any(_returns_pair(methods[n]) for n in losses):
-        chosen = next(n for n in losses if _returns_pair(methods[n]))
+    elif costs:
+        chosen = costs[0]
         yield candidate("class", chosen, chosen)
     elif trains is not None and _updates(methods[trains]):
         chosen = trains
@@ -373,26 +379,6 @@ def _passes_functions(node: ast.ClassDef) -> bool:
     )
 
 
-def _returns_pair(node: ast.FunctionDef) -> bool:
-    """Say whether a function somewhere returns a cost and gradients."""
-    for n in ast.walk(node):
-        if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple) and len(n.value.elts) >= 2:
-            names = [ast.unparse(e) for e in n.value.elts[1:]]
-            if any(re.search(r"grad|^d[A-Za-z_]|delta|nabla", name, re.I) for name in names):
-                return True
-            if any(re.search(r"^\{.*['\"]d[A-Z]", name) for name in names):
-                return True
-    return False
-
-
-def _returns_several(node: ast.FunctionDef) -> bool:
-    """Say whether a function returns a tuple."""
-    return any(
-        isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple) and len(n.value.elts) >= 2
-        for n in ast.walk(node)
-    )
-
-
 def _updates(node: ast.FunctionDef) -> bool:
     """Say whether a method changes arrays of its object in place."""
     for n in ast.walk(node):
@@ -416,15 +402,12 @@ def _function(d: Defined, functions: Mapping[str, Defined]) -> Candidate | None:
     partner = partner_of(name, functions)
     if partner is not None:
         return Candidate(name, "pair", name, partner, node.lineno, d.where)
-    if _LOSS.search(name) and _returns_pair(node):
+    beside = _beside_cost(name, node)
+    if beside == "gradient" and not _PASS.search(name):
         return Candidate(name, "loss and gradient", name, name, node.lineno, d.where)
-    if _LOSS.search(name) and _returns_several(node):
+    if beside == "more" and _BACKWARDISH.search(name) is None:
         return Candidate(name, "loss and more", name, name, node.lineno, d.where)
-    if (
-        _returns_pair(node)
-        and _BACKWARDISH.search(name) is None
-        and (_has_cost(node) or _returns_gradients(node))
-    ):
+    if _BACKWARDISH.search(name) is None and _returns_gradients(node):
         return Candidate(name, "loss and gradient", name, name, node.lineno, d.where)
     if _flag_of(node) is not None:
         return Candidate(name, "pair", name, name, node.lineno, d.where)
@@ -433,6 +416,13 @@ def _function(d: Defined, functions: Mapping[str, Defined]) -> Candidate | None:
     if _BACKWARDISH.search(name) and not name.startswith("__"):
         return Candidate(name, "alone", name, None, node.lineno, d.where)
     return None
+
+
+def _beside_cost(name: str, node: ast.FunctionDef) -> str | None:
+    """Say what a function or method returns beside a cost: "gradient", "more" or nothing."""
+    if name.startswith("__") or _NO_COST.search(name):
+        return None
+    return beside_cost(node, named=LOSS.search(name) is not None)
 
 
 def _returns_gradients(node: ast.FunctionDef) -> bool:
@@ -446,16 +436,6 @@ def _returns_gradients(node: ast.FunctionDef) -> bool:
         )
         for n in ast.walk(node)
     )
-
-
-def _has_cost(node: ast.FunctionDef) -> bool:
-    for n in ast.walk(node):
-        if isinstance(n, ast.Return) and isinstance(n.value, ast.Tuple):
-            return bool(
-                _LOSS.search(ast.unparse(n.value.elts[0]))
-                or ast.unparse(n.value.elts[0]) in ("J", "L", "l", "E")
-            )
-    return False
 
 
 def _flag_of(node: ast.FunctionDef) -> str | None:
@@ -555,7 +535,7 @@ def partner_of(
         same = [
             n
             for n, d in functions.items()
-            if n != name and _LOSS.search(n) and not _BACKWARDISH.search(n)
+            if n != name and LOSS.search(n) and not _BACKWARDISH.search(n)
             if len(own) > 1 and _argument_names(d) == own
         ]
         if same:

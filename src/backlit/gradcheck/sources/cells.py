@@ -20,6 +20,7 @@ class Cell:
     label: str
     text: str
     magic: str | None = None  # IPython's cell magic, where the body is not run as Python
+    python2: bool = False  # whether it was written for Python 2
 
 
 def notebook_cells(text: str, path: Path) -> list[Cell]:

@@ -32,6 +32,7 @@ from backlit.gradcheck.sources.namespaces import (
     run_definition,
     serve_modules,
 )
+from backlit.gradcheck.sources.python2 import looks_like_python2
 from backlit.gradcheck.sources.usage import look_in, neighbours
 
 
@@ -70,8 +71,8 @@ def extract(
     roots = _roots(definitions, wanted, [*candidates, *layers])
     needed = _closure(roots, definitions)
     used = _names_used(needed, definitions)
+    scope = new_scope(python2=any(cell.python2 for cell in cells))
     unknown = used - set(definitions) - set(assigned) - set(dir(builtins))
-    scope = new_scope()
     stand_ins = {
         name: size
         for name in sorted(_names_needed(needed, definitions) & set(assigned) - set(definitions))
@@ -159,7 +160,7 @@ def _unread(cell: Cell, error: BaseException) -> Unchecked:
     blank = r"=\s*(#.*)?$|\bYOUR[ _]CODE|\bTODO\b|_{3,}|\.\.\.\s*$"
     if line and line <= len(lines) and re.search(blank, lines[line - 1], re.I):
         reason = f"line {line} is a blank that is not filled in yet ({what})"
-    if re.search(r"^\s*print\s+[^(=\s]", cell.text, re.M):
+    if looks_like_python2(cell.text):
         reason = f"it is Python 2 ({what}): convert it with 2to3 first"
     return Unchecked(cell.label, reason, line, cell.label, abstract=not _has_backward(cell))
 

@@ -6,6 +6,7 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,6 @@ from backlit.gradcheck.sources.gradients import (
     as_numbers,
     from_result,
     last_name,
-    returned_names,
 )
 from backlit.gradcheck.sources.guesses import (
     LAYOUTS,
@@ -52,6 +52,7 @@ from backlit.gradcheck.sources.guesses import (
     role_of,
 )
 from backlit.gradcheck.sources.hints import hints_of
+from backlit.gradcheck.sources.returned import cost_and_gradients, returned_names
 
 Array = NDArray[Any]
 
@@ -410,13 +411,13 @@ def loss_feeds(
     """
     rng = np.random.default_rng(9)
     arguments = arguments_of(function)
-    own = returned_names(inspect.unwrap(function))
     failed = Furthest()
     hints = hints_of(function)
     others = [a.name for a in arguments]
     seen = 0
     yielded = False
     arrays = global_arrays(function, names or {})
+    likely, own = cost_and_gradients(function)
     for layout in LAYOUTS:
         choices = [
             options(a, layout, rng, first=i == 0, hint=hints.get(a.name), others=others)
@@ -427,32 +428,75 @@ def loss_feeds(
             if error is not None:
                 failed.note(error)
                 continue
-            split = split_cost(result)
-            if split is None:
+            if split_cost(result, likely) is None:
                 continue
             given = dict(zip([a.name for a in arguments], values, strict=True))
-            feed = _loss_feed(function, given, own, arrays)
+            feed = _loss_feed(function, given, own, arrays, likely)
             if feed is not None:
                 yield feed
                 seen += feed.fits
                 yielded = True
                 if feed.fits:
+                    yield from _of_one_output(function, feed, choices, own, arrays, likely)
                     break
         if seen >= 3:
             return
     if not seen:
-        for feed in _fitted_loss(function, arguments, own, arrays, failed):
+        for feed in _fitted_loss(function, arguments, own, arrays, likely, failed):
             yielded = True
             yield feed
     if not yielded:
         raise CannotFeed(f"no call of it returned a cost and gradients{failed}")
 
 
+def _of_one_output(
+    function: Callable[..., Any],
+    feed: Feed,
+    choices: Sequence[Sequence[Any]],
+    own: Sequence[str],
+    arrays: Mapping[str, Array],
+    likely: int | None,
+) -> Iterator[Feed]:
+    """Yield the same call with one output: what is called w most likely is one column.
+
+    A mean over all entries is one over the examples there.
+    """
+    names = [a.name for a in arguments_of(function)]
+    columns = [n for n in names if _COLUMN.match(n) and np.ndim(feed.inputs.get(n, 0.0)) == 2]
+    if not columns or min(np.shape(feed.inputs[columns[0]])) == 1:
+        return
+    narrow = [
+        [v for v in values if np.ndim(v) == 0 or np.ndim(v) == 1 or 1 in np.shape(v)]
+        if role_of(name) in ("weights", "bias", "labels")
+        else values
+        for name, values in zip(names, choices, strict=True)
+    ]
+    for values in combinations(narrow, 60):
+        result, error = attempt(function, *[_copied(v) for v in values])
+        if error is not None or split_cost(result, likely) is None:
+            continue
+        given = dict(zip(names, values, strict=True))
+        found = _loss_feed(function, given, own, arrays, likely)
+        if found is None or not found.fits or found.wrt != feed.wrt:
+            continue
+        gradients, _ = attempt(lambda f=found: f.backward(1.0, f.forward(**f.inputs)[1]))
+        if gradients is not None and all(np.any(g) for g in gradients.values()):
+            shape = np.shape(found.inputs[columns[0]])
+            note = f"It is right where {columns[0]} has shape {shape}, not with several outputs."
+            yield replace(found, reading="one output", notes=(*found.notes, note))
+            return
+
+
+#: names of weights that are one column more often than a matrix, where a cost is computed
+_COLUMN = re.compile(r"^(w|theta|beta|coef\w*|weights)$")
+
+
 def _fitted_loss(
     function: Callable[..., Any],
     arguments: Sequence[Argument],
-    own: Sequence[str] | None,
+    own: Sequence[str],
     arrays: Mapping[str, Array],
+    likely: int | None,
     failed: Furthest,
 ) -> Iterator[Feed]:
     """Yield feeds of a cost with its gradient whose shapes were found out by calling."""
@@ -463,10 +507,10 @@ def _fitted_loss(
     def score(values: list[Any]) -> tuple[tuple[int, ...], bool]:
         def once() -> Feed | None:
             result = function(*[_copied(v) for v in values])
-            if split_cost(result) is None:
+            if split_cost(result, likely) is None:
                 return None
             given = dict(zip([a.name for a in arguments], values, strict=True))
-            return _loss_feed(function, given, own, arrays)
+            return _loss_feed(function, given, own, arrays, likely)
 
         way, _ = attempt(how_far, once)
         failed.note(way.error)
@@ -486,13 +530,12 @@ def _fitted_loss(
             yield made[id(values[0])]
 
 
-def split_cost(result: Any) -> tuple[float, Any] | None:
-    """Return (cost, gradients) from what a function returned; None where there is no such pair."""
-    if not isinstance(result, (tuple, list)) or len(result) < 2:
-        return None
-    place = next(
-        (i for i, r in enumerate(result) if np.size(r) == 1 and as_array(r) is not None), None
-    )
+def split_cost(result: Any, likely: int | None = None) -> tuple[float, Any] | None:
+    """Return (cost, gradients) from what a function returned; None where there is no such pair.
+
+    The cost is the `likely` part where that is one number, else the first that is.
+    """
+    place = _cost_in(result, likely)
     if place is None:
         return None
     cost = float(np.asarray(result[place], dtype=float).reshape(-1)[0])
@@ -502,11 +545,21 @@ def split_cost(result: Any) -> tuple[float, Any] | None:
     return cost, rest[0] if len(rest) == 1 else tuple(rest)
 
 
+def _cost_in(result: Any, likely: int | None) -> int | None:
+    """Return the place of the cost in what a function returned."""
+    if not isinstance(result, (tuple, list)) or len(result) < 2:
+        return None
+    arrays = [as_array(r) for r in result]
+    numbers = [i for i, a in enumerate(arrays) if a is not None and a.size == 1]
+    return likely if likely in numbers else next(iter(numbers), None)
+
+
 def _loss_feed(
     function: Callable[..., Any],
     given: Mapping[str, Any],
-    own: Sequence[str] | None,
+    own: Sequence[str],
     arrays: Mapping[str, Array],
+    likely: int | None,
 ) -> Feed | None:
     flattened = flatten(given)
     flat, rebuild = flattened.values, flattened.rebuild
@@ -524,14 +577,13 @@ def _loss_feed(
         made = rebuild(inputs)
         values = [made[n] for n in names]
         result = function(*values) if caller is None else caller.call(inputs, *values)
-        split = split_real(result)
+        split = split_real(result, likely)
         return split[0], Kept(split[1], made, inputs)
 
     def backward(d: Any, kept: Kept) -> dict[str, Any]:
-        found = from_result(kept.result, {n: kept.shapes[n] for n in order}, labels)
+        found = from_result(kept.result, {n: kept.shapes[n] for n in order}, own)
         return {n: d * np.asarray(g) for n, g in found.items()}
 
-    labels = own[1:] if own and len(own) > 2 else own[1:2] if own else None
     done, error = attempt(lambda: forward(**flat))
     if error is not None:
         return None
@@ -549,9 +601,10 @@ def _behind_parameters(name: str) -> int:
     return 2 if role == "labels" else 0 if role in ("weights", "bias") else 1
 
 
-def split_real(result: Any) -> tuple[Any, Any]:
+def split_real(result: Any, likely: int | None = None) -> tuple[Any, Any]:
     """Return (cost, gradients), the cost as it came: complex, where a step is complex."""
-    place = next(i for i, r in enumerate(result) if np.size(r) == 1)
+    place = _cost_in(result, likely)
+    assert place is not None
     rest = [r for i, r in enumerate(result) if i != place]
     return np.asarray(result[place]).reshape(()), rest[0] if len(rest) == 1 else tuple(rest)
 

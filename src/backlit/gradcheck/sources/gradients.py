@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import functools
-import inspect
 import re
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,48 +75,6 @@ def is_gradient_of(name: str, parameter: str) -> bool:
         ):
             return True
     return False
-
-
-@functools.lru_cache(maxsize=256)
-def returned_names(function: Callable[..., Any]) -> list[str] | None:
-    """Return the names in a function's last return of a tuple, such as ["dx", "dw", "db"]."""
-    try:
-        source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
-        tree = ast.parse(source)
-    except (OSError, TypeError, SyntaxError, IndentationError):
-        return None
-    returns = [n for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None]
-    if not returns:
-        return None
-    value = max(returns, key=lambda n: n.lineno).value
-    items = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value]
-    names = []
-    for item in items:
-        while isinstance(item, (ast.BinOp, ast.Call, ast.Subscript)):
-            if isinstance(item, ast.BinOp):
-                item = item.left
-            elif isinstance(item, ast.Call):
-                item = _of_call(item)
-            else:
-                item = item.value
-        if isinstance(item, ast.Attribute):
-            names.append(item.attr)
-        else:
-            names.append(item.id if isinstance(item, ast.Name) else "")
-    return names
-
-
-def _of_call(call: ast.Call) -> ast.expr:
-    """Return the array of which a method is called, such as dW in dW.reshape(W.shape)."""
-    function = call.func
-    if isinstance(function, ast.Attribute) and function.attr in _OF_ARRAYS:
-        modules = ("np", "numpy", "cp", "jnp", "xp")
-        if not (isinstance(function.value, ast.Name) and function.value.id in modules):
-            return function.value
-    return ast.Constant(None)
-
-
-_OF_ARRAYS = ("reshape", "copy", "sum", "mean", "astype", "squeeze", "transpose", "ravel")
 
 
 def as_array(value: Any) -> Array | None:

@@ -287,7 +287,7 @@ def bias_for(
         case "columns" | "column" | "steps":
             if same:
                 return [draw(INPUTS, 1), draw(INPUTS)]
-            return [draw(size, 1), draw(1, 1), 0.3, draw(size)]
+            return [draw(size, 1), draw(1, 1), np.array(0.3), draw(size)]
         case "images" | "volume":
             if same:
                 return [draw(CHANNELS), draw(1, CHANNELS, 1, 1)]
@@ -299,7 +299,7 @@ def bias_for(
         case _:
             if same:
                 return [draw(INPUTS), draw(1, INPUTS)]
-            return [draw(size), draw(1, size), 0.3, draw(1), draw(size, 1)]
+            return [draw(size), draw(1, size), np.array(0.3), draw(1), draw(size, 1)]
 
 
 def labels_for(shape: Sequence[int], rng: np.random.Generator, whole: bool = False) -> list[Any]:
@@ -363,8 +363,10 @@ def options(
     """
     hint = hint or Hint()
     role = argument.role
-    if hint.parts and argument.required and role in ("data", "unknown"):
-        return []  # which of its parts is what, no name says
+    if hint.parts and argument.required and role in ("data", "unknown", "weights"):
+        made = _parts_for(hint.parts, layout, rng)
+        if made or role != "weights":
+            return made  # none: which of its parts is what, no name says
     if hint.keys and (argument.required or argument.default is None):
         return [parameters_for(hint.keys, layout, rng)]
     if hint.size is not None and argument.required:
@@ -394,6 +396,19 @@ def options(
             found if role != "data" else []
         )
     return found
+
+
+def _parts_for(names: Sequence[str], layout: str, rng: np.random.Generator) -> list[Any]:
+    """List rows of parameters for an argument that is taken apart into these names."""
+    if not all(role_of(name) in ("weights", "bias") for name in names):
+        return []
+    return [
+        [
+            (weights_for if role_of(name) == "weights" else bias_for)(layout, rng, name, names)[i]
+            for name in names
+        ]
+        for i in range(2)
+    ]
 
 
 def _options(

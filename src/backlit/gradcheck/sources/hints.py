@@ -26,8 +26,8 @@ class Hint:
         How many numbers it holds, where it is reshaped to constants.
     walked : bool
         Whether it is gone through, one item after the other.
-    parts : int
-        How many things it is taken apart into, as ``targets, predictions = inputs`` does.
+    parts : list of str
+        The names that it is taken apart into, as ``W, b = parameters`` does.
     """
 
     ndim: int | None = None
@@ -35,7 +35,7 @@ class Hint:
     keys: list[str] = field(default_factory=list)
     size: int | None = None
     walked: bool = False
-    parts: int = 0
+    parts: list[str] = field(default_factory=list)
 
 
 def tree_of(function: Callable[..., Any]) -> ast.AST | None:
@@ -103,7 +103,7 @@ def _read_unpacking(node: ast.Assign, found: dict[str, Hint]) -> None:
     if isinstance(value, ast.Name) and isinstance(node.targets[0], ast.Tuple):
         hint = _hint(found, value)
         if hint is not None:
-            hint.parts = len(node.targets[0].elts)
+            hint.parts = [n.id if isinstance(n, ast.Name) else "" for n in node.targets[0].elts]
     if isinstance(value, ast.Attribute) and value.attr == "shape":
         hint = _hint(found, value.value)
         target = node.targets[0]

@@ -49,7 +49,6 @@ from backlit.gradcheck.sources.gradients import (
     from_result,
     from_update,
     is_gradient_of,
-    returned_names,
 )
 from backlit.gradcheck.sources.guesses import (
     LAYOUTS,
@@ -63,6 +62,7 @@ from backlit.gradcheck.sources.guesses import (
     role_of,
 )
 from backlit.gradcheck.sources.hints import hints_of, tree_of
+from backlit.gradcheck.sources.returned import returned_names
 from backlit.gradcheck.sources.usage import is_set_up, objects_by_use
 
 Array = NDArray[Any]

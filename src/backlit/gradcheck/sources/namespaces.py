@@ -32,6 +32,7 @@ from backlit.gradcheck.sources.definitions import (
     statements_of,
     stored_names,
 )
+from backlit.gradcheck.sources.python2 import as_python3, builtins_of_python2
 
 _PREFIX = "checked_functions_"
 
@@ -181,13 +182,13 @@ def _stand_ins(
 _LIKE_NUMPY = {"cupy": "CuPy", "autograd": "autograd", "autograd.numpy": "autograd"}
 
 
-def new_scope() -> dict[str, Any]:
+def new_scope(*, python2: bool = False) -> dict[str, Any]:
     """Return the names of a new module; dataclasses look their module up in sys.modules."""
     name = f"{_PREFIX}{len([n for n in sys.modules if n.startswith(_PREFIX)])}"
     module = ModuleType(name)
     sys.modules[name] = module
     scope = vars(module)
-    scope["__builtins__"] = builtins
+    scope["__builtins__"] = builtins_of_python2() if python2 else builtins
     return scope
 
 
@@ -283,7 +284,7 @@ class LocalModules(MetaPathFinder, Loader):
             return
         path = Path(module.__spec__.origin)
         try:
-            cell = Cell(str(path), path.read_text(encoding="utf-8-sig"))
+            cell = as_python3(Cell(str(path), path.read_text(encoding="utf-8-sig")), self._notes)
         except (OSError, UnicodeDecodeError) as error:
             raise ImportError(f"{path} cannot be read: {error}", name=module.__name__) from error
         source = read_source([cell], self.holds)
@@ -292,6 +293,8 @@ class LocalModules(MetaPathFinder, Loader):
             self._notes.append(f"{path} is left out: it is no Python that can be read: {what}")
             raise ImportError(what, name=module.__name__)
         scope = vars(module)
+        if cell.python2:
+            scope["__builtins__"] = builtins_of_python2()
         for definition in source.definitions:
             run_definition(definition, source.reading, scope, self._notes)
         for name in source.assigned:

@@ -30,7 +30,6 @@ from backlit.gradcheck.sources.gradients import (
     from_attributes,
     from_result,
     from_update,
-    returned_names,
 )
 from backlit.gradcheck.sources.guesses import (
     EXAMPLES,
@@ -43,6 +42,7 @@ from backlit.gradcheck.sources.guesses import (
 )
 from backlit.gradcheck.sources.hints import source_of
 from backlit.gradcheck.sources.layers import LayerCall, depends_on, kept_output, tempered
+from backlit.gradcheck.sources.returned import returned_names
 
 Array = NDArray[Any]
 Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number

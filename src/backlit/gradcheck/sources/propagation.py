@@ -18,8 +18,9 @@ import numpy as np
 
 from backlit.gradcheck.probing.nested import flatten, fresh
 from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, is_finite, output_of
-from backlit.gradcheck.sources.gradients import from_result, returned_names
+from backlit.gradcheck.sources.gradients import from_result
 from backlit.gradcheck.sources.guesses import Argument, arguments_of, labels_for
+from backlit.gradcheck.sources.returned import returned_names
 
 _LOSS = re.compile(r"loss|cost|entropy|mse|objective|nll|(^|_)J$", re.I)
 _NOT = re.compile(r"deriv|prime|grad|delta|back|plot|d_|^d[A-Z]|forward", re.I)

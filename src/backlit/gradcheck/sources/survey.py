@@ -153,7 +153,11 @@ def _outcome(
 
     forget_endings()
     try:
-        return check_candidate(candidate, names, seed, seconds)
+        report = check_candidate(candidate, names, seed, seconds)
+        if candidate.kind == "loss and more" and not _is_meant(report):
+            text = "what it returns beside the cost is not its derivative, nor called like one"
+            return unchecked(text, abstract=True)
+        return report
     except _NotWritten as error:
         return unchecked(str(error), abstract=True)
     except (CannotFeed, BacklitError) as error:
@@ -166,6 +170,11 @@ def _outcome(
         return replace(ending(error), function=candidate.name)
     except Exception as error:  # values that nobody thought of: said, never a crash
         return unchecked(f"calling it stopped with {type(error).__name__}: {error}")
+
+
+def _is_meant(report: Report) -> bool:
+    """Say whether what was returned without a gradient's name is one, though it may be wrong."""
+    return all(f.gradient and f.relation not in ("unknown", "shape") for f in report.problems)
 
 
 class _NotWritten(Exception):

@@ -31,6 +31,7 @@ from backlit.gradcheck.sources.extraction import extract
 from backlit.gradcheck.sources.feeds import SECONDS
 from backlit.gradcheck.sources.isolation import Limits, kill_all
 from backlit.gradcheck.sources.namespaces import serve_modules
+from backlit.gradcheck.sources.python2 import as_python3
 from backlit.gradcheck.sources.survey import check_all
 
 USAGE = 2
@@ -305,6 +306,7 @@ def _load_file(path: Path, only: str | None) -> Loaded:
         raise SettingError(f"{path} cannot be read: {error}") from error
     cells = notebook_cells(text, path) if path.suffix == ".ipynb" else [Cell(str(path), text)]
     loaded = Loaded({}, only)
+    cells = [as_python3(cell, loaded.notes) for cell in cells]
     try:
         wanted = None if only is None else only.partition(".")[0]
         extracted = extract(cells, loaded.notes, path.parent, wanted=wanted)

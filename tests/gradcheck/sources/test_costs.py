@@ -1,0 +1,205 @@
+"""Functions that return a cost beside its gradient, whatever both are called."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from backlit.gradcheck.sources.target import check_targets
+
+
+def run(tmp_path: Path, text: str) -> tuple[int, dict]:
+    path = tmp_path / "costs.py"
+    path.write_text("import numpy as np\n\n\n" + text, encoding="utf-8")
+    out = io.StringIO()
+    code = check_targets([str(path)], format="json", stdout=out, stderr=io.StringIO())
+    return code, json.loads(out.getvalue())
+
+
+def labels(data: dict) -> dict[str, str]:
+    return {f["gradient"]: f["relation"] for f in data["findings"]}
+
+
+SQUARES = """
+def {name}(w, X, y):
+    z = X @ w
+    {cost} = np.mean((z - y) ** 2)
+    {gradient} = 2 * X.T @ (z - y) / len(y)
+    return {cost}, {gradient}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "cost", "gradient"),
+    [
+        ("f", "loss", "g"),
+        ("f", "J", "gradient"),
+        ("evaluate", "cost", "g"),
+        ("fun", "val", "dw"),
+        ("objective", "fx", "grad_w"),
+        ("value_and_slope", "J", "g_w"),
+    ],
+)
+def test_any_name_of_cost_and_gradient(tmp_path, name, cost, gradient):
+    text = SQUARES.format(name=name, cost=cost, gradient=gradient)
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (0, {"w": "correct"})
+    assert any("not with several outputs" in note for note in data["notes"])
+    code, data = run(tmp_path, text.replace("= 2 * X.T", "= X.T"))
+    assert (code, labels(data)) == (1, {"w": "scale"})
+
+
+NETS = {
+    "a list that is taken apart": (
+        "W1, b1, W2, b2 = params",
+        "[X.T @ dz, dz.sum(0), h.T @ d, d.sum(0)]",
+        ["params[0]", "params[1]", "params[2]", "params[3]"],
+    ),
+    "a tuple of gradients": (
+        "W1, b1, W2, b2 = params",
+        "(X.T @ dz, dz.sum(0), h.T @ d, d.sum(0))",
+        ["params[0]", "params[1]", "params[2]", "params[3]"],
+    ),
+    "a dict": (
+        "W1, b1, W2, b2 = params['W1'], params['b1'], params['W2'], params['b2']",
+        "{'W1': X.T @ dz, 'b1': dz.sum(0), 'W2': h.T @ d, 'b2': d.sum(0)}",
+        ["W1", "b1", "W2", "b2"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_rows_and_dicts_of_parameters(tmp_path, kind):
+    parts, gradients, names = NETS[kind]
+    text = f"""
+def evaluate(params, X, y):
+    {parts}
+    h = np.tanh(X @ W1 + b1)
+    d = h @ W2 + b2 - y
+    cost = 0.5 * np.sum(d ** 2)
+    dz = d @ W2.T * (1 - h ** 2)
+    g = {gradients}
+    return cost, g
+"""
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (0, dict.fromkeys(names, "correct"))
+    code, data = run(tmp_path, text.replace("(1 - h ** 2)", "h"))
+    assert code == 1
+    assert [n for n in names if labels(data)[n] != "correct"] == names[:2]
+
+
+PROPAGATE = """
+def propagate(w, b, X, Y):
+    m = X.shape[1]
+    A = 1 / (1 + np.exp(-(np.dot(w.T, X) + b)))
+    cost = -np.sum(Y * np.log(A) + (1 - Y) * np.log(1 - A)) / m
+    dw = np.dot(X, (A - Y).T) / m
+    db = np.sum(A - Y) / m
+    {grads}
+    return {order}
+"""
+
+
+@pytest.mark.parametrize(
+    ("grads", "order"),
+    [
+        ("grads = {'dw': dw, 'db': db}", "grads, cost"),
+        ("pass", "dw, db, cost"),
+        ("pass", "cost, (dw, db)"),
+        ("pass", "cost, dw, db"),
+    ],
+)
+def test_the_cost_may_come_last_and_a_bias_be_one_number(tmp_path, grads, order):
+    text = PROPAGATE.replace("{grads}", grads).replace("{order}", order)
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (0, {"w": "correct", "b": "correct"})
+    code, data = run(tmp_path, text.replace("np.sum(A - Y) / m", "np.sum(A - Y)"))
+    assert (code, labels(data)) == (1, {"w": "correct", "b": "scale"})
+    assert next(f for f in data["findings"] if f["gradient"] == "b")["factor_name"] == "m"
+
+
+def test_a_method_of_any_name(tmp_path):
+    text = """
+class Model:
+    def __init__(self, n_in, n_out):
+        self.W = np.random.randn(n_in, n_out)
+
+    def evaluate(self, X, y):
+        z = X @ self.W
+        loss = np.sum((z - y) ** 2)
+        g = 2 * X.T @ (z - y)
+        return loss, g
+"""
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (0, {"W": "correct"})
+    assert run(tmp_path, text.replace("g = 2 *", "g = 3 *"))[0] == 1
+
+
+NO_GRADIENTS = """
+def loss(w, X, y):
+    z = X @ w
+    return np.mean((z - y) ** 2), z
+
+
+def ridge_loss(w, X, y):
+    cost = np.mean((X @ w - y) ** 2) + 0.5 * np.sum(w * w)
+    return cost, w
+
+
+def mse(p, y):
+    diff = p - y
+    return np.mean(diff ** 2), diff
+
+
+def cross_entropy(logits, y):
+    e = np.exp(logits)
+    probs = e / e.sum(axis=1, keepdims=True)
+    return -np.mean(np.sum(y * np.log(probs), axis=1)), probs
+
+
+def forward(x, w):
+    return np.sum((x @ w) ** 2), (x, w)
+
+
+def moments(x):
+    return np.mean(x), np.std(x)
+
+
+def halves(X, y):
+    return X[: len(X) // 2], y[: len(y) // 2]
+
+
+def step(w, grad_w, rate=0.1):
+    return w - rate * grad_w, grad_w
+"""
+
+
+def test_what_is_returned_beside_a_cost_may_be_no_gradient(tmp_path):
+    code, data = run(tmp_path, NO_GRADIENTS)
+    assert (code, data["findings"]) == (2, [])
+    assert all(one["abstract"] for one in data["unchecked"])
+
+
+def test_what_has_no_name_counts_where_it_is_related_to_the_gradient(tmp_path):
+    text = "def mse(p, y):\n    return np.mean((p - y) ** 2), {} / p.size\n"
+    assert run(tmp_path, text.format("2 * (p - y)"))[0] == 0
+    code, data = run(tmp_path, text.format("(p - y)"))
+    assert (code, labels(data)) == (1, {"p": "scale"})
+    code, data = run(tmp_path, text.format("np.cos(p - 3 * y)"))
+    assert (code, data["findings"]) == (2, [])
+    assert "is not its derivative" in data["unchecked"][0]["reason"]
+
+
+def test_m_is_an_axis_of_the_data_and_not_of_a_parameter(tmp_path):
+    text = """
+def f(W, X, y):
+    z = X @ W
+    loss = np.mean((z - y) ** 2)
+    g = 2 * X.T @ (z - y) / len(y)
+    return loss, g
+"""
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (1, {"W": "scale"})
+    assert data["findings"][0]["factor_name"] != "m"
+    assert data["repairs"][0]["after"].startswith("g = 2 * X.T @ (z - y) / len(y) / ")
