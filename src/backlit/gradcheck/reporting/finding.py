@@ -196,6 +196,8 @@ class Unchecked:
         The function, or `Class.method`.
     reason : str
         Why, in a sentence.
+    python : str
+        The line of Python that checks it with arrays of one's own.
     line : int or None
         Where it is defined, in `file` (a path, or a notebook's cell).
     abstract : bool
@@ -204,6 +206,7 @@ class Unchecked:
 
     name: str
     reason: str
+    python: str
     line: int | None = None
     file: str | None = None
     abstract: bool = False
@@ -213,6 +216,7 @@ class Unchecked:
         return {
             "function": self.name,
             "reason": self.reason,
+            "python": self.python,
             "line": self.line,
             "file": self.file,
             "abstract": self.abstract,

@@ -153,13 +153,23 @@ class Report:
             printable_lines(self.verdict()),
             findings,
             list(map(printable_lines, self._said_beside())),
-            [(printable_lines(u.name), u.line, printable_lines(u.reason)) for u in self.unchecked],
+            [
+                (
+                    printable_lines(u.name),
+                    u.line,
+                    printable_lines(u.reason),
+                    printable_lines(u.python),
+                )
+                for u in self.unchecked
+            ],
             [printable_lines(f"Repair, tried: {r.sentence}\n{r.diff}") for r in self.repairs],
         )
 
     def _repr_html_(self) -> str:
         left = [f"Repair, tried: {r.sentence} {r.diff}" for r in self.repairs]
-        left += [f"Not checked: {u.name}: {u.reason}" for u in self.unchecked]
+        left += [
+            f"Not checked: {u.name}: {u.reason}. From Python: {u.python}" for u in self.unchecked
+        ]
         return html_of(self.verdict(), self.findings, [*left, *self._said_beside()])
 
 
@@ -176,7 +186,7 @@ def rich_lines(
     verdict: str,
     findings: Sequence[Finding],
     notes: Sequence[str],
-    unchecked: Sequence[tuple[str, int | None, str]] = (),
+    unchecked: Sequence[tuple[str, int | None, str, str]] = (),
     repairs: Sequence[str] = (),
 ) -> Iterator[RenderableType]:
     """Yield what the console prints for a report."""
@@ -198,10 +208,12 @@ def rich_lines(
             style = {"-": "red", "+": "green"}.get(row[:1], "dim")
             text.append("\n" + row, style=style)
         yield Padding(text, (0, 0, 0, 1))
-    for name, line, reason in unchecked:
+    for name, line, reason, python in unchecked:
         text = Text(f"– not checked: {name}", style="yellow")
         text.append(f" (line {line})" if line else "", style="dim")
         text.append(f": {reason}", style="none")
+        text.append("\nFrom Python: ", style="dim")
+        text.append(python, style="cyan")
         yield Padding(text, (0, 0, 0, 1))
     for note in notes:
         yield Padding(Text(note, style="dim"), (0, 0, 0, 1))

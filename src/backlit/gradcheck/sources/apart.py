@@ -11,6 +11,7 @@ from typing import Any
 from backlit.gradcheck.reporting.finding import Finding, Unchecked
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.reporting.transfer import from_data
+from backlit.gradcheck.sources.by_hand import ANY_PAIR
 from backlit.gradcheck.sources.feeds import SECONDS
 from backlit.gradcheck.sources.isolation import Child, Ended, Ending, Limits
 
@@ -49,11 +50,11 @@ def check_apart(target: str, limits: Limits, seconds: float = SECONDS) -> Apart:
     printed = ""
     while True:
         with Child(limits) as child:
-            answer, name, ending = _one_run(child, target, without, seconds)
+            answer, (name, python), ending = _one_run(child, target, without, seconds)
         printed += child.printed()
         if ending is None:
             break
-        _note(ending, name, found, left)
+        note_ending(ending, name, python, found, left)
         if name is None or name in without or len(without) >= _MOST_ENDINGS:
             break
         without.append(name)
@@ -61,7 +62,7 @@ def check_apart(target: str, limits: Limits, seconds: float = SECONDS) -> Apart:
         return Apart(None, str(answer["error"]), printed)
     report = answer.get("report", Report((), title=target))
     if ending is not None and name is not None:
-        left.append(Unchecked("the rest of it", "too much of it ends the program"))
+        left.append(Unchecked("the rest of it", "too much of it ends the program", python))
     report = replace(
         report,
         findings=(*report.findings, *found),
@@ -73,9 +74,10 @@ def check_apart(target: str, limits: Limits, seconds: float = SECONDS) -> Apart:
 
 def _one_run(
     child: Child, target: str, without: Sequence[str], seconds: float
-) -> tuple[dict[str, Any], str | None, Ending | None]:
+) -> tuple[dict[str, Any], tuple[str | None, str], Ending | None]:
     """Return the answer, which function was being checked, and how the child ended if it did."""
     name: str | None = None
+    python = ANY_PAIR
     answer: dict[str, Any] = {}
     child.ask(
         {
@@ -88,7 +90,7 @@ def _one_run(
     try:
         for one in child.answers():
             if "begin" in one:
-                name = str(one["begin"])
+                name, python = str(one["begin"]), str(one["python"])
             else:
                 answer = one
         if "report" in answer:
@@ -98,17 +100,19 @@ def _one_run(
         elif "error" not in answer:
             raise ValueError("no answer")
     except ValueError:
-        return {}, name, Ending("answers with what is no complete answer")
+        return {}, (name, python), Ending("answers with what is no complete answer")
     except Ended as error:
-        return {}, name, error.ending
-    return answer, name, None
+        return {}, (name, python), error.ending
+    return answer, (name, python), None
 
 
-def _note(ending: Ending, name: str | None, found: list[Finding], left: list[Unchecked]) -> None:
+def note_ending(
+    ending: Ending, name: str | None, python: str, found: list[Finding], left: list[Unchecked]
+) -> None:
     """Add a finding where the user's code ended the child; what was not checked elsewhere."""
     if ending.line is None and "still running" in ending.what:
         reason = "the check itself took longer than it may"
-        left.append(Unchecked(name or "the file", reason))
+        left.append(Unchecked(name or "the file", reason, python))
         return
     function = name
     if ending.line is None or ending.file is None:

@@ -213,6 +213,8 @@ class Candidate:
         The forward function or method, if one was found.
     line : int
         Where it is defined, in its file or its cell (`where`).
+    python : str
+        The line of Python that checks it with arrays of one's own.
     """
 
     name: str
@@ -222,7 +224,7 @@ class Candidate:
     line: int
     where: str
     owner: str | None = None  # the class
-    needs: tuple[str, ...] = ()
+    python: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,14 +259,15 @@ def _is_method(statement: ast.stmt) -> TypeGuard[ast.FunctionDef]:
     )
 
 
-def _methods(d: Defined, classes: Mapping[str, Defined]) -> dict[str, ast.FunctionDef]:
+def methods_with_bases(d: Defined, classes: Mapping[str, Defined]) -> dict[str, ast.FunctionDef]:
     """Return a class's methods, with those of its bases in the same file."""
     methods: dict[str, ast.FunctionDef] = {}
-    assert isinstance(d.node, ast.ClassDef)
+    if not isinstance(d.node, ast.ClassDef):
+        return methods
     for base in reversed(d.node.bases):
         name = base.id if isinstance(base, ast.Name) else ""
         if name in classes and name != d.node.name:
-            methods.update(_methods(classes[name], classes))
+            methods.update(methods_with_bases(classes[name], classes))
     methods.update({s.name: s for s in d.node.body if _is_method(s)})
     return methods
 
@@ -273,7 +276,7 @@ def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]
     """Yield the backward passes of a class: its own, its derivatives, and other such methods."""
     assert isinstance(d.node, ast.ClassDef)
     own = dict.fromkeys(s.name for s in d.node.body if _is_method(s))
-    methods = _methods(d, classes)
+    methods = methods_with_bases(d, classes)
     defined = {n: Defined(m, d.where) for n, m in methods.items()}
     slopes = {n: f for n in own if (f := _method_pair(n, defined)) is not None}
     backward = _backward_method(d.node, own, methods, slopes)
@@ -459,7 +462,7 @@ def _argument_names(d: Defined | None) -> list[str]:
     return [a.arg for a in d.node.args.args] if d and isinstance(d.node, ast.FunctionDef) else []
 
 
-def _stems(name: str) -> list[str]:
+def stems_of(name: str) -> list[str]:
     """List what a backward function's forward may be called, by its own name."""
     stems: list[str] = []
     stems += [
@@ -506,7 +509,7 @@ def partner_of(
     by_name_alone : bool
         Whether one with the same arguments, or the only forward there is, does not count.
     """
-    stems = _stems(name)
+    stems = stems_of(name)
     low = {n.lower(): n for n in functions}
     endings = (
         "",

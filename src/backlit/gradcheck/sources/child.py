@@ -84,8 +84,8 @@ def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
     """Answer one request."""
     seconds = float(request["seconds"])
 
-    def begin(name: str) -> None:
-        answers.give({"begin": name})
+    def begin(name: str, python: str) -> None:
+        answers.give({"begin": name, "python": python})
         faulthandler.dump_traceback_later(seconds, exit=True, file=trace)
 
     faulthandler.dump_traceback_later(seconds, exit=True, file=trace)

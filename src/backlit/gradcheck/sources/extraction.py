@@ -13,6 +13,7 @@ from typing import Any
 
 from backlit.gradcheck.reporting.finding import Unchecked
 from backlit.gradcheck.sources import reference
+from backlit.gradcheck.sources.by_hand import line_of_python, line_of_text
 from backlit.gradcheck.sources.candidates import (
     COMPANION,
     Candidate,
@@ -43,6 +44,7 @@ class Extracted:
     names: dict[str, Any]
     candidates: list[Candidate]
     unread: list[Unchecked]
+    seen: list[str]  # the functions and classes of the file itself
 
 
 def extract(
@@ -60,13 +62,12 @@ def extract(
     for definition in order:
         for name in definition.binds:
             definitions.setdefault(name, []).append(definition)
-    candidates = find_candidates(
-        [
-            Defined(d.node, d.cell.label)
-            for d in order
-            if isinstance(d.node, (ast.FunctionDef, ast.ClassDef))
-        ]
-    )
+    defined = [
+        Defined(d.node, d.cell.label)
+        for d in order
+        if isinstance(d.node, (ast.FunctionDef, ast.ClassDef))
+    ]
+    candidates = find_candidates(defined)
     layers = _engine_layers(order, candidates, " ".join(c.text for c in cells))
     roots = _roots(definitions, wanted, [*candidates, *layers])
     needed = _closure(roots, definitions)
@@ -98,14 +99,18 @@ def extract(
     names = {
         n: v for n, v in scope.items() if not n.startswith("__") and not isinstance(v, Missing)
     }
-    candidates = [_with_partner(c, names) for c in candidates]
+    table = {d.node.name: d for d in defined}
+    candidates = [_with_partner(c, names, table) for c in candidates]
     candidates += [
         c for c in layers if c.owner in names and layer_engine(names[c.owner], names) is not None
     ]
-    return Extracted(names, candidates, unread)
+    candidates = [replace(c, python=line_of_python(c, table)) for c in candidates]
+    return Extracted(names, candidates, unread, [d.node.name for d in defined])
 
 
-def _with_partner(candidate: Candidate, names: dict[str, Any]) -> Candidate:
+def _with_partner(
+    candidate: Candidate, names: dict[str, Any], defined: dict[str, Defined]
+) -> Candidate:
     """Return a backward function with the forward that another file of the folder defines."""
     if candidate.kind != "alone":
         return candidate
@@ -124,6 +129,7 @@ def _with_partner(candidate: Candidate, names: dict[str, Any]) -> Candidate:
             continue
         with suppress(Exception):
             names.setdefault(partner, getattr(importlib.import_module(module), partner))
+            defined.setdefault(partner, functions[partner])
             return replace(candidate, kind="pair", forward=partner)
     return candidate
 
@@ -162,12 +168,13 @@ def _unread(cell: Cell, error: BaseException) -> Unchecked:
         reason = f"line {line} is a blank that is not filled in yet ({what})"
     if looks_like_python2(cell.text):
         reason = f"it is Python 2 ({what}): convert it with 2to3 first"
-    return Unchecked(cell.label, reason, line, cell.label, abstract=not _has_backward(cell))
+    python = line_of_text(cell.text)
+    return Unchecked(cell.label, reason, python, line, cell.label, abstract=not _has_backward(cell))
 
 
 def _of_magic(cell: Cell) -> Unchecked:
     reason = f"{cell.magic} keeps the cell's text from Python: it is not run there"
-    return Unchecked(cell.label, reason, None, cell.label)
+    return Unchecked(cell.label, reason, line_of_text(cell.text), None, cell.label)
 
 
 def _has_backward(cell: Cell) -> bool:

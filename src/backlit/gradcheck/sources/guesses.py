@@ -786,6 +786,14 @@ def size_of(name: str) -> int | None:
     return _size(word) if word in ("in", "out", "hidden", "vocabulary") else None
 
 
+def plain_size(name: str) -> Any:
+    """Return a likely size for a constructor's argument; None where its name is no size's."""
+    for word, pattern in _SIZE_WORDS:
+        if pattern.search(name):
+            return _sizes_for(word)[0]
+    return HIDDEN if re.search(r"^(n|num)_|_(size|dims?|len(gth)?)$", name) else None
+
+
 def _sizes_for(word: str) -> list[Any]:
     match word:
         case "sizes":

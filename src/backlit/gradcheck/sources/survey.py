@@ -15,6 +15,7 @@ from backlit.errors import BacklitError, SettingError
 from backlit.gradcheck.probing.nested import fresh
 from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
 from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.sources.by_hand import COURSE
 from backlit.gradcheck.sources.candidates import TRAIN_METHODS, Candidate
 from backlit.gradcheck.sources.course import check_model
 from backlit.gradcheck.sources.course_parts import Namespace, backward_names
@@ -63,7 +64,7 @@ def check_all(
     seed: int = 0,
     *,
     seconds: float = SECONDS,
-    begin: Callable[[str], None] | None = None,
+    begin: Callable[[str, str], None] | None = None,
     without: Sequence[str] = (),
 ) -> Report:
     """Check every candidate; what cannot be called is listed with the reason.
@@ -84,7 +85,7 @@ def check_all(
         The budget of one function: for ways to call it, and for the searches behind a wrong
         gradient. What was not searched is said.
     begin : callable, optional
-        Is called with the name of each function before it is checked.
+        Is called with each function's name, and the line of Python for it, before its check.
     without : sequence of str
         Names that are not checked.
     """
@@ -92,15 +93,15 @@ def check_all(
     found: list[Finding] = []
     unchecked: list[Unchecked] = list(unread)
     said: list[str] = list(notes)
-    course = course_names(names)
+    course = course_names(names, begin, without)
     repairs: list[Repair] = []
     conventions: list[tuple[str | None, str | None]] = []
     if course and course[0] in without:
         reason = "it is checked together with others of this file, one of which ends the program"
-        unchecked += [Unchecked(name, reason) for name in course if name not in without]
+        unchecked += [Unchecked(name, reason, COURSE) for name in course if name not in without]
     elif course:
         if begin is not None:
-            begin(course[0])
+            begin(course[0], COURSE)
         report = check_model(dict(names), seed=seed)
         found += [f if f.function else replace(f, function=course[0]) for f in report.findings]
         said += report.notes
@@ -110,7 +111,7 @@ def check_all(
         if candidate.name in course or candidate.name in without:
             continue
         if begin is not None:
-            begin(candidate.name)
+            begin(candidate.name, candidate.python)
         outcome = _outcome(candidate, names, seed, seconds)
         if isinstance(outcome, Unchecked):
             unchecked.append(outcome)
@@ -148,15 +149,16 @@ def _outcome(
     """
 
     def unchecked(text: str, *, abstract: bool = False) -> Unchecked:
+        reason, python = _sentence(text), candidate.python
         line, where = candidate.line, candidate.where
-        return Unchecked(candidate.name, _sentence(text), line, where, abstract=abstract)
+        return Unchecked(candidate.name, reason, python, line, where, abstract=abstract)
 
     forget_endings()
     try:
         report = check_candidate(candidate, names, seed, seconds)
         if candidate.kind == "loss and more" and not _is_meant(report):
-            text = "what it returns beside the cost is not its derivative, nor called like one"
-            return unchecked(text, abstract=True)
+            reason = "what it returns beside the cost is not its derivative, nor called like one"
+            return unchecked(reason, abstract=True)
         return report
     except _NotWritten as error:
         return unchecked(str(error), abstract=True)
@@ -186,8 +188,15 @@ def _sentence(text: str) -> str:
     return line if len(line) <= 300 else line[:297] + "..."
 
 
-def course_names(names: Mapping[str, Any]) -> list[str]:
-    """List the functions that are checked as the course's notebook is; none if it is another's."""
+def course_names(
+    names: Mapping[str, Any],
+    begin: Callable[[str, str], None] | None = None,
+    without: Sequence[str] = (),
+) -> list[str]:
+    """List the functions that are checked as the course's notebook is; none if it is another's.
+
+    `begin` and `without` are those of `check_all`: activations are called to tell.
+    """
     space = Namespace(dict(names))
     known = backward_names(space)
     if not known:
@@ -203,7 +212,9 @@ def course_names(names: Mapping[str, Any]) -> list[str]:
     if not {"linear_backward", "L_model_backward", "model_backward"} & set(known):
         for name in known:
             forward = space.get(name.removesuffix("_backward"))
-            if forward is None or not _returns_cache(forward):
+            if begin is not None:
+                begin(name, COURSE)
+            if forward is None or name in without or not _returns_cache(forward):
                 return []
     return known
 
@@ -280,10 +291,7 @@ def feeds_of(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
         yield from propagation_feeds(function, forward, names)
         return
     if not callable(forward):
-        raise CannotFeed(
-            "no forward function belongs to its name; from Python: "
-            f"backlit.check_backward(forward, {candidate.backward}, inputs)"
-        )
+        raise CannotFeed("no forward function belongs to its name")
     flag = flag_of(function) if candidate.forward == candidate.backward else None
     yield from pair_feeds(forward, function, flag=flag)
 
@@ -456,7 +464,7 @@ def class_feeds(cls: type, candidate: Candidate, names: Mapping[str, Any]) -> It
     if candidate.forward is None and not labelled:
         raise CannotFeed("no forward method was found beside it")
     said = next((r for r in reasons if r), "no call of forward and backward worked")
-    raise CannotFeed(f"{said}; from Python: backlit.check_layer({candidate.owner}(...), x)")
+    raise CannotFeed(said)
 
 
 def _objects_of(cls: type, names: Mapping[str, Any]) -> Iterator[Any]:

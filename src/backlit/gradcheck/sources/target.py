@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +24,7 @@ from backlit.errors import BacklitError, SettingError
 from backlit.gradcheck.reporting.finding import Unchecked
 from backlit.gradcheck.reporting.report import Report
 from backlit.gradcheck.sources.apart import check_apart
+from backlit.gradcheck.sources.by_hand import line_of_python
 from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candidates
 from backlit.gradcheck.sources.cells import Cell, notebook_cells
 from backlit.gradcheck.sources.course_parts import ORDER
@@ -160,6 +161,7 @@ def expanded(target: str) -> list[str]:
     return [str(path) for path in found]
 
 
+_MOST_SEEN = 12  # names that are listed where none of them is a backward pass
 _LEFT_OUT = {"site-packages", "node_modules", "__pycache__", "build", "dist", "venv"}
 
 
@@ -172,13 +174,14 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     unread: list[Unchecked] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
 
 
 def check_loaded(
     loaded: Loaded,
     *,
     seconds: float = SECONDS,
-    begin: Callable[[str], None] | None = None,
+    begin: Callable[[str, str], None] | None = None,
     without: Sequence[str] = (),
 ) -> Report:
     """Check what was loaded.
@@ -190,7 +193,7 @@ def check_loaded(
     seconds : float
         The budget of one function's check.
     begin : callable, optional
-        Is called with the name of each function before it is checked.
+        Is called with each function's name, and the line of Python for it, before its check.
     without : sequence of str
         Names that are not checked.
 
@@ -200,7 +203,7 @@ def check_loaded(
         Where there is no function of the name that was asked for.
     """
     if loaded.only is None:
-        return check_all(
+        report = check_all(
             loaded.names,
             loaded.candidates,
             loaded.notes,
@@ -209,6 +212,11 @@ def check_loaded(
             begin=begin,
             without=without,
         )
+        if report.findings or report.unchecked or not loaded.seen:
+            return report
+        more = ", ..." if len(loaded.seen) > _MOST_SEEN else ""
+        seen = f"Seen in it: {', '.join(loaded.seen[:_MOST_SEEN])}{more}."
+        return replace(report, notes=(*report.notes, seen))
     wanted = loaded.only
     owner, _, method = wanted.partition(".")
     if owner not in loaded.names:
@@ -224,7 +232,8 @@ def check_loaded(
         line = found[0].line if found else 0
         where = found[0].where if found else ""
         forward = found[0].forward if found else None
-        chosen = [Candidate(wanted, "class", method, forward, line, where, owner)]
+        python = f'backlit.check_layer({owner}(...), x, forward="{forward}", backward="{method}")'
+        chosen = [Candidate(wanted, "class", method, forward, line, where, owner, python)]
     if not chosen:
         raise SettingError(
             f"{wanted} has no backward function beside it: {wanted}_backward is expected, or a "
@@ -285,9 +294,11 @@ def _candidates(module: Any) -> list[Candidate]:
     except (OSError, TypeError, SyntaxError):
         return []
     file = inspect.getsourcefile(module) or module.__name__
-    return find_candidates(
-        [Defined(n, file) for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
-    )
+    defined = [
+        Defined(n, file) for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))
+    ]
+    table = {d.node.name: d for d in defined}
+    return [replace(c, python=line_of_python(c, table)) for c in find_candidates(defined)]
 
 
 def _attributes(module: Any) -> dict[str, Any]:
@@ -315,7 +326,7 @@ def _load_file(path: Path, only: str | None) -> Loaded:
             error
         )
     loaded.names, loaded.candidates = extracted.names, extracted.candidates
-    loaded.unread = extracted.unread
+    loaded.unread, loaded.seen = extracted.unread, extracted.seen
     if path.suffix == ".py" and loaded.unread:
         only_one = loaded.unread[0]
         where = f" (line {only_one.line})" if only_one.line else ""
