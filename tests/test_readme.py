@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+LEFT_OUT = "N"  # of "...", where the README shows less than is printed
 DOORS = ("Check your backward pass", "Train on a table", "Sort photographs", "See it")
 
 
@@ -74,7 +75,7 @@ def test_the_table_trains_as_it_says(tmp_path):
     pytest.importorskip("sklearn")
     said = run(f"{block(DOORS[1], 'sh')} --epochs 64", tmp_path)
     assert said.returncode == 0, said.stderr
-    assert set(form(block(DOORS[1], "text"))) <= set(form(said.stdout))
+    assert set(form(block(DOORS[1], "text"))) - {LEFT_OUT} <= set(form(said.stdout))
     assert float(re.search(r"R² +(0[.]\d+)", said.stdout)[1]) > 0.5
 
 
