@@ -197,7 +197,7 @@ class Unchecked:
     reason : str
         Why, in a sentence.
     python : str
-        The line of Python that checks it with arrays of one's own.
+        The line of Python that checks it with given arrays.
     line : int or None
         Where it is defined, in `file` (a path, or a notebook's cell).
     abstract : bool

@@ -1,4 +1,4 @@
-"""The line of Python that checks one backward pass with arrays of one's own.
+"""The line of Python that checks one backward pass with given arrays.
 
 It is written from the source alone, so that there is one for what cannot be run or read as well.
 """

@@ -214,7 +214,7 @@ class Candidate:
     line : int
         Where it is defined, in its file or its cell (`where`).
     python : str
-        The line of Python that checks it with arrays of one's own.
+        The line of Python that checks it with given arrays.
     """
 
     name: str
