@@ -6,6 +6,7 @@ checkpoint a few arrays, and a reduction over machines one buffer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,18 @@ class Layout:
         return vector
 
 
+@lru_cache(maxsize=128)
+def layout_of(layer_dims: tuple[int, ...]) -> Layout:
+    """Return the layout of layers, the same object for the same sizes: nobody changes it.
+
+    Parameters
+    ----------
+    layer_dims : tuple of int
+        ``n_0, n_1, ..., n_L``, as `checked_layer_dims` returns them.
+    """
+    return Layout(layer_dims)
+
+
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return zeros that begin with a cache line, so that no vector lies across two of them."""
     return _from_line(np.zeros, size, dtype)
@@ -213,6 +226,26 @@ def initialize_parameters(
         schemes = [initialization] * layout.n_layers
     generator = as_generator(function, seed, rng)
     parameters = layout.views(np.zeros(layout.size, dtype))
+    draw_weights(parameters, schemes, generator)
+    return parameters
+
+
+def draw_weights(
+    parameters: Mapping[str, NDArray[Any]],
+    schemes: Sequence[str],
+    generator: np.random.Generator,
+) -> None:
+    """Draw each layer's weights into ``W1, ..., WL``; see `initialize_parameters`.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Arrays that are written to.
+    schemes : sequence of str
+        A name of `INITIALIZATIONS` for each layer.
+    generator : Generator
+        Where the randomness comes from.
+    """
     for l, scheme in enumerate(schemes, start=1):
         W = parameters[f"W{l}"]
         gain, fan = INITIALIZATIONS[scheme]
@@ -220,7 +253,6 @@ def initialize_parameters(
         scale = np.sqrt(gain / (n_in if fan == "in" else (n_in + n_out) / 2))
         # drawn in float64 and then rounded, so that both types start from the same weights
         W[...] = generator.standard_normal(W.shape) * scale
-    return parameters
 
 
 #: the name under which a well-known course calls it

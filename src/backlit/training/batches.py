@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ BLOCK_ROWS = 1 << 14
 FORWARD_ROWS = 512
 #: multiply-adds that a first call of several epochs may take, and what else a step costs
 _FIRST_CALL, _STEP_COSTS = 100_000_000, 20_000
+#: batches whose bounds and sizes are kept for the next training with the same ones
+_FEW = 4096
 #: numbers that are drawn for one call, at most
 _DRAWN = 1 << 22
 
@@ -83,8 +86,65 @@ def shuffler(function: str, shuffle: bool | str) -> Shuffle | None:
 
 
 def batch_starts(n_rows: int, batch_size: int) -> NDArray[np.int64]:
-    """Return where batches begin, and where the last one ends, which takes what is left."""
-    return np.append(np.arange(0, n_rows, batch_size, dtype=np.int64), n_rows)
+    """Return where batches begin, and where the last one ends, which takes what is left.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of an epoch.
+    batch_size : int
+        Rows of a batch.
+
+    Returns
+    -------
+    int64 array, shape (batches + 1,)
+        Read-only: it may be that of others with the same sizes.
+    """
+    make = _known_starts if n_rows <= _FEW * batch_size else _known_starts.__wrapped__
+    return make(n_rows, batch_size)
+
+
+@lru_cache(maxsize=64)
+def _known_starts(n_rows: int, batch_size: int) -> NDArray[np.int64]:
+    starts = np.append(np.arange(0, n_rows, batch_size, dtype=np.int64), n_rows)
+    starts.flags.writeable = False
+    return starts
+
+
+def unweighted(
+    n_rows: int, batch_size: int, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what batches and epochs count by where examples have no weights.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of an epoch.
+    batch_size : int
+        Rows of a batch.
+    count : int
+        Epochs.
+
+    Returns
+    -------
+    sizes : float64 array, shape (count, batches)
+        The rows of each batch.
+    totals : float64 array, shape (count,)
+        The rows of each epoch. Both are read-only, as `batch_starts`.
+    """
+    few = count * n_rows <= _FEW * batch_size
+    return (_known_sizes if few else _known_sizes.__wrapped__)(n_rows, batch_size, count)
+
+
+@lru_cache(maxsize=64)
+def _known_sizes(
+    n_rows: int, batch_size: int, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    sizes = np.diff(batch_starts(n_rows, batch_size)).astype(np.float64)
+    both = np.tile(sizes, (count, 1)), np.full(count, float(n_rows))
+    for array in both:
+        array.flags.writeable = False
+    return both
 
 
 class Sources(NamedTuple):
@@ -264,8 +324,7 @@ class BatchSteps:
                 random.append(numbers)
         count, weights = len(order), self._batch_weights
         if weights is None:
-            sizes = np.tile(self._sizes(self.rows, self._starts), (count, 1))
-            totals = np.full(count, float(len(self.rows)))
+            sizes, totals = unweighted(len(self.rows), self.batch_size, count)
         else:
             sizes = np.array([self._sizes(rows, self._starts) for rows in order])
             totals = np.array([weights[rows].sum() for rows in order])

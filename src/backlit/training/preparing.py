@@ -178,22 +178,24 @@ def trainer_of(
     observer: Observer | None = None,
 ) -> Trainer:
     """Return what runs the epochs, with the validation and the observers."""
-    task = Task(
-        settings.activations,
-        settings.loss,
-        settings.loss_parameter or None,
-        settings.l2,
-        data.examples,
-        data.rows,
-        data.n_outputs,
-    )
     validation = None
     if len(data.held_rows):
         held = data.examples if data.held is None else data.held
         score = score_by(held, data.held_rows, settings.output)
         plan = validation_plan(held, data.held_rows, settings.output, steps.engine.batch_size)
         validation = Validation(steps.engine, held, data.held_rows, score, plan=plan)
-    views = steps.layout.views(steps.parameters)
+    if observer is None:
+        task = Task(
+            settings.activations,
+            settings.loss,
+            settings.loss_parameter or None,
+            settings.l2,
+            data.examples,
+            data.rows,
+            data.n_outputs,
+        )
+        views = steps.layout.views(steps.parameters)
+        observer = CallbackObserver(settings.epochs, views, callback, task)
     return Trainer(
         steps,
         settings.epochs,
@@ -202,7 +204,7 @@ def trainer_of(
         schedule=settings.schedule,
         validate=None if validation is None else validation.measure,
         validation_plan=None if validation is None else validation.plan,
-        observer=observer or CallbackObserver(settings.epochs, views, callback, task),
+        observer=observer,
         checkpointer=checkpointer,
         keep=Keep.NOTHING if validation is None else Keep.BEST,
     )

@@ -13,7 +13,13 @@ from backlit._checks import check_finite, non_negative, number_or_nan
 from backlit._checks import loss_parameter as checked_loss_parameter
 from backlit.errors import SettingError, ShapeError
 from backlit.names import ACTIVATIONS, activation_name, output_and_loss
-from backlit.parameters import Layout, checked_layer_dims, initialize_parameters
+from backlit.parameters import (
+    Layout,
+    aligned_zeros,
+    checked_layer_dims,
+    draw_weights,
+    layout_of,
+)
 from backlit.training.fingerprints import name_of
 from backlit.training.optimizers import LBFGS, Adam, Numbers, Optimizer
 from backlit.training.schedules import Schedule, as_schedule
@@ -172,13 +178,13 @@ class Settings:
             If those given do not fit, or there are too many.
         """
         layer_dims = checked_layer_dims(self.function, (n_features, *self.hidden, n_outputs))
-        layout = Layout(layer_dims)
+        layout = layout_of(layer_dims)
         if initial_parameters is not None:
             return layout, pack_initial(self.function, layout, initial_parameters, dtype)
-        drawn = initialize_parameters(
-            layer_dims, generator, activations=self.activations, dtype=dtype
-        )
-        return layout, layout.pack(drawn, dtype)
+        vector = aligned_zeros(layout.size, dtype)
+        schemes = [ACTIVATIONS[name].initialization for name in self.activations]
+        draw_weights(layout.views(vector), schemes, generator)
+        return layout, vector
 
 
 def checked_settings(

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from backlit.training.engine.boundary import check_array
 
+#: stands for a value that no field has
+_UNKNOWN = object()
+
 _DTYPES = {
     "I": np.dtype(np.int64),
     "i": np.dtype(np.int32),
@@ -34,7 +37,7 @@ def write(
 ) -> None:
     """Write records to a block: numbers, the bits of doubles, and addresses.
 
-    The address of None and of an empty array is 0. Most records stay as they are from one call to
+    The address of None and of an empty array is 0. Most of them stay as they are from one call to
     the next, and looking up an address takes a microsecond, so that only others are written.
 
     Parameters
@@ -43,8 +46,8 @@ def write(
         Where they go, made by `empty`.
     records : tuple of named tuples
         In the order of `fields`; arrays must live on.
-    written : tuple of named tuples, or None
-        What the block holds.
+    written : tuple of named tuples or None, or None
+        What the block holds; None where that is not known.
     fields : dict
         Named tuples and the kinds of their fields.
     real : dtype
@@ -62,8 +65,11 @@ def write(
         if record is before:
             place += len(kinds)
             continue
-        for name, value, kind in zip(record._fields, record, kinds, strict=True):
-            if kind == "n":
+        known = (_UNKNOWN,) * len(kinds) if before is None else before
+        for name, value, held_value, kind in zip(record._fields, record, known, kinds, strict=True):
+            if value is held_value:
+                pass
+            elif kind == "n":
                 block[place] = value
             elif kind == "d":
                 doubles[place] = value

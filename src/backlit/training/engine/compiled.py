@@ -54,6 +54,8 @@ class Compiled:
     def require(self, needed: Iterable[str], on_compile: Callable[[], None] | None) -> None:
         """Have the loop over batches, and what else is needed."""
         missing = [name for name in (RUN, *needed) if name not in self.units]
+        if not missing:
+            return
         self._code.require(missing, on_compile)
         for name in missing:
             address = self._code.addresses[name]
@@ -66,7 +68,7 @@ class Compiled:
                 self.addresses[ORDER.index(name)] = address
 
 
-_compiled: dict[str, Compiled] = {}
+_compiled: dict[np.dtype[Any], Compiled] = {}
 
 
 def engine_for(
@@ -92,7 +94,7 @@ def engine_for(
         The same one for the same type.
     """
     with _lock:
-        engine = _compiled.get(dtype.name) or Compiled(dtype)
+        engine = _compiled.get(dtype) or Compiled(dtype)
         engine.require(needed, on_compile)
-        _compiled[dtype.name] = engine
+        _compiled[dtype] = engine
         return engine

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, LOSSES
-from backlit.parameters import Layout, aligned_room, aligned_zeros
+from backlit.parameters import aligned_room, aligned_zeros, checked_layer_dims, layout_of
 from backlit.training.data import Examples, Rows
 from backlit.training.engine import blocks, boundary, compiled, records, units
 from backlit.training.engine.codes import (
@@ -85,6 +85,17 @@ _NO_VALIDATION: dict[str, Any] = {
 }  # fmt: skip
 
 
+class _Room(NamedTuple):
+    """Where compiled code writes what comes of several epochs, from one call to the next."""
+
+    results: records.Results
+    curves: NDArray[np.float64]
+    rows: tuple[NDArray[np.float64], ...]
+    judged: NDArray[np.float64]
+    outcome: NDArray[np.int64]
+    sync: NDArray[np.int64]
+
+
 class _ValidationBlock(NamedTuple):
     """How a validation set is run, and all that the numbers in its block point to."""
 
@@ -143,7 +154,7 @@ class Engine:
         threads: int = 1,
         on_compile: Callable[[], None] | None = None,
     ) -> None:
-        self.layout = Layout(layer_dims)
+        self.layout = layout_of(checked_layer_dims("Layout", layer_dims))
         self.parameters = parameters
         self.dtype = parameters.dtype
         boundary.check_network(
@@ -192,6 +203,9 @@ class Engine:
             array.ctypes.data for array in (self._addresses, self._block, self._work.buffer)
         )
         self._epochs_block = blocks.empty(records.EPOCH_FIELDS)
+        self._epochs_place = self._epochs_block.ctypes.data
+        self._written_epochs: tuple[Any, ...] | None = None
+        self._room: _Room | None = None
         self._validation: _ValidationBlock | None = None
 
     def _settings_of(self, numbers: Numbers) -> records.Settings:
@@ -400,6 +414,17 @@ class Engine:
         blocks.write(self._block, call, before, records.FIELDS, self.dtype)
         self._written = call
 
+    def _room_for(self, n_batches: int, count: int) -> "_Room":
+        """Return where the results of epochs go: the same room as before, where it suffices."""
+        room = self._room
+        if room is None or len(room.results.losses) != n_batches or room.curves.shape[1] < count:
+            results = records.Results(np.zeros(n_batches), np.zeros(n_batches), self._empty)
+            curves = np.empty((3, count))
+            outcome, sync = np.zeros(3, np.int64), np.zeros(16, np.int64)
+            room = self._room = _Room(results, curves, (*curves,), np.empty(2), outcome, sync)
+        room.outcome[:] = room.sync[:] = 0
+        return room
+
     def train_epochs(self, examples: Examples, drawn: Drawn, asked: Epochs) -> EpochsRun:
         """Run epochs one after the other, until the criterion ends the call or one diverges.
 
@@ -428,18 +453,18 @@ class Engine:
             random[: in_epoch * hidden],
             0.0,
         )
-        results = records.Results(np.zeros(n), np.zeros(n), self._empty)
+        room = self._room_for(n, count)
+        room.judged[:] = asked.best, asked.waited
         boundary.check_epochs(drawn, asked, self._n_rows, self.layout.size, self.dtype)
-        self._check(batches, results)
+        self._check(batches, room.results)
         if hidden:
             boundary.check_array(
                 "random", random, np.uint16, count * in_epoch * hidden, f"for {count} epochs"
             )
         engine = compiled.engine_for(self.dtype, (units.EPOCHS,), self._on_compile)
         validation = None if asked.validation is None else self._validation_block(asked.validation)
-        self._describe(batches, results)
-        losses, validation_losses, scores = curves = np.empty((3, count))
-        outcome, sync = np.zeros(3, np.int64), np.zeros(16, np.int64)
+        self._describe(batches, room.results)
+        losses, validation_losses, scores = room.rows
         keep = records.KEEP_BEST if asked.keep_best else records.KEEP_LAST
         record = records.Epochs(
             count,
@@ -457,7 +482,7 @@ class Engine:
             asked.criterion.by_validation,
             asked.criterion.margin,
             asked.criterion.limit,
-            np.array([asked.best, asked.waited], np.float64),
+            room.judged,
             records.KEEP_NOTHING if asked.kept is None else keep,
             asked.kept,
             self.layout.size,
@@ -466,18 +491,22 @@ class Engine:
             losses=losses,
             validation_losses=validation_losses,
             scores=scores,
-            sync=sync,
-            outcome=outcome,
+            sync=room.sync,
+            outcome=room.outcome,
         )
-        blocks.write(self._epochs_block, (record,), None, records.EPOCH_FIELDS, self.dtype)
+        before, self._written_epochs = self._written_epochs, None
+        blocks.write(self._epochs_block, (record,), before, records.EPOCH_FIELDS, self.dtype)
+        self._written_epochs = (record,)
         table, block, example = self._places
-        places = table, block, self._epochs_block.ctypes.data, example
-        self._run_all(engine.run_epochs, places, sync)
-        run, diverged = int(outcome[records.RUN]), bool(outcome[records.DIVERGED])
+        try:
+            self._run_all(engine.run_epochs, (table, block, self._epochs_place, example), room.sync)
+        finally:  # the block describes the batches of another epoch now
+            self._written = tuple(None if one is batches else one for one in self._written or ())
+        run, diverged = room.outcome[: records.DIVERGED + 1].tolist()
         validations: list[Scores | None] = [None] * run
         if validation is not None:
-            validations[: run - diverged] = map(Scores, *curves[1:, : run - diverged].tolist())
-        return EpochsRun(losses[:run].tolist(), validations, diverged)
+            validations[: run - diverged] = map(Scores, *room.curves[1:, : run - diverged].tolist())
+        return EpochsRun(losses[:run].tolist(), validations, bool(diverged))
 
     def _validation_block(self, plan: ValidationPlan) -> "_ValidationBlock":
         """Return the arguments with which a validation set is run forward."""
