@@ -126,7 +126,7 @@ def test_a_schedule_goes_over_all_epochs_whatever_is_halved():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ([{}, {"hiden": (3,)}], SettingError, "network 1 has 'hiden', expected hidden, "),
+        ([{}, {"hiden": (3,)}], SettingError, "network 1 has 'hiden', expected output, "),
         ([{}, {"l2": -1}], SettingError, "network 1: l2 is -1"),
         ([{"seed": np.random.default_rng(0)}], SettingError, "network 0: seed is a Generator"),
         ([{"rows": [0, 150]}], ShapeError, "rows goes from 0 to 150, expected 0 to 149"),
@@ -208,3 +208,31 @@ def test_moments_and_masks_go_on_where_they_were():
     found = fit_many(X, Y, settings, keep=1.0, every=3, **SMALL)
     for seed, network in enumerate(found):
         _same(network, fit(X, Y, dropout=0.3, optimizer=Adam(0.01), seed=seed, **SMALL))
+
+
+def test_what_networks_leave_to_the_next_changes_no_bit():
+    """One that diverges, has longer batches, other masks or a validation set comes before."""
+    settings = [
+        {"optimizer": SGD(1e4), "batch_size": 64, "l2": 0.1},
+        {"optimizer": SGD(1e-3), "batch_size": 64, "l2": 0.1},
+        *({"dropout": 0.3, "rows": rows} for rows in (FOLD, BOOTSTRAP, FOLD[:37])),
+        *({"validation": share, "patience": 2, "batch_size": 50} for share in (0.2, 0.4, 0.2)),
+        {"optimizer": LBFGS()},
+        {"optimizer": LBFGS(), "l2": 0.1},
+        {"optimizer": LBFGS()},
+    ]
+    found = fit_many(X, Y, settings, threads=1, **SMALL)
+    for network, own in zip(found, settings, strict=True):
+        rows = own.get("rows", np.arange(150))
+        own = {name: value for name, value in own.items() if name != "rows"}
+        if network.stopped == "divergence":
+            continue
+        _same(network, fit(X[rows], Y[rows], **(SMALL | own)))
+    assert len({id(network.vector) for network in found}) == len(found)
+    first = [network.vector.copy() for network in found]
+    found[4].vector[:] = 0
+    assert all((a == b.vector).all() for a, b in zip(first[5:], found[5:], strict=True))
+
+
+def test_its_defaults_are_those_of_fit():
+    _same(fit_many(X, Y, [{}])[0], fit(X, Y))

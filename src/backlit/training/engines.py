@@ -17,10 +17,13 @@ from backlit.errors import SettingError
 from backlit.training.engine.units import PROGRAM
 from backlit.training.machine_code.loading import is_ready
 from backlit.training.optimizers import Numbers
-from backlit.training.steps import Engine
+from backlit.training.steps import Engine, RestartingEngine, restarts
 
 #: the environment variable, and what it may be
 VARIABLE, COMPILED, NUMPY = "BACKLIT_ENGINE", "compiled", "numpy"
+
+#: kinds of engines that are kept free
+_MOST_KINDS = 16
 
 
 def engine_name() -> str:
@@ -49,6 +52,54 @@ def _is_ready() -> bool:
             "times as long. pip install 'backlit[jit]' changes it; backlit doctor says more."
         )
     return found
+
+
+class Engines:
+    """Engines that trainings of the same kind take one after the other.
+
+    To plan one takes longer than a small training. Several threads may share these: each engine is
+    with one of them at a time.
+    """
+
+    def __init__(self) -> None:
+        self._idle: dict[Any, list[RestartingEngine]] = {}
+        self._kinds: dict[int, Any] = {}
+
+    def engine_of(
+        self,
+        layer_dims: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        parameters: NDArray[Any],
+        batch_size: int,
+        **settings: Any,
+    ) -> Engine:
+        """Return an engine of the same kind that is free, or a new one; see `engine_of`.
+
+        Its parameters are a copy of these where another training had it.
+        """
+        kind = (
+            tuple(layer_dims), tuple(activations), loss, parameters.dtype, batch_size,
+            *settings.values(),
+        )  # fmt: skip
+        try:
+            free = self._idle[kind].pop()
+        except LookupError:
+            engine = engine_of(layer_dims, activations, loss, parameters, batch_size, **settings)
+        else:
+            free.restart(parameters)
+            engine = free
+        self._kinds[id(engine)] = kind
+        return engine
+
+    def give_back(self, engine: Engine) -> None:
+        """Leave an engine to the next training."""
+        kind = self._kinds.pop(id(engine))
+        if not restarts(engine):
+            return
+        if len(self._idle) >= _MOST_KINDS and kind not in self._idle:
+            self._idle.clear()
+        self._idle.setdefault(kind, []).append(engine)
 
 
 def engine_of(

@@ -7,8 +7,9 @@ thread; as many threads as there are cores take one after the other.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,8 @@ from backlit._checks import as_generator, number_or_nan
 from backlit.errors import SettingError, ShapeError
 from backlit.formats.generations import State
 from backlit.training.batches import BatchSteps, shuffler
+from backlit.training.engines import Engines
+from backlit.training.fitting import fit
 from backlit.training.preparing import Data, batch_steps, prepare_data, set_aside, trainer_of
 from backlit.training.progress import FitResult, fit_result
 from backlit.training.settings import Settings, check_counts, checked_settings
@@ -29,32 +32,20 @@ from backlit.training.workers import REPORT_SECONDS, Workers, multiply_adds, use
 #: a network that was stopped because others were better
 HALVED = "halved"
 
-#: what `fit` is given where a network's settings do not say otherwise
+#: arguments of `fit` that make its settings, and the other ones that a network may have
+_SETTINGS = tuple(name for name in signature(checked_settings).parameters if name != "function")
+_DEFAULTS_OF_FIT = fit.__kwdefaults__ or {}
+_DATA = ("sample_weight", "validation", "shuffle", "seed", "initial_parameters")
+#: what a network has where nothing else is said: what `fit` has
 _DEFAULTS: dict[str, Any] = {
-    "hidden": (100,),
-    "activation": "relu",
-    "output": "sigmoid",
-    "loss": None,
-    "loss_parameter": None,
-    "optimizer": None,
-    "schedule": "constant",
-    "batch_size": 200,
-    "epochs": 200,
-    "l2": 0.0,
-    "dropout": 0.0,
-    "clip": None,
-    "patience": None,
-    "min_improvement": 0.0,
-}
-_OTHERS: dict[str, Any] = {
-    "sample_weight": None,
-    "validation": None,
-    "shuffle": True,
-    "seed": 0,
-    "initial_parameters": None,
+    **{name: _DEFAULTS_OF_FIT[name] for name in (*_SETTINGS, *_DATA)},
     "rows": None,
     "validation_rows": None,
 }
+
+#: networks from which on they are trained in another thread than the caller's, where no signal
+#: comes and none has to be put off: that costs a network more than a thread costs all of them
+_SEVERAL = 5
 
 
 @dataclass
@@ -166,8 +157,8 @@ def fit_many(
         alive = _best(alive, keep)
         for member in members:
             if member.result is None and member not in alive:
-                member.end(HALVED)
-    return [member.finished(run.reason) for member in members]
+                member.end(HALVED, run.engines)
+    return [member.finished(run.reason, run.engines) for member in members]
 
 
 def _checked_halving(keep: float, every: int | None) -> int | None:
@@ -214,22 +205,27 @@ def _members(
 ) -> list["_Member"]:
     """Check all settings; return the networks that are to be trained."""
     data, members = _Shared(X, y, dtype), []
+    known: dict[tuple[int, ...], tuple[Settings, dict[str, Any]]] = {}
     for number, own in enumerate(settings):
         function = f"fit_many: network {number}"
         if not isinstance(own, Mapping):
             raise SettingError(f"{function} is {own!r}, expected a dict of settings.")
-        given = {**_DEFAULTS, **_OTHERS, **shared, **own}
-        unknown = [name for name in given if name not in _DEFAULTS and name not in _OTHERS]
-        if unknown:
-            raise SettingError(
-                f"{function} has {unknown[0]!r}, expected {', '.join([*_DEFAULTS, *_OTHERS])}."
-            )
-        members.append(_member(function, given, data, on_compile))
+        given = {**_DEFAULTS, **shared, **own}
+        if len(given) > len(_DEFAULTS):
+            unknown = next(name for name in given if name not in _DEFAULTS)
+            raise SettingError(f"{function} has {unknown!r}, expected {', '.join(_DEFAULTS)}.")
+        same = tuple(id(given[name]) for name in _SETTINGS)
+        if same not in known:  # `given` keeps what has these ids
+            chosen = {name: given[name] for name in _SETTINGS}
+            known[same] = checked_settings(function, **chosen), given
+        checked = replace(known[same][0], function=function)
+        members.append(_member(function, checked, given, data, on_compile))
     return members
 
 
-def _member(function: str, given: Mapping[str, Any], shared: _Shared, on_compile: Any) -> "_Member":
-    settings = checked_settings(function, **{name: given[name] for name in _DEFAULTS})
+def _member(
+    function: str, settings: Settings, given: Mapping[str, Any], shared: _Shared, on_compile: Any
+) -> "_Member":
     if isinstance(given["seed"], np.random.Generator):
         raise SettingError(
             f"{function}: seed is a Generator, expected an integer or None, because several "
@@ -319,13 +315,13 @@ class _Member:
         weights = sum(a * b for a, b in pairwise(units))
         return multiply_adds(weights, len(self._data.rows), self.settings.epochs)
 
-    def _made(self, observer: Observer | None) -> Trainer:
+    def _made(self, observer: Observer | None, engines: Engines) -> Trainer:
         """Return the trainer, at the epoch where it was."""
         settings, data = self.settings, self._data
         rows = data.rows.copy()  # which the orders are made in
         steps = batch_steps(
             settings, data._replace(rows=rows), self._generator, self._first, self._shuffle,
-            True, 1, self._on_compile,
+            True, 1, self._on_compile, engines.engine_of,
         )  # fmt: skip
         trainer = trainer_of(settings, data._replace(rows=rows), steps, observer=observer)
         if self._state is not None:
@@ -334,7 +330,7 @@ class _Member:
 
     def run(self, end: int, run: "_Run") -> None:
         """Train up to the end of an epoch."""
-        trainer = self._made(_Tally(run))
+        trainer = self._made(_Tally(run), run.engines)
         trainer.epochs = min(end, self.settings.epochs)
         assert isinstance(trainer.steps, BatchSteps)
         reason = train(trainer, trainer.steps, self.settings)
@@ -349,23 +345,26 @@ class _Member:
             self.loss = math.inf if reason == DIVERGENCE else self.loss
             self._end(trainer, reason)
         else:
-            self._state = trainer.state()
+            arrays, values = trainer.state()
+            self._state = State({name: array.copy() for name, array in arrays.items()}, values)
+        if reason != DIVERGENCE:
+            run.engines.give_back(trainer.steps.engine)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, engines: Engines) -> None:
         """Stop where it is."""
-        self._end(self._made(None), reason)
+        self._end(self._made(None, engines), reason)
 
-    def finished(self, reason: str) -> FitResult:
+    def finished(self, reason: str, engines: Engines) -> FitResult:
         """Return the network; where it is not finished, as it is."""
         if self.result is None:
-            self.end(reason)
+            self.end(reason, engines)
         assert self.result is not None
         return self.result
 
     def _end(self, trainer: Trainer, reason: str) -> None:
         assert isinstance(trainer.steps, BatchSteps)
         layout = trainer.steps.layout
-        self.result = fit_result(trainer, layout, self.settings, reason, raises=False)
+        self.result = fit_result(trainer, layout, self.settings, reason, alone=False)
         self._state = None
 
 
@@ -376,6 +375,8 @@ class _Run:
     ----------
     reason : str
         Why all are to stop.
+    engines : Engines
+        What the networks are trained by, one after the other.
     """
 
     def __init__(
@@ -385,9 +386,10 @@ class _Run:
         callback: Callable[[ManyProgress], Any] | None,
         began: float,
     ) -> None:
-        self.reason = INTERRUPTED
+        self.reason, self.engines = INTERRUPTED, Engines()
         self._members = members
-        self._workers = Workers(workers, "backlit-fit-many", self._report)
+        several = len(members) >= _SEVERAL
+        self._workers = Workers(workers, "backlit-fit-many", self._report, always=several)
         self._callback, self._began = callback, began
         self._progress = ManyProgress(len(members))
         self._reported = began

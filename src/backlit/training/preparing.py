@@ -30,6 +30,7 @@ from backlit.training.engines import engine_of
 from backlit.training.fingerprints import digest
 from backlit.training.progress import CallbackObserver, Progress
 from backlit.training.settings import Settings
+from backlit.training.steps import Engine
 from backlit.training.stopping import Patience, StoppingState
 from backlit.training.task import Task
 from backlit.training.threads import choose_threads
@@ -137,6 +138,7 @@ def batch_steps(
     private: bool,
     threads: int | None,
     on_compile: Callable[[], None] | None,
+    make_engine: Callable[..., Engine] = engine_of,
 ) -> BatchSteps:
     """Draw the first parameters, and return what runs the batches."""
     X = data.examples.X
@@ -144,7 +146,7 @@ def batch_steps(
         X.shape[1], data.n_outputs, initial_parameters, generator, X.dtype
     )
     batch_size = min(settings.batch_size, len(data.rows))
-    engine = engine_of(
+    engine = make_engine(
         layout.layer_dims,
         settings.activations,
         settings.loss,

@@ -153,17 +153,20 @@ class CallbackObserver(Observer):
 
 
 def fit_result(
-    trainer: Trainer, layout: Layout, settings: Settings, reason: str, *, raises: bool = True
+    trainer: Trainer, layout: Layout, settings: Settings, reason: str, *, alone: bool = True
 ) -> FitResult:
     """Return the network: the best one if there is a validation set, else the last.
+
+    One that is not trained alone leaves its engine, with the vector, to another.
 
     Raises
     ------
     DivergenceError
-        If the training ended since a loss or a parameter was not finite, and `raises`.
+        If the training ended since a loss or a parameter was not finite, and the network was
+        trained alone.
     """
     history, state = trainer.history, trainer.stopping_state
-    if reason == DIVERGENCE and raises:
+    if reason == DIVERGENCE and alone:
         raise DivergenceError(
             f"{settings.function}: in epoch {state.epoch} the loss became {history.losses[-1]}, "
             "expected finite numbers in the loss and the parameters; scale the inputs (to mean 0 "
@@ -174,7 +177,7 @@ def fit_result(
         best_epoch = state.best_epoch
         if best_epoch:
             trainer.restore_kept()
-    vector = trainer.steps.parameters
+    vector = trainer.steps.parameters if alone else trainer.steps.parameters.copy()
     return FitResult(
         layout.views(vector),
         vector,

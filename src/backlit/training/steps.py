@@ -327,6 +327,18 @@ class EpochEngine(Engine, Protocol):
         """Run epochs one after the other, until the criterion ends the call or one diverges."""
 
 
+class RestartingEngine(Engine, Protocol):
+    """An engine that one training may take over from another."""
+
+    def restart(self, parameters: NDArray[Any]) -> None:
+        """Begin with a copy of these parameters, and with nothing else of what was before."""
+
+
+def restarts(engine: Engine) -> TypeGuard[RestartingEngine]:
+    """Return whether one training may take an engine over from another."""
+    return hasattr(engine, "restart")
+
+
 def trains_epochs(engine: Engine) -> TypeGuard[EpochEngine]:
     """Return whether an engine runs several epochs in one call."""
     return hasattr(engine, "train_epochs")

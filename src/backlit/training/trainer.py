@@ -396,9 +396,10 @@ class Trainer:
         assert run_several(steps)
         count = min(self._epochs_per_call, self._left)
         n, done = steps.per_epoch, steps.taken
-        numbers = np.arange(done, done + count * n, dtype=np.int64)
-        factors = self._schedule.factors(numbers, self._total_steps).reshape(count, n)
-        rates = np.array(rule.rates(state, count)).reshape(count, 1) * factors
+        rates = np.repeat(rule.rates(state, count), n).reshape(count, n)
+        if not isinstance(self._schedule, Constant):
+            numbers = np.arange(done, done + count * n, dtype=np.int64)
+            rates *= self._schedule.factors(numbers, self._total_steps).reshape(count, n)
         criterion = rule.criterion(self._validate is not None)
         by_score = criterion.kind == SCORE_REACHES
         asked = Epochs(

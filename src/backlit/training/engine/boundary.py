@@ -211,15 +211,15 @@ def check_examples(
     return n_rows
 
 
-def check_batches(batches: Any, n_rows: int, batch_size: int) -> int:
+def check_batches(batches: Any, n_rows: int | None, batch_size: int) -> int:
     """Raise unless batches consist of rows that are there; return how many rows they have.
 
     Parameters
     ----------
     batches : Batches
         The record.
-    n_rows : int
-        How many rows X has.
+    n_rows : int or None
+        How many rows X has; None where the order has been compared with that.
     batch_size : int
         What there are buffers for.
 
@@ -253,6 +253,8 @@ def check_batches(batches: Any, n_rows: int, batch_size: int) -> int:
         if np.maximum.reduce(sizes.view(np.uint64)) >= batch_size:
             wrong = sizes[(sizes < 0) | (sizes >= batch_size)][0] + 1
             raise ShapeError(f"engine: a batch has {wrong} rows, expected 1 to {batch_size}.")
+    if n_rows is None:
+        return n_ordered
     if np.maximum.reduce(order[:n_ordered].view(np.uint64)) >= n_rows:
         used = order[:n_ordered]
         wrong = used[(used < 0) | (used >= n_rows)][0]

@@ -86,7 +86,7 @@ _NO_VALIDATION: dict[str, Any] = {
 
 
 class _Room(NamedTuple):
-    """Where compiled code writes what comes of several epochs, from one call to the next."""
+    """Where compiled code writes the results of several epochs, from one call to the next."""
 
     results: records.Results
     curves: NDArray[np.float64]
@@ -267,6 +267,18 @@ class Engine:
         for thread in range(self.threads):
             begin = thread * slab + ones
             self._work.buffer[begin : begin + pitch] = 1
+
+    def restart(self, parameters: NDArray[Any]) -> None:
+        """Begin with a copy of these parameters, and with nothing else of what was before.
+
+        Not after a divergence: what is not finite may lie in buffers that a shorter batch leaves as
+        they are.
+        """
+        state = self.state
+        state.parameters[...] = parameters
+        for array in (state.gradient, state.first, state.second, state.steps):
+            array[...] = 0
+        self._validation = None
 
     def go_on_from(
         self, first: NDArray[Any], second: NDArray[Any], steps: NDArray[np.int64]
@@ -456,7 +468,7 @@ class Engine:
         room = self._room_for(n, count)
         room.judged[:] = asked.best, asked.waited
         boundary.check_epochs(drawn, asked, self._n_rows, self.layout.size, self.dtype)
-        self._check(batches, room.results)
+        self._check(batches, room.results, ordered=True)
         if hidden:
             boundary.check_array(
                 "random", random, np.uint16, count * in_epoch * hidden, f"for {count} epochs"
@@ -580,12 +592,18 @@ class Engine:
                 "engine: there is no optimizer, expected the `numbers` of one to train with."
             )
 
-    def _check(self, batches: records.Batches, results: records.Results) -> None:
-        """Check the arrays of this call, and the state if it is another one."""
+    def _check(
+        self, batches: records.Batches, results: records.Results, *, ordered: bool = False
+    ) -> None:
+        """Check the arrays of this call, and the state if it is another one.
+
+        `ordered` says that the order has been compared with the rows.
+        """
         if self.state is not self._checked_state:
             boundary.check_state(self.state, self._settings.optimizer, self.layout.size, self.dtype)
             self._checked_state = self.state
-        n_ordered = boundary.check_batches(batches, self._n_rows, self.batch_size)
+        n_rows = None if ordered else self._n_rows
+        n_ordered = boundary.check_batches(batches, n_rows, self.batch_size)
         n = batches.count
         boundary.check_array("losses", results.losses, np.float64, n, "(batches)", written=True)
         if batches.mode == records.TRAIN:
