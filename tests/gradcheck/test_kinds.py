@@ -17,6 +17,19 @@ def test_one_of_every_kind(kind):
     assert kind.verdict(kind.check(2)) == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("net softplus rows binary 3: None", 35),
+        ("net softplus rows binary 3: half", 22),
+        ("net softplus columns binary 3: sign", 3),
+    ],
+)
+def test_costs_that_saturate(name, seed):
+    (kind,) = [k for k in (*kinds.WRONG, *kinds.RIGHT) if k.name == name]
+    assert kind.verdict(kind.check(seed)) == ""
+
+
 def test_the_catalogue_is_as_large_as_it_says():
     assert len(catalogue.WRONG) + len(kinds.WRONG) >= 300
     assert len(catalogue.RIGHT) + len(kinds.RIGHT) >= 120

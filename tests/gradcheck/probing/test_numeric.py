@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from backlit.gradcheck.probing.axes import one_hot_axis, resized
-from backlit.gradcheck.probing.numeric import DOUBLE, SINGLE, directional, jacobian
+from backlit.gradcheck.probing.numeric import DOUBLE, SINGLE, directional, jacobian, rounding_of
 
 
 def truth(f, x, regime=DOUBLE):
@@ -143,3 +143,43 @@ def test_words_that_come_twice_do_so_at_another_size(seed):
     assert list(ids) == [3, 1, 2, 0, 4, 3]
     once = resized({"ids": np.arange(6)}, {("ids", 0): 4}, rng)["ids"]
     assert np.unique(once).size == 4
+
+
+def saturated(z):
+    """Return one number; log(1 - a) has the rounding of 1 - a, not that of its value."""
+    a = 1 / (1 + np.exp(-z))
+    return np.array([np.sum(-np.log(1 - a))])
+
+
+@pytest.mark.parametrize("z", [9.0, 12.0, 15.0, 18.0])
+def test_rounding_beyond_the_last_place_is_measured(z):
+    x = np.array([0.3, -0.2, z])
+    quantum = 2.0**-53 / (1 / (1 + np.exp(z)))  # half a last place of a, relative to 1 - a
+    found = rounding_of(saturated, x, saturated(x), DOUBLE)
+    assert quantum / 4 < found[0] < 20 * quantum
+
+
+def test_ordinary_rounding_and_kinks_are_not_taken_for_it():
+    x = np.array([0.0, 0.4, -1.3])
+    for f in (np.tanh, np.exp, np.abs, lambda z: np.maximum(z, 0), lambda z: z @ np.ones((3, 2))):
+        assert not np.any(rounding_of(f, x, f(x), DOUBLE))
+
+
+@pytest.mark.parametrize("z", [9.0, 12.0, 15.0])
+def test_a_saturated_cost_has_no_kinks_and_honest_errors(z):
+    x = np.array([0.3, -0.2, z, 0.9])
+    exact = 1 / (1 + np.exp(-x))
+    found = truth(saturated, x)
+    assert not found.kinks
+    np.testing.assert_allclose(found.value[0], exact, rtol=1e-9)
+    real = truth(real_only(saturated), x)
+    assert not real.kinks
+    assert np.all(np.abs(real.value[0] - exact) <= 4 * real.error[0])
+
+
+def test_a_kink_beside_a_saturated_cost_is_found():
+    def f(x):
+        return saturated(x[1:]) + np.maximum(x[0], 0)
+
+    for function in (f, real_only(f)):
+        assert set(truth(function, np.array([0.0, 12.0, 0.7])).kinks) == {0}

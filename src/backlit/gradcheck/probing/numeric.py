@@ -6,10 +6,15 @@ silently wrong for others (`abs`, `np.sign`). So it counts only where it agrees 
 differences within their error; elsewhere the central differences are extrapolated to step zero
 (Richardson 1911, with Ridders' error estimate, 1982). Where the slopes to the left and to the right
 stay apart as the step shrinks, there is a kink, and any slope between the two is right.
+
+How far the function's own rounding goes is measured, from differences of its values at points close
+by (Hamming 1971; More and Wild, SIAM J. Sci. Comput. 33, 2011): where log(1 - A) saturates, it is
+thousands of times the rounding of the value.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +67,12 @@ class Slope:
 
 
 def slope(
-    line: Line, here: Array, regime: Regime, use_complex: bool, base_step: float = BASE_STEP
+    line: Line,
+    here: Array,
+    regime: Regime,
+    use_complex: bool,
+    base_step: float = BASE_STEP,
+    rounding: Callable[[], Array] | None = None,
 ) -> Slope:
     """Differentiate along a line.
 
@@ -78,6 +88,8 @@ def slope(
         Whether to try the complex step.
     base_step : float
         The step of the central differences that the complex step is compared with.
+    rounding : callable, optional
+        Measures what the outputs (M,) are rounded by beyond their last place, as `rounding_of`.
 
     Returns
     -------
@@ -85,21 +97,35 @@ def slope(
         Values and error estimates, each (M,).
     """
     stepped = _complex_step(line) if use_complex and not regime.single else None
-    if stepped is not None:
-        ahead, t_ahead = line(base_step)
-        behind, t_behind = line(-base_step)
-        central = (ahead - behind) / (t_ahead - t_behind)
-        noise = regime.eps * (np.abs(ahead) + np.abs(behind) + np.abs(here)) / base_step
-        bend = np.abs((ahead - here) / t_ahead - (behind - here) / t_behind)
-        size = float(np.max(np.abs(central), initial=0.0))
-        apart = np.abs(stepped - central)
-        if (
+    agrees = _agreement(line, here, regime, stepped, base_step) if stepped is not None else None
+    if stepped is None or agrees is None or not agrees(0.0):
+        beyond = np.zeros(here.shape) if rounding is None else rounding()
+        if stepped is None or agrees is None or not (np.any(beyond) and agrees(beyond)):
+            return _extrapolate(line, here, regime, stepped, beyond)
+    return Slope(stepped, 4 * regime.eps * np.abs(stepped), stepped=True)
+
+
+def _agreement(
+    line: Line, here: Array, regime: Regime, stepped: Array, base_step: float
+) -> Callable[[Array | float], bool]:
+    """Return whether a complex step agrees with central differences, by what is rounded."""
+    ahead, t_ahead = line(base_step)
+    behind, t_behind = line(-base_step)
+    central = (ahead - behind) / (t_ahead - t_behind)
+    bend = np.abs((ahead - here) / t_ahead - (behind - here) / t_behind)
+    size = float(np.max(np.abs(central), initial=0.0))
+    apart = np.abs(stepped - central)
+
+    def agrees(rounding: Array | float) -> bool:
+        noise = regime.eps * (np.abs(ahead) + np.abs(behind) + np.abs(here)) + rounding
+        noise = noise / base_step
+        return bool(
             np.isfinite(size)
             and np.all(apart <= 1e-6 * size + 1e-7 * np.abs(stepped) + 10 * noise)
             and np.all(bend <= 1e-3 * size + 20 * noise)
-        ):
-            return Slope(stepped, 4 * regime.eps * np.abs(stepped), stepped=True)
-    return _extrapolate(line, here, regime, stepped)
+        )
+
+    return agrees
 
 
 def _complex_step(line: Line) -> Array | None:
@@ -113,7 +139,9 @@ def _complex_step(line: Line) -> Array | None:
     return found if np.all(np.isfinite(found)) else None
 
 
-def _extrapolate(line: Line, here: Array, regime: Regime, stepped: Array | None) -> Slope:
+def _extrapolate(
+    line: Line, here: Array, regime: Regime, stepped: Array | None, rounding: Array
+) -> Slope:
     """Extrapolate central differences to step zero, output by output."""
     best = np.full(here.shape, np.nan)
     error = np.full(here.shape, np.inf)
@@ -125,7 +153,8 @@ def _extrapolate(line: Line, here: Array, regime: Regime, stepped: Array | None)
         behind, t_behind = line(-step)
         central = (ahead - behind) / (t_ahead - t_behind)
         # outputs are rounded, and so are the inputs that they are computed from
-        noise = regime.eps * (np.abs(ahead) + np.abs(behind) + 2 * np.abs(central)) / step
+        noise = regime.eps * (np.abs(ahead) + np.abs(behind) + 2 * np.abs(central)) + rounding
+        noise = noise / step
         plus, minus = (ahead - here) / t_ahead, (behind - here) / t_behind
         bends.append((plus, minus, np.abs(plus - minus), noise))
         row = [central]
@@ -164,6 +193,43 @@ def _extrapolate(line: Line, here: Array, regime: Regime, stepped: Array | None)
         np.where(kinked, plus, best),
         np.where(kinked, minus, best),
     )
+
+
+def rounding_of(evaluate: Evaluate, x: Array, here: Array, regime: Regime) -> Array:
+    """Measure what the outputs are rounded by; 0 where that is no more than their last places.
+
+    Parameters
+    ----------
+    evaluate : callable
+        x -> outputs (M,).
+    x : array
+        Where.
+    here : array (M,)
+        evaluate(x).
+    regime : Regime
+        The accuracy of the function.
+
+    Returns
+    -------
+    array (M,)
+    """
+    signs = np.where(np.arange(x.size).reshape(x.shape) % 3 == 1, -1.0, 1.0)
+    found = np.zeros(here.shape)
+    for power in (0.5, 0.375):  # near, and so far that steps of what is saturated are crossed
+        values = []
+        for place in range(-6, 7):
+            moved = x * (1 + place * regime.eps**power * signs)
+            if regime.single:
+                moved = moved.astype(np.float32).astype(np.float64)
+            values.append(evaluate(moved))
+        rows = np.stack(values)
+        if rows.dtype.kind == "c" or not np.all(np.isfinite(rows)):
+            return np.zeros(here.shape)
+        # in third differences what is smooth is gone, and independent roundings add up 20-fold in
+        # square; a kink is in three of the ten, so that it does not move their median
+        spread = np.median(np.abs(np.diff(rows, n=3, axis=0)), axis=0) / (0.6745 * np.sqrt(20.0))
+        found = np.maximum(found, spread)
+    return np.where(found > 16 * regime.eps * np.abs(here), 4 * found, 0.0)
 
 
 @dataclass
@@ -245,10 +311,11 @@ def jacobian(
     error = np.empty((here.size, chosen.size))
     kinks: dict[int, tuple[Array, Array]] = {}
     use_complex, steps = True, 0
+    rounding = functools.cache(functools.partial(rounding_of, evaluate, x, here, regime))
     for column, entry in enumerate(chosen):
         size = entry_size(x, int(entry))
         line = entry_line(evaluate, x, int(entry), size, regime)
-        found = slope(line, here, regime, use_complex)
+        found = slope(line, here, regime, use_complex, rounding=rounding)
         value[:, column] = found.value / size
         error[:, column] = found.error / size
         if found.plus is not None and found.minus is not None:
@@ -278,7 +345,8 @@ def directional(
         return evaluate(x + (t * size) * direction), t.real
 
     # many entries move at once and may cross kinks nearby: a shorter step crosses fewer
-    found = slope(line, here, regime, use_complex=True, base_step=1e-7)
+    rounding = functools.cache(functools.partial(rounding_of, evaluate, x, here, regime))
+    found = slope(line, here, regime, use_complex=True, base_step=1e-7, rounding=rounding)
     return Slope(
         found.value / size,
         found.error / size,
