@@ -1,6 +1,8 @@
 """`backlit grade`: points by a rubric, and a submission that tries to find it out."""
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,12 +29,21 @@ LIMITS = Limits(30.0, 2000.0)
 PARTS = ("output", "x", "w", "b")
 
 
-def rubric_of(folder, text=SOLUTION):
-    path = folder / "solution.py"
-    path.write_text(text)
+@functools.cache
+def rubric_and_remarks(text):
+    """Have a rubric written, once for all tests that use the solution; it names no folder."""
     said = []
-    rubric = new_rubric(path, LIMITS, said.append)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "solution.py"
+        path.write_text(text)
+        rubric = new_rubric(path, LIMITS, said.append)
+        assert folder not in rubric
     return rubric, said
+
+
+def rubric_of(folder, text=SOLUTION):
+    (folder / "solution.py").write_text(text)
+    return rubric_and_remarks(text)
 
 
 def graded(folder, text, limits=LIMITS):
@@ -136,9 +147,10 @@ def test_seeds_and_points_are_out_of_a_submission_s_reach(tmp_path):
 
 
 def test_other_seeds_draw_other_inputs(tmp_path):
+    rubric_of(tmp_path)
     texts = []
     for _ in range(2):
-        rubric, _ = rubric_of(tmp_path)
+        rubric, _ = rubric_and_remarks.__wrapped__(SOLUTION)
         texts.append(rubric)
     assert texts[0] != texts[1]
     assert read_rubric(texts[0], tmp_path).tasks == read_rubric(texts[1], tmp_path).tasks
