@@ -144,19 +144,33 @@ def visit_steps(request, visit):
     return functools.partial(visit, "/some/where/see/steps.html", base=base)
 
 
+@pytest.fixture(scope="module")
+def kept_page(browser):
+    """A page for one test after the other: a new one has its code compiled anew, for a second."""
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
 @pytest.fixture
-def visit(browser, address):
+def visit(browser, kept_page, address):
     """Open a page; at the end nothing may have been complained of or asked for elsewhere."""
     opened, asked, complaints = [], [], []
     allowed = {address}
+    listeners = {
+        "request": lambda request: asked.append(request.url),
+        "console": lambda message: complaints.append(message.text),
+        "pageerror": lambda error: complaints.append(str(error)),
+    }
 
-    def open_page(path, width=1280, height=900, base=address, **context):
+    def open_page(path, width=1280, height=900, base=address, color_scheme="light"):
         allowed.add(base)
-        page = browser.new_page(viewport={"width": width, "height": height}, **context)
+        page = browser.new_page() if opened else kept_page
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=color_scheme)
         page.set_default_timeout(15_000)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        for event, listener in listeners.items():
+            page.on(event, listener)
         opened.append(page)
         page.goto(base + path)
         settled(page)
@@ -164,7 +178,14 @@ def visit(browser, address):
 
     yield open_page
     for page in opened:
-        page.close()
+        if page is kept_page and page.url.startswith("http"):
+            page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+            page.goto("about:blank")
+            for event, listener in listeners.items():
+                page.remove_listener(event, listener)
+            page.context.clear_cookies()
+        else:
+            page.close()
     # A refused request (422) is something that Chromium logs by itself.
     own = [one for one in complaints if "status of 422" not in one]
     assert own == []
