@@ -128,6 +128,8 @@ def test_settings_are_checked_once_a_change(monkeypatch):
         assert len(calls) == 1
         MLPClassifier(**SETTINGS, alpha=1).fit(X, np.arange(60) % 2)
         MLPClassifier(**SETTINGS, alpha=True).fit(X, np.arange(60) % 2)  # equal, of another type
+        for seed in (1, 2, 2**32 - 1):  # as good as any other
+            MLPClassifier(**(SETTINGS | {"random_state": seed})).fit(X, np.arange(60) % 2)
         assert len(calls) == 3
         listed = SETTINGS | {"hidden_layer_sizes": [3]}
         for _ in range(2):  # a list may have changed
@@ -136,6 +138,9 @@ def test_settings_are_checked_once_a_change(monkeypatch):
     for _ in range(2):  # what is wrong is never remembered
         with pytest.raises(ValueError, match="alpha"):
             MLPClassifier(alpha=-1.0).fit(X, np.arange(60) % 2)
+    for seed in (-1, 2**32, 1.0):
+        with pytest.raises(ValueError, match="random_state"):
+            MLPClassifier(**(SETTINGS | {"random_state": seed})).fit(X, np.arange(60) % 2)
 
 
 def test_no_more_settings_are_remembered_than_there_is_room_for(monkeypatch):

@@ -10,7 +10,6 @@ import scipy.sparse
 from numpy.random.mtrand import get_bit_generator
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, is_classifier
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from backlit._locks import importing, register
@@ -29,6 +28,7 @@ from backlit.estimators.plain import is_plain, remember_valid, settings_were_val
 from backlit.estimators.protocols import any_collection
 from backlit.estimators.refusing import refuse_what_is_lost
 from backlit.estimators.saving import record_training, save_estimator
+from backlit.estimators.seeds import random_state_of
 from backlit.estimators.shapes import (
     check_features,
     check_goes_on,
@@ -355,7 +355,7 @@ class BaseMLP(
         A checkpoint must not set NumPy's global state back when it is gone on from: then a source
         that is seeded from it takes its place.
         """
-        random_state: np.random.RandomState = check_random_state(self.random_state)
+        random_state = random_state_of(self.random_state)
         if checkpointer is not None and self.random_state is None:
             return np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
         return random_state

@@ -154,6 +154,9 @@ def remember_valid(estimator: Any) -> None:
 
 def _key(estimator: Any) -> tuple[Any, ...] | None:
     values = [getattr(estimator, name) for name in estimator._parameter_constraints]
+    seed = estimator.random_state
+    if type(seed) is int and 0 <= seed < 1 << 32:  # all of them are as valid: a bag draws many
+        values[list(estimator._parameter_constraints).index("random_state")] = 0
     types = [type(value) for value in values]
     for value, kind in zip(values, types, strict=True):
         if kind in _CONSTANT:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.parameters import Layout, aligned_zeros
+from backlit.parameters import Layout, aligned_zeros, checked_layer_dims, layout_of
 
 
 class Parameters(NamedTuple):
@@ -66,10 +66,11 @@ class Weights:
     @classmethod
     def zeros(cls, layer_dims: Sequence[int], dtype: Any) -> Self:
         """Return weights that are all zero."""
-        return cls.holding(aligned_zeros(Layout(layer_dims).size, dtype), layer_dims)
+        size = layout_of(checked_layer_dims("Layout", layer_dims)).size
+        return cls.holding(aligned_zeros(size, dtype), layer_dims)
 
     def _hold(self, vector: NDArray[Any], layer_dims: Sequence[int]) -> None:
-        self.vector, self.layout = vector, Layout(layer_dims)
+        self.vector, self.layout = vector, layout_of(checked_layer_dims("Layout", layer_dims))
         self.layout.views(vector)  # raises where the length is another
         dims = self.layout.layer_dims
         self.layers = []

@@ -292,36 +292,50 @@ class BatchSteps:
         if done < len(drawn.order):
             self._ahead = sources  # the copies have drawn too much
         self.rows[:] = before
-        for _ in range(done):
-            self._draw_epoch(sources)
+        self._draw_epochs(done, sources)
         return run
+
+    def _draw_epochs(
+        self, count: int, sources: Sources
+    ) -> tuple[NDArray[np.int64], list[NDArray[np.uint16] | None]]:
+        """Draw the next epochs' orders and, for each, dropout's numbers.
+
+        There are fewer where an order is refused; it will be refused again when it is its turn.
+        """
+        engine, order = self.engine, None
+        # one source for both has to be drawn from by turns
+        apart = sources.dropout is not sources.orders
+        if self.shuffle is _shuffle_rows and apart and count > 1 and trains_epochs(engine):
+            order = engine.shuffled(self.rows, sources.orders, count)
+        if order is not None:
+            return order, [self._draw_numbers(sources) for _ in range(count)]
+        order, numbers = np.empty((count, len(self.rows)), np.int64), []
+        for epoch in range(count):
+            try:
+                numbers.append(self._draw_epoch(sources))
+            except ValueError:
+                if not epoch:
+                    raise
+                return order[:epoch], numbers
+            order[epoch] = self.rows
+        return order, numbers
 
     def _draw_epoch(self, sources: Sources) -> NDArray[np.uint16] | None:
         """Put the rows into the next epoch's order; return dropout's numbers for all of it."""
         if self.shuffle is not None:
             self.shuffle(self.rows, sources.orders)
+        return self._draw_numbers(sources)
+
+    def _draw_numbers(self, sources: Sources) -> NDArray[np.uint16] | None:
+        """Return dropout's numbers for an epoch."""
         if sources.dropout is None:
             return None
         return self._draw(np.diff(self._starts), sources.dropout)
 
     def _drawn(self, count: int, sources: Sources) -> Drawn:
-        """Draw what chance decides in the next epochs.
-
-        There are fewer where an order is refused; it will be refused again when it is its turn.
-        """
-        order = np.empty((count, len(self.rows)), np.int64)
-        random = []
-        for epoch in range(count):
-            try:
-                numbers = self._draw_epoch(sources)
-            except ValueError:
-                if not epoch:
-                    raise
-                order = order[:epoch]
-                break
-            order[epoch] = self.rows
-            if numbers is not None:
-                random.append(numbers)
+        """Draw what chance decides in the next epochs."""
+        order, numbers = self._draw_epochs(count, sources)
+        random = [each for each in numbers if each is not None]
         count, weights = len(order), self._batch_weights
         if weights is None:
             sizes, totals = unweighted(len(self.rows), self.batch_size, count)

@@ -326,6 +326,14 @@ class EpochEngine(Engine, Protocol):
     def train_epochs(self, examples: Examples, drawn: Drawn, epochs: Epochs) -> EpochsRun:
         """Run epochs one after the other, until the criterion ends the call or one diverges."""
 
+    def shuffled(
+        self, rows: NDArray[np.int64], source: Any, count: int
+    ) -> NDArray[np.int64] | None:
+        """Put rows into a new order, several times, as `source.shuffle` does; return the orders.
+
+        None, and nothing drawn, where that is left to NumPy.
+        """
+
 
 class RestartingEngine(Engine, Protocol):
     """An engine that one training may take over from another."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.parameters import address_of
 from backlit.training.engine.boundary import check_array
 
 #: stands for a value that no field has
@@ -77,5 +78,5 @@ def write(
                 block[place] = 0
             else:
                 check_array(name, value, real if kind == "R" else _DTYPES[kind], None)
-                block[place] = value.ctypes.data
+                block[place] = address_of(value)
             place += 1

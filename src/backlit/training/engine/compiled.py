@@ -64,7 +64,7 @@ class Compiled:
                 self.run, self.address_of_run = self.units[name], address
             elif name == EPOCHS:
                 self.run_epochs = self.units[name]
-            else:
+            elif name in ORDER:
                 self.addresses[ORDER.index(name)] = address
 
 

@@ -15,9 +15,15 @@ from numpy.typing import NDArray
 
 from backlit.errors import SettingError
 from backlit.names import ACTIVATIONS, LOSSES
-from backlit.parameters import aligned_room, aligned_zeros, checked_layer_dims, layout_of
+from backlit.parameters import (
+    address_of,
+    aligned_room,
+    aligned_zeros,
+    checked_layer_dims,
+    layout_of,
+)
 from backlit.training.data import Examples, Rows
-from backlit.training.engine import blocks, boundary, compiled, records, units
+from backlit.training.engine import blocks, boundary, compiled, records, shuffling, units
 from backlit.training.engine.codes import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -200,10 +206,10 @@ class Engine:
         self._block = blocks.empty(records.FIELDS)
         self._written: tuple[Any, ...] | None = None  # what the block holds
         self._places = tuple(
-            array.ctypes.data for array in (self._addresses, self._block, self._work.buffer)
+            address_of(array) for array in (self._addresses, self._block, self._work.buffer)
         )
         self._epochs_block = blocks.empty(records.EPOCH_FIELDS)
-        self._epochs_place = self._epochs_block.ctypes.data
+        self._epochs_place = address_of(self._epochs_block)
         self._written_epochs: tuple[Any, ...] | None = None
         self._room: _Room | None = None
         self._validation: _ValidationBlock | None = None
@@ -519,6 +525,16 @@ class Engine:
         if validation is not None:
             validations[: run - diverged] = map(Scores, *room.curves[1:, : run - diverged].tolist())
         return EpochsRun(losses[:run].tolist(), validations, bool(diverged))
+
+    def shuffled(
+        self, rows: NDArray[np.int64], source: Any, count: int
+    ) -> NDArray[np.int64] | None:
+        """Put rows into a new order, several times, as `source.shuffle` does; return the orders.
+
+        None, and nothing drawn, where that is left to NumPy.
+        """
+        engine = compiled.engine_for(self.dtype, (units.SHUFFLE,), self._on_compile)
+        return shuffling.shuffled(engine, rows, source, count)
 
     def _validation_block(self, plan: ValidationPlan) -> "_ValidationBlock":
         """Return the arguments with which a validation set is run forward."""

@@ -40,6 +40,8 @@ ALWAYS = frozenset(
 
 #: the loop over batches, and the one over epochs
 RUN, EPOCHS = "run", "run_epochs"
+#: what draws orders of rows
+SHUFFLE = "shuffle"
 
 #: what networks for tables need besides; see `pieces`
 PIECES = {
@@ -53,7 +55,7 @@ PIECES = {
 _HERE = "backlit.training.engine"
 PROGRAM = Program(
     name="engine",
-    signatures={RUN: "nnIIR", EPOCHS: "nnIIIR", **ARGUMENTS, **PIECES},
+    signatures={RUN: "nnIIR", EPOCHS: "nnIIIR", SHUFFLE: "nnInnI", **ARGUMENTS, **PIECES},
     types=("float32", "float64"),
     definitions=f"{_HERE}.definitions",
     sources=(
@@ -62,8 +64,8 @@ PROGRAM = Program(
         *(
             f"{_HERE}.{module}"
             for module in (
-                "calls", "codes", "definitions", "epochs", "functions", "pieces", "products",
-                "reading", "records", "simd", "steps", "units", "updates",
+                "calls", "codes", "definitions", "epochs", "functions", "orders", "pieces",
+                "products", "reading", "records", "simd", "steps", "units", "updates",
             )
         ),
     ),
