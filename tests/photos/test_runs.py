@@ -294,7 +294,7 @@ def test_where_the_disk_ends_pictures_stay_whole(photos, tmp_path, what):
 def test_killed_by_the_system():
     """Real SIGKILLs around every call that changes the disk; benchmarks.kill is the whole of it."""
     done = subprocess.run(
-        [sys.executable, SUPPORT / "kills_of_predict.py", "--kills", "10", "--seed", "3",
+        [sys.executable, SUPPORT / "kills_of_predict.py", "--kills", "6", "--seed", "3",
          "--pictures", "4", "--cases", "copy", "move", "move to another disk"],
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip

@@ -66,7 +66,6 @@ def test_train_and_report(tmp_path, photo, monkeypatch):
     (tmp_path / "photos" / "day" / "x.jpg").write_bytes(b"")
     assert run("report", tmp_path / "photos", "-m", model, "-o", second).exit_code == 3
     for arguments in (
-        ("report", tmp_path / "gone"),
         ("report", tmp_path / "photos", "-o", tmp_path),
         ("report", tmp_path / "photos", "-o", tmp_path / "gone" / "x.html"),
         ("train", tmp_path / "photos", "--report", tmp_path / "gone" / "x.html"),

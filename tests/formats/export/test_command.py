@@ -101,7 +101,7 @@ def test_wrong_usage_and_wrong_files(plane_model, tmp_path):
         ((plane_model, "out.py", "--dtype", "q15"), 2, "Python cannot compute in 'q15'"),
         ((plane_model, "no/out.py"), 2, "there is no folder no"),
         ((tmp_path / "none.safetensors", "out.py"), 1, "no such file"),
-        ((plane_model, "out.py", "--inputs", "none.csv"), 1, "none.csv: cannot be read"),
+        ((plane_model, "out.py", "--inputs", "none.csv"), 1, "none.csv: no such file"),
     ):
         done = run("export", *arguments, cwd=tmp_path)
         assert done.returncode == code, done.stderr
