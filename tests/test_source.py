@@ -61,7 +61,7 @@ def test_the_test_sees_what_it_looks_for():
 #: modules of the package that may write to a terminal: the writer, and nobody else
 WRITER = "_terminal.py"
 #: writes to a pipe of its own: answers of trials, which go to the process that forked it
-PIPES = {"gradcheck/diagnosis/worker.py": {"os.write"}}
+PIPES = {"gradcheck/diagnosis/repair.py": {"os.write"}}
 PRINTING_CALLS = {
     "echo", "secho", "print_exc", "print_exception", "print_stack", "StreamHandler", "Console",
     "get_console", "rprint", "pprint", "print_json",
@@ -206,7 +206,7 @@ def test_signals_are_handled_in_one_place():
         if isinstance(node, ast.Call)
         and (_dotted(node.func) == "signal.signal" or _dotted(node.func).endswith("signal_handler"))
     }
-    assert callers - {"gradcheck/diagnosis/worker.py"} == {"_signals.py"}
+    assert callers - {"gradcheck/diagnosis/repair.py"} == {"_signals.py"}
 
 
 def test_there_is_one_progress_bar():

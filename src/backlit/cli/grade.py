@@ -45,8 +45,8 @@ def grade(
     from backlit import _terminal as terminal
     from backlit._text import json_text, printable_lines
     from backlit.errors import SettingError
-    from backlit.gradcheck.reporting.grades import FORMATS, as_junit
     from backlit.gradcheck.sources import grading
+    from backlit.gradcheck.sources.grading import FORMATS, as_junit
     from backlit.gradcheck.sources.isolation import Limits
 
     limits = Limits(time_limit, memory_limit)
@@ -109,7 +109,7 @@ def _line(stream: TextIO, text: str) -> None:
 
 def _table(grade: object) -> str:
     from backlit._text import printable_lines
-    from backlit.gradcheck.reporting.grades import Grade
+    from backlit.gradcheck.sources.grading import Grade
 
     assert isinstance(grade, Grade)
     lines = [f"{grade.submission}: {grade.points:g} of {grade.most:g} points"]

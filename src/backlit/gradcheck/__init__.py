@@ -7,8 +7,7 @@ but its exceptions, so that a fault of the library cannot hide itself.
 
 from backlit.gradcheck.check import assert_backward, check_backward
 from backlit.gradcheck.probing.adapters import from_jax, from_torch
-from backlit.gradcheck.reporting.finding import RELATIONS, Finding, Unchecked
-from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.reporting.report import RELATIONS, Finding, Report, Unchecked
 from backlit.gradcheck.sources.course import check_model
 from backlit.gradcheck.sources.survey import check_layer
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from backlit.gradcheck import check_backward
-from backlit.gradcheck.diagnosis.repair import parts_by_size
-from backlit.gradcheck.diagnosis.worker import try_all
+from backlit.gradcheck.diagnosis.repair import parts_by_size, try_all
 
 
 def numbers(**shapes):
@@ -182,7 +181,7 @@ def test_without_a_repair_nothing_is_claimed():
 
 WORKER = """
 import os, signal, time
-from backlit.gradcheck.diagnosis.worker import can_fork, try_all
+from backlit.gradcheck.diagnosis.repair import can_fork, try_all
 
 def trial(number):
     if number == 2:

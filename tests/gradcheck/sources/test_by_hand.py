@@ -13,12 +13,17 @@ import backlit
 from backlit.errors import SettingError
 from backlit.gradcheck import Unchecked
 from backlit.gradcheck.sources import survey
-from backlit.gradcheck.sources.apart import check_apart, note_ending
-from backlit.gradcheck.sources.by_hand import ANY_PAIR, line_of_python, line_of_text
 from backlit.gradcheck.sources.candidates import Candidate, Defined, find_candidates
+from backlit.gradcheck.sources.extraction import ANY_PAIR, line_of_python, line_of_text
 from backlit.gradcheck.sources.feeds import CannotFeed
 from backlit.gradcheck.sources.isolation import Ending, Limits
-from backlit.gradcheck.sources.target import check_loaded, check_targets, load_target
+from backlit.gradcheck.sources.target import (
+    check_apart,
+    check_loaded,
+    check_targets,
+    load_target,
+    note_ending,
+)
 
 RNG = np.random.default_rng(3)
 #: what the names in the lines stand for

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from backlit.cli.app import app
 from backlit.errors import SettingError
-from backlit.gradcheck.reporting.grades import Grade, Item, as_junit
-from backlit.gradcheck.sources.grading import grade, new_rubric, read_rubric
+from backlit.gradcheck.sources.grading import Grade, Item, as_junit, grade, new_rubric, read_rubric
 from backlit.gradcheck.sources.isolation import Limits
 
 SOLUTION = """
@@ -120,8 +119,8 @@ def affine_backward(d, cache):
         file.write("\\n".join(seen))
     import backlit.gradcheck.diagnosis.running as running
     import backlit.gradcheck.probing.truth as truth
-    from backlit.gradcheck.reporting.finding import Finding
-    from backlit.gradcheck.reporting.grades import Item
+    from backlit.gradcheck.reporting.report import Finding
+    from backlit.gradcheck.sources.grading import Item
     Finding.ok = Finding.right = Item.right = property(lambda self: True)
     Item.points = 100.0
     running.check_subject = truth.compare = lambda *a, **k: None

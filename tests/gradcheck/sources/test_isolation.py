@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backlit.gradcheck import check_backward
-from backlit.gradcheck.reporting.transfer import from_data, to_data
+from backlit.gradcheck.reporting.report import from_data, to_data
 from backlit.gradcheck.sources.isolation import Limits
 from backlit.gradcheck.sources.target import check_targets
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from backlit.gradcheck.sources.magics import cell_magic, plain_python
+from backlit.gradcheck.sources.cells import cell_magic, plain_python
 
 CELLS = [
     "%load_ext x\nx = 1\n",

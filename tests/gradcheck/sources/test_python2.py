@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backlit.gradcheck.sources.cells import Cell
-from backlit.gradcheck.sources.python2 import (
+from backlit.gradcheck.sources.cells import (
+    Cell,
     as_python3,
     builtins_of_python2,
     looks_like_python2,

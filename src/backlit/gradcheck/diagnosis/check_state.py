@@ -40,10 +40,16 @@ from backlit.gradcheck.probing.calls import (
     second_call,
     stale_gradients,
 )
-from backlit.gradcheck.probing.directions import Projection
 from backlit.gradcheck.probing.numeric import rms
-from backlit.gradcheck.probing.truth import Point, compare, draw_upstream, make_point, regime_of
-from backlit.gradcheck.reporting.finding import Finding
+from backlit.gradcheck.probing.truth import (
+    Point,
+    Projection,
+    compare,
+    draw_upstream,
+    make_point,
+    regime_of,
+)
+from backlit.gradcheck.reporting.report import Finding
 
 Array = NDArray[Any]
 

@@ -15,9 +15,9 @@ from backlit.gradcheck.diagnosis.check_state import (
     square_state,
     watch_state,
 )
+from backlit.gradcheck.diagnosis.diagnose import repair_sentence
 from backlit.gradcheck.diagnosis.repair import find_repairs, without_assertions
 from backlit.gradcheck.diagnosis.verdicts import judge
-from backlit.gradcheck.diagnosis.words import repair_sentence
 from backlit.gradcheck.probing.axes import (
     Dimension,
     Examples,
@@ -34,18 +34,19 @@ from backlit.gradcheck.probing.calls import (
     keeps_own_state,
     rounds_inside,
 )
-from backlit.gradcheck.probing.exceptions import (
+from backlit.gradcheck.probing.truth import Point, draw_upstream, regime_of
+from backlit.gradcheck.probing.user_code import (
     COUNTS,
+    Rebound,
+    WithCount,
     explain,
     is_shape_error,
     known_names,
     missing_name,
     place_of,
+    upstream_name,
 )
-from backlit.gradcheck.probing.truth import Point, draw_upstream, regime_of
-from backlit.gradcheck.probing.user_code import Rebound, WithCount, upstream_name
-from backlit.gradcheck.reporting.finding import Finding, Repair
-from backlit.gradcheck.reporting.report import Report
+from backlit.gradcheck.reporting.report import Finding, Repair, Report
 
 
 def check_subject(subject: Subject, mean_over: str | None, seed: int) -> Report:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from backlit.gradcheck.sources.engines import plain_operation
-from backlit.gradcheck.sources.returned import LOSS, beside_cost
+from backlit.gradcheck.sources.hints import LOSS, beside_cost, tree_of
 
 BACKWARD_METHODS = (
     "backward",
@@ -553,3 +553,138 @@ def partner_of(
         if forwards:
             return forwards[0]
     return None
+
+
+FORWARD = (
+    "forward",
+    "forward_pass",
+    "__call__",
+    "forward_prop",
+    "forward_propagation",
+    "feed_forward",
+    "feedforward",
+    "fprop",
+    "forward_propagate",
+    "forwardpass",
+    "activate",
+    "call",
+    "apply",
+    "f",
+    "function",
+    "fn",
+    "calculate",
+    "compute",
+    "loss",
+    "evaluate",
+    "run",
+    "activation",
+    "predict",
+    "forwards",
+    "_forward",
+    "fwd",
+    "value",
+    "eval",
+    "func",
+    "fire",
+    "output",
+    "transform",
+    "loss_function",
+)
+
+
+BACKWARD = (
+    "backward",
+    "backward_pass",
+    "backprop",
+    "back_prop",
+    "backward_propagation",
+    "bprop",
+    "backpropagate",
+    "back_propagate",
+    "backpropagation",
+    "back_propagation",
+    "backwardpass",
+    "gradient",
+    "grad",
+    "derivative",
+    "backwards",
+    "prime",
+    "_backward",
+    "bwd",
+    "deriv",
+    "df",
+    "gradients",
+    "d",
+    "derivate",
+    "delta",
+    "backward_prop",
+    "get_gradient",
+    "dloss",
+    "loss_derivative",
+    "loss_prime",
+    "activation_prime",
+    "activation_derivative",
+    "calculate_gradient",
+    "back",
+    "f_prime",
+    "fn_derivative",
+    "compute_gradient",
+    "compute_gradients",
+    "grad_fn",
+    "feed_backward",
+    "backward_propagate",
+)
+
+
+def methods_of(cls: type) -> tuple[str | None, str | None]:
+    """Return the names of a class's forward and backward methods; None for one that is missing."""
+    backward = next((n for n in BACKWARD if callable(getattr(cls, n, None))), None)
+    forward = next((n for n in FORWARD if n != backward and _own(cls, n)), None)
+    return forward, backward
+
+
+def _own(cls: type, name: str) -> bool:
+    if name == "__call__":
+        return any(name in vars(base) for base in cls.__mro__)
+    return callable(getattr(cls, name, None))
+
+
+def is_written(function: Callable[..., Any]) -> bool:
+    """Say whether a function does more than pass, return nothing or raise NotImplementedError."""
+    tree = tree_of(function)
+    node = (
+        next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None) if tree else None
+    )
+    if node is None:
+        return True
+    return not all(_is_empty(statement) for statement in node.body)
+
+
+def hands_on(function: Callable[..., Any]) -> bool:
+    """Say whether a function returns its argument and does nothing else."""
+    tree = tree_of(function)
+    node = (
+        next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None) if tree else None
+    )
+    if node is None:
+        return False
+    body = [s for s in node.body if not _is_empty(s)]
+    names = [a.arg for a in node.args.args]
+    return (
+        len(body) == 1
+        and isinstance(body[0], ast.Return)
+        and (isinstance(body[0].value, ast.Name) and body[0].value.id in names)
+    )
+
+
+def _is_empty(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Raise):
+        return "NotImplemented" in ast.unparse(statement)
+    if isinstance(statement, ast.Return):
+        return statement.value is None or (
+            isinstance(statement.value, (ast.Constant, ast.Name))
+            and ast.unparse(statement.value) in ("None", "NotImplemented", "NotImplementedError")
+        )
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    return isinstance(statement, ast.Pass)

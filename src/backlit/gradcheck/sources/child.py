@@ -104,7 +104,7 @@ def _answer(request: dict[str, Any], answers: Answers, trace: IO[str]) -> None:
             answers.give({"error": str(error)})
         return
     with importing:
-        from backlit.gradcheck.reporting.transfer import to_data
+        from backlit.gradcheck.reporting.report import to_data
         from backlit.gradcheck.sources.target import check_loaded, load_target
 
     try:

@@ -18,10 +18,9 @@ from backlit.errors import BacklitError
 from backlit.gradcheck.check import make_subject
 from backlit.gradcheck.diagnosis.running import check_subject
 from backlit.gradcheck.probing.calls import OutOfTime, fix_global_seeds, quiet
-from backlit.gradcheck.probing.exceptions import explain_exit, place_of
-from backlit.gradcheck.reporting.finding import Finding
-from backlit.gradcheck.reporting.report import Report
-from backlit.gradcheck.sources.guesses import Argument, arguments_of, role_of
+from backlit.gradcheck.probing.user_code import explain_exit, place_of
+from backlit.gradcheck.reporting.report import Finding, Report
+from backlit.gradcheck.sources.guesses import Argument, role_of
 
 Array = NDArray[Any]
 
@@ -462,24 +461,3 @@ def wrapped_line(function: Callable[..., Any]) -> int | None:
 def raising_report(function: Callable[..., Any], error: Exception, text: str) -> Report:
     """Return a report for a backward function that stops wherever it is called."""
     return Report((Finding(None, "raises", text, line=wrapped_line(function)),))
-
-
-__all__ = [
-    "Bound",
-    "CannotFeed",
-    "Feed",
-    "arguments_of",
-    "attempt",
-    "best_report",
-    "bind_backward",
-    "check_feed",
-    "ending",
-    "forget_endings",
-    "has_numbers",
-    "is_finite",
-    "last_ending",
-    "output_of",
-    "raising_report",
-    "silent",
-    "wrapped_line",
-]

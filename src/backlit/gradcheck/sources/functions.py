@@ -6,15 +6,14 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlit.gradcheck.probing.adapters import flatten, fresh
 from backlit.gradcheck.probing.calls import keeps_own_state
-from backlit.gradcheck.probing.nested import flatten, fresh
-from backlit.gradcheck.sources.attributes import gradient_of, tag_in, tagged
 from backlit.gradcheck.sources.feeds import (
     Bound,
     CannotFeed,
@@ -35,24 +34,27 @@ from backlit.gradcheck.sources.fitting import (
     shapes_for,
     sizes_in,
 )
-from backlit.gradcheck.sources.global_nets import WithGlobals, global_arrays
 from backlit.gradcheck.sources.gradients import (
     as_array,
     as_numbers,
     from_result,
+    gradient_of,
     last_name,
+    split_cost,
+    split_real,
+    tag_in,
+    tagged,
 )
 from backlit.gradcheck.sources.guesses import (
     LAYOUTS,
     Argument,
     arguments_of,
     combinations,
-    labels_for,
     options,
     role_of,
 )
-from backlit.gradcheck.sources.hints import hints_of
-from backlit.gradcheck.sources.returned import cost_and_gradients, returned_names
+from backlit.gradcheck.sources.hints import cost_and_gradients, hints_of, returned_names
+from backlit.gradcheck.sources.propagation import WithGlobals, global_arrays
 
 Array = NDArray[Any]
 
@@ -212,10 +214,16 @@ def _feeds(
         came = forward(*[made[n] for n in names])
         return came, Kept(came, made, inputs)
 
+    count = np.shape(flat[free[0]])[0] if np.ndim(flat[free[0]]) else 1
     for contract in _contracts(backward, backs, arguments, out, labels):
-        feed = _contracted(
-            contract, call, backward, backs, names, flat, shapes, free, own, handed_on, out, failed
-        )
+        if (contract == "sum" and out.size == 1) or (contract == "examples" and out.size != 1):
+            continue
+        costed = contract in ("cost", "examples", "sum")
+        bound = bind_backward(backs, names) if contract.startswith("upstream") or costed else None
+        if bound is not None:
+            _bind_returned(bound, handed_on, names)
+        pair = _Contracted(contract, call, backward, backs, names, shapes, free, own, bound, count)
+        feed = _feed_of(pair, flat, failed)
         if feed is not None:
             yield feed
 
@@ -252,99 +260,106 @@ def _contracts(
     return ["upstream", "input", "output"]
 
 
-def _contracted(
-    contract: str,
-    call: Callable[..., Any],
-    backward: Callable[..., Any],
-    backs: Sequence[Argument],
-    names: Sequence[str],
-    flat: dict[str, Any],
-    shapes: Mapping[str, tuple[int, ...]],
-    free: Sequence[str],
-    own: Sequence[str] | None,
-    handed_on: Sequence[str] | None,
-    out: Array,
-    failed: Furthest,
-) -> Feed | None:
-    costed = contract in ("cost", "examples", "sum")
-    count = np.shape(flat[free[0]])[0] if np.ndim(flat[free[0]]) else 1
-    if contract == "examples" and out.size != 1:
-        return None
-    if contract == "sum" and out.size == 1:
-        return None
+@dataclass
+class _Contracted:
+    """A pair of functions, read under one contract.
 
-    def forward(**inputs: Any) -> Any:
-        came, kept = call(**inputs)
+    `own` and `handed_on` are the names in what backward and forward return, `bound` says what
+    backward's arguments are, and `count` is the number of examples.
+    """
+
+    contract: str
+    call: Callable[..., Any]
+    backward: Callable[..., Any]
+    backs: Sequence[Argument]
+    names: Sequence[str]
+    shapes: Mapping[str, tuple[int, ...]]
+    free: Sequence[str]
+    own: Sequence[str] | None
+    bound: Bound | None
+    count: int
+
+    @property
+    def costed(self) -> bool:
+        """Whether forward's output is a cost, or is made one."""
+        return self.contract in ("cost", "examples", "sum")
+
+    def forward(self, **inputs: Any) -> Any:
+        """Return (output, what was kept) as `check_backward` wants it."""
+        came, kept = self.call(**inputs)
         output = output_of(came)
         if output is None:
             raise TypeError("forward returned no array of numbers")
-        if contract == "cost":
+        if self.contract == "cost":
             return np.mean(output), kept
-        if contract == "examples":
-            return np.sum(output) * count, kept
-        if contract == "sum":
+        if self.contract == "examples":
+            return np.sum(output) * self.count, kept
+        if self.contract == "sum":
             return np.sum(output), kept
         return output, kept
 
-    bound = bind_backward(backs, names) if contract.startswith("upstream") or costed else None
-    if bound is not None:
-        _bind_returned(bound, handed_on, names)
-    tag = tag_in(backward)
-
-    def gradients(d: Any, kept: Kept) -> dict[str, Any]:
+    def gradients(self, d: Any, kept: Kept) -> dict[str, Any]:
+        """Return the gradients by name."""
+        names, bound, tag = self.names, self.bound, tag_in(self.backward)
         known = _known(kept, names, d)
-        if contract == "upstream, at the output":
+        if self.contract == "upstream, at the output":
             known[f"input:{names[0]}"] = np.array(known["output"])
         if bound is not None and tag is not None:
-            return _by_tags(bound, known, d, backward, tag)
+            return _by_tags(bound, known, d, self.backward, tag)
         if bound is not None:
-            came = backward(*bound.arguments(known))
-            if isinstance(came, tuple) and len([g for g in came if np.ndim(g)]) > len(shapes):
+            came = self.backward(*bound.arguments(known))
+            arrays = [g for g in came if np.ndim(g)] if isinstance(came, tuple) else []
+            if len(arrays) > len(self.shapes):
                 raise TypeError("it returns gradients of more than forward takes")
-            return _named(came, kept)
-        first = known["output"] if contract == "output" else _copied(kept.inputs[names[0]])
-        rest = [_copied(kept.inputs[n]) for n in names[1:]][: max(0, len(backs) - 1)]
-        gradient = as_array(as_numbers(backward(first, *rest)))
+            return self._named(came, kept)
+        at_output = self.contract == "output"
+        first = known["output"] if at_output else _copied(kept.inputs[names[0]])
+        rest = [_copied(kept.inputs[n]) for n in names[1:]][: max(0, len(self.backs) - 1)]
+        gradient = as_array(as_numbers(self.backward(first, *rest)))
         if gradient is None:
             raise TypeError("no array of numbers came back")
-        return {free[0]: _chained(d, gradient)}
+        return {self.free[0]: _chained(d, gradient)}
 
-    def _named(came: Any, kept: Kept) -> dict[str, Any]:
-        order = [*free, *[n for n in shapes if n not in free]]
+    def _named(self, came: Any, kept: Kept) -> dict[str, Any]:
+        order = [*self.free, *[n for n in self.shapes if n not in self.free]]
         if isinstance(came, (tuple, list)):
             kept.returned = len([g for g in came if as_array(g) is not None])
-        return from_result(came, {n: kept.shapes[n] for n in order}, own)
+        return from_result(came, {n: kept.shapes[n] for n in order}, self.own)
 
+
+_NOTES = {
+    "output": ("It takes the activation's output, not its input.",),
+    "upstream, at the output": ("It takes the activation's output, not its input.",),
+    "examples": ("It is each example's own gradient, without the cost's 1/m.",),
+    "sum": ("It is the gradient of the sum of what forward returns.",),
+}
+
+
+def _feed_of(pair: _Contracted, flat: dict[str, Any], failed: Furthest) -> Feed | None:
+    """Call a pair once under its contract; None where it does not go, or gives no gradient."""
+    forward, gradients, shapes, free = pair.forward, pair.gradients, pair.shapes, pair.free
+    original = inspect.unwrap(pair.backward)
     done, error = attempt(lambda: forward(**flat))
     if error is not None:
         return None
     output = np.asarray(done[0])
-    found, error = attempt(
-        gradients, np.ones_like(output) if output.ndim else np.float64(1.0), done[1]
-    )
+    upstream = np.ones_like(output) if output.ndim else np.float64(1.0)
+    found, error = attempt(gradients, upstream, done[1])
     if error is not None:
         if isinstance(error, NameError):
-            return Feed(
-                forward, gradients, dict(flat), tuple(free), costed, inspect.unwrap(backward)
-            )
+            return Feed(forward, gradients, dict(flat), tuple(free), pair.costed, original)
         failed.note(error)
         return None
     there = tuple(n for n in shapes if found.get(n) is not None)
     if not there:
         return None
-    if contract in ("input", "output") and np.shape(found[free[0]]) != shapes[free[0]]:
+    elementwise = pair.contract in ("input", "output")
+    if elementwise and np.shape(found[free[0]]) != shapes[free[0]]:
         return None
-    notes = {
-        "output": ("It takes the activation's output, not its input.",),
-        "upstream, at the output": ("It takes the activation's output, not its input.",),
-        "examples": ("It is each example's own gradient, without the cost's 1/m.",),
-        "sum": ("It is the gradient of the sum of what forward returns.",),
-    }.get(contract, ())
     fits = all(np.shape(found[n]) == shapes[n] for n in there)
     fits = fits and len(there) >= min(done[1].returned, len(free))
-    return Feed(
-        forward, gradients, dict(flat), there, costed, inspect.unwrap(backward), notes, fits=fits
-    )
+    notes = _NOTES.get(pair.contract, ())
+    return Feed(forward, gradients, dict(flat), there, pair.costed, original, notes, fits=fits)
 
 
 def _known(kept: Kept, names: Sequence[str], d: Any) -> dict[str, Any]:
@@ -530,30 +545,6 @@ def _fitted_loss(
             yield made[id(values[0])]
 
 
-def split_cost(result: Any, likely: int | None = None) -> tuple[float, Any] | None:
-    """Return (cost, gradients) from what a function returned; None where there is no such pair.
-
-    The cost is the `likely` part where that is one number, else the first that is.
-    """
-    place = _cost_in(result, likely)
-    if place is None:
-        return None
-    cost = float(np.asarray(result[place], dtype=float).reshape(-1)[0])
-    rest = [r for i, r in enumerate(result) if i != place]
-    if not np.isfinite(cost):
-        return None
-    return cost, rest[0] if len(rest) == 1 else tuple(rest)
-
-
-def _cost_in(result: Any, likely: int | None) -> int | None:
-    """Return the place of the cost in what a function returned."""
-    if not isinstance(result, (tuple, list)) or len(result) < 2:
-        return None
-    arrays = [as_array(r) for r in result]
-    numbers = [i for i, a in enumerate(arrays) if a is not None and a.size == 1]
-    return likely if likely in numbers else next(iter(numbers), None)
-
-
 def _loss_feed(
     function: Callable[..., Any],
     given: Mapping[str, Any],
@@ -599,14 +590,3 @@ def _behind_parameters(name: str) -> int:
     """Rank an argument: a single gradient belongs to parameters first, to a target last."""
     role = role_of(last_name(name))
     return 2 if role == "labels" else 0 if role in ("weights", "bias") else 1
-
-
-def split_real(result: Any, likely: int | None = None) -> tuple[Any, Any]:
-    """Return (cost, gradients), the cost as it came: complex, where a step is complex."""
-    place = _cost_in(result, likely)
-    assert place is not None
-    rest = [r for i, r in enumerate(result) if i != place]
-    return np.asarray(result[place]).reshape(()), rest[0] if len(rest) == 1 else tuple(rest)
-
-
-__all__ = ["labels_for", "loss_feeds", "pair_feeds", "split_cost"]

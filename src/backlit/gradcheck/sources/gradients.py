@@ -1,15 +1,47 @@
-"""Where a backward pass puts its gradients: return values, attributes, or updates in place."""
+"""Where a backward pass puts its gradients: return values, attributes, or updates in place.
+
+Of an object, `LayerCall` is one call of its forward, and `gather` reads what its backward left.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.gradcheck.probing.nested import Path, arrays_in, numbers_of
+from backlit.gradcheck.probing.adapters import Path, arrays_in, fresh, numbers_of, snapshot
+from backlit.gradcheck.probing.user_code import text_of
+from backlit.gradcheck.sources.feeds import (
+    Bound,
+    attempt,
+    output_of,
+)
+
+
+class Tagged(np.ndarray):
+    """An array that can be given further attributes, as a tensor can."""
+
+
+def tagged(value: Any) -> Any:
+    """Return an array as one with attributes; anything else as it is."""
+    return value.view(Tagged) if isinstance(value, np.ndarray) else value
+
+
+def tag_in(function: Callable[..., Any]) -> str | None:
+    """Return the attribute under which a function keeps gradients: g of `inp.g = out.g @ w.T`."""
+    found = re.findall(r"\b[\w.]+\.(g|grad|gradient)\s*[+-]?=[^=]", text_of(function))
+    return found[0] if found else None
+
+
+def gradient_of(value: Any, tag: str) -> NDArray[Any] | None:
+    """Return the gradient that an array carries; None where it carries none."""
+    found = getattr(value, tag, None)
+    return None if found is None else np.array(found, dtype=float)
+
 
 Array = NDArray[Any]
 
@@ -324,3 +356,263 @@ def from_update(
             continue
         found[path.name] = (old - new) / rate
     return found
+
+
+@dataclass
+class LayerCall:
+    """An object with the names of its methods, and what forward takes besides the input."""
+
+    template: Any
+    forward: str
+    backward: str
+    names: list[str]
+    values: list[Any]
+    free: list[int]  # which of the arguments are differentiated
+    parameters: list[Path] = field(default_factory=list)
+    rate: float = 0.1
+    kept: str | None = None  # the attribute that holds the output, where forward returns nothing
+
+    def run(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Call forward on a fresh copy; return (what came, the copy)."""
+        held = fresh(self.template)
+        for path in self.parameters:
+            if path.name in inputs:
+                path.set(held, inputs[path.name])
+        arguments = [
+            copied_array(inputs.get(n, v)) for n, v in zip(self.names, self.values, strict=True)
+        ]
+        came = getattr(held, self.forward)(*arguments)
+        if came is None and self.kept is not None:
+            came = getattr(held, self.kept)
+        return came, held
+
+
+INPUT_WORDS = ("x", "input", "inputs", "prev", "aprev", "data", "a", "in", "xin", "z", "out")
+_OUTPUT_NAMES = ("output", "outputs", "out", "o", "a", "y_hat", "y_pred", "activation", "y", "h")
+
+
+def kept_output(template: Any, held: Any, given: Sequence[Any]) -> str | None:
+    """Name the attribute in which forward left its output; None where there is none.
+
+    Parameters
+    ----------
+    template, held : object
+        The object before forward and after it.
+    given : sequence
+        What forward was called with: an attribute that holds it is no output.
+    """
+    before = getattr(template, "__dict__", {})
+    made = []
+    for name, value in getattr(held, "__dict__", {}).items():
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
+            continue
+        old = before.get(name)
+        same = isinstance(old, np.ndarray) and np.array_equal(old, value)
+        taken = any(isinstance(g, np.ndarray) and np.array_equal(g, value) for g in given)
+        if not same and not taken:
+            made.append(name)
+    plain = {n.lower().strip("_"): n for n in made}
+    known = [plain[n] for n in _OUTPUT_NAMES if n in plain]
+    like = [n for n in made if re.search(r"output|(^|_)out$", n, re.I)]
+    return next(iter([*known, *like, *reversed(made)]), None)
+
+
+def copied_array(value: Any) -> Any:
+    """Return a copy of an array; anything else as it is."""
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+class Held:
+    """What is kept between forward and backward: the object, what came, what it was given."""
+
+    def __init__(self, layer: Any, result: Any, inputs: Mapping[str, Any]) -> None:
+        self.layer = layer
+        self.result = result
+        self.inputs = dict(inputs)
+
+
+def is_derivative(call: LayerCall) -> bool:
+    """Say whether the backward method is called like a function's derivative."""
+    return call.backward in (
+        "derivative",
+        "gradient",
+        "grad",
+        "prime",
+        "deriv",
+        "df",
+        "derivate",
+        "f_prime",
+        "activation_prime",
+        "activation_derivative",
+        "fn_derivative",
+        "d",
+    )
+
+
+def adding(
+    call: LayerCall, bound: Bound, output: Array, cache: Held, own: Sequence[str]
+) -> list[str]:
+    """Return the parameters whose gradient a second call of backward doubles."""
+    paths = [p for p in call.parameters if p.name in own]
+
+    def both() -> list[dict[str, Array]]:
+        held = fresh(cache.layer)
+        before = snapshot(held)
+        known: dict[str, Any] = {f"input:{n}": copied_array(v) for n, v in cache.inputs.items()}
+        known |= {"output": output_of(cache.result), "upstream": np.ones_like(output)}
+        known |= {"cache": cache.result, "zeros": np.zeros_like(output), "labels": None}
+        found = []
+        for _ in range(2):
+            getattr(held, call.backward)(*bound.arguments(known))
+            values = [before[p.name] for p in paths]
+            if any(not np.array_equal(p.get(held), v) for p, v in zip(paths, values, strict=True)):
+                return []  # an update in place, not a gradient that is kept
+            found.append(from_attributes(before, held, paths, values))
+        return found
+
+    found, error = attempt(both)
+    if error is not None or not found:
+        return []
+    first, second = found
+    return [
+        n
+        for n in first
+        if n in second
+        and np.any(first[n])
+        and first[n].shape == second[n].shape
+        and np.allclose(second[n], 2 * first[n], rtol=1e-9, atol=0)
+    ]
+
+
+def tagged_gradients(
+    call: LayerCall, tag: str, inputs: Mapping[str, Any], d: Any
+) -> dict[str, Any]:
+    """Run forward and backward of a layer that leaves gradients on the arrays, and collect them."""
+    held = fresh(call.template)
+    for path in call.parameters:
+        if path.name in inputs:
+            path.set(held, tagged(np.array(inputs[path.name])))
+    values = zip(call.names, call.values, strict=True)
+    arguments = {n: tagged(copied_array(inputs.get(n, v))) for n, v in values}
+    result = getattr(held, call.forward)(*arguments.values())
+    if d is not None:
+        setattr(result, tag, np.array(d))
+    getattr(held, call.backward)()
+    carried = {**arguments, **{p.name: p.get(held) for p in call.parameters}}
+    found = {n: gradient_of(v, tag) for n, v in carried.items()}
+    return {n: g for n, g in found.items() if g is not None}
+
+
+def count_of(inputs: Mapping[str, Any], name: str | None) -> int:
+    """Return the length of an input's first axis, where the examples are in nearly every loss."""
+    shape = np.shape(inputs[name]) if name is not None else ()
+    return int(shape[0]) if shape else 1
+
+
+def gather(
+    call: LayerCall,
+    bound: Bound,
+    shapes: Mapping[str, tuple[int, ...]],
+    names: Sequence[str] | None,
+    result: Any,
+    before: Mapping[str, Array],
+    held: Any,
+    d: Any,
+    chained: bool,
+) -> dict[str, Any]:
+    """Collect the gradients that a backward call returned, left behind, or applied."""
+    own = [p for p in call.parameters if p.name in shapes]
+    x_names = [n for n in shapes if n not in {p.name for p in own}]
+    values = [before[p.name] for p in own if p.name in before]
+    own = [p for p in own if p.name in before]
+    found: dict[str, Any] = {}
+    if result is not None and result is not held:
+        found.update(from_result(as_numbers(result) if chained else result, shapes, names))
+    if chained and found:
+        # a derivative: multiplied by what comes from above, as its caller does
+        found = {n: _chain(d, g) for n, g in found.items()}
+    for name, gradient in found.items():  # a slope of 1 is one for every entry
+        if np.ndim(gradient) == 0 and len(shapes) == 1:
+            found[name] = np.full(shapes[name], gradient)
+    for name, gradient in from_attributes(before, held, own, values).items():
+        found.setdefault(name, gradient)
+    updates = from_update(before, held, own, _rate(call, bound, held))
+    for name, gradient in updates.items():
+        found.setdefault(name, gradient)
+    for name in x_names:
+        if name not in found:
+            attribute = _input_gradient(held, before, name, shapes[name])
+            if attribute is not None:
+                found[name] = attribute
+    return found
+
+
+def _chain(d: Any, gradient: Array) -> Any:
+    d = np.asarray(d)
+    if gradient.ndim == d.ndim + 1 and gradient.shape[:-1] == d.shape:
+        return np.einsum("...i,...ij->...j", d, gradient)
+    if gradient.ndim == 2 and d.ndim == 1:
+        return gradient.T @ d
+    if (
+        gradient.ndim == 2
+        and d.ndim == 2
+        and d.shape[1] == 1
+        and gradient.shape == (d.size, d.size)
+    ):
+        return gradient.T @ d
+    return d * gradient
+
+
+def _rate(call: LayerCall, bound: Bound, held: Any) -> float:
+    if bound.rate is not None:
+        return bound.rate
+    for name in ("learning_rate", "lr", "alpha", "eta", "learningRate", "rate"):
+        value = getattr(held, name, None)
+        if isinstance(value, (int, float)) and value:
+            return float(value)
+    return call.rate
+
+
+def _input_gradient(
+    held: Any, before: Mapping[str, Array], name: str, shape: tuple[int, ...]
+) -> Array | None:
+    for path, value in arrays_in(held):
+        if value.shape != shape or len(path.steps) != 1:
+            continue
+        if any(is_gradient_of(path.last, word) for word in (name, *INPUT_WORDS)) and (
+            path.name not in before or not np.array_equal(before[path.name], value)
+        ):
+            return np.array(value)
+    return None
+
+
+def split_cost(result: Any, likely: int | None = None) -> tuple[float, Any] | None:
+    """Return (cost, gradients) from what a function returned; None where there is no such pair.
+
+    The cost is the `likely` part where that is one number, else the first that is.
+    """
+    place = _cost_in(result, likely)
+    if place is None:
+        return None
+    cost = float(np.asarray(result[place], dtype=float).reshape(-1)[0])
+    rest = [r for i, r in enumerate(result) if i != place]
+    if not np.isfinite(cost):
+        return None
+    return cost, rest[0] if len(rest) == 1 else tuple(rest)
+
+
+def _cost_in(result: Any, likely: int | None) -> int | None:
+    """Return the place of the cost in what a function returned."""
+    if not isinstance(result, (tuple, list)) or len(result) < 2:
+        return None
+    arrays = [as_array(r) for r in result]
+    numbers = [i for i, a in enumerate(arrays) if a is not None and a.size == 1]
+    return likely if likely in numbers else next(iter(numbers), None)
+
+
+def split_real(result: Any, likely: int | None = None) -> tuple[Any, Any]:
+    """Return (cost, gradients), the cost as it came: complex, where a step is complex."""
+    place = _cost_in(result, likely)
+    assert place is not None
+    rest = [r for i, r in enumerate(result) if i != place]
+    return np.asarray(result[place]).reshape(()), rest[0] if len(rest) == 1 else tuple(rest)

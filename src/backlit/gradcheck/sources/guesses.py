@@ -6,10 +6,8 @@ each, an argument has a few likely values; which of them fit is found out by cal
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -631,127 +629,13 @@ _SIZES = (
         r"size|structure)|neurons_?per_?layer|num_?neurons_?list|network\w*|config)$",
     ),
 )
-_SIZE_WORDS = sorted(
+SIZE_WORDS = sorted(
     ((word, re.compile(pattern)) for word, pattern in _SIZES), key=lambda pair: pair[0] != "sizes"
 )
 
 
-def _beside_default(argument: Argument, words: Sequence[str]) -> list[Any]:
-    """List values of a constructor's argument that has a default, the smaller sizes first."""
-    name, own = argument.name, argument.default
-    if own is not None:
-        word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
-        if (
-            isinstance(own, int)
-            and not isinstance(own, bool)
-            and own > 12
-            and word
-            in (
-                "in",
-                "out",
-                "hidden",
-                "vocabulary",
-                "filters",
-                "channels",
-                "steps",
-            )
-        ):
-            return [_size(word), own]
-        if isinstance(own, (list, tuple)) and word in ("sizes", "in", "hidden") and _large(own):
-            return [[INPUTS, HIDDEN, OUTPUTS][-max(len(own), 1) :], own]
-        return [own]
-    found: list[Any] = [None]
-    word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
-    if word:
-        found.append(_size(word))
-    return [*found, *words[:2]]
-
-
-def constructor_options(
-    argument: Argument, source: str, rng: np.random.Generator, objects: Sequence[Any] = ()
-) -> list[Any]:
-    """List likely values of a constructor's argument.
-
-    Parameters
-    ----------
-    argument : Argument
-        The argument.
-    source : str
-        The class, in which strings that an argument is compared with are looked up.
-    rng : Generator
-        For arrays.
-    objects : sequence
-        Functions and classes of the same file, such as activations, that may be meant.
-    """
-    name = argument.name
-    words = _strings_for(name, source)
-    if not argument.required:
-        return _beside_default(argument, words)
-    if words:
-        return list(words[:3])
-    words_of_functions = r"activ|nonlin|func|transfer|deriv|prime|^g$|^phi$|^act$|loss|cost|optim"
-    if re.search(words_of_functions, name, re.I):
-        known = [*_matching(name, objects), "sigmoid", "relu", "tanh", None]
-        if not re.search(r"loss|cost|optim", name, re.I):
-            slope = re.search(r"deriv|prime|grad|backward|_d$|^d_?[a-z]", name, re.I)
-            own = _tanh_slope if slope else np.tanh
-            known = [own, *known] if _is_called(name, source) else [*known, own]
-        return known
-    if role_of(name) == "weights":
-        return [*weights_for("rows", rng, name)[:2], INPUTS]
-    if re.match(r"^(b|bias(es)?)$", name, re.I):
-        return [rng.normal(size=OUTPUTS), rng.normal(size=(OUTPUTS, 1)), True]
-    if re.search(r"name|label|id$|title", name, re.I):
-        return ["layer", 1]
-    if re.search(r"train|use|verbose|bool|is_|flag|first|last|bias", name, re.I):
-        return [True, False]
-    if re.search(r"init|initial", name, re.I):
-        return ["xavier", "random", "he", None]
-    for word, pattern in _SIZE_WORDS:
-        if pattern.search(name):
-            return _sizes_for(word)
-    if re.search(r"^d_?(ff|model|inner|head|mlp|emb\w*)$|^(n|num)_|_(size|dims?|len(gth)?)$", name):
-        return [HIDDEN, INPUTS, 2]
-    role = role_of(name)
-    if role == "rate":
-        return [0.1]
-    if role in ("strength", "upstream"):
-        return [0.3]
-    if role == "count":
-        return [1, 2]
-    if role == "bias":
-        return [rng.normal(size=OUTPUTS), rng.normal(size=(OUTPUTS, 1))]
-    if role in ("data",):
-        return [data_for("rows", rng), data_for("columns", rng), INPUTS, 0.4]
-    if role in ("labels", "predictions"):
-        return [*labels_for((EXAMPLES, OUTPUTS), rng)[:2], *labels_for((EXAMPLES, 1), rng)[:1]]
-    return [
-        *_matching(name, objects),
-        INPUTS,
-        CHANNELS,
-        [INPUTS, HIDDEN, OUTPUTS],
-        0.4,
-        "relu",
-        OUTPUTS,
-        3,
-    ]
-
-
-def _tanh_slope(z: Any) -> Any:
-    return 1 - np.tanh(z) ** 2
-
-
-def _is_called(name: str, source: str) -> bool:
-    """Say whether a class calls an argument, under its own name or that of an attribute."""
-    names = {name, *re.findall(rf"self\.(\w+)\s*=\s*{re.escape(name)}\b", source)}
-    return any(re.search(rf"\b(self\.)?{re.escape(n)}\(", source) for n in names)
-
-
-def _large(own: Sequence[Any]) -> bool:
-    return all(isinstance(v, int) for v in own) and max(own, default=0) > 12
-
-
-def _size(word: str) -> int:
+def likely_size(word: str) -> int:
+    """Return a size for one of the words in `SIZE_WORDS`."""
     return {
         "in": INPUTS,
         "out": OUTPUTS,
@@ -782,19 +666,20 @@ def size_of(name: str) -> int | None:
     for part, size in (("hidden", HIDDEN), ("input", INPUTS), ("output", OUTPUTS)):
         if part in name.lower():
             return size
-    word = next((w for w, p in _SIZE_WORDS if p.search(name)), "")
-    return _size(word) if word in ("in", "out", "hidden", "vocabulary") else None
+    word = next((w for w, p in SIZE_WORDS if p.search(name)), "")
+    return likely_size(word) if word in ("in", "out", "hidden", "vocabulary") else None
 
 
 def plain_size(name: str) -> Any:
     """Return a likely size for a constructor's argument; None where its name is no size's."""
-    for word, pattern in _SIZE_WORDS:
+    for word, pattern in SIZE_WORDS:
         if pattern.search(name):
-            return _sizes_for(word)[0]
+            return likely_sizes(word)[0]
     return HIDDEN if re.search(r"^(n|num)_|_(size|dims?|len(gth)?)$", name) else None
 
 
-def _sizes_for(word: str) -> list[Any]:
+def likely_sizes(word: str) -> list[Any]:
+    """List what a constructor may be given for one of the words in `SIZE_WORDS`."""
     match word:
         case "sizes":
             return [[INPUTS, HIDDEN, OUTPUTS], [HIDDEN], [INPUTS, HIDDEN, 1], HIDDEN]
@@ -822,65 +707,4 @@ def _sizes_for(word: str) -> list[Any]:
         case "pad":
             return [1, 0, "same", "valid", (1, 1)]
         case _:
-            return [_size(word)]
-
-
-def _matching(name: str, objects: Sequence[Any]) -> list[Any]:
-    wanted = (
-        "loss|cost|entropy|mse|error"
-        if re.search("loss|cost", name, re.I)
-        else "sigmoid|tanh|relu|activ"
-    )
-    if re.search("optim", name, re.I):
-        wanted = "sgd|gradientdescent"
-    derivative = re.compile(r"deriv|prime|grad|backward|_d$|^d_?[a-z]", re.I)
-    slope = derivative.search(name) is not None
-    return [
-        o
-        for o in objects
-        if re.search(wanted, getattr(o, "__name__", ""), re.I)
-        and (derivative.search(getattr(o, "__name__", "")) is not None) == slope
-    ][:3]
-
-
-def _strings_for(name: str, source: str) -> list[str]:
-    """Return the strings that code compares an argument with, or looks up by it."""
-    try:
-        tree = ast.parse(textwrap.dedent(source))
-    except (SyntaxError, ValueError):
-        return []
-    found: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and _mentions(node.left, name):
-            for other in node.comparators:
-                found += [
-                    c.value
-                    for c in ast.walk(other)
-                    if isinstance(c, ast.Constant) and isinstance(c.value, str)
-                ]
-        elif isinstance(node, ast.Match) and _mentions(node.subject, name):
-            found += [
-                c.value
-                for case in node.cases
-                for c in ast.walk(case.pattern)
-                if isinstance(c, ast.Constant) and isinstance(c.value, str)
-            ]
-        elif (
-            isinstance(node, ast.Subscript)
-            and isinstance(node.value, ast.Dict)
-            and _mentions(node.slice, name)
-        ):
-            found += [
-                k.value
-                for k in node.value.keys
-                if isinstance(k, ast.Constant) and isinstance(k.value, str)
-            ]
-    return list(dict.fromkeys(found))
-
-
-def _mentions(node: ast.expr, name: str) -> bool:
-    return any(
-        (isinstance(n, ast.Name) and n.id == name)
-        or (isinstance(n, ast.Attribute) and n.attr.strip("_") == name.strip("_"))
-        for n in ast.walk(node)
-    )
+            return [likely_size(word)]

@@ -7,21 +7,16 @@ attributes such as `self.dW` or `self.grads["W"]`, or out of an update in place.
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import chain
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.gradcheck.probing.nested import Path, arrays_in, fresh, snapshot
-from backlit.gradcheck.sources.attributes import gradient_of, tag_in, tagged
+from backlit.gradcheck.probing.adapters import Path, arrays_in, fresh, snapshot
 from backlit.gradcheck.sources.feeds import (
     Bound,
     CannotFeed,
@@ -31,7 +26,6 @@ from backlit.gradcheck.sources.feeds import (
     bind_backward,
     is_finite,
     output_of,
-    silent,
     single,
     wants_single,
 )
@@ -44,294 +38,30 @@ from backlit.gradcheck.sources.fitting import (
     sizes_in,
 )
 from backlit.gradcheck.sources.gradients import (
-    as_numbers,
-    from_attributes,
-    from_result,
-    from_update,
-    is_gradient_of,
+    Held,
+    LayerCall,
+    adding,
+    copied_array,
+    count_of,
+    gather,
+    is_derivative,
+    kept_output,
+    tag_in,
+    tagged_gradients,
 )
 from backlit.gradcheck.sources.guesses import (
     LAYOUTS,
     Argument,
     arguments_of,
     combinations,
-    constructor_options,
     data_for,
     labels_for,
     options,
     role_of,
 )
-from backlit.gradcheck.sources.hints import hints_of, tree_of
-from backlit.gradcheck.sources.returned import returned_names
-from backlit.gradcheck.sources.usage import is_set_up, objects_by_use
+from backlit.gradcheck.sources.hints import hints_of, returned_names
 
 Array = NDArray[Any]
-
-FORWARD = (
-    "forward",
-    "forward_pass",
-    "__call__",
-    "forward_prop",
-    "forward_propagation",
-    "feed_forward",
-    "feedforward",
-    "fprop",
-    "forward_propagate",
-    "forwardpass",
-    "activate",
-    "call",
-    "apply",
-    "f",
-    "function",
-    "fn",
-    "calculate",
-    "compute",
-    "loss",
-    "evaluate",
-    "run",
-    "activation",
-    "predict",
-    "forwards",
-    "_forward",
-    "fwd",
-    "value",
-    "eval",
-    "func",
-    "fire",
-    "output",
-    "transform",
-    "loss_function",
-)
-BACKWARD = (
-    "backward",
-    "backward_pass",
-    "backprop",
-    "back_prop",
-    "backward_propagation",
-    "bprop",
-    "backpropagate",
-    "back_propagate",
-    "backpropagation",
-    "back_propagation",
-    "backwardpass",
-    "gradient",
-    "grad",
-    "derivative",
-    "backwards",
-    "prime",
-    "_backward",
-    "bwd",
-    "deriv",
-    "df",
-    "gradients",
-    "d",
-    "derivate",
-    "delta",
-    "backward_prop",
-    "get_gradient",
-    "dloss",
-    "loss_derivative",
-    "loss_prime",
-    "activation_prime",
-    "activation_derivative",
-    "calculate_gradient",
-    "back",
-    "f_prime",
-    "fn_derivative",
-    "compute_gradient",
-    "compute_gradients",
-    "grad_fn",
-    "feed_backward",
-    "backward_propagate",
-)
-INPUT_WORDS = ("x", "input", "inputs", "prev", "aprev", "data", "a", "in", "xin", "z", "out")
-
-
-def methods_of(cls: type) -> tuple[str | None, str | None]:
-    """Return the names of a class's forward and backward methods; None for one that is missing."""
-    backward = next((n for n in BACKWARD if callable(getattr(cls, n, None))), None)
-    forward = next((n for n in FORWARD if n != backward and _own(cls, n)), None)
-    return forward, backward
-
-
-def _own(cls: type, name: str) -> bool:
-    if name == "__call__":
-        return any(name in vars(base) for base in cls.__mro__)
-    return callable(getattr(cls, name, None))
-
-
-def is_written(function: Callable[..., Any]) -> bool:
-    """Say whether a function does more than pass, return nothing or raise NotImplementedError."""
-    tree = tree_of(function)
-    node = (
-        next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None) if tree else None
-    )
-    if node is None:
-        return True
-    return not all(_is_empty(statement) for statement in node.body)
-
-
-def hands_on(function: Callable[..., Any]) -> bool:
-    """Say whether a function returns its argument and does nothing else."""
-    tree = tree_of(function)
-    node = (
-        next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None) if tree else None
-    )
-    if node is None:
-        return False
-    body = [s for s in node.body if not _is_empty(s)]
-    names = [a.arg for a in node.args.args]
-    return (
-        len(body) == 1
-        and isinstance(body[0], ast.Return)
-        and (isinstance(body[0].value, ast.Name) and body[0].value.id in names)
-    )
-
-
-def _is_empty(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Raise):
-        return "NotImplemented" in ast.unparse(statement)
-    if isinstance(statement, ast.Return):
-        return statement.value is None or (
-            isinstance(statement.value, (ast.Constant, ast.Name))
-            and ast.unparse(statement.value) in ("None", "NotImplemented", "NotImplementedError")
-        )
-    if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant)
-    return isinstance(statement, ast.Pass)
-
-
-@dataclass
-class LayerCall:
-    """An object with the names of its methods, and what forward takes besides the input."""
-
-    template: Any
-    forward: str
-    backward: str
-    names: list[str]
-    values: list[Any]
-    free: list[int]  # which of the arguments are differentiated
-    parameters: list[Path] = field(default_factory=list)
-    rate: float = 0.1
-    kept: str | None = None  # the attribute that holds the output, where forward returns nothing
-
-    def run(self, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Call forward on a fresh copy; return (what came, the copy)."""
-        held = fresh(self.template)
-        for path in self.parameters:
-            if path.name in inputs:
-                path.set(held, inputs[path.name])
-        arguments = [
-            _copied(inputs.get(n, v)) for n, v in zip(self.names, self.values, strict=True)
-        ]
-        came = getattr(held, self.forward)(*arguments)
-        if came is None and self.kept is not None:
-            came = getattr(held, self.kept)
-        return came, held
-
-
-_OUTPUT_NAMES = ("output", "outputs", "out", "o", "a", "y_hat", "y_pred", "activation", "y", "h")
-
-
-def kept_output(template: Any, held: Any, given: Sequence[Any]) -> str | None:
-    """Name the attribute in which forward left its output; None where there is none.
-
-    Parameters
-    ----------
-    template, held : object
-        The object before forward and after it.
-    given : sequence
-        What forward was called with: an attribute that holds it is no output.
-    """
-    before = getattr(template, "__dict__", {})
-    made = []
-    for name, value in getattr(held, "__dict__", {}).items():
-        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or not value.size:
-            continue
-        old = before.get(name)
-        same = isinstance(old, np.ndarray) and np.array_equal(old, value)
-        taken = any(isinstance(g, np.ndarray) and np.array_equal(g, value) for g in given)
-        if not same and not taken:
-            made.append(name)
-    plain = {n.lower().strip("_"): n for n in made}
-    known = [plain[n] for n in _OUTPUT_NAMES if n in plain]
-    like = [n for n in made if re.search(r"output|(^|_)out$", n, re.I)]
-    return next(iter([*known, *like, *reversed(made)]), None)
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-class Held:
-    """What is kept between forward and backward: the object, what came, what it was given."""
-
-    def __init__(self, layer: Any, result: Any, inputs: Mapping[str, Any]) -> None:
-        self.layer = layer
-        self.result = result
-        self.inputs = dict(inputs)
-
-
-def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60) -> Iterator[Any]:
-    """Yield objects of a class, with sizes and settings from its signature.
-
-    Raises
-    ------
-    CannotFeed
-        Where no call of the constructor works; says what it raised.
-    """
-    rng = np.random.default_rng(7)
-    try:
-        arguments = arguments_of(cls)
-    except TypeError:
-        arguments = []
-    choices = [
-        constructor_options(a, source, rng, [o for o in objects if o is not cls]) for a in arguments
-    ]
-    first: Exception | None = None
-    found = False
-    likely = {a.name: c[0] for a, c in zip(arguments, choices, strict=True) if c}
-    guessed: list[Callable[[], Any]] = [
-        partial(_construct, cls, {a.name: v for a, v in zip(arguments, values, strict=True)})
-        for values in combinations(choices, limit)
-    ]
-    used = objects_by_use(cls, objects, likely.get)
-    ahead = 0 if is_set_up(cls) else 1  # an empty container is no net
-    for make in chain(guessed[:ahead], used, guessed[ahead:]):
-        made, error = attempt(make)
-        if error is None:
-            found = True
-            yield made
-        else:
-            first = first or error
-    if not found:
-        names = ", ".join(a.name for a in arguments)
-        said = f"{type(first).__name__}: {first}" if first is not None else "nothing was tried"
-        raise CannotFeed(f"no values for its constructor's arguments ({names}) were found ({said})")
-
-
-def _construct(cls: type, given: Mapping[str, Any]) -> Any:
-    positional = [
-        p.name
-        for p in inspect.signature(cls).parameters.values()
-        if p.kind is inspect.Parameter.POSITIONAL_ONLY
-    ]
-    first = [given[n] for n in positional]
-    values = {n: v for n, v in given.items() if n not in positional}
-    try:
-        return cls(*first, **{n: _instance(v) for n, v in values.items()})
-    except TypeError:
-        return cls(*first, **values)  # a class is meant, not an object of it
-
-
-def _instance(value: Any) -> Any:
-    """Return an object where a class was proposed that can be made without arguments."""
-    if isinstance(value, type):
-        try:
-            return value()
-        except Exception:
-            return value
-    return value
 
 
 def layer_feeds(
@@ -443,7 +173,7 @@ def _fitted(
 
     def score(values: list[Any]) -> tuple[tuple[int, ...], bool]:
         way, error = attempt(
-            how_far, lambda: getattr(fresh(template), forward)(*map(_copied, values))
+            how_far, lambda: getattr(fresh(template), forward)(*map(copied_array, values))
         )
         if error is not None:
             return (0,), False
@@ -479,11 +209,11 @@ def _first_call(
         held = fresh(template)
     except TypeError:
         return None
-    result, error = attempt(getattr(held, forward), *[_copied(v) for v in values])
+    result, error = attempt(getattr(held, forward), *[copied_array(v) for v in values])
     if error is not None and wants_single(error):
         held = fresh(template)
         values = [single(v) for v in values]
-        result, error = attempt(getattr(held, forward), *[_copied(v) for v in values])
+        result, error = attempt(getattr(held, forward), *[copied_array(v) for v in values])
     failed.note(error)
     if error is not None:
         return None
@@ -556,7 +286,7 @@ def depends_on(call: LayerCall, out: Array) -> list[Path]:
         def changed(path: Path = path, moved: Array = moved) -> Any:
             held = fresh(first)
             path.set(held, moved)
-            result = getattr(held, call.forward)(*[_copied(v) for v in call.values])
+            result = getattr(held, call.forward)(*[copied_array(v) for v in call.values])
             if result is None and call.kept is not None:
                 result = getattr(held, call.kept)
             kept = np.array(path.get(held), dtype=np.float64)
@@ -608,7 +338,7 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
     carried = tag_in(getattr(method, "__func__", method)) is not None
     if carried and not (labels or scalar):
         alternatives = [("upstream", "")]
-    elif labels or takes_labels or ("upstream" not in bound.meanings and not _is_derivative(call)):
+    elif labels or takes_labels or ("upstream" not in bound.meanings and not is_derivative(call)):
         alternatives = [("mean", ""), ("sum", ""), ("upstream", "")]
         if scalar:
             alternatives = [
@@ -620,7 +350,7 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
         alternatives = [("upstream", "")]
         readings = [("input", ""), ("output", "It takes the activation's output.")]
         alone = len([a for a in arguments if a.required]) == 1
-        if alone and _is_derivative(call):
+        if alone and is_derivative(call):
             alternatives = [*readings, *alternatives]
         elif alone and bound.names[0] in call.names:
             alternatives += readings
@@ -631,7 +361,7 @@ def _feeds_of(call: LayerCall, failed: Furthest) -> Iterator[Feed]:
         )
         alternatives += [("combined", combined), ("combined mean", combined)]
     for kind, note in alternatives:
-        given = "upstream" in bound.meanings or _is_derivative(call) or carried
+        given = "upstream" in bound.meanings or is_derivative(call) or carried
         if kind == "upstream" and not given:
             continue
         for one in [bound, *(_turned(bound, arguments) if kind == "upstream" else [])]:
@@ -690,21 +420,93 @@ def cost_of(result: Any) -> Array | None:
     return output_of(result)
 
 
-def _is_derivative(call: LayerCall) -> bool:
-    return call.backward in (
-        "derivative",
-        "gradient",
-        "grad",
-        "prime",
-        "deriv",
-        "df",
-        "derivate",
-        "f_prime",
-        "activation_prime",
-        "activation_derivative",
-        "fn_derivative",
-        "d",
-    )
+@dataclass
+class _Layer:
+    """An object's forward and backward as functions of arrays by name, in one reading.
+
+    `kind` says what comes from above: "upstream" it does, "input" and "output" are derivatives
+    there, "mean", "sum" and "examples" gradients of the output as a cost, "combined" those of a
+    softmax with its cross-entropy. `own` are the parameters' names, `names` those in backward's
+    return, and `hot` targets for the combined reading.
+    """
+
+    call: LayerCall
+    bound: Bound
+    own: list[str]
+    kind: str
+    names: list[str] | None
+    shapes: dict[str, tuple[int, ...]]
+    hot: Array | None
+    count: int
+
+    @property
+    def costed(self) -> bool:
+        """Whether the output is a cost, or is made one."""
+        return self.kind not in ("upstream", "input", "output")
+
+    @property
+    def _share(self) -> Any:
+        return 1 if self.hot is None or self.kind == "combined" else self.hot.sum()
+
+    @property
+    def _first(self) -> str | None:
+        return self.call.names[self.call.free[0]] if self.call.free else None
+
+    def _cost(self, output: Array) -> Any:
+        if self.hot is not None:
+            return -np.sum(self.hot * np.log(output)) / self._share
+        if self.kind == "sum":
+            return np.sum(output)
+        if self.kind == "examples":
+            return np.sum(output) * self.count
+        return np.mean(output)
+
+    def forward(self, **given: Any) -> Any:
+        """Return (output or cost, what was kept)."""
+        result, held = self.call.run(given)
+        output = cost_of(result) if self.costed and self.hot is None else output_of(result)
+        if output is None:
+            raise TypeError("forward returned no array of numbers")
+        return self._cost(output) if self.costed else output, Held(held, result, given)
+
+    def backward(self, d: Any, cache: Held) -> dict[str, Any]:
+        """Return the gradients by name, wherever backward left them."""
+        call, bound, kind = self.call, self.bound, self.kind
+        method = getattr(call.template, call.backward)
+        tag = tag_in(getattr(method, "__func__", method))
+        if tag is not None:
+            return tagged_gradients(call, tag, cache.inputs, None if self.costed else d)
+        held = fresh(cache.layer)
+        here = {n: np.shape(cache.inputs[n]) for n in self.shapes}
+        before = snapshot(held)
+        known = _known(cache, self.shapes, d)
+        if kind in ("input", "output"):
+            first = self._first if kind == "input" else None
+            known["upstream"] = copied_array(cache.inputs[first]) if first else known["output"]
+        above = output_of(cache.result) if self.costed else None
+        combined = self.hot is not None and above is not None
+        if self.hot is not None and above is not None:
+            known["upstream"] = above - self.hot
+        elif self.costed:
+            known["upstream"] = self._beside_cost(cache, above, d)
+        result = getattr(held, call.backward)(*bound.arguments(known))
+        chained = kind in ("input", "output") or (
+            "upstream" not in bound.meanings and is_derivative(call) and not self.costed
+        )
+        found = gather(call, bound, here, self.names, result, before, held, d, chained)
+        if combined:
+            return {n: g if n in self.own else g / self._share for n, g in found.items()}
+        return found
+
+    def _beside_cost(self, cache: Held, above: Array | None, d: Any) -> Any:
+        """Return what comes from above a cost.
+
+        That is nothing, or the predictions (as in the book nnfs), or what forward returned beside
+        the cost.
+        """
+        if above is not None and isinstance(cache.result, tuple) and above.size > 1:
+            return copied_array(above)
+        return copied_array(cache.inputs[self._first]) if self._first else d
 
 
 def _make_feed(
@@ -720,63 +522,13 @@ def _make_feed(
     """Build one feed, and call it once; None where it gives no gradient."""
     method = getattr(call.template, call.backward)
     original = getattr(method, "__func__", method)
-    names = returned_names(original)
-    tag = tag_in(original)
-    costed = kind != "upstream" and kind not in ("input", "output")
-    hot = _one_hot(out) if kind.startswith("combined") else None
-    share = 1 if hot is None or kind == "combined" else hot.sum()
     first = call.names[call.free[0]] if call.free else None
-    count = count_of(inputs, first)
-
-    def cost(output: Array) -> Any:
-        if hot is not None:
-            return -np.sum(hot * np.log(output)) / share
-        if kind == "sum":
-            return np.sum(output)
-        if kind == "examples":
-            return np.sum(output) * count
-        return np.mean(output)
-
-    def forward(**given: Any) -> Any:
-        result, held = call.run(given)
-        output = cost_of(result) if costed and hot is None else output_of(result)
-        if output is None:
-            raise TypeError("forward returned no array of numbers")
-        value = cost(output) if costed else output
-        return value, Held(held, result, given)
-
     shapes = {n: np.shape(inputs[n]) for n in [*[call.names[i] for i in call.free], *own]}
-
-    def backward(d: Any, cache: Held) -> dict[str, Any]:
-        if tag is not None:
-            return tagged_gradients(call, tag, cache.inputs, None if costed else d)
-        held = fresh(cache.layer)
-        here = {n: np.shape(cache.inputs[n]) for n in shapes}
-        before = snapshot(held)
-        known = _known(cache, shapes, d)
-        if kind in ("input", "output"):
-            known["upstream"] = (
-                _copied(cache.inputs[first]) if kind == "input" and first else known["output"]
-            )
-        if costed:
-            # what comes from above is nothing, or the predictions (as in the book nnfs), or what
-            # forward returned beside the cost
-            above = output_of(cache.result)
-            if hot is not None and above is not None:
-                known["upstream"] = above - hot
-                result = getattr(held, call.backward)(*bound.arguments(known))
-                found = gather(call, bound, here, names, result, before, held, d, False)
-                return {n: g if n in own else g / share for n, g in found.items()}
-            beside = above is not None and isinstance(cache.result, tuple) and above.size > 1
-            known["upstream"] = (
-                _copied(above) if beside else _copied(cache.inputs[first]) if first else d
-            )
-        result = getattr(held, call.backward)(*bound.arguments(known))
-        chained = kind in ("input", "output") or (
-            "upstream" not in bound.meanings and _is_derivative(call) and not costed
-        )
-        return gather(call, bound, here, names, result, before, held, d, chained)
-
+    hot = _one_hot(out) if kind.startswith("combined") else None
+    layer = _Layer(
+        call, bound, own, kind, returned_names(original), shapes, hot, count_of(inputs, first)
+    )
+    forward, backward, costed = layer.forward, layer.backward, layer.costed
     if costed and hot is None and not _is_cost(out, inputs[first] if first else None):
         return None
     done, error = attempt(lambda: forward(**inputs))
@@ -796,8 +548,8 @@ def _make_feed(
     if not there:
         return None
     fits = all(np.shape(seen[n]) == shapes[n] for n in there)
-    adding = [] if costed else _adding(call, bound, output, done[1], own)
-    notes = _notes(note, [n for n in own if n not in there], adding)
+    added = [] if costed else adding(call, bound, output, done[1], own)
+    notes = _notes(note, [n for n in own if n not in there], added)
     if any(n not in own and np.size(seen[n]) != np.prod(shapes[n]) for n in there):
         return None  # the input was broadcast: it is not what the layer is for
     return Feed(forward, backward, inputs, there, costed, original, tuple(notes), fits=fits)
@@ -805,7 +557,7 @@ def _make_feed(
 
 def _known(cache: Held, shapes: Mapping[str, Any], d: Any) -> dict[str, Any]:
     """Return what backward may be called with, by its meaning."""
-    known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
+    known: dict[str, Any] = {f"input:{n}": copied_array(v) for n, v in cache.inputs.items()}
     known |= {"output": output_of(cache.result), "upstream": d, "zeros": np.zeros_like(d)}
     result = cache.result
     if isinstance(result, tuple) and len(result) > 1:
@@ -833,153 +585,3 @@ def _is_cost(out: Array, x: Any) -> bool:
     """Say whether an output may be a cost: a number, one for each example or each entry."""
     same = out.shape == np.shape(x) and len(set(out.shape)) == out.ndim
     return out.ndim != 2 or min(out.shape) == 1 or same
-
-
-def _adding(
-    call: LayerCall, bound: Bound, output: Array, cache: Held, own: Sequence[str]
-) -> list[str]:
-    """Return the parameters whose gradient a second call of backward doubles."""
-    paths = [p for p in call.parameters if p.name in own]
-
-    def both() -> list[dict[str, Array]]:
-        held = fresh(cache.layer)
-        before = snapshot(held)
-        known: dict[str, Any] = {f"input:{n}": _copied(v) for n, v in cache.inputs.items()}
-        known |= {"output": output_of(cache.result), "upstream": np.ones_like(output)}
-        known |= {"cache": cache.result, "zeros": np.zeros_like(output), "labels": None}
-        found = []
-        for _ in range(2):
-            getattr(held, call.backward)(*bound.arguments(known))
-            values = [before[p.name] for p in paths]
-            if any(not np.array_equal(p.get(held), v) for p, v in zip(paths, values, strict=True)):
-                return []  # an update in place, not a gradient that is kept
-            found.append(from_attributes(before, held, paths, values))
-        return found
-
-    found, error = attempt(both)
-    if error is not None or not found:
-        return []
-    first, second = found
-    return [
-        n
-        for n in first
-        if n in second
-        and np.any(first[n])
-        and first[n].shape == second[n].shape
-        and np.allclose(second[n], 2 * first[n], rtol=1e-9, atol=0)
-    ]
-
-
-def tagged_gradients(
-    call: LayerCall, tag: str, inputs: Mapping[str, Any], d: Any
-) -> dict[str, Any]:
-    """Run forward and backward of a layer that leaves gradients on the arrays, and collect them."""
-    held = fresh(call.template)
-    for path in call.parameters:
-        if path.name in inputs:
-            path.set(held, tagged(np.array(inputs[path.name])))
-    values = zip(call.names, call.values, strict=True)
-    arguments = {n: tagged(_copied(inputs.get(n, v))) for n, v in values}
-    result = getattr(held, call.forward)(*arguments.values())
-    if d is not None:
-        setattr(result, tag, np.array(d))
-    getattr(held, call.backward)()
-    carried = {**arguments, **{p.name: p.get(held) for p in call.parameters}}
-    found = {n: gradient_of(v, tag) for n, v in carried.items()}
-    return {n: g for n, g in found.items() if g is not None}
-
-
-def count_of(inputs: Mapping[str, Any], name: str | None) -> int:
-    """Return the length of an input's first axis, where the examples are in nearly every loss."""
-    shape = np.shape(inputs[name]) if name is not None else ()
-    return int(shape[0]) if shape else 1
-
-
-def gather(
-    call: LayerCall,
-    bound: Bound,
-    shapes: Mapping[str, tuple[int, ...]],
-    names: Sequence[str] | None,
-    result: Any,
-    before: Mapping[str, Array],
-    held: Any,
-    d: Any,
-    chained: bool,
-) -> dict[str, Any]:
-    """Collect the gradients that a backward call returned, left behind, or applied."""
-    own = [p for p in call.parameters if p.name in shapes]
-    x_names = [n for n in shapes if n not in {p.name for p in own}]
-    values = [before[p.name] for p in own if p.name in before]
-    own = [p for p in own if p.name in before]
-    found: dict[str, Any] = {}
-    if result is not None and result is not held:
-        found.update(from_result(as_numbers(result) if chained else result, shapes, names))
-    if chained and found:
-        # a derivative: multiplied by what comes from above, as its caller does
-        found = {n: _chain(d, g) for n, g in found.items()}
-    for name, gradient in found.items():  # a slope of 1 is one for every entry
-        if np.ndim(gradient) == 0 and len(shapes) == 1:
-            found[name] = np.full(shapes[name], gradient)
-    for name, gradient in from_attributes(before, held, own, values).items():
-        found.setdefault(name, gradient)
-    updates = from_update(before, held, own, _rate(call, bound, held))
-    for name, gradient in updates.items():
-        found.setdefault(name, gradient)
-    for name in x_names:
-        if name not in found:
-            attribute = _input_gradient(held, before, name, shapes[name])
-            if attribute is not None:
-                found[name] = attribute
-    return found
-
-
-def _chain(d: Any, gradient: Array) -> Any:
-    d = np.asarray(d)
-    if gradient.ndim == d.ndim + 1 and gradient.shape[:-1] == d.shape:
-        return np.einsum("...i,...ij->...j", d, gradient)
-    if gradient.ndim == 2 and d.ndim == 1:
-        return gradient.T @ d
-    if (
-        gradient.ndim == 2
-        and d.ndim == 2
-        and d.shape[1] == 1
-        and gradient.shape == (d.size, d.size)
-    ):
-        return gradient.T @ d
-    return d * gradient
-
-
-def _rate(call: LayerCall, bound: Bound, held: Any) -> float:
-    if bound.rate is not None:
-        return bound.rate
-    for name in ("learning_rate", "lr", "alpha", "eta", "learningRate", "rate"):
-        value = getattr(held, name, None)
-        if isinstance(value, (int, float)) and value:
-            return float(value)
-    return call.rate
-
-
-def _input_gradient(
-    held: Any, before: Mapping[str, Array], name: str, shape: tuple[int, ...]
-) -> Array | None:
-    for path, value in arrays_in(held):
-        if value.shape != shape or len(path.steps) != 1:
-            continue
-        if any(is_gradient_of(path.last, word) for word in (name, *INPUT_WORDS)) and (
-            path.name not in before or not np.array_equal(before[path.name], value)
-        ):
-            return np.array(value)
-    return None
-
-
-__all__ = [
-    "BACKWARD",
-    "FORWARD",
-    "Held",
-    "LayerCall",
-    "constructed",
-    "is_written",
-    "layer_feeds",
-    "methods_of",
-    "silent",
-]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from backlit.gradcheck.sources import reference
-from backlit.gradcheck.sources.cells import UNPARSABLE, Cell
+from backlit.gradcheck.sources.cells import UNPARSABLE, Cell, as_python3, builtins_of_python2
 from backlit.gradcheck.sources.definitions import (
     Definition,
     Reading,
@@ -32,7 +32,6 @@ from backlit.gradcheck.sources.definitions import (
     statements_of,
     stored_names,
 )
-from backlit.gradcheck.sources.python2 import as_python3, builtins_of_python2
 
 _PREFIX = "checked_functions_"
 

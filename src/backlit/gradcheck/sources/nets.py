@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlit.gradcheck.probing.nested import Path, fresh, snapshot, widened
+from backlit.gradcheck.probing.adapters import Path, fresh, snapshot, widened
 from backlit.gradcheck.sources.feeds import (
     CannotFeed,
     Feed,
@@ -25,11 +25,14 @@ from backlit.gradcheck.sources.feeds import (
     is_finite,
     output_of,
 )
-from backlit.gradcheck.sources.functions import split_cost, split_real
 from backlit.gradcheck.sources.gradients import (
+    LayerCall,
     from_attributes,
     from_result,
     from_update,
+    kept_output,
+    split_cost,
+    split_real,
 )
 from backlit.gradcheck.sources.guesses import (
     EXAMPLES,
@@ -40,9 +43,8 @@ from backlit.gradcheck.sources.guesses import (
     data_for,
     labels_for,
 )
-from backlit.gradcheck.sources.hints import source_of
-from backlit.gradcheck.sources.layers import LayerCall, depends_on, kept_output, tempered
-from backlit.gradcheck.sources.returned import returned_names
+from backlit.gradcheck.sources.hints import returned_names, source_of
+from backlit.gradcheck.sources.layers import depends_on, tempered
 
 Array = NDArray[Any]
 Cost = Callable[[Any, Any, Any, Any], Any]  # (object after forward, x, y, output) -> number
@@ -285,8 +287,6 @@ def feeds_of_net(
 ) -> Iterator[Feed]:
     """Yield one feed for each cost under which the gradients have a meaning."""
     read = _reader(net, 0.1 if _penalized(net, functions) else 0.0)
-    if read is None:
-        return
     own_values = {p.name: np.array(p.get(net.template), dtype=np.float64) for p in net.parameters}
     inputs = tempered(own_values)
     held, error = attempt(lambda: net.after_forward(inputs))
@@ -339,19 +339,63 @@ def _safe_arguments(function: Callable[..., Any]) -> list[Argument]:
         return []
 
 
-def _reader(net: NetCall, strength: float) -> Reader | None:
-    """Return (what forward returned, object after it) -> gradients; None where no call works.
+@dataclass
+class _Reading:
+    """What the training method of a net is called with, and where it puts the gradients.
+
+    `values` are, for each argument, what it is ("x", "y", "output", "cache", "difference") or
+    "value" with the value; `names` those in what the method returns.
+    """
+
+    net: NetCall
+    values: list[tuple[str, Any]]
+    names: list[str] | None
+    rate: float
+
+    def __call__(self, came: Any, held: Any, x: Any, y: Any) -> dict[str, Any]:
+        """Call the method after forward returned `came`; return the gradients by name."""
+        net, target = self.net, fresh(held)
+        before = snapshot(target)
+        result = getattr(target, net.train)(*self._arguments(came, x, y))
+        paths = [p for p in net.parameters if p.name in before]
+        shapes = {p.name: before[p.name].shape for p in paths}
+        found: dict[str, Any] = {}
+        if result is not None and result is not target:
+            found.update(from_result(result, shapes, self.names))
+            if len(found) == 1 and len(shapes) > 1 and not isinstance(result, (dict, list)):
+                found = {}
+        arguments = arguments_of(getattr(net.template, net.train))
+        updates = from_update(before, target, paths, _rate_of(target, self.rate, arguments))
+        for name, gradient in from_attributes(
+            before, target, paths, [before[p.name] for p in paths]
+        ).items():
+            found.setdefault(name, gradient)
+        if len(updates) >= max(1, len(paths) // 2):
+            return updates
+        for name, gradient in updates.items():
+            found.setdefault(name, gradient)
+        return found
+
+    def _arguments(self, came: Any, x: Any, y: Any) -> list[Any]:
+        out = output_of(came)
+        cache = came
+        if isinstance(came, tuple):
+            cache = came[1] if len(came) == 2 else came[1:]
+        known = {"x": _copied(x), "y": _copied(y), "output": out, "cache": cache}
+        if any(kind == "difference" for kind, _ in self.values):
+            known["difference"] = np.asarray(out) - np.asarray(y)
+        return [known.get(kind, value) for kind, value in self.values]
+
+
+def _reader(net: NetCall, strength: float) -> Reader:
+    """Return (what forward returned, object after it, x, y) -> gradients.
 
     `strength` is that of a penalty, where the method takes one.
     """
     method = getattr(net.template, net.train)
-    original = getattr(method, "__func__", method)
-    names = returned_names(original)
-    arguments = arguments_of(method)
     rate = 0.1
     values: list[tuple[str, Any]] = []
-    unknown = 0
-    for index, a in enumerate(arguments):
+    for index, a in enumerate(arguments_of(method)):
         role = a.role
         if role == "rate":
             rate = float(a.default) if isinstance(a.default, (int, float)) and a.default else 0.1
@@ -375,52 +419,10 @@ def _reader(net: NetCall, strength: float) -> Reader | None:
         elif index == 1 and not any(v[0] == "y" for v in values):
             values.append(("y", None))
         else:
-            unknown += 1
             values.append(("value", 0.1))
     if arguments_has_rest(method):
         values = values or [("x", None), ("y", None)]
-
-    def read(came: Any, held: Any, x: Any, y: Any) -> dict[str, Any]:
-        out = output_of(came)
-        cache = (
-            came[1]
-            if isinstance(came, tuple) and len(came) == 2
-            else came[1:]
-            if isinstance(came, tuple)
-            else came
-        )
-        known = {
-            "x": _copied(x),
-            "y": _copied(y),
-            "output": out,
-            "cache": cache,
-        }
-        if any(k == "difference" for k, _ in values):
-            known["difference"] = np.asarray(out) - np.asarray(y)
-        target = fresh(held)
-        before = snapshot(target)
-        arguments = [known.get(k, v) for k, v in values]
-        result = getattr(target, net.train)(*arguments)
-        own = {p.name: before[p.name] for p in net.parameters if p.name in before}
-        shapes = {n: v.shape for n, v in own.items()}
-        found: dict[str, Any] = {}
-        if result is not None and result is not target:
-            found.update(from_result(result, shapes, names))
-            if len(found) == 1 and len(shapes) > 1 and not isinstance(result, (dict, list)):
-                found = {}
-        paths = [p for p in net.parameters if p.name in before]
-        updates = from_update(before, target, paths, _rate_of(target, rate, arguments_of(method)))
-        for name, gradient in from_attributes(
-            before, target, paths, [before[p.name] for p in paths]
-        ).items():
-            found.setdefault(name, gradient)
-        if len(updates) >= max(1, len(paths) // 2):
-            return updates
-        for name, gradient in updates.items():
-            found.setdefault(name, gradient)
-        return found
-
-    return read
+    return _Reading(net, values, returned_names(getattr(method, "__func__", method)), rate)
 
 
 def arguments_has_rest(method: Callable[..., Any]) -> bool:

@@ -1,26 +1,37 @@
-"""Forward and backward propagation of a whole net as functions, with parameters in dicts.
+"""Whole nets without an object that has a forward method.
 
 `forward_propagation(X, parameters)`, `compute_cost(A2, Y)` and `backward_propagation(parameters,
-cache, X, Y)`: the truth is the derivative of the file's own cost.
+cache, X, Y)`, with parameters in dicts; functions with parameters in globals; methods that train
+with the forward pass inside. The truth is the derivative of the file's own cost.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
+import functools
 import inspect
 import re
+import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from backlit.gradcheck.probing.nested import flatten, fresh
+from backlit.gradcheck.probing.adapters import flatten, fresh, snapshot
+from backlit.gradcheck.probing.user_code import Rebound
 from backlit.gradcheck.sources.feeds import CannotFeed, Feed, attempt, is_finite, output_of
-from backlit.gradcheck.sources.gradients import from_result
+from backlit.gradcheck.sources.fitting import FORMS, fitted, how_far, shapes_for, sizes_in
+from backlit.gradcheck.sources.gradients import LayerCall, from_result
 from backlit.gradcheck.sources.guesses import Argument, arguments_of, labels_for
-from backlit.gradcheck.sources.returned import returned_names
+from backlit.gradcheck.sources.hints import returned_names, tree_of
+from backlit.gradcheck.sources.layers import depends_on
+from backlit.gradcheck.sources.nets import NetCall, feeds_of_net
 
 _LOSS = re.compile(r"loss|cost|entropy|mse|objective|nll|(^|_)J$", re.I)
 _NOT = re.compile(r"deriv|prime|grad|delta|back|plot|d_|^d[A-Z]|forward", re.I)
@@ -346,3 +357,291 @@ def _usual(out: Any, Y: Any) -> list[tuple[str, Any]]:
         ("the cross-entropy", cross),
         ("half the mean squared error", square),
     ]
+
+
+class GlobalNet:
+    """A file's global arrays as the state of an object, with two of its functions as methods."""
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        backward: Callable[..., Any],
+        arrays: Mapping[str, Any],
+    ) -> None:
+        self._functions = (forward, backward)
+        for name, value in arrays.items():
+            setattr(self, name, np.array(value, dtype=float))
+
+    def __deepcopy__(self, memo: Any) -> GlobalNet:
+        made = object.__new__(type(self))
+        vars(made).update(
+            {n: v if n == "_functions" else copy.deepcopy(v, memo) for n, v in vars(self).items()}
+        )
+        return made
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call one of the file's functions, and keep what it sets globally."""
+        names = {n: v for n, v in vars(self).items() if n != "_functions"}
+        bound = Rebound(function, names)
+        result = bound(*args)
+        before = getattr(function, "__globals__", {})
+        for name, value in getattr(bound.function, "__globals__", {}).items():
+            if name in names or (
+                isinstance(value, (np.ndarray, float)) and before.get(name) is not value
+            ):
+                setattr(self, name, value)
+        return result
+
+    def forward(self, x: Any) -> Any:
+        """Call the file's forward function."""
+        return self.call(self._functions[0], x)
+
+
+def global_net(
+    forward: Callable[..., Any], backward: Callable[..., Any], names: Mapping[str, Any]
+) -> GlobalNet | None:
+    """Return a net of the global arrays that forward reads; None where it reads none."""
+    tree = tree_of(forward)
+    if tree is None:
+        return None
+    read = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    arrays = {
+        n: v
+        for n, v in names.items()
+        if n in read and isinstance(v, np.ndarray) and v.dtype.kind == "f"
+    }
+    if not arrays:
+        return None
+    cls = type("GlobalNet", (GlobalNet,), {"train": _method(backward)})
+    made: GlobalNet = cls(forward, backward, arrays)
+    return made
+
+
+def _method(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return backward as a method, with its own signature."""
+
+    @functools.wraps(backward)
+    def train(self: GlobalNet, *args: Any) -> Any:
+        return self.call(backward, *args)
+
+    given = list(inspect.signature(backward).parameters.values())
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    positional = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) for p in given]
+    setattr(train, "__signature__", inspect.Signature([own, *positional]))  # noqa: B010
+    return train
+
+
+class WithGlobals:
+    """A function that is called with values for the global arrays that it reads.
+
+    Parameters
+    ----------
+    function : callable
+        The user's function.
+    arrays : dict
+        The global arrays.
+    """
+
+    def __init__(self, function: Callable[..., Any], arrays: Mapping[str, Any]) -> None:
+        self._bound = Rebound(function, dict(arrays))
+        self._names = tuple(arrays)
+
+    def call(self, values: Mapping[str, Any], *args: Any) -> Any:
+        """Call with other values for those of the globals that are named."""
+        for name in self._names:
+            if name in values:
+                self._bound.set(name, values[name])
+        return self._bound(*args)
+
+
+def global_arrays(function: Callable[..., Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the global arrays that a function reads and does not set, such as weights."""
+    tree = tree_of(function)
+    if tree is None:
+        return {}
+    used = [n for n in ast.walk(tree) if isinstance(n, ast.Name)]
+    stored = {n.id for n in used if isinstance(n.ctx, ast.Store)}
+    return {
+        n: np.array(names[n], dtype=float)
+        for n in dict.fromkeys(u.id for u in used)
+        if n not in stored
+        and isinstance(names.get(n), np.ndarray)
+        and names[n].dtype.kind == "f"
+        and names[n].size <= 4000
+    }
+
+
+_SECONDS = 1.5  # for shapes, in each form
+
+
+class _Compared(BaseException):
+    """The line at which output and target are compared was reached."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Where a method subtracts its target from its output: the line, and what the output is."""
+
+    line: int
+    output: str
+
+
+def comparison_in(method: Callable[..., Any]) -> Comparison | None:
+    """Find where a method compares its output with its target; None where it does not."""
+    tree = tree_of(method)
+    labels = {a.name for a in arguments_of(method) if a.role == "labels"}
+    if tree is None or not labels:
+        return None
+    for node in ast.walk(tree):  # targets = np.array(targets_list, ndmin=2).T
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            used = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+            if used & labels and not used - labels - {"np", "numpy"}:
+                labels.add(node.targets[0].id)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Sub):
+            continue
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if _name(one) in labels and isinstance(other, (ast.Name, ast.Attribute)):
+                return Comparison(node.lineno, ast.unparse(other))
+    return None
+
+
+def _name(node: ast.expr) -> str:
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def output_at(method: Callable[..., Any], place: Comparison, *args: Any) -> Any:
+    """Call a method as far as the comparison, and return the output there."""
+    code = inspect.unwrap(getattr(method, "__func__", method)).__code__
+    line = code.co_firstlineno + place.line - 1
+    found: list[Any] = []
+
+    def watch(frame: FrameType, event: str, given: Any) -> Any:
+        if frame.f_code is not code:
+            return None
+        if event == "line" and frame.f_lineno == line:
+            found.append(_value(frame, place.output))
+            raise _Compared
+        return watch
+
+    before = sys.gettrace()
+    sys.settrace(watch)
+    try:
+        method(*args)
+    except _Compared:
+        return np.array(found[0])
+    finally:
+        sys.settrace(before)
+    raise ValueError("the line at which output and target are compared was not reached")
+
+
+def _value(frame: FrameType, name: str) -> Any:
+    first, *rest = name.split(".")
+    value = frame.f_locals[first]
+    for step in rest:
+        value = getattr(value, step)
+    return value
+
+
+def inline_feeds(template: Any, train: str, functions: Mapping[str, Any]) -> Iterator[Feed]:
+    """Yield the ways to check a training method that runs forward itself.
+
+    Parameters
+    ----------
+    template : object
+        The net; it is copied, never changed.
+    train : str
+        Its method.
+    functions : dict
+        The file's functions, among which a cost may be.
+    """
+    cls = type(template)
+    method = getattr(cls, train)
+    place = comparison_in(method)
+    if place is None:
+        return
+    arguments = [a for a in arguments_of(method) if a.name != "self"]
+    data = [a for a in arguments if a.required and a.role not in ("rate", "count", "strength")]
+    if len(data) != 2 or data[1].role != "labels":
+        return
+    unset = _unset(template, method)
+    sizes = sizes_in(method, arrays=[v for v in snapshot(template).values() if v.ndim])
+
+    def made(values: list[Any]) -> Any:
+        held = fresh(template)
+        for name, value in vars(held).items():
+            if re.search(r"epoch|iter", name, re.I) and isinstance(value, int) and value > 1:
+                setattr(held, name, 1)
+        for name, value in zip(unset, values[2:], strict=True):
+            setattr(held, name, np.array(value))
+        return held
+
+    def given(values: list[Any]) -> list[Any]:
+        by_name = {data[0].name: values[0], data[1].name: values[1]}
+        return [by_name[a.name] if a.name in by_name else _setting(a) for a in arguments]
+
+    def score(values: list[Any]) -> tuple[tuple[int, ...], bool]:
+        held = made(values)
+        before = snapshot(held)
+        way, error = attempt(how_far, lambda: getattr(held, train)(*given(values)))
+        if error is not None:
+            return (0,), False
+        after = {n: v for n, v in snapshot(held).items() if n in before}
+        changed = [n for n, v in after.items() if not np.array_equal(before[n], v)]
+        same = all(before[n].shape == v.shape for n, v in after.items())
+        out, error = attempt(output_at, getattr(made(values), train), place, *given(values))
+        fits = error is None and np.size(out) == np.size(values[1])
+        through = way.error is None and bool(changed) and same and fits
+        return (way.lines, way.place, int(fits), -way.numbers), through
+
+    for form in FORMS:
+        rng = np.random.default_rng(4)
+        choices = [
+            *[shapes_for(a, rng, sizes, form, first=a is data[0]) for a in data],
+            *[shapes_for(Argument(n, None, True), rng, sizes, form) for n in unset],
+        ]
+        for values in fitted(score, choices, time.thread_time() + _SECONDS):
+            yield from _inline_feeds(made(values), train, place, given(values), values, functions)
+
+
+def _setting(argument: Argument) -> Any:
+    if not argument.required and not isinstance(argument.default, int):
+        return argument.default
+    return {"count": 1, "rate": 0.1, "strength": 0.3}.get(argument.role, argument.default)
+
+
+def _unset(template: Any, method: Callable[..., Any]) -> list[str]:
+    """List the attributes that a method reads and that nothing has set."""
+    tree = tree_of(method)
+    read = [
+        n.attr
+        for n in (ast.walk(tree) if tree is not None else ())
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id == "self"
+    ]
+    return [n for n in dict.fromkeys(read) if not hasattr(template, n)]
+
+
+def _inline_feeds(
+    held: Any,
+    train: str,
+    place: Comparison,
+    given: list[Any],
+    values: list[Any],
+    functions: Mapping[str, Any],
+) -> Iterator[Feed]:
+    """Yield feeds of a net that has all its attributes."""
+
+    def forward(self: Any, x: Any) -> Any:
+        return output_at(getattr(self, train), place, x, *given[1:])
+
+    held.__class__ = type(type(held).__name__, (type(held),), {"output_of_training": forward})
+    x, y = values[:2]
+    out, error = attempt(lambda: fresh(held).output_of_training(x))
+    if error is not None:
+        return
+    call = LayerCall(held, "output_of_training", "", ["x"], [x], [0])
+    net = NetCall(held, "output_of_training", train, x, y, depends_on(call, out), out, [])
+    if net.parameters:
+        yield from feeds_of_net(net, functions)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlit.errors import BacklitError
-from backlit.gradcheck.probing.exceptions import explain, place_of
+from backlit.gradcheck.probing.user_code import explain, place_of
 from backlit.gradcheck.sources.candidates import Candidate
 from backlit.gradcheck.sources.feeds import (
     CannotFeed,

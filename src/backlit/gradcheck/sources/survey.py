@@ -6,25 +6,32 @@ import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from backlit.errors import BacklitError, SettingError
-from backlit.gradcheck.probing.nested import fresh
-from backlit.gradcheck.reporting.finding import Finding, Repair, Unchecked
-from backlit.gradcheck.reporting.report import Report
-from backlit.gradcheck.sources.by_hand import COURSE
-from backlit.gradcheck.sources.candidates import TRAIN_METHODS, Candidate
-from backlit.gradcheck.sources.course import check_model
-from backlit.gradcheck.sources.course_parts import Namespace, backward_names
-from backlit.gradcheck.sources.custom import custom_feeds, is_custom
+from backlit.gradcheck.probing.adapters import fresh
+from backlit.gradcheck.reporting.report import Finding, Repair, Report, Unchecked
+from backlit.gradcheck.sources.candidates import (
+    BACKWARD,
+    FORWARD,
+    TRAIN_METHODS,
+    Candidate,
+    hands_on,
+    is_written,
+    methods_of,
+)
+from backlit.gradcheck.sources.course import Namespace, backward_names, check_model
 from backlit.gradcheck.sources.engines import (
+    custom_feeds,
     engine_layer_feeds,
+    is_custom,
     layer_engine,
     operation_feeds,
 )
+from backlit.gradcheck.sources.extraction import COURSE
 from backlit.gradcheck.sources.feeds import (
     SECONDS,
     CannotFeed,
@@ -38,22 +45,139 @@ from backlit.gradcheck.sources.feeds import (
     time_for_one,
 )
 from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
-from backlit.gradcheck.sources.global_nets import global_net
 from backlit.gradcheck.sources.guesses import arguments_of, flag_of
 from backlit.gradcheck.sources.hints import source_of
-from backlit.gradcheck.sources.inline_nets import inline_feeds
-from backlit.gradcheck.sources.layers import (
-    BACKWARD,
-    FORWARD,
-    constructed,
-    hands_on,
-    is_written,
-    layer_feeds,
-    methods_of,
-)
-from backlit.gradcheck.sources.methods import method_feeds
+from backlit.gradcheck.sources.layers import layer_feeds
 from backlit.gradcheck.sources.nets import net_feeds
-from backlit.gradcheck.sources.propagation import is_propagation, propagation_feeds
+from backlit.gradcheck.sources.propagation import (
+    global_net,
+    inline_feeds,
+    is_propagation,
+    propagation_feeds,
+)
+from backlit.gradcheck.sources.usage import constructed
+
+_MOST_OBJECTS = 3
+
+
+class Bound:
+    """Methods of one object as functions; each forward call begins with a fresh copy of it.
+
+    Parameters
+    ----------
+    template : object
+        The object; it is copied, never changed.
+    """
+
+    def __init__(self, template: Any) -> None:
+        self._template = template
+        self._held: Any = None
+
+    def beginning(self, name: str) -> Callable[..., Any]:
+        """Return a method that is called on a fresh copy."""
+
+        def call(*given: Any, **named: Any) -> Any:
+            self._held = fresh(self._template)
+            return getattr(self._held, name)(*given, **named)
+
+        return self._signed(call, name)
+
+    def following(self, name: str) -> Callable[..., Any]:
+        """Return a method that is called on the copy that the last one was called on."""
+
+        def call(*given: Any, **named: Any) -> Any:
+            held = self._held if self._held is not None else fresh(self._template)
+            return getattr(held, name)(*given, **named)
+
+        return self._signed(call, name)
+
+    def _signed(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
+        method = getattr(self._template, name)
+        call.__name__ = name
+        call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+        call.__wrapped__ = getattr(method, "__func__", method)  # type: ignore[attr-defined]
+        return call
+
+
+def method_feeds(
+    templates: Iterator[Any],
+    forward: str | None,
+    backward: str,
+    names: Mapping[str, Any],
+) -> Iterator[Feed]:
+    """Yield the ways to call two methods of an object as a pair of functions.
+
+    Parameters
+    ----------
+    templates : iterator of object
+        Objects of the class, the likeliest first; a few are tried.
+    forward : str or None
+        The method whose derivative it is: the same one, where it takes a flag or returns a cost
+        with its gradient.
+    backward : str
+        The other one.
+    names : dict
+        The names of its file, among which a cost may be.
+
+    Raises
+    ------
+    CannotFeed
+        Where no call of them works.
+    """
+    said = ""
+    for count, template in enumerate(templates):
+        try:
+            seen = False
+            for feed in _feeds(template, forward, backward, names):
+                seen = True
+                yield feed
+            if seen:
+                return
+        except CannotFeed as error:
+            said = said or str(error)
+        if count + 1 >= _MOST_OBJECTS:
+            break
+    raise CannotFeed(said or f"no object of its class could be made, on which {backward} is called")
+
+
+def _feeds(
+    template: Any, forward: str | None, backward: str, names: Mapping[str, Any]
+) -> Iterator[Feed]:
+    bound = Bound(template)
+    method = getattr(template, backward)
+    flag = flag_of(method) if forward == backward else None
+    if flag is not None:
+        yield from pair_feeds(bound.beginning(backward), bound.following(backward), flag=flag)
+        return
+    if forward is None or forward == backward:
+        yield from loss_feeds(bound.beginning(backward), names)
+        return
+    if is_propagation(bound.following(backward), names):
+        beside = {n: getattr(template, n) for n in dir(type(template)) if not n.startswith("__")}
+        functions = {n: f for n, f in beside.items() if inspect.isroutine(f)}
+        begin, follow = bound.beginning(forward), bound.following(backward)
+        yield from propagation_feeds(follow, begin, {**names, **_as_functions(functions)})
+        return
+    try:
+        yield from pair_feeds(bound.beginning(forward), bound.following(backward))
+    except CannotFeed as error:
+        try:
+            yield from loss_feeds(bound.beginning(backward), names)
+        except CannotFeed:
+            raise error from None
+
+
+def _as_functions(methods: Mapping[str, Any]) -> dict[str, Any]:
+    """Return bound methods as functions, which `inspect.isfunction` accepts."""
+
+    def plain(method: Any) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            return method(*given, **named)
+
+        call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+        return call
+
+    return {n: plain(m) for n, m in methods.items() if attempt(inspect.signature, m)[1] is None}
 
 
 def check_all(
@@ -90,23 +214,17 @@ def check_all(
         Names that are not checked.
     """
     begun = time.perf_counter()
-    found: list[Finding] = []
-    unchecked: list[Unchecked] = list(unread)
-    said: list[str] = list(notes)
+    gathered = _Gathered(unchecked=list(unread), notes=list(notes))
     course = course_names(names, begin, without)
-    repairs: list[Repair] = []
-    conventions: list[tuple[str | None, str | None]] = []
     if course and course[0] in without:
         reason = "it is checked together with others of this file, one of which ends the program"
-        unchecked += [Unchecked(name, reason, COURSE) for name in course if name not in without]
+        gathered.unchecked += [Unchecked(n, reason, COURSE) for n in course if n not in without]
     elif course:
         if begin is not None:
             begin(course[0], COURSE)
         report = check_model(dict(names), seed=seed)
-        found += [f if f.function else replace(f, function=course[0]) for f in report.findings]
-        said += report.notes
-        repairs += report.repairs
-        conventions.append((report.mean_over, report.convention))
+        findings = [f if f.function else replace(f, function=course[0]) for f in report.findings]
+        gathered.add(replace(report, findings=tuple(findings)))
     for candidate in candidates:
         if candidate.name in course or candidate.name in without:
             continue
@@ -114,30 +232,46 @@ def check_all(
             begin(candidate.name, candidate.python)
         outcome = _outcome(candidate, names, seed, seconds)
         if isinstance(outcome, Unchecked):
-            unchecked.append(outcome)
-            continue
-        if isinstance(outcome, Finding):
-            found.append(outcome)
-            continue
-        if outcome is None:
-            continue
-        report = outcome
-        found += [replace(f, function=candidate.name) for f in report.findings]
-        said += [f"{candidate.name}: {note}" for note in report.notes]
-        repairs += report.repairs
-        conventions.append((report.mean_over, report.convention))
-    alone = conventions[0] if len(conventions) == 1 else (None, None)
-    functions = list(dict.fromkeys(f.function for f in found))
-    return Report(
-        tuple(found),
-        mean_over=alone[0],
-        convention=alone[1],
-        notes=tuple(dict.fromkeys(said)),
-        title=functions[0] if len(functions) == 1 and functions[0] else "the file",
-        seconds=time.perf_counter() - begun,
-        unchecked=tuple(unchecked),
-        repairs=tuple(dict.fromkeys(repairs)),
-    )
+            gathered.unchecked.append(outcome)
+        elif isinstance(outcome, Finding):
+            gathered.findings.append(outcome)
+        elif outcome is not None:
+            named = [replace(f, function=candidate.name) for f in outcome.findings]
+            said = [f"{candidate.name}: {note}" for note in outcome.notes]
+            gathered.add(replace(outcome, findings=tuple(named), notes=tuple(said)))
+    return replace(gathered.report(), seconds=time.perf_counter() - begun)
+
+
+@dataclass
+class _Gathered:
+    """What came of the parts of a file."""
+
+    findings: list[Finding] = field(default_factory=list)
+    unchecked: list[Unchecked] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
+    conventions: list[tuple[str | None, str | None]] = field(default_factory=list)
+
+    def add(self, report: Report) -> None:
+        """Add the report of one part."""
+        self.findings += report.findings
+        self.notes += report.notes
+        self.repairs += report.repairs
+        self.conventions.append((report.mean_over, report.convention))
+
+    def report(self) -> Report:
+        """Return the report of the whole."""
+        alone = self.conventions[0] if len(self.conventions) == 1 else (None, None)
+        functions = list(dict.fromkeys(f.function for f in self.findings))
+        return Report(
+            tuple(self.findings),
+            mean_over=alone[0],
+            convention=alone[1],
+            notes=tuple(dict.fromkeys(self.notes)),
+            title=functions[0] if len(functions) == 1 and functions[0] else "the file",
+            unchecked=tuple(self.unchecked),
+            repairs=tuple(dict.fromkeys(self.repairs)),
+        )
 
 
 def _outcome(

@@ -1,9 +1,9 @@
-"""How a file and its neighbours make an object of a class: `Network([784, 30, 10], "relu")`.
+"""Objects of the user's classes: as the file makes them, and by their constructors' signatures.
 
 Where the values of a constructor's arguments cannot be guessed, a call that stands in the source
-says them. It is read, not run: what it is given may be constants, containers of them, names that
-are assigned such, functions and classes of the files, and objects of these classes. Large sizes
-become small ones, every size another.
+says them: `Network([784, 30, 10], "relu")`. It is read, not run: what it is given may be constants,
+containers of them, names that are assigned such, functions and classes of the files, and objects of
+these classes. Large sizes become small ones, every size another.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import inspect
 import json
 import operator
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +28,27 @@ import numpy as np
 
 from backlit.gradcheck.sources.cells import UNPARSABLE
 from backlit.gradcheck.sources.definitions import ARRAYS
+from backlit.gradcheck.sources.feeds import (
+    CannotFeed,
+    attempt,
+)
+from backlit.gradcheck.sources.guesses import (
+    CHANNELS,
+    EXAMPLES,
+    HIDDEN,
+    INPUTS,
+    OUTPUTS,
+    SIZE_WORDS,
+    Argument,
+    arguments_of,
+    combinations,
+    data_for,
+    labels_for,
+    likely_size,
+    likely_sizes,
+    role_of,
+    weights_for,
+)
 from backlit.gradcheck.sources.hints import tree_of
 from backlit.gradcheck.sources.namespaces import is_local, local_modules
 
@@ -429,13 +453,240 @@ _METHODS = frozenset(
     }
 )
 
-__all__ = [
-    "CannotSay",
-    "Use",
-    "is_computation",
-    "is_set_up",
-    "look_in",
-    "neighbours",
-    "objects_by_use",
-    "uses_of",
-]
+
+def _beside_default(argument: Argument, words: Sequence[str]) -> list[Any]:
+    """List values of a constructor's argument that has a default, the smaller sizes first."""
+    name, own = argument.name, argument.default
+    if own is not None:
+        word = next((w for w, p in SIZE_WORDS if p.search(name)), "")
+        if (
+            isinstance(own, int)
+            and not isinstance(own, bool)
+            and own > 12
+            and word
+            in (
+                "in",
+                "out",
+                "hidden",
+                "vocabulary",
+                "filters",
+                "channels",
+                "steps",
+            )
+        ):
+            return [likely_size(word), own]
+        if isinstance(own, (list, tuple)) and word in ("sizes", "in", "hidden") and _large(own):
+            return [[INPUTS, HIDDEN, OUTPUTS][-max(len(own), 1) :], own]
+        return [own]
+    found: list[Any] = [None]
+    word = next((w for w, p in SIZE_WORDS if p.search(name)), "")
+    if word:
+        found.append(likely_size(word))
+    return [*found, *words[:2]]
+
+
+def constructor_options(
+    argument: Argument, source: str, rng: np.random.Generator, objects: Sequence[Any] = ()
+) -> list[Any]:
+    """List likely values of a constructor's argument.
+
+    Parameters
+    ----------
+    argument : Argument
+        The argument.
+    source : str
+        The class, in which strings that an argument is compared with are looked up.
+    rng : Generator
+        For arrays.
+    objects : sequence
+        Functions and classes of the same file, such as activations, that may be meant.
+    """
+    name = argument.name
+    words = _strings_for(name, source)
+    if not argument.required:
+        return _beside_default(argument, words)
+    if words:
+        return list(words[:3])
+    words_of_functions = r"activ|nonlin|func|transfer|deriv|prime|^g$|^phi$|^act$|loss|cost|optim"
+    if re.search(words_of_functions, name, re.I):
+        known = [*_matching(name, objects), "sigmoid", "relu", "tanh", None]
+        if not re.search(r"loss|cost|optim", name, re.I):
+            slope = re.search(r"deriv|prime|grad|backward|_d$|^d_?[a-z]", name, re.I)
+            own = _tanh_slope if slope else np.tanh
+            known = [own, *known] if _is_called(name, source) else [*known, own]
+        return known
+    if role_of(name) == "weights":
+        return [*weights_for("rows", rng, name)[:2], INPUTS]
+    if re.match(r"^(b|bias(es)?)$", name, re.I):
+        return [rng.normal(size=OUTPUTS), rng.normal(size=(OUTPUTS, 1)), True]
+    if re.search(r"name|label|id$|title", name, re.I):
+        return ["layer", 1]
+    if re.search(r"train|use|verbose|bool|is_|flag|first|last|bias", name, re.I):
+        return [True, False]
+    if re.search(r"init|initial", name, re.I):
+        return ["xavier", "random", "he", None]
+    for word, pattern in SIZE_WORDS:
+        if pattern.search(name):
+            return likely_sizes(word)
+    if re.search(r"^d_?(ff|model|inner|head|mlp|emb\w*)$|^(n|num)_|_(size|dims?|len(gth)?)$", name):
+        return [HIDDEN, INPUTS, 2]
+    role = role_of(name)
+    if role == "rate":
+        return [0.1]
+    if role in ("strength", "upstream"):
+        return [0.3]
+    if role == "count":
+        return [1, 2]
+    if role == "bias":
+        return [rng.normal(size=OUTPUTS), rng.normal(size=(OUTPUTS, 1))]
+    if role in ("data",):
+        return [data_for("rows", rng), data_for("columns", rng), INPUTS, 0.4]
+    if role in ("labels", "predictions"):
+        return [*labels_for((EXAMPLES, OUTPUTS), rng)[:2], *labels_for((EXAMPLES, 1), rng)[:1]]
+    return [
+        *_matching(name, objects),
+        INPUTS,
+        CHANNELS,
+        [INPUTS, HIDDEN, OUTPUTS],
+        0.4,
+        "relu",
+        OUTPUTS,
+        3,
+    ]
+
+
+def _tanh_slope(z: Any) -> Any:
+    return 1 - np.tanh(z) ** 2
+
+
+def _is_called(name: str, source: str) -> bool:
+    """Say whether a class calls an argument, under its own name or that of an attribute."""
+    names = {name, *re.findall(rf"self\.(\w+)\s*=\s*{re.escape(name)}\b", source)}
+    return any(re.search(rf"\b(self\.)?{re.escape(n)}\(", source) for n in names)
+
+
+def _large(own: Sequence[Any]) -> bool:
+    return all(isinstance(v, int) for v in own) and max(own, default=0) > 12
+
+
+def _matching(name: str, objects: Sequence[Any]) -> list[Any]:
+    wanted = (
+        "loss|cost|entropy|mse|error"
+        if re.search("loss|cost", name, re.I)
+        else "sigmoid|tanh|relu|activ"
+    )
+    if re.search("optim", name, re.I):
+        wanted = "sgd|gradientdescent"
+    derivative = re.compile(r"deriv|prime|grad|backward|_d$|^d_?[a-z]", re.I)
+    slope = derivative.search(name) is not None
+    return [
+        o
+        for o in objects
+        if re.search(wanted, getattr(o, "__name__", ""), re.I)
+        and (derivative.search(getattr(o, "__name__", "")) is not None) == slope
+    ][:3]
+
+
+def _strings_for(name: str, source: str) -> list[str]:
+    """Return the strings that code compares an argument with, or looks up by it."""
+    try:
+        tree = ast.parse(textwrap.dedent(source))
+    except (SyntaxError, ValueError):
+        return []
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and _mentions(node.left, name):
+            for other in node.comparators:
+                found += [
+                    c.value
+                    for c in ast.walk(other)
+                    if isinstance(c, ast.Constant) and isinstance(c.value, str)
+                ]
+        elif isinstance(node, ast.Match) and _mentions(node.subject, name):
+            found += [
+                c.value
+                for case in node.cases
+                for c in ast.walk(case.pattern)
+                if isinstance(c, ast.Constant) and isinstance(c.value, str)
+            ]
+        elif (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.value, ast.Dict)
+            and _mentions(node.slice, name)
+        ):
+            found += [
+                k.value
+                for k in node.value.keys
+                if isinstance(k, ast.Constant) and isinstance(k.value, str)
+            ]
+    return list(dict.fromkeys(found))
+
+
+def _mentions(node: ast.expr, name: str) -> bool:
+    return any(
+        (isinstance(n, ast.Name) and n.id == name)
+        or (isinstance(n, ast.Attribute) and n.attr.strip("_") == name.strip("_"))
+        for n in ast.walk(node)
+    )
+
+
+def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60) -> Iterator[Any]:
+    """Yield objects of a class, with sizes and settings from its signature.
+
+    Raises
+    ------
+    CannotFeed
+        Where no call of the constructor works; says what it raised.
+    """
+    rng = np.random.default_rng(7)
+    try:
+        arguments = arguments_of(cls)
+    except TypeError:
+        arguments = []
+    choices = [
+        constructor_options(a, source, rng, [o for o in objects if o is not cls]) for a in arguments
+    ]
+    first: Exception | None = None
+    found = False
+    likely = {a.name: c[0] for a, c in zip(arguments, choices, strict=True) if c}
+    guessed: list[Callable[[], Any]] = [
+        partial(_construct, cls, {a.name: v for a, v in zip(arguments, values, strict=True)})
+        for values in combinations(choices, limit)
+    ]
+    used = objects_by_use(cls, objects, likely.get)
+    ahead = 0 if is_set_up(cls) else 1  # an empty container is no net
+    for make in chain(guessed[:ahead], used, guessed[ahead:]):
+        made, error = attempt(make)
+        if error is None:
+            found = True
+            yield made
+        else:
+            first = first or error
+    if not found:
+        names = ", ".join(a.name for a in arguments)
+        said = f"{type(first).__name__}: {first}" if first is not None else "nothing was tried"
+        raise CannotFeed(f"no values for its constructor's arguments ({names}) were found ({said})")
+
+
+def _construct(cls: type, given: Mapping[str, Any]) -> Any:
+    positional = [
+        p.name
+        for p in inspect.signature(cls).parameters.values()
+        if p.kind is inspect.Parameter.POSITIONAL_ONLY
+    ]
+    first = [given[n] for n in positional]
+    values = {n: v for n, v in given.items() if n not in positional}
+    try:
+        return cls(*first, **{n: _instance(v) for n, v in values.items()})
+    except TypeError:
+        return cls(*first, **values)  # a class is meant, not an object of it
+
+
+def _instance(value: Any) -> Any:
+    """Return an object where a class was proposed that can be made without arguments."""
+    if isinstance(value, type):
+        try:
+            return value()
+        except Exception:
+            return value
+    return value
