@@ -2,14 +2,13 @@
 
 ``python -m benchmarks.many_fits`` trains networks 30-32-16-1 on the breast cancer data (batches of
 32, float64, 100 epochs), small ones on iris, and runs a grid search and a bag of networks. That the
-networks of `fit_many` have the bits of a loop is checked first. ``--peers`` adds PyTorch's
-``torch.func`` with vmap and JAX's vmap, which take each step for all networks at once.
+networks of `fit_many` have the bits of a loop is checked first. JAX's vmap and PyTorch's are in
+`benchmarks.vmapped`.
 """
 
 import argparse
 import warnings
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -97,77 +96,12 @@ def searches(jobs: int) -> dict[str, Ways]:
     return found
 
 
-def peers(count: int) -> Ways:
-    """Return PyTorch's and JAX's ways of training 30-32-16-1 many times at once, a step a batch."""
-    X, y = load_breast_cancer(return_X_y=True)
-    X = StandardScaler().fit_transform(X)
-    dims, batch, steps = (30, 32, 16, 1), 32, 18 * 5  # a twentieth of the epochs
-    ways: Ways = {}
-    drawn = np.random.default_rng(0)
-    weights = [
-        (0.1 * drawn.standard_normal((count, b, a)), np.zeros((count, b)))
-        for a, b in pairwise(dims)
-    ]
-    try:
-        import torch
-    except ImportError:
-        print("PyTorch is not installed: it is not timed.")
-    else:
-        data, labels = torch.tensor(X), torch.tensor(y, dtype=torch.float64)
-
-        def cost(parameters: Any, x: Any, t: Any) -> Any:
-            for i, (W, b) in enumerate(parameters):
-                x = x @ W.T + b
-                x = torch.relu(x) if i < len(parameters) - 1 else x
-            return torch.nn.functional.binary_cross_entropy_with_logits(x[:, 0], t)
-
-        gradient = torch.func.vmap(torch.func.grad(cost), in_dims=(0, 0, 0))
-
-        def of_torch() -> None:
-            p = [(torch.tensor(W), torch.tensor(b)) for W, b in weights]
-            for _ in range(steps):
-                rows = torch.randint(len(X), (count, batch))
-                g = gradient(p, data[rows], labels[rows])
-                p = [(W - 1e-3 * d, b - 1e-3 * e) for (W, b), (d, e) in zip(p, g, strict=True)]
-
-        ways["torch.func, vmap (5 of 100 epochs, SGD)"] = of_torch
-    try:
-        import jax
-    except ImportError:
-        print("JAX is not installed: it is not timed.")
-    else:
-        jax.config.update("jax_enable_x64", True)
-        jnp = jax.numpy
-
-        def loss(parameters: Any, x: Any, t: Any) -> Any:
-            for i, (W, b) in enumerate(parameters):
-                x = x @ W.T + b
-                x = jax.nn.relu(x) if i < len(parameters) - 1 else x
-            return jnp.mean(jax.nn.softplus(x[:, 0]) - t * x[:, 0])
-
-        @jax.jit
-        def step(parameters: Any, x: Any, t: Any) -> Any:
-            g = jax.vmap(jax.grad(loss))(parameters, x, t)
-            return jax.tree.map(lambda a, b: a - 1e-3 * b, parameters, g)
-
-        def of_jax() -> None:
-            p = [(jnp.array(W), jnp.array(b)) for W, b in weights]
-            for _ in range(steps):
-                rows = drawn.integers(0, len(X), (count, batch))
-                p = step(p, X[rows], y[rows].astype(np.float64))
-            jax.block_until_ready(p)
-
-        ways["JAX, vmap and jit (5 of 100 epochs, SGD)"] = of_jax
-    return ways
-
-
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--networks", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--peers", action="store_true")
     parser.add_argument("--write", action="store_true", help="record the results for the docs")
     options = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -185,8 +119,6 @@ def main() -> None:
         ),
         **searches(options.jobs),
     }
-    if options.peers:
-        next(iter(work.values())).update(peers(n))
     rows = []
     for name, ways in work.items():
         found = _harness.contest(name, ways, rounds=options.rounds, least_seconds=0.0)
