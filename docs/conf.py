@@ -73,8 +73,8 @@ html_theme_options = {
         "color-brand-visited": "#e0983c",
     },
 }
-pygments_style = "friendly"
-pygments_dark_style = "github-dark"
+pygments_style = "a11y-high-contrast-light"  # 4.5 to 1 and more
+pygments_dark_style = "a11y-high-contrast-dark"
 
 
 def _foreign(app, what, name, obj, skip, options):
