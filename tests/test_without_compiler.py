@@ -105,8 +105,8 @@ def test_all_but_the_compiled_modules_can_be_imported(run):
     rooms = ("backlit.training.engine.", "backlit.photos.compiled.")
     definitions = {
         *(f"{rooms[0]}{name}" for name in (
-            "calls", "definitions", "epochs", "functions", "pieces", "products", "reading", "simd",
-            "steps", "updates",
+            "calls", "definitions", "epochs", "functions", "orders", "pieces", "products",
+            "reading", "simd", "steps", "updates",
         )),
         *(f"{rooms[1]}{name}" for name in (
             "definitions", "patches", "pixels", "reducing", "statistics",
