@@ -172,6 +172,21 @@ def halves(X, y):
 
 def step(w, grad_w, rate=0.1):
     return w - rate * grad_w, grad_w
+
+
+def lstm_forward(x, h):
+    g, i = np.tanh(x + h), 1 / (1 + np.exp(-x))
+    loss = np.sum(g * i)
+    return loss, g
+
+
+class Momentum:
+    def __init__(self, n_in):
+        self.v = np.zeros(n_in)
+
+    def step(self, w, gradients):
+        self.v = 0.9 * self.v + gradients
+        return w - 0.1 * self.v
 """
 
 
@@ -203,3 +218,61 @@ def f(W, X, y):
     assert (code, labels(data)) == (1, {"W": "scale"})
     assert data["findings"][0]["factor_name"] != "m"
     assert data["repairs"][0]["after"].startswith("g = 2 * X.T @ (z - y) / len(y) / ")
+
+
+def test_values_that_a_cost_does_not_depend_on_say_nothing(tmp_path):
+    text = """
+def skipgram(word, context, vectors, pair=None):
+    cost, grad = 0.0, np.zeros(vectors.shape)
+    for other in context:
+        c, g = pair(vectors[word], other)
+        cost += np.sum(c) * 0
+        grad[word] += g
+    return cost, grad
+
+
+def plain(word, other):
+    return word @ word, 2 * word
+"""
+    code, data = run(tmp_path, text.replace("pair=None", "pair=plain"))
+    assert (code, data["findings"]) == (2, [])
+
+
+def test_every_gradient_that_is_returned_is_wanted(tmp_path):
+    text = """
+def softmax(z):
+    e = np.exp(z - np.max(z))
+    return e / np.sum(e)
+
+
+def softmax_cost(predicted, target, outputs):
+    p = softmax(outputs @ predicted)
+    cost = -np.log(p[target])
+    p[target] -= 1
+    grad_predicted, grad = outputs.T @ p, np.outer(p, predicted)
+    return cost, grad_predicted, grad
+"""
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (0, {"predicted": "correct", "outputs": "correct"})
+
+
+def test_a_net_in_one_vector_with_the_sizes_of_its_layers(tmp_path):
+    text = """
+def forward_backward_prop(data, labels, params, dimensions):
+    n, h, k = dimensions[0], dimensions[1], dimensions[2]
+    W1 = np.reshape(params[: n * h], (n, h))
+    b1 = np.reshape(params[n * h : n * h + h], (1, h))
+    W2 = np.reshape(params[n * h + h : n * h + h + h * k], (h, k))
+    b2 = np.reshape(params[n * h + h + h * k :], (1, k))
+    hidden = np.tanh(data @ W1 + b1)
+    d = hidden @ W2 + b2 - labels
+    cost = 0.5 * np.sum(d ** 2) / len(data)
+    d = d / len(data)
+    dz = d @ W2.T * (1 - hidden ** 2)
+    parts = data.T @ dz, dz.sum(0), hidden.T @ d, d.sum(0)
+    grad = np.concatenate([p.reshape(-1) for p in parts])
+    return cost, grad
+"""
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (0, {"params": "correct"})
+    assert run(tmp_path, text.replace("(1 - hidden ** 2)", "(1 - hidden)"))[0] == 1

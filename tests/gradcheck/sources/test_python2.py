@@ -170,3 +170,16 @@ def test_the_numbers_are_those_of_python_3():
     space = {"__builtins__": builtins_of_python2(), "np": np}
     exec(translated("print 1\nx = 1 / 2\n"), space)
     assert space["x"] == 0.5
+
+
+def test_tabs_beside_spaces_are_no_python_2(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text(
+        "import numpy as np\n\n\nclass ReLU:\n    def forward(self, x):\n        out = None\n"
+        "\t\tout = np.maximum(0, x)\n        self.x = x\n        return out\n"
+        "    def backward(self, d):\n        return d * (self.x > 0)\n",
+        encoding="utf-8",
+    )
+    code, data, _ = run(path)
+    assert code == 0
+    assert any("indented by tabs and spaces (line 7)" in note for note in data["notes"])

@@ -233,3 +233,47 @@ def test_the_budget_of_a_function(tmp_path):
     assert code == 1
     assert time.monotonic() - begun < 10
     assert any("ended" in note for note in data["notes"])
+
+
+CELLS = {
+    1: """
+        z = x @ self.Wx + h @ self.Wh + self.b
+        self.out = np.tanh(z)
+        self.kept = x, h
+        return self.out
+
+    def backward(self, d):
+        x, h = self.kept
+        dz = d * (1 - self.out ** 2)
+""",
+    4: """
+        H = self.Wh.shape[0]
+        z = x @ self.Wx + h @ self.Wh + self.b
+        f, g, i, o = z[:, :H], z[:, H:2 * H], z[:, 2 * H:3 * H], z[:, 3 * H:]
+        self.kept = x, h
+        self.slopes = np.hstack([g, f, o, i])
+        return f * g + i * o
+
+    def backward(self, d):
+        x, h = self.kept
+        dz = np.hstack([d] * 4) * self.slopes
+""",
+}
+
+
+@pytest.mark.parametrize("blocks", CELLS)
+def test_recurrent_layers_that_are_made_of_their_weights(tmp_path, blocks):
+    text = f"""
+class Cell:
+    def __init__(self, Wx, Wh, b):
+        self.Wx, self.Wh, self.b = Wx, Wh, b
+
+    def forward(self, x, h):
+{CELLS[blocks]}
+        self.dWx, self.dWh, self.db = x.T @ dz, h.T @ dz, dz.sum(axis=0)
+        return dz @ self.Wx.T, dz @ self.Wh.T
+"""
+    code, data = run(tmp_path, text)
+    assert (code, set(labels(data))) == (0, {"x", "h", "Wx", "Wh", "b"})
+    code, data = run(tmp_path, text.replace("h.T @ dz", "h.T @ dz / 2"))
+    assert (code, labels(data)["Wh"], labels(data)["Wx"]) == (1, "scale", "correct")

@@ -296,7 +296,7 @@ def _in_class(d: Defined, classes: Mapping[str, Defined]) -> Iterable[Candidate]
         return
     for one, partner in slopes.items():
         yield candidate("methods", one, partner)
-    trains = next((n for n in TRAIN_METHODS if n in own), None)
+    trains = next((n for n in TRAIN_METHODS if n in own and not _is_given(methods[n])), None)
     costs = [n for n in own if n not in slopes and _beside_cost(n, methods[n]) == "gradient"]
     chosen = backward
     if backward is not None:
@@ -382,6 +382,14 @@ def _passes_functions(node: ast.ClassDef) -> bool:
     )
 
 
+def _is_given(node: ast.FunctionDef) -> bool:
+    """Say whether a method is given gradients, as an optimizer's step is: it computes none."""
+    return any(_GIVEN.search(a.arg) for a in node.args.args)
+
+
+_GIVEN = re.compile(r"grad|^d[A-Z]|nabla")
+
+
 def _updates(node: ast.FunctionDef) -> bool:
     """Say whether a method changes arrays of its object in place."""
     for n in ast.walk(node):
@@ -425,6 +433,8 @@ def _beside_cost(name: str, node: ast.FunctionDef) -> str | None:
     """Say what a function or method returns beside a cost: "gradient", "more" or nothing."""
     if name.startswith("__") or _NO_COST.search(name):
         return None
+    if _is_forwardish(name):
+        return None  # what it returns beside a cost is a state, such as the gate g
     return beside_cost(node, named=LOSS.search(name) is not None)
 
 

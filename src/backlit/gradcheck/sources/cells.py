@@ -272,6 +272,9 @@ def as_python3(cell: Cell, notes: list[str]) -> Cell:
         line = error.lineno if isinstance(error, SyntaxError) else None
         tree = ast.parse(made)
         where = f" (line {line})" if line else ""
+        if not looks_like_python2(cell.text):
+            notes.append(f"{cell.label} is indented by tabs and spaces{where}: spaces were taken.")
+            return replace(cell, text=made)
         notes.append(
             f"{cell.label} is Python 2{where}: it was checked as 2to3 translates it; nothing was "
             f"written.{_of_divisions(tree)}"
@@ -289,8 +292,8 @@ def as_python3(cell: Cell, notes: list[str]) -> Cell:
 
 def translated(text: str) -> str | None:
     """Return Python 2 source as Python 3 with the same lines; None where it is neither."""
-    spaced = _with_spaces(text)
-    for source in (text, spaced, _with_numbers(spaced)):
+    spaced = _with_spaces(text, 8)
+    for source in (text, spaced, _with_numbers(spaced), _with_spaces(text, 4)):
         try:
             edits = list(_edits(source))
         except (tokenize.TokenError, SyntaxError):
@@ -363,12 +366,12 @@ def _of_divisions(tree: ast.AST) -> str:
     return ""
 
 
-def _with_spaces(text: str) -> str:
-    """Return a text whose indentation has spaces for tabs, as Python 2 counts them."""
+def _with_spaces(text: str, width: int) -> str:
+    """Return a text whose indentation has spaces for tabs: 8, as Python 2 counts them, or fewer."""
     lines = []
     for line in text.splitlines(keepends=True):
         rest = line.lstrip(" \t")
-        lines.append(line[: len(line) - len(rest)].expandtabs(8) + rest)
+        lines.append(line[: len(line) - len(rest)].expandtabs(width) + rest)
     return "".join(lines)
 
 

@@ -481,7 +481,8 @@ def _cached(node: ast.FunctionDef) -> bool:
 
 def _missing_name(backward: str, required: Sequence[Argument]) -> str:
     """Return what the forward of a backward function may be called."""
-    stem = next((s for s in stems_of(backward) if s.isidentifier()), "")
+    stems = [s for s in stems_of(backward) if s.isidentifier()]
+    stem = next((s for s in stems if f"b{s}" != backward), "")
     labelled = any(a.role == "labels" for a in required)
     return stem or ("cost" if labelled else "forward")
 

@@ -53,7 +53,12 @@ from backlit.gradcheck.sources.guesses import (
     options,
     role_of,
 )
-from backlit.gradcheck.sources.hints import cost_and_gradients, hints_of, returned_names
+from backlit.gradcheck.sources.hints import (
+    cost_and_gradients,
+    hints_of,
+    is_gradient_name,
+    returned_names,
+)
 from backlit.gradcheck.sources.propagation import WithGlobals, global_arrays
 
 Array = NDArray[Any]
@@ -582,8 +587,35 @@ def _loss_feed(
     if error is not None or not found:
         return None
     there = tuple(n for n in shapes if n in found)
+    if not _moves(forward, flat, there, done[0]):
+        return None
+    called = [name for name in own if is_gradient_name(name)]
     fits = all(np.shape(found[n]) == shapes[n] for n in there)
+    given_arrays = [
+        n
+        for n, v in flat.items()
+        if isinstance(v, list) or (isinstance(v, np.ndarray) and v.ndim)
+        if role_of(last_name(n)) != "labels"
+    ]
+    fits = fits and len(there) >= min(len(called), len(given_arrays))
     return Feed(forward, backward, dict(flat), there, True, inspect.unwrap(function), fits=fits)
+
+
+def _moves(
+    forward: Callable[..., Any], flat: Mapping[str, Any], names: Sequence[str], cost: Any
+) -> bool:
+    """Say whether a cost depends on what it is differentiated by.
+
+    Values that a cost does not depend on, such as the scores of a softmax over one class, were
+    guessed wrong: they say nothing.
+    """
+    rng = np.random.default_rng(4)
+    for step in (1e-3, 0.1):
+        moved = {n: flat[n] * (1 + step * rng.uniform(-1, 1, np.shape(flat[n]))) for n in names}
+        there, error = attempt(lambda m=moved: forward(**{**flat, **m})[0])
+        if error is None and not np.allclose(there, cost, rtol=1e-13, atol=0):
+            return True
+    return False
 
 
 def _behind_parameters(name: str) -> int:

@@ -69,6 +69,9 @@ GRADIENT_HOLDER = re.compile(
 _LIKE_A_GRADIENT = re.compile(r"^_*(d|g|nabla)|grad|delta|deriv", re.I)
 
 
+_BARE = re.compile(r"^_*(g|grads?|gradients?|jac\w*)$", re.I)  # whose gradient it is not saying
+
+
 def plain(name: str) -> str:
     """Return a name in small letters, without underscores."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
@@ -156,6 +159,8 @@ def from_result(
         if first is not None and (first in match or not match):
             return {first: alone}
         named = [n for n in match if names and is_gradient_of(names[-1], last_name(n))]
+        if not named and names and _BARE.match(names[-1]):
+            named = match if len(match) == 1 else []
         return {named[0]: alone} if named else {}
     if not isinstance(result, (tuple, list)):
         return {}

@@ -373,6 +373,10 @@ def options(
         factors.sort(key=lambda k: (abs(k * k - size), -k))
         shapes: list[tuple[int, ...]] = [(k, size // k) for k in factors[:4]]
         return [rng.normal(size=shape) for shape in [*shapes, (size,)]]
+    if argument.required and _LAYERS.match(argument.name):
+        return [[INPUTS, HIDDEN, OUTPUTS]]
+    if _VECTOR.match(argument.name) and any(_LAYERS.match(name) for name in others):
+        return [rng.normal(size=HIDDEN * (INPUTS + 1) + OUTPUTS * (HIDDEN + 1)) * 0.6]
     if argument.default is False and re.search(r"train", argument.name, re.I):
         return [True, False]
     if argument.required and (length := size_of(argument.name)) is not None:
@@ -394,6 +398,11 @@ def options(
             found if role != "data" else []
         )
     return found
+
+
+#: the sizes of all layers, and all parameters of such a net in one vector
+_LAYERS = re.compile(r"^(dimensions|dims|sizes|(layers?|net(work)?)_?(sizes|dims|dimensions))$")
+_VECTOR = re.compile(r"^(params?|parameters|theta|weights|w)$")
 
 
 def _parts_for(names: Sequence[str], layout: str, rng: np.random.Generator) -> list[Any]:
@@ -630,7 +639,8 @@ _SIZES = (
     ),
 )
 SIZE_WORDS = sorted(
-    ((word, re.compile(pattern)) for word, pattern in _SIZES), key=lambda pair: pair[0] != "sizes"
+    ((word, re.compile(pattern)) for word, pattern in _SIZES),
+    key=lambda pair: {"sizes": 0, "hidden": 1}.get(pair[0], 2),  # hidden_dim is no input's
 )
 
 

@@ -312,6 +312,11 @@ def beside_cost_named(node: ast.FunctionDef) -> str:
     return ", ".join(ast.unparse(part) for i, part in enumerate(parts) if i != place)
 
 
+def is_gradient_name(name: str) -> bool:
+    """Say whether something is called like a gradient."""
+    return _GRADIENT.match(name) is not None
+
+
 def cost_place(parts: Sequence[ast.expr], node: ast.AST) -> int | None:
     """Return which part of what is returned is a cost: by its name, else as it is a sum or mean."""
     assigned = _assigned(node)

@@ -46,7 +46,7 @@ from backlit.gradcheck.sources.feeds import (
 )
 from backlit.gradcheck.sources.functions import loss_feeds, pair_feeds
 from backlit.gradcheck.sources.guesses import arguments_of, flag_of
-from backlit.gradcheck.sources.hints import source_of
+from backlit.gradcheck.sources.hints import cost_and_gradients, source_of
 from backlit.gradcheck.sources.layers import layer_feeds
 from backlit.gradcheck.sources.nets import net_feeds
 from backlit.gradcheck.sources.propagation import (
@@ -418,6 +418,13 @@ def feeds_of(candidate: Candidate, names: Mapping[str, Any]) -> Iterator[Feed]:
             return
         except CannotFeed:
             pass  # its globals may be settings alone
+    if not callable(forward) and cost_and_gradients(function)[0] is not None:
+        try:  # backprop(X, y, W): return cost, grads
+            yield from loss_feeds(function, names)
+            return
+        except CannotFeed:
+            if not is_propagation(function, names):
+                raise
     same = callable(forward) and [a.name for a in arguments_of(forward)] == [
         a.name for a in arguments_of(function)
     ]

@@ -454,6 +454,25 @@ _METHODS = frozenset(
 )
 
 
+def gates_of(names: Sequence[str], source: str, rng: np.random.Generator) -> dict[str, list[Any]]:
+    """Return weights for a recurrent layer that is constructed from them: Wx, Wh and b.
+
+    They hold one block of columns, or as many as there are gates that are cut out of them.
+    """
+    entry = next((n for n in names if re.match(r"^[Ww]_?(x|xh|ih|i)$", n)), None)
+    state = next((n for n in names if re.match(r"^[Ww]_?(h|hh)$", n)), None)
+    if entry is None or state is None:
+        return {}
+    blocks = 4 if re.search(r"\b3 ?\* ?\w*[Hh]", source) else 1
+    if blocks == 1 and re.search(r"\b2 ?\* ?\w*[Hh]", source):
+        blocks = 3
+    width = HIDDEN * blocks
+    made = {entry: [rng.normal(size=(INPUTS, width)) * 0.6]}
+    made[state] = [rng.normal(size=(HIDDEN, width)) * 0.6]
+    made |= {n: [rng.normal(size=width)] for n in names if re.match(r"^(b|bias(es)?)$", n)}
+    return made
+
+
 def _beside_default(argument: Argument, words: Sequence[str]) -> list[Any]:
     """List values of a constructor's argument that has a default, the smaller sizes first."""
     name, own = argument.name, argument.default
@@ -643,9 +662,10 @@ def constructed(cls: type, source: str, objects: Sequence[Any], limit: int = 60)
         arguments = arguments_of(cls)
     except TypeError:
         arguments = []
-    choices = [
-        constructor_options(a, source, rng, [o for o in objects if o is not cls]) for a in arguments
-    ]
+    others = [o for o in objects if o is not cls]
+    choices = [constructor_options(a, source, rng, others) for a in arguments]
+    gates = gates_of([a.name for a in arguments], source, rng)
+    choices = [gates.get(a.name, own) for a, own in zip(arguments, choices, strict=True)]
     first: Exception | None = None
     found = False
     likely = {a.name: c[0] for a, c in zip(arguments, choices, strict=True) if c}
