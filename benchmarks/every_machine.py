@@ -6,6 +6,7 @@ environment choose in their place, so that one machine with AVX-512 stands for t
 
     python -m benchmarks.every_machine                        # every setting, the whole suite
     python -m benchmarks.every_machine --tests numerical      # only what computes, in a tenth of it
+    python -m benchmarks.every_machine --tests products       # of that, what OpenBLAS has a part in
     python -m benchmarks.every_machine --settings prescott x86-64-v2 -- tests/test_linear.py
 
 Each setting runs the tests in a process of its own; where a level is asked for whose code is not
@@ -60,6 +61,22 @@ NUMERICAL = (
     "tests/training/test_sparse.py",
     "tests/training/test_stepping.py",
 )
+#: of those, what asks nothing of OpenBLAS, whose kernels change no bit of it
+_WITHOUT_PRODUCTS = {
+    "tests/test_activations.py",
+    "tests/test_bad_data.py",
+    "tests/test_losses.py",
+    "tests/training/test_functions.py",
+}
+#: what is run by --tests
+TESTS = {
+    "all": (),
+    "numerical": NUMERICAL,
+    "products": (
+        *(path for path in NUMERICAL if path not in _WITHOUT_PRODUCTS),
+        "--ignore=tests/photos/saliency/test_features_backward.py",
+    ),
+}
 
 
 class Setting(NamedTuple):
@@ -166,7 +183,7 @@ def _sources() -> str:
     return digest.hexdigest()[:16]
 
 
-def _run(setting: Setting, tests: Sequence[str]) -> dict[str, Any]:
+def _run(setting: Setting, tests: Sequence[str], workers: int | None) -> dict[str, Any]:
     """Run tests under a setting; return counts and what failed."""
     folder = tempfile.mkdtemp(prefix="every-machine-")
     report = Path(folder) / "report.xml"
@@ -174,7 +191,7 @@ def _run(setting: Setting, tests: Sequence[str]) -> dict[str, Any]:
     if "BACKLIT_CPU_LEVEL" in setting.variables:
         environment["XDG_CACHE_HOME"] = folder
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
-    command += [f"--junitxml={report}", f"--numprocesses={setting.workers}", *tests]
+    command += [f"--junitxml={report}", f"--numprocesses={workers or setting.workers}", *tests]
     began, used = time.monotonic(), _processor_seconds()
     try:
         ended = subprocess.run(
@@ -234,7 +251,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--tests", choices=("all", "numerical"), default="all")
+    parser.add_argument("--tests", choices=TESTS, default="all")
+    parser.add_argument("--workers", type=int, help="processes that share out the tests")
     parser.add_argument("--results", type=Path, default=RESULTS, help="kept here [%(default)s]")
     parser.add_argument("--again", action="store_true", help="run what is kept once more")
     parser.add_argument("--write", action="store_true", help="keep the table for docs/")
@@ -242,7 +260,7 @@ def main() -> int:
     options = parser.parse_args()
     if platform.machine().lower() not in ("x86_64", "amd64"):
         parser.error(f"these settings are of x86-64, and this machine is {platform.machine()}.")
-    named = options.paths or (NUMERICAL if options.tests == "numerical" else ())
+    named = options.paths or TESTS[options.tests]
     versions = _harness.versions("numpy", "scipy", "numba")
     key = f"{_sources()}, {versions}, {' '.join(options.paths) or options.tests}"
     kept = json.loads(options.results.read_text()) if options.results.exists() else {}
@@ -253,7 +271,11 @@ def main() -> int:
         print(f"\n== {name}: {SETTINGS[name].about}", flush=True)
         kernels = _kernels(SETTINGS[name])
         twin = _twin(name, kernels, kept["settings"])
-        found = kept["settings"][twin] | {"twin": twin} if twin else _run(SETTINGS[name], named)
+        found = (
+            kept["settings"][twin] | {"twin": twin}
+            if twin
+            else _run(SETTINGS[name], named, options.workers)
+        )
         kept["settings"][name] = {**found, "kernels": kernels}
         options.results.parent.mkdir(parents=True, exist_ok=True)
         _harness.save(str(options.results), kept)
