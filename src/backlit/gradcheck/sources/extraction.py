@@ -1,6 +1,6 @@
 """What of a file is checked: the definitions that are run, and what looks like a backward pass.
 
-Each has the line of Python that checks it with arrays of the user's, written from the source alone,
+Each has the line of Python that checks it with the user's arrays, written from the source alone,
 so that there is one for what cannot be run or read as well.
 """
 
