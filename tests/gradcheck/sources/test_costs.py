@@ -222,20 +222,17 @@ def f(W, X, y):
 
 def test_values_that_a_cost_does_not_depend_on_say_nothing(tmp_path):
     text = """
-def skipgram(word, context, vectors, pair=None):
-    cost, grad = 0.0, np.zeros(vectors.shape)
-    for other in context:
-        c, g = pair(vectors[word], other)
-        cost += np.sum(c) * 0
-        grad[word] += g
-    return cost, grad
-
-
-def plain(word, other):
-    return word @ word, 2 * word
+def f(w, X, y):
+    p = np.exp(X @ w)
+    p = p / p.sum(axis=-1, keepdims=True)
+    loss = {scale} * np.sum(p)
+    g = X.T @ (X @ w)
+    return loss, g
 """
-    code, data = run(tmp_path, text.replace("pair=None", "pair=plain"))
+    code, data = run(tmp_path, text.format(scale=3))  # the probabilities add up to 1
     assert (code, data["findings"]) == (2, [])
+    assert "no call of it returned a cost and gradients" in data["unchecked"][0]["reason"]
+    assert run(tmp_path, text.format(scale="p[0, 0]"))[0] == 1
 
 
 def test_every_gradient_that_is_returned_is_wanted(tmp_path):
@@ -276,3 +273,63 @@ def forward_backward_prop(data, labels, params, dimensions):
     code, data = run(tmp_path, text)
     assert (code, labels(data)) == (0, {"params": "correct"})
     assert run(tmp_path, text.replace("(1 - hidden ** 2)", "(1 - hidden)"))[0] == 1
+
+
+FURTHER = {
+    "a threshold beside the weights": (
+        "def f(X, y, w, w0, lam):\n    z = y * (X @ w + w0)\n"
+        "    loss = np.log1p(np.exp(-z)).mean() + lam / 2 * (np.sum(w ** 2) + w0 ** 2)\n"
+        "    p = 1 / (1 + np.exp(z))\n"
+        "    grad_w = -(y[:, None] * X * p[:, None]).mean(axis=0) + lam * w\n"
+        "    grad_w0 = -(y * p).mean() + lam * w0\n    return loss, grad_w, grad_w0\n",
+        ("lam * w0", "w0"),
+        {"w", "w0"},
+    ),
+    "numbers that are taken apart": (
+        "def nll(theta, x):\n    mu, s = theta\n"
+        "    val = 0.5 * np.sum((x - mu) ** 2) / np.exp(2 * s) + x.size * s\n"
+        "    q = np.sum((x - mu) ** 2)\n"
+        "    grad = np.array([-np.sum(x - mu), -q]) / np.exp(2 * s) + [0, x.size]\n"
+        "    return val, grad\n",
+        ("[0, x.size]", "[0, 1]"),
+        {"theta"},
+    ),
+    "factors without names": (
+        "def factors(U, V, R):\n    E = U @ V.T - R\n    f = 0.5 * np.sum(E ** 2)\n"
+        "    return f, E @ V, E.T @ U\n",
+        ("E @ V,", "3 * E @ V,"),
+        {"U", "V"},
+    ),
+    "a matrix in one vector": (
+        "def regression(theta, X, y, lam):\n    s = X @ theta.T\n"
+        "    p = np.exp(s) / np.exp(s).sum(1, keepdims=True)\n    m = len(X)\n"
+        "    cost = -np.sum(y * np.log(p)) / m + lam / 2 * np.sum(theta ** 2)\n"
+        "    gradient = -(y - p).T @ X / m + lam * theta\n    return cost, gradient.ravel()\n",
+        ("+ lam * theta", "+ 2 * lam * theta"),
+        {"theta"},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FURTHER)
+def test_further_kinds(tmp_path, kind):
+    text, (right, wrong), names = FURTHER[kind]
+    code, data = run(tmp_path, text)
+    assert (code, labels(data)) == (0, dict.fromkeys(names, "correct"))
+    assert run(tmp_path, text.replace(right, wrong))[0] == 1
+
+
+def test_a_gradient_of_weights_is_not_that_of_the_data(tmp_path):
+    text = """
+class Critic:
+    def __init__(self, n_in, n_out):
+        self.w = np.random.randn(n_out, n_in)
+
+    def descend(self, state, slope, energy):
+        loss = energy
+        grad_w = slope.T @ state / len(state)
+        self.w -= 0.1 * grad_w
+        return loss, grad_w
+"""
+    code, data = run(tmp_path, text)
+    assert (code, data["findings"]) == (2, [])

@@ -39,6 +39,7 @@ from backlit.gradcheck.sources.gradients import (
     as_numbers,
     from_result,
     gradient_of,
+    is_gradient_of,
     last_name,
     split_cost,
     split_real,
@@ -576,9 +577,11 @@ def _loss_feed(
         split = split_real(result, likely)
         return split[0], Kept(split[1], made, inputs)
 
+    wanted = [n for n in order if role_of(last_name(n)) != "labels"] or order
+
     def backward(d: Any, kept: Kept) -> dict[str, Any]:
-        found = from_result(kept.result, {n: kept.shapes[n] for n in order}, own)
-        return {n: d * np.asarray(g) for n, g in found.items()}
+        found = from_result(kept.result, {n: kept.shapes[n] for n in wanted}, own)
+        return {n: d * _unrolled(np.asarray(g), kept.shapes[n]) for n, g in found.items()}
 
     done, error = attempt(lambda: forward(**flat))
     if error is not None:
@@ -587,6 +590,9 @@ def _loss_feed(
     if error is not None or not found:
         return None
     there = tuple(n for n in shapes if n in found)
+    role = role_of(last_name(there[0]))
+    if len(own) == 1 and _is_of_weights(own[0]) and role in ("data", "state", "predictions"):
+        return None  # weights that it is not given
     if not _moves(forward, flat, there, done[0]):
         return None
     called = [name for name in own if is_gradient_name(name)]
@@ -599,6 +605,17 @@ def _loss_feed(
     ]
     fits = fits and len(there) >= min(len(called), len(given_arrays))
     return Feed(forward, backward, dict(flat), there, True, inspect.unwrap(function), fits=fits)
+
+
+def _unrolled(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Return a gradient that comes in one vector, as optimizers want it, in its matrix's shape."""
+    matrix = len(shape) == 2 and min(shape) > 1
+    whole = matrix and gradient.ndim == 1 and gradient.size == shape[0] * shape[1]
+    return gradient.reshape(shape) if whole else gradient
+
+
+def _is_of_weights(name: str) -> bool:
+    return any(is_gradient_of(name, parameter) for parameter in ("w", "b", "theta"))
 
 
 def _moves(

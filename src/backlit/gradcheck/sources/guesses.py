@@ -361,6 +361,8 @@ def options(
     """
     hint = hint or Hint()
     role = argument.role
+    if re.match(r"^(w|theta|beta)_?0$", argument.name) and argument.name.rstrip("_0") in others:
+        role = "bias"
     if hint.parts and argument.required and role in ("data", "unknown", "weights"):
         made = _parts_for(hint.parts, layout, rng)
         if made or role != "weights":
@@ -408,7 +410,9 @@ _VECTOR = re.compile(r"^(params?|parameters|theta|weights|w)$")
 def _parts_for(names: Sequence[str], layout: str, rng: np.random.Generator) -> list[Any]:
     """List rows of parameters for an argument that is taken apart into these names."""
     if not all(role_of(name) in ("weights", "bias") for name in names):
-        return []
+        numbers = all(re.match(r"^[a-z]\w{0,5}$", name) for name in names)
+        others = {role_of(name) for name in names} & {"labels", "predictions", "upstream"}
+        return [rng.uniform(0.3, 0.9, size=len(names))] if numbers and not others else []
     return [
         [
             (weights_for if role_of(name) == "weights" else bias_for)(layout, rng, name, names)[i]

@@ -299,6 +299,7 @@ def beside_cost(node: ast.FunctionDef, *, named: bool = False) -> str | None:
     cost = _named_cost(parts[place])
     given = {a.arg for a in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]}
     sure = named or not cost or LOSS.search(cost) is not None
+    sure = sure or _is_number(parts[place], _assigned(node))
     if not named:
         letters = [isinstance(p, ast.Name) and _LETTER.match(p.id) is not None for p in rest]
         rest = [part for part, letter in zip(rest, letters, strict=True) if not letter]
@@ -452,6 +453,10 @@ def _may_be(part: ast.expr, given: set[str]) -> bool:
                 "reshape",
                 "ravel",
                 "flatten",
+                "where",
+                "clip",
+                "sign",
+                "multiply",
             )
         case _:
             return False
