@@ -52,7 +52,8 @@ class Workers:
     Parameters
     ----------
     count : int
-        Jobs that run at a time, or fewer where the system starts no more threads.
+        Jobs that run at a time, or fewer where the system starts no more threads; in the calling
+        thread where it starts none.
     name : str
         Of the threads.
     report : callable, optional
@@ -75,9 +76,10 @@ class Workers:
         *,
         always: bool = False,
     ) -> None:
-        self.count = 1 + startable_threads(count - 1) if count > 1 else 1
-        self.stops = False
-        self._name, self._report, self._always = name, report or (lambda last: None), always
+        threads = startable_threads(count) if count > 1 or always else 0
+        self.count, self.stops = max(threads, 1), False
+        self._in_threads = threads > 0
+        self._name, self._report = name, report or (lambda last: None)
 
     def run(self, jobs: Iterable[Callable[[], Any]]) -> None:
         """Do the jobs in their order; after Ctrl-C return, with `stops` set.
@@ -89,10 +91,10 @@ class Workers:
         """
         waiting = deque(jobs)
         try:
-            if self.count == 1 and not self._always:
-                self._one_by_one(waiting)
-            else:
+            if self._in_threads:
                 self._side_by_side(waiting)
+            else:
+                self._one_by_one(waiting)
         except KeyboardInterrupt:
             self.stops = True
 
