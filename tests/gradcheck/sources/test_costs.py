@@ -180,6 +180,20 @@ def lstm_forward(x, h):
     return loss, g
 
 
+def vae_loss(x, x_hat, mu, logvar):
+    loss = np.sum((x - x_hat) ** 2) - 0.5 * np.sum(1 + logvar - mu ** 2 - np.exp(logvar))
+    return loss, 2 * (x_hat - x), mu, 0.5 * (np.exp(logvar) - 1)
+
+
+def spring_energy(positions, k):
+    d = positions[1:] - positions[:-1]
+    energy = 0.5 * k * np.sum(d ** 2)
+    F = np.zeros_like(positions)
+    F[:-1] += k * d
+    F[1:] -= k * d
+    return energy, F
+
+
 class Momentum:
     def __init__(self, n_in):
         self.v = np.zeros(n_in)
@@ -307,6 +321,39 @@ FURTHER = {
         "    gradient = -(y - p).T @ X / m + lam * theta\n    return cost, gradient.ravel()\n",
         ("+ lam * theta", "+ 2 * lam * theta"),
         {"theta"},
+    ),
+}
+
+
+FURTHER |= {
+    "a gradient whose name says nothing": (
+        "def clusters(X, C):\n    d = ((X[:, None] - C[None]) ** 2).sum(-1)\n"
+        "    a = d.argmin(1)\n    cost = d.min(1).sum()\n"
+        "    parts = [2 * (C[k] - X[a == k]).sum(0) for k in range(len(C))]\n"
+        "    grad = np.stack(parts)\n    return cost, grad\n",
+        ("[2 *", "[3 *"),
+        {"C"},
+    ),
+    "a bias at the end of the weights": (
+        "def ridge(params, X, y, alpha):\n    w, b = params[:-1], params[-1]\n"
+        "    r = X @ w + b - y\n    cost = np.mean(r ** 2) + alpha * w @ w\n"
+        "    gw = 2 * X.T @ r / len(y) + 2 * alpha * w\n    gb = 2 * r.mean()\n"
+        "    return cost, np.append(gw, gb)\n",
+        ("gb = 2 *", "gb ="),
+        {"params"},
+    ),
+    "weights called beta": (
+        "def poisson(beta, X, y):\n    eta = X @ beta\n    nll = np.sum(np.exp(eta) - y * eta)\n"
+        "    return nll, X.T @ (np.exp(eta) - y)\n",
+        ("X.T @", "2 * X.T @"),
+        {"beta"},
+    ),
+    "a strength called k": (
+        "def springs(positions, k):\n    d = positions[1:] - positions[:-1]\n"
+        "    energy = 0.5 * k * np.sum(d ** 2)\n    gradient = np.zeros_like(positions)\n"
+        "    gradient[:-1] -= k * d\n    gradient[1:] += k * d\n    return energy, gradient\n",
+        ("gradient[1:] += k", "gradient[1:] += 2 * k"),
+        {"positions"},
     ),
 }
 

@@ -277,3 +277,26 @@ class Cell:
     assert (code, set(labels(data))) == (0, {"x", "h", "Wx", "Wh", "b"})
     code, data = run(tmp_path, text.replace("h.T @ dz", "h.T @ dz / 2"))
     assert (code, labels(data)["Wh"], labels(data)["Wx"]) == (1, "scale", "correct")
+
+
+def test_one_row_may_come_from_above_a_vector(tmp_path):
+    text = """
+class Cell:
+    def __init__(self, in_dim, hidden_dim):
+        self.W = np.random.randn(hidden_dim, in_dim)
+        self.U = np.random.randn(hidden_dim, hidden_dim)
+
+    def forward(self, x, h):
+        self.x, self.h = x, h
+        self.out = np.tanh(self.W @ x + self.U @ h)
+        return self.out
+
+    def backward(self, delta):
+        dz = delta.T * (1 - self.out.reshape(-1, 1) ** 2)
+        self.dW, self.dU = dz @ self.x.reshape(1, -1), dz @ self.h.reshape(1, -1)
+        return (self.W.T @ dz).T, (self.U.T @ dz).T
+"""
+    code, data = run(tmp_path, text)
+    assert (code, set(labels(data))) == (0, {"x", "h", "W", "U"})
+    assert any("one row" in note for note in data["notes"])
+    assert run(tmp_path, text.replace("(self.U.T @ dz).T", "(self.U @ dz).T"))[0] == 1

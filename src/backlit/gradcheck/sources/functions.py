@@ -458,6 +458,7 @@ def loss_feeds(
                 seen += feed.fits
                 yielded = True
                 if feed.fits:
+                    yield from _of_others(function, feed, given, own, arrays, likely)
                     yield from _of_one_output(function, feed, choices, own, arrays, likely)
                     break
         if seen >= 3:
@@ -468,6 +469,27 @@ def loss_feeds(
             yield feed
     if not yielded:
         raise CannotFeed(f"no call of it returned a cost and gradients{failed}")
+
+
+def _of_others(
+    function: Callable[..., Any],
+    feed: Feed,
+    given: Mapping[str, Any],
+    own: Sequence[str],
+    arrays: Mapping[str, Array],
+    likely: int | None,
+) -> Iterator[Feed]:
+    """Yield readings of a single gradient as that of another input, where its name says nothing."""
+    (first, *more) = feed.wrt
+    if more or any(is_gradient_of(name, last_name(first)) for name in own):
+        return
+    shape = np.shape(feed.inputs[first])
+    for name, value in feed.inputs.items():
+        rival = isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.shape == shape
+        if name != first and rival and role_of(last_name(name)) != "labels":
+            other = _loss_feed(function, given, own, arrays, likely, only=name)
+            if other is not None:
+                yield replace(other, reading=f"of {name}")
 
 
 def _of_one_output(
@@ -557,6 +579,7 @@ def _loss_feed(
     own: Sequence[str],
     arrays: Mapping[str, Array],
     likely: int | None,
+    only: str | None = None,
 ) -> Feed | None:
     flattened = flatten(given)
     flat, rebuild = flattened.values, flattened.rebuild
@@ -578,6 +601,7 @@ def _loss_feed(
         return split[0], Kept(split[1], made, inputs)
 
     wanted = [n for n in order if role_of(last_name(n)) != "labels"] or order
+    wanted = wanted if only is None else [only]
 
     def backward(d: Any, kept: Kept) -> dict[str, Any]:
         found = from_result(kept.result, {n: kept.shapes[n] for n in wanted}, own)

@@ -363,6 +363,8 @@ def options(
     role = argument.role
     if re.match(r"^(w|theta|beta)_?0$", argument.name) and argument.name.rstrip("_0") in others:
         role = "bias"
+    if argument.name == "beta" and "gamma" not in others and {"X", "x"} & set(others):
+        role = "weights"  # of a regression
     if hint.parts and argument.required and role in ("data", "unknown", "weights"):
         made = _parts_for(hint.parts, layout, rng)
         if made or role != "weights":
@@ -392,6 +394,8 @@ def options(
     ):
         return [argument.default]
     found = _options(argument, role, layout, rng, others)
+    if hint.spare and _VECTOR.match(argument.name):
+        found = [rng.normal(size=INPUTS + 1) * 0.6, *found]
     if hint.ndim is not None:
         fitting = [v for v in found if np.ndim(v) == hint.ndim]
         found = fitting or (found if role not in ("data", "weights") else [])
@@ -426,6 +430,8 @@ def _options(
     argument: Argument, role: str, layout: str, rng: np.random.Generator, others: Sequence[str]
 ) -> list[Any]:
     match role:
+        case "data" if argument.name in ("k", "n", "e", "v", "num", "number"):
+            return [data_for(layout, rng), 0.3]
         case "data":
             return [data_for(layout, rng)]
         case "predictions":

@@ -32,6 +32,8 @@ class Hint:
         How many numbers it holds, where it is reshaped to constants.
     walked : bool
         Whether it is gone through, one item after the other.
+    spare : bool
+        Whether all but its first or its last are taken, as of weights with their bias at an end.
     parts : list of str
         The names that it is taken apart into, as ``W, b = parameters`` does.
     """
@@ -41,6 +43,7 @@ class Hint:
     keys: list[str] = field(default_factory=list)
     size: int | None = None
     walked: bool = False
+    spare: bool = False
     parts: list[str] = field(default_factory=list)
 
 
@@ -136,6 +139,8 @@ def _read_subscript(node: ast.Subscript, found: dict[str, Hint]) -> None:
     if hint is None:
         return
     index = node.slice
+    if isinstance(index, ast.Slice) and ast.unparse(index) in ("1:", ":-1"):
+        hint.spare = True
     if isinstance(index, ast.Constant) and isinstance(index.value, str):
         _add(hint.keys, index.value)
     elif isinstance(index, ast.Tuple) and not any(
@@ -181,7 +186,7 @@ _GRADIENT = re.compile(
 #: names of what is no gradient: a cache, an output, a measure
 _OTHER = re.compile(
     r"pred|prob|hat$|out|acc|score|logit|cache|state|param|hist|margin|mask|info|metric|correct|"
-    r"diff|resid|err|loss|cost|count|time|iter|result|sample|batch|data|label|target|activ|hidden|"
+    r"diff|resid|err|loss|cost|force|^F$|count|time|iter|result|sample|batch|data|label|target|activ|hidden|"
     r"^_*(theta|weights?|bias|count|num|idx|index|ind|step|ctx|std|var|mean)\d*$",
     re.I,
 )
@@ -243,7 +248,7 @@ def _name_of(item: ast.expr) -> str:
         else:
             item = item.value
     if isinstance(item, ast.Attribute):
-        return item.attr
+        return _name_of(item.value) if item.attr == "T" else item.attr
     return item.id if isinstance(item, ast.Name) else ""
 
 

@@ -438,6 +438,7 @@ class _Layer:
     shapes: dict[str, tuple[int, ...]]
     hot: Array | None
     count: int
+    row: bool = False  # what comes from above one vector is one row
 
     @property
     def costed(self) -> bool:
@@ -478,6 +479,7 @@ class _Layer:
             return tagged_gradients(call, tag, cache.inputs, None if self.costed else d)
         held = fresh(cache.layer)
         here = {n: np.shape(cache.inputs[n]) for n in self.shapes}
+        d = np.reshape(d, (1, -1)) if self.row else d
         before = snapshot(held)
         known = _known(cache, self.shapes, d)
         if kind in ("input", "output"):
@@ -490,6 +492,7 @@ class _Layer:
         elif self.costed:
             known["upstream"] = self._beside_cost(cache, above, d)
         result = getattr(held, call.backward)(*bound.arguments(known))
+        result = _vectors(result) if self.row else result
         chained = kind in ("input", "output") or (
             "upstream" not in bound.meanings and is_derivative(call) and not self.costed
         )
@@ -507,6 +510,14 @@ class _Layer:
         if above is not None and isinstance(cache.result, tuple) and above.size > 1:
             return copied_array(above)
         return copied_array(cache.inputs[self._first]) if self._first else d
+
+
+def _vectors(result: Any) -> Any:
+    """Return gradients that came as one row as vectors."""
+    if isinstance(result, tuple):
+        return tuple(_vectors(r) for r in result)
+    row = isinstance(result, np.ndarray) and result.ndim == 2 and len(result) == 1
+    return result[0] if row else result
 
 
 def _make_feed(
@@ -528,6 +539,19 @@ def _make_feed(
     layer = _Layer(
         call, bound, own, kind, returned_names(original), shapes, hot, count_of(inputs, first)
     )
+    return _called(layer, inputs, out, original, note, failed)
+
+
+def _called(
+    layer: _Layer,
+    inputs: dict[str, Any],
+    out: Array,
+    original: Callable[..., Any],
+    note: str,
+    failed: Furthest,
+) -> Feed | None:
+    call, bound, own, shapes, hot = layer.call, layer.bound, layer.own, layer.shapes, layer.hot
+    first = call.names[call.free[0]] if call.free else None
     forward, backward, costed = layer.forward, layer.backward, layer.costed
     if costed and hot is None and not _is_cost(out, inputs[first] if first else None):
         return None
@@ -542,6 +566,10 @@ def _make_feed(
             return Feed(
                 forward, backward, inputs, tuple(shapes), costed, original, (note,) if note else ()
             )
+        vector = layer.kind == "upstream" and output.ndim == 1 and not layer.row
+        if vector and isinstance(error, ValueError):
+            noted = note or "What comes from above is one row."
+            return _called(replace(layer, row=True), inputs, out, original, noted, failed)
         failed.note(error)
         return None
     there = tuple(n for n in shapes if seen.get(n) is not None)

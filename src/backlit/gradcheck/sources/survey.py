@@ -309,8 +309,12 @@ def _outcome(
 
 
 def _is_meant(report: Report) -> bool:
-    """Say whether what was returned without a gradient's name is one, though it may be wrong."""
-    return all(f.gradient and f.relation not in ("unknown", "shape") for f in report.problems)
+    """Say whether what was returned without a gradient's name is one, though it may be wrong.
+
+    Of several without names, some are right if they are gradients, and in the inputs' order.
+    """
+    related = all(f.gradient and f.relation not in ("unknown", "shape") for f in report.problems)
+    return related and (len(report.findings) == 1 or len(report.problems) < len(report.findings))
 
 
 class _NotWritten(Exception):
