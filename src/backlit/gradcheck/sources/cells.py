@@ -276,7 +276,7 @@ def as_python3(cell: Cell, notes: list[str]) -> Cell:
             notes.append(f"{cell.label} is indented by tabs and spaces{where}: spaces were taken.")
             return replace(cell, text=made)
         notes.append(
-            f"{cell.label} is Python 2{where}: it was checked as 2to3 translates it; nothing was "
+            f"{cell.label} is Python 2{where}: it is read as 2to3 would convert it; nothing is "
             f"written.{_of_divisions(tree)}"
         )
         return replace(cell, text=made, python2=True)
