@@ -33,6 +33,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: ``"1 line"``, ``"2 lines"``."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def printable_lines(text: str) -> str:
     """Escape as :func:`printable` does, but for line breaks.
 

@@ -345,7 +345,8 @@ def show_table_findings(found: "TableFindings") -> None:
         text = f"Naming the commonest class always would be right in {_percent(found.baseline)}."
     else:
         text = (
-            f"Naming the mean always would be off by {figure(found.baseline)} (root mean square)."
+            "Always answering the mean would have a root mean squared error of "
+            f"{figure(found.baseline)}."
         )
     out.print(Text(text))
     columns = _table("column", "understood as", "importance")

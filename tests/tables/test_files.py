@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 import backlit
 from backlit.cli.app import app
-from backlit.errors import SettingError
+from backlit.errors import ModelFileError, SettingError
+from backlit.photos.classifier import PhotoClassifier
+from backlit.tables import RealMLPRegressor
 from backlit.tables.files import TableFileError, read_file, targets_of
 
 
@@ -86,19 +88,23 @@ def test_what_only_looks_like_a_date_is_none(tmp_path):
         "rownames,a,b\nAnn,5,x\nBob,7,y\nCleo,7,y\n",
         "a,Id,b\n5,1,x\n7,2,y\n7,3,y\n",
         "a,b,,\n5,x,,\n7,y,,\n7,y,,\n",  # lines that end with separators
+        "a,b,Shoot ID\n5,x,1\n7,y,2\n7,y,3\n" + "".join(f"7,y,{i}\n" for i in range(4, 11)),
+        "frame,a,b\n0,5,x\n1,7,y\n2,7,y\n" + "".join(f"{i},7,y\n" for i in range(3, 10)),
     ],
 )
 def test_what_numbers_the_rows_is_told_apart(tmp_path, text):
     file = read_file(_write(tmp_path / "a.csv", text))
     assert [name for name in file.names if name not in file.numbering] == ["a", "b"]
-    np.testing.assert_array_equal(file.column("a").numbers, [5, 7, 7])
-    assert len(file.numbering) == (0 if text.startswith("a,b") else 1)
+    np.testing.assert_array_equal(file.column("a").numbers[:3], [5, 7, 7])
+    assert len(file.numbering) == (0 if text.startswith("a,b,,") else 1)
 
 
 def test_what_does_not_number_the_rows_is_kept(tmp_path):
     for text in (
         "id,a\n7,1\n9,2\n4,3\n",  # numbers that may mean something
-        "x,a\n1,1\n2,2\n3,3\n",
+        "x,a\n" + "".join(f"{i},5\n" for i in range(1, 10)),  # too few to tell
+        "x,a\n" + "".join(f"{i},5\n" for i in range(2, 22)),  # from 2
+        "x,a\n2,5\n1,5\n" + "".join(f"{i},5\n" for i in range(3, 22)),  # in another order
         ",a\nx,1\nx,2\ny,3\n",  # no name, but categories
     ):
         file = read_file(_write(tmp_path / "a.csv", text))
@@ -116,10 +122,13 @@ def test_parquet_is_the_same_table(tmp_path):
 
 def test_files_that_are_no_tables(tmp_path):
     for text, message in (
-        ("a,b\n1,2\n3\n", "row 3 has 1 cells, expected 2 because the first line names"),
+        (
+            "a,b\n1,2\n3\n",
+            r"row 2 \(row 1 is the first below the names\) has 1 cell, expected 2 because",
+        ),
         ("a,a\n1,2\n", "two columns that are named 'a'"),
-        ("a,b\n1,2,3\n4,5\n", "row 2 has 3 cells, expected 2"),
-        ("a,b\n", "has 1 lines, expected the names of columns and at least one row"),
+        ("a,b\n1,2,3\n4,5\n", r"row 1 \(.*\) has 3 cells, expected 2"),
+        ("a,b\n", "has 1 line, expected the names of columns and at least one row"),
     ):
         with pytest.raises(TableFileError, match=message):
             read_file(_write(tmp_path / "a.csv", text))
@@ -188,6 +197,71 @@ def test_what_numbers_the_rows_is_not_learnt_from(houses):
         )
 
 
+def test_what_numbers_the_rows_is_kept_where_that_is_wanted(houses):
+    houses.insert(1, "day of sale", np.arange(1, len(houses) + 1))
+    houses.to_csv("days.csv", index=False)
+    words = ("train", "days.csv", "-t", "price", "--without", "sold", *QUICK)
+    said = " ".join(_run(*words).output.split())
+    assert "number the rows: day of sale; --keep COLUMN learns from one all the same" in said
+    assert backlit.load("model.safetensors").feature_names_in_.tolist() == ["area", "town"]
+    said = _run(*words, "--keep", "day of sale", "--force").output
+    assert "left out, because" not in said
+    names = backlit.load("model.safetensors").feature_names_in_.tolist()
+    assert names == ["area", "day of sale", "town"]
+    target = ("train", "days.csv", "-t", "day of sale", "--without", "sold", *QUICK, "--force")
+    with pytest.raises(SettingError, match="--keep 'day of sale' takes it as a number"):
+        CliRunner().invoke(app, ["table", *target], catch_exceptions=False)
+    assert _run(*target, "--keep", "day of sale").exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_a_file_that_does_not_fit_the_model_is_told_by_row_and_column(houses, kind):
+    target = {"classes": "sold", "numbers": "price"}[kind]
+    other = {"classes": "price", "numbers": "sold"}[kind]
+    _run("train", "houses.csv", "-t", target, "--without", other, *QUICK)
+
+    def said(frame):
+        frame.to_csv("new.csv", index=False)
+        with pytest.raises(TableFileError) as caught:
+            CliRunner().invoke(app, ["table", "predict", "new.csv"], catch_exceptions=False)
+        return str(caught.value)
+
+    area = houses["area"].astype(object)
+    area[16], area[40] = "three", "four"  # the row that comes first, not the word that does
+    assert said(houses.assign(area=area)) == (
+        "new.csv: row 17: column 'area' holds 'three', expected a number, as in the table that was "
+        "learnt from."
+    )
+    assert said(houses.drop(columns="town")) == (
+        "new.csv lacks the column 'town', expected those of the table that was learnt from, in any "
+        "order."
+    )
+    assert said(houses[["sold"]]).startswith("new.csv lacks the columns 'area', 'town', expected")
+
+
+def test_a_file_is_counted_by_a_model_without_names(houses):
+    x = houses[["area"]].to_numpy()
+    model = RealMLPRegressor("td-s", n_epochs=2, random_state=0).fit(x, np.arange(120.0))
+    backlit.save(model, "model.safetensors")
+    with pytest.raises(TableFileError, match=r"^houses.csv has 4 columns, expected 1, as the tab"):
+        CliRunner().invoke(app, ["table", "predict", "houses.csv"], catch_exceptions=False)
+
+
+def test_a_model_that_was_not_named_is_said_to_be_the_default(houses):
+    PhotoClassifier.load().save("model.safetensors")
+    for words, message in (
+        ((), r"^model.safetensors, the default of --model, is no model for tables: use `backlit p"),
+        (("-m", "model.safetensors"), r"^model.safetensors is no model for tables: use"),
+    ):
+        with pytest.raises(ModelFileError, match=message):
+            CliRunner().invoke(
+                app, ["table", "predict", "houses.csv", *words], catch_exceptions=False
+            )
+    Path("model.safetensors").unlink()
+    with pytest.raises(ModelFileError, match=r"no such file \(the default of --model\), expected"):
+        CliRunner().invoke(app, ["table", "predict", "houses.csv"], catch_exceptions=False)
+
+
 def test_train_predict_and_report(houses):
     found = _run(
         "train", "houses.csv", "-t", "price", "--without", "sold", *QUICK, "--report", "page.html"
@@ -195,6 +269,7 @@ def test_train_predict_and_report(houses):
     assert found.exit_code == 0, found.output
     assert "root mean squared error" in found.stdout
     assert "119 rows" in found.stdout
+    assert "Always answering the mean would have a root mean squared error of" in found.stdout
     model = backlit.load("model.safetensors")
     expected = model.predict(houses)
     rows = _run("predict", "houses.csv", "--coverage", "0.9").stdout.splitlines()
@@ -226,3 +301,8 @@ def test_what_is_wrong_is_said(houses):
     ):
         found = CliRunner().invoke(app, ["table", *words, *QUICK])
         assert message in str(found.exception), found.exception
+
+
+def test_a_parquet_file_without_rows_numbers_nothing(tmp_path):
+    pd.DataFrame({"id": np.zeros(0), "a": np.zeros(0)}).to_parquet(tmp_path / "a.parquet")
+    assert read_file(tmp_path / "a.parquet").numbering == []

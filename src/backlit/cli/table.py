@@ -14,6 +14,7 @@ from backlit.cli.refusals import Command
 from backlit.cli.saving import MODEL, check_model, save_model
 
 if TYPE_CHECKING:
+    from backlit.tables.encoding import ColumnsError, TextAmongNumbersError
     from backlit.tables.findings import TableFindings
 
 table = typer.Typer(
@@ -63,6 +64,14 @@ Without = Annotated[
     list[str] | None,
     typer.Option("--without", help="A column to leave out; may be repeated.", show_default=False),
 ]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        help="A column that numbers the rows, and is to be used all the same; may be repeated.",
+        show_default=False,
+    ),
+]
 VariantOption = Annotated[
     Variant, typer.Option("--variant", help="The whole recipe, or the simple, faster one.")
 ]
@@ -93,6 +102,7 @@ def train(
     force: Force = False,
     kind: KindOption = None,
     without: Without = None,
+    keep: Keep = None,
     variant: VariantOption = Variant.td,
     folds: Folds = 5,
     epochs: Epochs = 256,
@@ -107,7 +117,7 @@ def train(
     check_model(model, force=force, resume=False)
     if report is not None:
         _check_report(report)
-    trained, found = _train(data, target, kind, without, variant, folds, epochs, seed)
+    trained, found = _train(data, target, kind, without, keep, variant, folds, epochs, seed)
     saved = save_model(trained, model, force=force)
     _show(found)
     if report is not None:
@@ -122,8 +132,11 @@ def train(
 def predict(
     data: Data,
     model: Annotated[
-        Path, typer.Option("--model", "-m", help="A model of `backlit table train`.")
-    ] = MODEL,
+        Path | None,
+        typer.Option(
+            "--model", "-m", help="A model of `backlit table train`.", show_default=str(MODEL)
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write there.", show_default="standard output"),
@@ -146,6 +159,7 @@ def predict(
     """
     from backlit._files import write_whole
     from backlit.errors import SettingError
+    from backlit.tables.encoding import ColumnsError, TextAmongNumbersError
     from backlit.tables.files import TableFileError, read_file
 
     if output is None:
@@ -153,7 +167,11 @@ def predict(
     estimator = _load(model)
     if coverage is not None and hasattr(estimator, "classes_"):
         raise SettingError("--coverage is for numbers; this model predicts classes.")
-    rows = _predictions(estimator, read_file(data).table, coverage)
+    table = read_file(data).table
+    try:
+        rows = _predictions(estimator, table, coverage)
+    except (ColumnsError, TextAmongNumbersError) as error:
+        raise TableFileError(_unfitting(data, error)) from error
     text = _written(rows, form)
     if output is None:
         terminal.output().write(text)
@@ -174,6 +192,7 @@ def report(
     ] = Path("report.html"),
     kind: KindOption = None,
     without: Without = None,
+    keep: Keep = None,
     variant: VariantOption = Variant.td,
     folds: Folds = 5,
     epochs: Epochs = 256,
@@ -184,7 +203,7 @@ def report(
     One HTML file that needs no network. By cross-validation; no model is kept.
     """
     _check_report(output)
-    _, found = _train(data, target, kind, without, variant, folds, epochs, seed)
+    _, found = _train(data, target, kind, without, keep, variant, folds, epochs, seed)
     _write_report(output, found, data)
     _note(f"Report written: {output}")
 
@@ -194,6 +213,7 @@ def _train(
     target: str,
     kind: Kind | None,
     without: list[str] | None,
+    keep: list[str] | None,
     variant: Variant,
     folds: int,
     epochs: int,
@@ -207,17 +227,21 @@ def _train(
 
     file = read_file(data)
     names = [*file.names, *file.dates]
-    for name in (target, *(without or ())):
+    for name in (target, *(without or ()), *(keep or ())):
         if name not in names:
             known = ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
             raise SettingError(f"{data} has no column {name!r}, expected one of {known}.")
     if target in file.dates:
         raise SettingError(f"--target {target} holds dates, which cannot be predicted.")
-    if target in file.numbering:
-        raise SettingError(f"--target {target!r} only numbers the rows, which cannot be predicted.")
+    numbering = [name for name in file.numbering if name not in (keep or ())]
+    if target in numbering:
+        raise SettingError(
+            f"--target {target!r} only numbers the rows, which cannot be predicted; --keep "
+            f"{target!r} takes it as a number like others."
+        )
     for why, left_out, advice in (
         ("hold dates", file.dates, "make numbers of them that mean something (a year, a weekday)"),
-        ("only number the rows", file.numbering, "under another name they would be learnt from"),
+        ("only number the rows", numbering, "--keep COLUMN learns from one all the same"),
     ):
         untold = [name or "(without a name)" for name in left_out if name not in (without or ())]
         if untold:
@@ -228,7 +252,7 @@ def _train(
         warn(f"left out {dropped:,} rows without {target!r}.")
     if len(rows) < folds:
         raise SettingError(f"{data} has {len(rows)} rows, expected at least --folds {folds}.")
-    inputs = file.without(target, *file.numbering, *(without or ())).rows(rows)
+    inputs = file.without(target, *numbering, *(without or ())).rows(rows)
     if not inputs.columns:
         raise SettingError(f"{data} has no column besides {target!r} to predict it from.")
     estimator = _fitted(chosen, inputs, y, variant, folds, epochs, seed)
@@ -254,22 +278,48 @@ def _fitted(
     return estimator.set_params(verbose=False)
 
 
-def _load(path: Path) -> Any:
+def _load(model: Path | None) -> Any:
     """Return a model for tables, or say which command reads what it is."""
     import backlit
     from backlit.errors import ModelFileError
     from backlit.formats.kinds import reading
     from backlit.saving import kind_of
 
+    path = model or MODEL
     if not path.exists():
+        default = "" if model else " (the default of --model)"
         raise ModelFileError(
-            f"{path}: no such file, expected a model: `backlit table train` writes one, and "
-            "--model names it."
+            f"{path}: no such file{default}, expected a model: `backlit table train` writes one, "
+            "and --model names it."
         )
     kind = kind_of(path)
     if kind != "estimator":
-        raise ModelFileError(f"{path} is no model for tables: use {reading(kind, str(path))}.")
+        default = "" if model else ", the default of --model,"
+        raise ModelFileError(
+            f"{path}{default} is no model for tables: use {reading(kind, str(path))}."
+        )
     return backlit.load(path)
+
+
+def _unfitting(data: Path, error: "ColumnsError | TextAmongNumbersError") -> str:
+    """Say in what a file differs from the table that a model has learnt from."""
+    from backlit.tables.encoding import TextAmongNumbersError, listed
+
+    if isinstance(error, TextAmongNumbersError):
+        return (
+            f"{data}: row {error.row + 1:,}: column {error.column!r} holds {error.text!r}, "
+            "expected a number, as in the table that was learnt from."
+        )
+    if error.lacking:
+        plural = "s" * (len(error.lacking) > 1)
+        return (
+            f"{data} lacks the column{plural} {listed(error.lacking)}, expected those of the table "
+            "that was learnt from, in any order."
+        )
+    return (
+        f"{data} has {error.n_columns} columns, expected {error.n_expected}, as the table that was "
+        "learnt from."
+    )
 
 
 def _predictions(estimator: Any, table: Any, coverage: float | None) -> list[dict[str, Any]]:

@@ -23,6 +23,58 @@ _TINY = 1e-300
 _IDENTIFIERS_FROM, _IDENTIFYING = 20, 0.9
 
 
+class TextAmongNumbersError(DTypeError):
+    """A column that was numbers in fit holds text.
+
+    Attributes
+    ----------
+    column : str or int
+        Its name, or its place in an array.
+    text : str
+        The first one.
+    row : int
+        Where it is, from 0.
+    """
+
+    def __init__(self, owner: str, column: Any, text: str, row: int) -> None:
+        super().__init__(
+            f"{owner}: column {column!r} holds the text {text!r}, expected numbers as in fit."
+        )
+        self.column, self.text, self.row = column, text, row
+
+
+class ColumnsError(ShapeError):
+    """A table has other columns than that of fit.
+
+    Attributes
+    ----------
+    lacking : list
+        Names of columns that it lacks; none where columns are found by their places.
+    n_columns, n_expected : int
+        How many it has, and how many that of fit had.
+    """
+
+    def __init__(self, owner: str, lacking: list[Any], n_columns: int, n_expected: int) -> None:
+        count = (
+            f"X has {n_columns} features, but {owner} is expecting {n_expected} features as input"
+        )
+        if lacking:
+            more = f" ({count})" if n_columns != n_expected else ""
+            text = (
+                f"{owner}: X lacks {listed(lacking)}, expected the columns of fit, in any order"
+                f"{more}."
+            )
+        else:
+            text = f"{count}."
+        super().__init__(text)
+        self.lacking, self.n_columns, self.n_expected = lacking, n_columns, n_expected
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Return names of columns as a message has them: five at most."""
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
 class Features(NamedTuple):
     """Rows of a table as numbers that are not scaled yet, and levels.
 
@@ -131,9 +183,9 @@ class TableEncoder:
 
         Raises
         ------
-        ShapeError
+        ColumnsError
             If a column is missing, or there are more or fewer of them without names.
-        DTypeError
+        TextAmongNumbersError
             If a column of numbers holds other text than numbers now.
         """
         numbers: list[NDArray[np.float64]] = []
@@ -197,34 +249,22 @@ class TableEncoder:
     def _matched(self, table: Table) -> list[Column]:
         if not (self.named and table.named):
             if len(table.columns) != len(self.plans):
-                raise ShapeError(
-                    f"X has {len(table.columns)} features, but {self.owner} is expecting "
-                    f"{len(self.plans)} features as input."
-                )
+                raise ColumnsError(self.owner, [], len(table.columns), len(self.plans))
             return table.columns
         by_name = {column.name: column for column in table.columns}
         lacking = [plan.name for plan in self.plans if plan.name not in by_name]
         if lacking:
-            names = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
-            count = ""
-            if len(table.columns) != len(self.plans):
-                count = (
-                    f" (X has {len(table.columns)} features, but {self.owner} is expecting "
-                    f"{len(self.plans)} features as input)"
-                )
-            raise ShapeError(
-                f"{self.owner}: X lacks {names}, expected the columns of fit, in any order{count}."
-            )
+            raise ColumnsError(self.owner, lacking, len(table.columns), len(self.plans))
         return [by_name[plan.name] for plan in self.plans]
 
     def _numbers(self, plan: ColumnPlan, column: Column) -> list[NDArray[np.float64]]:
         read = column.as_numbers()
         if read is None:
-            example = next(level for level in column.levels if not _is_number(level))
-            raise DTypeError(
-                f"{self.owner}: column {plan.name!r} holds the text {example!r}, expected numbers "
-                "as in fit."
-            )
+            assert column.codes is not None
+            texts = [i for i, level in enumerate(column.levels) if not _is_number(level)]
+            row = int(np.isin(column.codes, texts).argmax())
+            text = column.levels[column.codes[row]]
+            raise TextAmongNumbersError(self.owner, plan.name, text, row)
         assert read.numbers is not None
         if not plan.indicated:
             return [read.numbers]

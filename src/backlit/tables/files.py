@@ -11,7 +11,7 @@ import numpy as np
 
 from backlit._extras import require
 from backlit._files import unreadable
-from backlit._text import printable
+from backlit._text import counted, printable
 from backlit.errors import BacklitError
 from backlit.tables.columns import Column, Table, categories_of, read_table
 
@@ -38,6 +38,8 @@ _NUMBERING = frozenset(
 )
 #: of these, the ones that a program wrote for a column without a name
 _UNNAMED = frozenset(("", "rownames", "row.names", "unnamed: 0", "__index_level_0__"))
+#: a column with any name numbers the rows if it counts so many or more: grades of a few do, too
+_COUNTING_FROM = 10
 _EXCHANGED = str.maketrans(".,", ",.")
 #: what separates columns, the likeliest first
 _SEPARATORS = ",;\t|"
@@ -57,7 +59,9 @@ class TableFile:
     dates : list of str
         Columns that hold dates.
     numbering : list of str
-        Columns of the table that only number the rows, or name them.
+        Columns of the table that only number the rows, or name them: those that count from 0 or 1
+        in the order of the rows, and a first one without a name whose values all differ. In fewer
+        than ten rows, columns count only where they are named as if they did.
     """
 
     def __init__(self, table: Table, dates: list[str]) -> None:
@@ -89,8 +93,8 @@ def read_file(path: str | os.PathLike[str]) -> TableFile:
     currency or a percent sign. Empty cells, ``NA``, ``NaN``, ``null``,
     ``None`` and ``?`` are missing. A column is numbers if all its values are. Where the first line
     has one name less than the others have cells, as R writes it, each line begins with its row's
-    name. A column that counts the rows, and is named as if it did, is told apart, as is a first one
-    without a name whose values all differ: the order of rows predicts nothing about new ones.
+    name. Columns that only number the rows are told apart (see :class:`TableFile`): the order of
+    rows predicts nothing about new ones.
 
     Parameters
     ----------
@@ -129,7 +133,8 @@ def _read_csv(text: str, name: str) -> TableFile:
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
     if len(rows) < 2:
         raise TableFileError(
-            f"{name} has {len(rows)} lines, expected the names of columns and at least one row."
+            f"{name} has {counted(len(rows), 'line')}, expected the names of columns and at least "
+            "one row."
         )
     if all(len(row) == len(rows[0]) + 1 for row in rows[1:]):
         rows[0] = ["", *rows[0]]
@@ -139,11 +144,12 @@ def _read_csv(text: str, name: str) -> TableFile:
     twice = next((one for i, one in enumerate(names) if one in names[:i]), None)
     if twice is not None:
         raise TableFileError(f"{name} has two columns that are named {twice!r}, expected others.")
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(names):
             raise TableFileError(
-                f"{name}: row {number} has {len(row)} cells, expected {len(names)} because the "
-                f"first line names so many columns (separated by {separator!r})."
+                f"{name}: row {number} (row 1 is the first below the names) has "
+                f"{counted(len(row), 'cell')}, expected {len(names)} because the first line names "
+                f"so many columns (separated by {separator!r})."
             )
     columns, dates = [], []
     for i, column_name in enumerate(names):
@@ -179,16 +185,19 @@ def _column(name: str, cells: list[str], number_of: Callable[[str], float]) -> C
 def _is_numbering(column: Column, place: int) -> bool:
     """Tell whether a column only numbers the rows, or names them."""
     name = str(column.name).lower()
-    if name not in _NUMBERING and column.name != "X":  # which R calls columns without a name
-        return False
+    named = name in _NUMBERING or column.name == "X"  # which R calls columns without a name
     if column.numbers is not None:
         numbers = column.numbers
-        counts = bool((np.diff(numbers) == 1).all()) and numbers[0] in (0, 1)
+        n_rows = len(numbers)
+        counts = n_rows > 0 and bool((np.diff(numbers) == 1).all()) and numbers[0] in (0, 1)
         different = len(np.unique(numbers)) == len(numbers)
     else:
         assert column.codes is not None
-        counts, different = False, len(column.levels) == len(column.codes)
-    return counts or (place == 0 and name in _UNNAMED and different)
+        n_rows = len(column.codes)
+        counts, different = False, len(column.levels) == n_rows
+    return (counts and (named or n_rows >= _COUNTING_FROM)) or (
+        place == 0 and name in _UNNAMED and different
+    )
 
 
 def _with_point(text: str) -> float:
