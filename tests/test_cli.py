@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,6 +235,42 @@ def test_json_lines_and_output_files(run, photos, model, tmp_path):
     assert (
         (tmp_path / "a.csv").read_text().startswith("path,label,probability,error,p_day,p_night\n")
     )
+
+
+def test_where_no_path_exists_the_rows_of_before_are_kept(run, model, tmp_path):
+    target = tmp_path / "a.csv"
+    target.write_text("kept")
+    code, out, err = run("predict", tmp_path / "archiv", "-m", model, "-o", target)
+    assert (code, out) == (1, "")
+    assert err == f"error: {tmp_path / 'archiv'}: no such file or folder.\n"
+    assert target.read_text() == "kept"
+
+
+def test_a_folder_is_no_picture_to_explain(run, photos, model):
+    code, out, err = run("explain", photos / "day", "-m", model)
+    assert (code, out) == (1, "")
+    assert err == f"error: {photos / 'day'} is a folder, expected a picture.\n"
+
+
+def test_explain_checks_before_it_prints_that_it_can_draw(run, photos, model, tmp_path):
+    picture = next((photos / "day").iterdir())
+    code, out, err = run("explain", picture, "-m", model, "-o", tmp_path / "no" / "why.png")
+    assert (code, out) == (2, "")
+    assert f"there is no folder {tmp_path / 'no'}." in err
+
+
+def test_of_one_class_the_folder_above_is_suggested(run, photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    for command in ("train", "evaluate"):
+        code, out, err = run(command, "photos/day")
+        assert (code, out) == (1, "")
+        assert "Did you mean photos, the folder above, which has day, night?" in err
+    monkeypatch.chdir(photos)
+    assert "Did you mean ., the folder above, which" in run("train", "day")[2]
+    monkeypatch.chdir(photos / "day")
+    assert "Did you mean ./.., the folder above, which" in run("train", ".")[2]
+    shutil.rmtree(photos / "night")
+    assert "Did you mean" not in run("train", photos / "day")[2]
 
 
 def test_a_json_file_is_one_array(run, photos, model, tmp_path):
@@ -759,14 +796,14 @@ def test_check_says_which_gradient_is_wrong_by_its_exit_code(run, tmp_path):
 def test_app_serves_the_model_that_it_was_given(run, model, monkeypatch):
     served = []
 
-    def serve(classifier, host, listening, *, browser, say, warn, sorting=None):
-        served.append((classifier.classes, host, listening.getsockname()[1] > 0, browser))
+    def serve(classifier, host, listening, *, browser, say, warn, sorting=None, remark=""):
+        served.append((classifier.classes, host, remark, browser))
         listening.close()
         say("backlit app is here")
 
     monkeypatch.setattr("backlit.app.serving.serve", serve)
     code, _, err = run("app", "-m", model, "--port", "0", "--no-browser")
-    assert (code, served) == (0, [(("day", "night"), "127.0.0.1", True, False)])
+    assert (code, served) == (0, [(("day", "night"), "127.0.0.1", "", False)])
     assert "backlit app is here" in err
 
 
@@ -796,6 +833,8 @@ def test_predict_refuses_options_that_do_not_go_together(run, photos, options, s
         (("report", "gone"), (1, "gone: no such folder, expected")),
         (("app", "gone"), (1, "gone: no such folder, expected")),
         (("explain", "gone.jpg"), (1, "gone.jpg: no such file")),
+        (("predict", "gone/"), (1, "gone: no such file or folder.")),
+        (("predict", "gone", "gone.jpg"), (1, "gone, gone.jpg: no such file or folder.")),
         (("predict", "x.jpg", "--model", "gone"), (1, "gone: no such file.")),
         (("predict", "--from", "gone"), (1, "gone: no such file")),
         (("info", "gone"), (1, "gone: no such file.")),

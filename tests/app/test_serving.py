@@ -52,6 +52,28 @@ def test_the_command_says_where_it_is_and_ctrl_c_ends_it_at_once():
     assert err.splitlines() == ["Ctrl-C ends it.", "Ended."]
 
 
+def test_where_the_usual_port_is_taken_that_is_said():
+    try:
+        taken = socket.create_server(("127.0.0.1", serving.PREFERRED_PORT))
+    except OSError:  # by somebody else
+        taken = None
+    process = run_app()
+    try:
+        line = process.stderr.readline()
+        assert re.match(
+            rf"port {serving.PREFERRED_PORT} is taken; backlit app is at http://127\.0\.0\.1:\d+/$",
+            line,
+        )
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=10)
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.stderr.close()
+        if taken is not None:
+            taken.close()
+
+
 def test_ctrl_c_while_a_picture_is_looked_at():
     buffer = io.BytesIO()
     Image.effect_noise((3000, 3000), 80).save(buffer, format="PNG")

@@ -302,6 +302,63 @@ def test_killed_by_the_system():
     assert "nothing lost, nothing twice, nothing torn" in done.stdout
 
 
+def test_rows_that_say_where_pictures_went_are_not_replaced(photos, tmp_path):
+    output, kept = tmp_path / "rows.csv", tmp_path / "rows-1.csv"
+    settings = {"form": "csv", "output": output}
+    assert run(photos, **settings)[0] == []
+    assert run(photos, **settings, folder=tmp_path / "sorted")[0] == []  # rows of labels alone
+    before = output.read_text()
+    said, _ = run(photos, **settings)
+    assert said == [f"The rows that say where pictures were filed before are kept: {kept}"]
+    assert kept.read_text() == before
+    assert "target" in before
+    assert "target" not in output.read_text()
+    assert run(photos, **settings)[0] == []
+    # the kept ones can be gone on with, and keep the name
+    said, found = run(photos, form="csv", output=kept, folder=tmp_path / "sorted", resume=True)
+    assert (said, len(found.done.paths)) == ([], 12)
+    assert kept.read_text() == before
+    # a number that is taken is passed over, as is one of settings alone
+    (tmp_path / "rows-2.csv.settings.json").write_text("mine")
+    run(photos, **settings, folder=tmp_path / "sorted")
+    said, _ = run(photos, **settings, folder=tmp_path / "sorted")
+    assert said == [
+        f"The rows that say where pictures were filed before are kept: {tmp_path / 'rows-3.csv'}"
+    ]
+    assert len(rows(output)) == len(rows(tmp_path / "rows-3.csv")) == 12
+    assert run(photos, **settings, folder=tmp_path / "sorted", resume=True)[0] == []
+    assert not (tmp_path / "rows-4.csv").exists()
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_rows_of_any_format_replace_none_that_say_where_pictures_went(photos, tmp_path, form):
+    output = tmp_path / "rows.csv"
+    run(photos, form="csv", output=output, folder=tmp_path / "sorted")
+    before = output.read_text()
+    assert len(run(photos, form=form, output=output)[0]) == 1
+    assert (tmp_path / "rows-1.csv").read_text() == before
+    assert "target" not in output.read_text()
+    assert run(photos, form=form, output=output)[0] == []
+
+
+def test_rows_that_are_kept_are_still_one_run_s_alone(photos, tmp_path):
+    output = tmp_path / "rows.csv"
+    settings = {"form": "csv", "output": output, "folder": tmp_path / "sorted"}
+    run(photos, **settings)
+    with RowFile(output), pytest.raises(PhotoError, match="another run writes there"):
+        run(photos, **settings)
+    assert not (tmp_path / "rows-1.csv").exists()
+    with RowFile(output) as file:
+        file.set_aside(str(tmp_path / "other.csv"))
+        file.write("new\n")
+        with pytest.raises(PhotoError, match="another run writes there"):
+            RowFile(output)
+        with pytest.raises(FileExistsError):
+            file.set_aside(str(tmp_path / "other.csv"))
+    assert output.read_text() == "new\n"
+    assert len(rows(tmp_path / "other.csv")) == 12
+
+
 def test_settings_are_json(photos, tmp_path):
     run(photos, form="csv", output=tmp_path / "r.csv", unsure=0.25)
     settings = json.loads((tmp_path / "r.csv.settings.json").read_text())

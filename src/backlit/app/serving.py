@@ -78,6 +78,7 @@ def serve(
     say: Callable[[str], None],
     warn: Callable[[str], None],
     sorting: "SortingDesk | None" = None,
+    remark: str = "",
 ) -> None:
     """Serve the pages until Ctrl-C.
 
@@ -95,6 +96,8 @@ def serve(
         Called with the address, and with a warning where others can reach the page.
     sorting : SortingDesk, optional
         A folder to sort; its page is the one that is opened.
+    remark : str, optional
+        Said before the address.
     """
     import uvicorn
 
@@ -120,7 +123,7 @@ def serve(
     )
     logging.getLogger("uvicorn.error").addFilter(_worth_saying)
     server = uvicorn.Server(config)
-    say(f"backlit app is at {address}")
+    say(f"{remark}backlit app is at {address}")
     say("Ctrl-C ends it.")
     if browser:
         opening = Timer(0.3, webbrowser.open, (address,))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from backlit.cli.options import Model, ReportFormat
+from backlit.cli.report import check_page
 from backlit.cli.saving import photo_classifier
 
 
@@ -42,7 +43,10 @@ def explain(
     from backlit.photos.writing import explanation_data
 
     terminal.require_output()
+    if photo.is_dir():
+        raise PhotoError(f"{photo} is a folder, expected a picture.")
     if output is not None:
+        check_page(output, "--output")
         picture_format(output)  # says before the work that it cannot be written
     classifier = photo_classifier(model)
     try:

@@ -46,7 +46,7 @@ def open_app(
     Or draw points, and step through forward and backward with every number.
     Nothing leaves this machine.
     """
-    from backlit.app.serving import open_socket, serve
+    from backlit.app.serving import PREFERRED_PORT, open_socket, serve
     from backlit.console import note, warn
 
     classifier = photo_classifier(model)
@@ -61,4 +61,14 @@ def open_app(
     elif backbone:
         raise typer.BadParameter("goes with FOLDER.", param_hint="--backbone")
     listening = open_socket(host, port)
-    serve(classifier, host, listening, browser=not no_browser, say=note, warn=warn, sorting=sorting)
+    elsewhere = port is None and listening.getsockname()[1] != PREFERRED_PORT
+    serve(
+        classifier,
+        host,
+        listening,
+        browser=not no_browser,
+        say=note,
+        warn=warn,
+        sorting=sorting,
+        remark=f"port {PREFERRED_PORT} is taken; " if elsewhere else "",
+    )

@@ -147,7 +147,7 @@ def walk_photos(
 def require_photos(
     paths: Sequence[str | os.PathLike[str]], leave_out: str | os.PathLike[str] | None = None
 ) -> None:
-    """Raise where :func:`walk_photos` would yield nothing.
+    """Raise where :func:`walk_photos` would yield no picture: nothing, or none of the paths exists.
 
     Parameters
     ----------
@@ -157,8 +157,12 @@ def require_photos(
     Raises
     ------
     PhotoFolderError
-        Where the folders hold no picture.
+        Where none of the paths exists, or the folders hold no picture.
     """
+    missing = [os.fspath(path) for path in paths if not os.path.lexists(path)]
+    if missing and len(missing) == len(paths):
+        named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise PhotoFolderError(f"{named}: no such file or folder.")
     if next(walk_photos(paths, leave_out), None) is None:
         what = f"{os.fspath(paths[0])} holds" if len(paths) == 1 else f"{len(paths)} folders hold"
         raise PhotoFolderError(
@@ -336,7 +340,8 @@ def _too_few(root: str, folder: str, classes: Sequence[str], empty: Sequence[str
     if not classes and not empty:
         loose = next(walk_photos([root]), None)
         found = "pictures but no subfolders" if loose else "neither pictures nor subfolders"
-        return f"{folder} has {found}; expected one subfolder a class, as {_example(folder)}."
+        text = f"{folder} has {found}; expected one subfolder a class, as {_example(folder)}."
+        return text + (_folder_above(folder) if loose else "")
     if not classes:
         return f"{folder} holds no picture at all (endings: {_endings()})."
     if empty:
@@ -348,6 +353,29 @@ def _too_few(root: str, folder: str, classes: Sequence[str], empty: Sequence[str
         f"{folder} has a single class, {classes[0]!r}; expected at least two subfolders, "
         f"as {_example(folder)}."
     )
+
+
+def _folder_above(folder: str) -> str:
+    """Ask for the folder above where that has several subfolders with pictures."""
+    above = os.path.join(folder, os.pardir)
+    if not os.path.islink(folder) and os.path.basename(os.path.normpath(folder)) not in ("..", "."):
+        above = os.path.dirname(os.path.normpath(folder)) or os.curdir
+    try:
+        names = [os.path.basename(path) for path in _subfolders(above) if _has_pictures(path)]
+    except PhotoFolderError:
+        return ""
+    if len(names) < 2:
+        return ""
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f" Did you mean {above}, the folder above, which has {shown}?"
+
+
+def _has_pictures(folder: str) -> bool:
+    """Whether pictures lie in a folder itself."""
+    try:
+        return any(not is_folder for _, is_folder in _level(folder))
+    except OSError:
+        return False
 
 
 def _example(folder: str) -> str:

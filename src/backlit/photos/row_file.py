@@ -40,6 +40,9 @@ class RowFile(io.TextIOBase):
         self._size = 0
         self._drained = time.monotonic()
         self._broken = self._named = False
+        self._open()
+
+    def _open(self) -> None:
         try:
             self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
@@ -54,6 +57,48 @@ class RowFile(io.TextIOBase):
                 raise PhotoError("another run writes there", self.path) from None
             except OSError:  # a file system without locks
                 pass
+            else:
+                self._require_name()
+
+    def _require_name(self) -> None:
+        """Raise where another run has given the file another name since it was opened."""
+        own = os.fstat(self._descriptor)
+        try:
+            named = os.stat(self.path)
+        except FileNotFoundError:
+            named = None
+        if named is None or (named.st_dev, named.st_ino) != (own.st_dev, own.st_ino):
+            self._file.close()
+            raise PhotoError("another run writes there", self.path)
+
+    def set_aside(self, target: str) -> None:
+        """Give the file another name, and go on with an empty one under its own.
+
+        Raises
+        ------
+        FileExistsError
+            Where that name is taken.
+        PhotoError
+            Where either name cannot be given.
+        """
+        try:
+            try:
+                os.link(self.path, target, follow_symlinks=False)
+                os.unlink(self.path)
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without links
+                if os.path.lexists(target):
+                    raise
+                os.rename(self.path, target)
+            sync_folder(os.path.dirname(self.path))
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise self._refused(error) from error
+        before = self._file
+        self._open()
+        before.close()  # only now: until then no other run has had the file
 
     def begin(self) -> None:
         """Drop what is in the file."""

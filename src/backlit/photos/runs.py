@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from backlit._comparing import differences
-from backlit._files import beside, unreadable, write_whole
+from backlit._files import beside, fitting_name, unreadable, write_whole
+from backlit._text import counted
 from backlit.errors import ModelFileError, PhotoError, SettingError
 from backlit.formats.strict_json import parse_object
 from backlit.photos.class_names import UNSURE
@@ -231,7 +233,7 @@ def open_run(
         Where a file or folder cannot be written, or another run writes to the output.
     """
     filing = plan.files
-    with _open_rows(classifier, plan, filing) as (rows, done, name):
+    with _open_rows(classifier, plan, filing, note) as (rows, done, name):
         filer = None
         if plan.folder is not None:
             filer = Filer(
@@ -252,11 +254,16 @@ def open_run(
 
 @contextmanager
 def _open_rows(
-    classifier: PhotoClassifier, plan: RunPlan, filing: bool
+    classifier: PhotoClassifier, plan: RunPlan, filing: bool, note: Callable[[str], None]
 ) -> Iterator[tuple[Rows, Done, str]]:
     """Yield what writes rows, those that are there already, and the run's name."""
     classes = classifier.classes
     if plan.output is None or plan.form not in RESUMABLE:
+        if plan.output is not None and os.path.isfile(plan.output):
+            with RowFile(plan.output) as file:
+                path = beside(file.path, SETTINGS_ENDING)
+                if _keep_filed(file, path, note):
+                    os.unlink(path)  # which says nothing of the rows to come
         with open_writer(
             plan.form, plan.output, classes, filing=filing, spreadsheet=plan.spreadsheet
         ) as rows:
@@ -265,7 +272,7 @@ def _open_rows(
     with RowFile(plan.output) as file:
         done, name = Done(), ""
         if file.regular:
-            done, name = _begin(file, plan, _settings(classifier, plan, filing), filing)
+            done, name = _begin(file, plan, _settings(classifier, plan, filing), filing, note)
         append = bool(done.paths)
         with open_writer(
             plan.form, file, classes, append=append, filing=filing, spreadsheet=plan.spreadsheet
@@ -290,7 +297,11 @@ def _settings(classifier: PhotoClassifier, plan: RunPlan, filing: bool) -> dict[
 
 
 def _begin(
-    file: RowFile, plan: RunPlan, settings: dict[str, Any], filing: bool
+    file: RowFile,
+    plan: RunPlan,
+    settings: dict[str, Any],
+    filing: bool,
+    note: Callable[[str], None],
 ) -> tuple[Done, str]:
     """Return what is done and the run's name; begin anew where nothing is."""
     path = beside(file.path, SETTINGS_ENDING)
@@ -307,6 +318,7 @@ def _begin(
                     "settings its rows were made; give another --output, or leave --resume out."
                 )
             return done, name
+    _keep_filed(file, path, note)
     name = os.urandom(8).hex()
     file.begin()
     try:
@@ -316,8 +328,43 @@ def _begin(
     return Done(), name
 
 
-def _pictures(count: int) -> str:
-    return f"{count:,} picture{'s' * (count != 1)}"
+def _keep_filed(file: RowFile, settings: str, note: Callable[[str], None]) -> bool:
+    """Keep rows that say where pictures were filed, under a name with a number; tell if there are.
+
+    The settings are written there first: killed in between, the rows have theirs under both names.
+    """
+    try:
+        if not os.path.getsize(file.path):
+            return False
+        with open(settings, "rb") as given:
+            data = given.read(_MOST_SETTINGS)
+        before = parse_object(settings, "settings", data)
+    except (OSError, ModelFileError):  # none, or none of ours
+        return False
+    if not (before.get("copy_to") or before.get("move_to")):
+        return False
+    folder, name = os.path.split(file.path)
+    stem, ending = os.path.splitext(name)
+    for number in count(1):
+        kept = os.path.join(folder, fitting_name(stem, f"-{number}{ending}"))
+        if os.path.lexists(kept) or os.path.lexists(beside(kept, SETTINGS_ENDING)):
+            continue
+        try:
+            write_whole(beside(kept, SETTINGS_ENDING), data)
+            file.set_aside(kept)
+        except FileExistsError:  # since then
+            continue
+        except PhotoError:
+            raise
+        except OSError as error:
+            raise PhotoError(f"cannot be written ({error.strerror or error})", kept) from error
+        note(f"The rows that say where pictures were filed before are kept: {kept}")
+        return True
+    raise AssertionError  # numbers do not end
+
+
+def _pictures(number: int) -> str:
+    return counted(number, "picture")
 
 
 def _as_json(settings: dict[str, Any]) -> bytes:
