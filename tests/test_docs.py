@@ -1,5 +1,6 @@
 """The pages: their code runs and prints what they say, their commands and links lead somewhere."""
 
+import ast
 import contextlib
 import io
 import json
@@ -7,6 +8,7 @@ import linecache
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,23 @@ def test_the_excerpts_on_the_pages_are_there():
                 assert text in function[0], f"{page.name}: {name} has no {text!r}"
             count += 1
     assert count > 40
+
+
+def test_the_styles_on_the_page_are_the_examples():
+    """A clone shows the code, too; the examples are what is checked."""
+    page = (DOCS / "recipes" / "own_backward.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^`([\w.]+)` of `(examples/\S+)`:\n\n```python\n(.*?)^```", page, EACH)
+    for name, path, code in shown:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        body = ast.parse(source).body
+        for part in name.split("."):
+            found = next(one for one in body if getattr(one, "name", None) == part)
+            body = found.body
+        lines = source.splitlines(keepends=True)[found.lineno - 1 : found.end_lineno]
+        assert code == textwrap.dedent("".join(lines)), path
+    styles = {path.name for path in (ROOT / "examples" / "styles").glob("*.py")}
+    assert {Path(path).name for _, path, _ in shown} == styles
+    assert "{literalinclude}" not in page
 
 
 def test_every_benchmark_named_on_a_page_exists():
