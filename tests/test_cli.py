@@ -835,7 +835,7 @@ def test_predict_refuses_options_that_do_not_go_together(run, photos, options, s
         (("explain", "gone.jpg"), (1, "gone.jpg: no such file")),
         (("predict", "gone/"), (1, "gone: no such file or folder.")),
         (("predict", "gone", "gone.jpg"), (1, "gone, gone.jpg: no such file or folder.")),
-        (("predict", "x.jpg", "--model", "gone"), (1, "gone: no such file.")),
+        (("predict", __file__, "--model", "gone"), (1, "gone: no such file.")),
         (("predict", "--from", "gone"), (1, "gone: no such file")),
         (("info", "gone"), (1, "gone: no such file.")),
         (("export", "gone", "out.py"), (1, "gone: no such file.")),

@@ -158,10 +158,10 @@ def _predict_here(paths: list[str], model: Path | None, workers: int | None, **p
         require_parquet()
     if planned.output is None:
         terminal.require_output()
-    classifier = photo_classifier(model)
     folder = planned.folder
     if not planned.resume:  # before an output of an earlier run is replaced
         require_photos(paths, folder)
+    classifier = photo_classifier(model)
     # rows have a terminal to themselves, also where they reach it through a pipe
     hidden = planned.output is None and not terminal.is_to_file()
     run: Run | None = None

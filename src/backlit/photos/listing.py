@@ -340,8 +340,8 @@ def _too_few(root: str, folder: str, classes: Sequence[str], empty: Sequence[str
     if not classes and not empty:
         loose = next(walk_photos([root]), None)
         found = "pictures but no subfolders" if loose else "neither pictures nor subfolders"
-        text = f"{folder} has {found}; expected one subfolder a class, as {_example(folder)}."
-        return text + (_folder_above(folder) if loose else "")
+        expected = (loose and _folder_above(folder)) or f", as {_example(folder)}."
+        return f"{folder} has {found}; expected one subfolder a class{expected}"
     if not classes:
         return f"{folder} holds no picture at all (endings: {_endings()})."
     if empty:
@@ -367,7 +367,7 @@ def _folder_above(folder: str) -> str:
     if len(names) < 2:
         return ""
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f" Did you mean {above}, the folder above, which has {shown}?"
+    return f". Did you mean {above}, the folder above, which has {shown}?"
 
 
 def _has_pictures(folder: str) -> bool:
