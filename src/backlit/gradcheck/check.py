@@ -204,7 +204,8 @@ def check_backward(
         JAX custom_vjp function or a PyTorch autograd.Function, which brings its own.
     inputs : dict
         forward's arguments by name. Floating arrays are differentiated, also those inside dicts,
-        lists and objects (``{"X": X, "parameters": {"W1": W1, "b1": b1}}``), all else is handed on.
+        lists and objects (``{"X": X, "parameters": {"W1": W1, "b1": b1}}``), and single Python
+        floats for which backward returns a gradient; all else is handed on.
         Where all of them are float32 the functions are called in float32 and judged at its
         accuracy; else they are called in float64.
     mean_over : {"auto", "columns", "rows", None}
@@ -268,8 +269,42 @@ def _pair_of(
     """Return the pair of functions that is meant: forward's own backward where none is given."""
     if backward is None:
         forward, backward = own_backward(forward)
-    pair = named_pair(forward, backward, inputs, wrt, backward_args)
+    pair = named_pair(
+        forward, backward, _numbers(forward, backward, inputs, wrt), wrt, backward_args
+    )
     return replace(pair, own_cost=backward_args is not None and "d_output" not in backward_args)
+
+
+def _numbers(
+    forward: Callable[..., Any], backward: Any, inputs: Any, wrt: Sequence[str] | str | None
+) -> Any:
+    """Return the inputs, single Python numbers as arrays where backward returns their gradients."""
+    numbers = [n for n, v in inputs.items() if type(v) is float] if _is_named(inputs) else []
+    if not numbers or wrt is not None or not (callable(forward) and callable(backward)):
+        return inputs
+    copied = {n: v.copy() if isinstance(v, np.ndarray) else v for n, v in inputs.items()}
+    with quiet():
+        try:
+            output, cache = forward(**copied)
+            found = backward(np.ones_like(np.asarray(output, dtype=np.float64)), cache)
+        except Exception:
+            return inputs  # the check says what stops
+    if isinstance(found, Mapping):
+        wanted = [n for n in numbers if _by_key(found, n) is not None]
+    else:
+        floating = [n for n, v in inputs.items() if n in numbers or _floats(v)]
+        whole = isinstance(found, (tuple, list)) and len(found) == len(floating)
+        wanted = [n for n in numbers if whole and found[floating.index(n)] is not None]
+    return {n: np.array(v) if n in wanted else v for n, v in inputs.items()}
+
+
+def _is_named(inputs: Any) -> bool:
+    return isinstance(inputs, Mapping) and all(isinstance(n, str) for n in inputs)
+
+
+def _floats(value: Any) -> bool:
+    array = value if isinstance(value, (str, bytes, bool, int, float)) else _as_array(value)
+    return isinstance(array, np.ndarray) and array.dtype.kind == "f"
 
 
 def _report_of(

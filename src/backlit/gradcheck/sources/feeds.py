@@ -19,7 +19,7 @@ from backlit.gradcheck.check import make_subject
 from backlit.gradcheck.diagnosis.running import check_subject
 from backlit.gradcheck.probing.calls import OutOfTime, fix_global_seeds, quiet
 from backlit.gradcheck.probing.user_code import explain_exit, place_of
-from backlit.gradcheck.reporting.report import Finding, Report
+from backlit.gradcheck.reporting.report import Finding, Report, Unchecked
 from backlit.gradcheck.sources.guesses import Argument, role_of
 
 Array = NDArray[Any]
@@ -63,6 +63,8 @@ class Feed:
     mean_over: str | None = "auto"
     fits: bool = True  # every gradient has the shape of its input
     reading: str = ""  # of an ambiguous contract: y is a target, or comes from above
+    dropped: tuple[str, ...] = ()  # what backward returned and belongs to no input
+    came: dict[str, tuple[int, ...]] = field(default_factory=dict)  # the gradients' shapes
 
 
 def fitting_first(feeds: Iterator[Feed], most: int = 3) -> Iterator[Feed]:
@@ -124,7 +126,11 @@ def check_feed(
             report = check_subject(subject, feed.mean_over, seed)
     except BacklitError as error:
         raise CannotFeed(str(error)) from error
-    return replace(report, notes=(*report.notes, *feed.notes))
+    left = tuple(
+        Unchecked("", f"{what}: it could not be told of which of forward's arguments it is", "")
+        for what in feed.dropped
+    )
+    return replace(report, notes=(*report.notes, *feed.notes), unchecked=left)
 
 
 def best_report(

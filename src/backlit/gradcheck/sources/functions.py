@@ -61,6 +61,15 @@ from backlit.gradcheck.sources.hints import (
     returned_names,
 )
 from backlit.gradcheck.sources.propagation import WithGlobals, global_arrays
+from backlit.gradcheck.sources.shapes import (
+    beginnings,
+    by_place,
+    dropped,
+    has_no_examples,
+    is_parameter,
+    parameters_of,
+    with_shapes,
+)
 
 Array = NDArray[Any]
 
@@ -80,6 +89,7 @@ class Kept:
         self.inputs = dict(inputs)
         self.own_state = isinstance(result, tuple) and keeps_own_state(result[-1], None)
         self.returned = 0  # how many arrays came back in a row
+        self.dropped: tuple[str, ...] = ()  # which of them belong to no input
         self.shapes = {n: np.shape(v) for n, v in flat.items()}  # other ones at other sizes
 
 
@@ -134,7 +144,11 @@ def pair_feeds(
                 failed.note(error)
                 continue
             made = list(_feeds(forward, backward, arguments, required, values, result, out, failed))
-            yield from made
+            made = _by_own_shapes(forward, backward, arguments, required, values, made, failed)
+            several = not yielded and len([f for f in made if f.reading]) > 1
+            yield from made if several else [replace(f, reading="") for f in made]
+            if several:
+                return  # readings of the same call: one that is right counts
             yielded = yielded or bool(made)
             if any(feed.fits for feed in made):
                 seen += 1
@@ -149,6 +163,66 @@ def pair_feeds(
             yield feed
     if not yielded:
         raise CannotFeed(f"no call of {_name(forward)} and {_name(backward)} worked{failed}")
+
+
+def _by_own_shapes(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    arguments: Sequence[Argument],
+    backs: Sequence[Argument],
+    values: Sequence[Any],
+    guessed: list[Feed],
+    failed: Furthest,
+) -> list[Feed]:
+    """Return feeds whose parameters have the shapes of their gradients; those guessed if none.
+
+    Several sets of shapes may fit: each is a reading, and one that is right counts. A parameter of
+    the data's own shape hides a sum over the examples that is missing.
+    """
+    names = [a.name for a in arguments]
+    places = parameters_of(arguments, values)
+    if not places or any(feed.own_cost for feed in guessed):
+        return guessed
+    whole = np.shape(values[0])
+    named = [i for i in places if is_parameter(names[i], names)]
+    hides = [i for i in named if np.shape(values[i]) == whole and len(whole) > 1]
+    if any(f.fits and not f.dropped for f in guessed) and not hides:
+        return guessed
+    fitting: dict[str, Feed] = {}
+    others: list[Feed] = []
+    for begun in beginnings(arguments, values, places):
+        tried = begun
+        for _ in range(3):
+            result, error = attempt(forward, *[_copied(v) for v in tried])
+            out = output_of(result) if error is None else None
+            if out is None or not is_finite(out):
+                break
+            feeds = list(_feeds(forward, backward, arguments, backs, tried, result, out, failed))
+            if not feeds:
+                break
+            feed = feeds[0]
+            shapes = {n: np.shape(tried[names.index(n)]) for n in names if n in feed.inputs}
+            hidden = len(whole) > 1 and any(shapes.get(names[i]) == whole for i in named)
+            if feed.fits and not feed.dropped and not hidden:
+                fitting.setdefault(str(shapes), replace(feed, reading=str(shapes)))
+                break
+            came = {n: s for n, s in feed.came.items() if n in names and names.index(n) in places}
+            wanted = {names.index(n): s for n, s in came.items() if s != shapes.get(n)}
+            if not hidden and not feed.dropped:
+                others.append(feed)
+            if not wanted or any(s == whole and i in named for i, s in wanted.items()):
+                break
+            tried = with_shapes(tried, wanted)
+    if fitting or not others:
+        return list(fitting.values()) or guessed
+    sure = [names[i] for i in named if has_no_examples(names[i])]
+    if not sure:
+        return guessed
+    note = (
+        f"Checked with {' and '.join(sure)} of less than {names[0]}'s shape, so that it is summed."
+    )
+    nearest = min(others, key=lambda f: sum(np.shape(f.inputs[n]) != s for n, s in f.came.items()))
+    return [replace(nearest, fits=True, notes=(*nearest.notes, note))]
 
 
 def _fitted_pair(
@@ -317,7 +391,11 @@ class _Contracted:
             arrays = [g for g in came if np.ndim(g)] if isinstance(came, tuple) else []
             if len(arrays) > len(self.shapes):
                 raise TypeError("it returns gradients of more than forward takes")
-            return self._named(came, kept)
+            found = self._named(came, kept)
+            handed = [a.name for a in self.backs]
+            own = self.own and ["" if n in handed else n for n in self.own]
+            kept.dropped = dropped(came, found, own)
+            return found
         at_output = self.contract == "output"
         first = known["output"] if at_output else _copied(kept.inputs[names[0]])
         rest = [_copied(kept.inputs[n]) for n in names[1:]][: max(0, len(self.backs) - 1)]
@@ -330,7 +408,10 @@ class _Contracted:
         order = [*self.free, *[n for n in self.shapes if n not in self.free]]
         if isinstance(came, (tuple, list)):
             kept.returned = len([g for g in came if as_array(g) is not None])
-        return from_result(came, {n: kept.shapes[n] for n in order}, self.own)
+        found = from_result(came, {n: kept.shapes[n] for n in order}, self.own)
+        if kept.returned > len(found):
+            return by_place(came, self.free, self.own) or found
+        return found
 
 
 _NOTES = {
@@ -365,7 +446,17 @@ def _feed_of(pair: _Contracted, flat: dict[str, Any], failed: Furthest) -> Feed 
     fits = all(np.shape(found[n]) == shapes[n] for n in there)
     fits = fits and len(there) >= min(done[1].returned, len(free))
     notes = _NOTES.get(pair.contract, ())
-    return Feed(forward, gradients, dict(flat), there, pair.costed, original, notes, fits=fits)
+    if len(shapes) > 1 and pair.contract.startswith("upstream"):
+        notes = (*notes, f"Called with {_said(shapes)}.")
+    feed = Feed(forward, gradients, dict(flat), there, pair.costed, original, notes, fits=fits)
+    feed.dropped = done[1].dropped
+    feed.came = {n: np.shape(g) for n, g in found.items()}
+    return feed
+
+
+def _said(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Say which shapes arrays have: x (5, 4), gamma (4,), scale one number."""
+    return ", ".join(f"{n} {s if s else 'one number'}" for n, s in shapes.items())
 
 
 def _known(kept: Kept, names: Sequence[str], d: Any) -> dict[str, Any]:

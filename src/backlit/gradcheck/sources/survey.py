@@ -238,7 +238,18 @@ def check_all(
         elif outcome is not None:
             named = [replace(f, function=candidate.name) for f in outcome.findings]
             said = [f"{candidate.name}: {note}" for note in outcome.notes]
-            gathered.add(replace(outcome, findings=tuple(named), notes=tuple(said)))
+            left = [
+                replace(
+                    u,
+                    name=candidate.name,
+                    python=candidate.python,
+                    line=candidate.line,
+                    file=candidate.where,
+                )
+                for u in outcome.unchecked
+            ]
+            part = replace(outcome, findings=tuple(named), notes=tuple(said), unchecked=tuple(left))
+            gathered.add(part)
     return replace(gathered.report(), seconds=time.perf_counter() - begun)
 
 
@@ -256,6 +267,7 @@ class _Gathered:
         """Add the report of one part."""
         self.findings += report.findings
         self.notes += report.notes
+        self.unchecked += report.unchecked
         self.repairs += report.repairs
         self.conventions.append((report.mean_over, report.convention))
 
