@@ -610,19 +610,14 @@ def _cost_feed(
     label: str,
     own: bool,
 ) -> Feed:
-    sizes = _constants(net)
-    near = min(sizes, key=lambda c: abs(c - abs(constant))) if sizes else 1.0
-    scale = near if abs(near - abs(constant)) <= 2e-3 * abs(constant) else abs(constant)
-    if own and constant < 0 and _adds(net):
-        scale = -scale
-    elif constant < 0 or (own and abs(constant - 1) < 2e-3):
-        scale = 1.0 if own else scale
+    scale = _scale_of(net, constant, own)
 
     def forward(**given: Any) -> Any:
         x, y = given["input"], given["target"]
         came, held = net.after_forward(given)
         value = cost(held, x, y, output_of(came))
-        return np.asarray(value).reshape(()) * scale, _After(came, held, x, y)
+        factor = scale.at(np.shape(output_of(came)))
+        return np.asarray(value).reshape(()) * factor, _After(came, held, x, y)
 
     def backward(d: Any, kept: _After) -> dict[str, Any]:
         found = read(kept.came, kept.held, kept.x, kept.y)
@@ -630,13 +625,16 @@ def _cost_feed(
 
     method = getattr(net.template, net.train)
     notes = []
+    shape = np.shape(net.output)
+    factor = scale.at(shape)
     if not own:
+        cost_said = f"{factor:.6g} × {label}" if abs(factor - 1) > 1e-9 else label
+        if EXAMPLES in shape and scale.over == shape.index(EXAMPLES):
+            cost_said = f"the mean over {EXAMPLES} examples of {label}"
+        notes.append(f"It computes no cost; its gradients were compared with those of {cost_said}.")
+    elif abs(factor - 1) > 1e-9:
         notes.append(
-            f"It computes no cost; its gradients were compared with those of {scale:.6g} × {label}."
-        )
-    elif abs(scale - 1) > 1e-9:
-        notes.append(
-            f"All gradients are {scale:.6g} times those of {label}: a constant that the learning "
+            f"All gradients are {factor:.6g} times those of {label}: a constant that the learning "
             "rate takes up."
         )
     return Feed(
@@ -669,11 +667,61 @@ class _After:
         self.y = y
 
 
-def _constants(net: NetCall) -> list[float]:
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """A constant between gradients and a cost's: a number, or one that follows the output's sizes.
+
+    `at` gives it at an output's shape, so that a mean over 5 examples is one over 8 where sizes are
+    varied. `over` is the axis whose mean it is.
+    """
+
+    at: Callable[[Shape], float]
+    over: int | None = None
+
+
+def _scale_of(net: NetCall, constant: float, own: bool) -> _Scale:
+    """Return the constant that was measured as what follows the sizes, where one of them fits."""
+    if own and constant < 0 and _adds(net):
+        sign = -1.0
+    elif own and (constant < 0 or abs(constant - 1) < 2e-3):
+        return _Scale(lambda shape: 1.0)
+    else:
+        sign = 1.0
+    shape, size = np.shape(net.output), abs(constant)
+    near = min(_scales(len(shape)), key=lambda s: abs(s.at(shape) - size))
+    if abs(near.at(shape) - size) > 2e-3 * size:
+        return _Scale(lambda shape: sign * size)
+    return _Scale(lambda shape: sign * near.at(shape), near.over if sign > 0 else None)
+
+
+def _scales(ndim: int) -> list[_Scale]:
     """List the constants that sizes give: 1, 2, m, n_out, and quotients of them."""
-    sizes = {1.0, 2.0, *map(float, np.shape(net.output)), float(net.output.size)}
-    return sorted(
-        {a / b for a in sizes for b in sizes}
-        | {a * 2 for a in sizes}
-        | {1 / (2 * a) for a in sizes}
-    )
+
+    def axis(i: int) -> Callable[[Shape], float]:
+        return lambda shape: float(shape[i])
+
+    parts: list[tuple[int | None, Callable[[Shape], float]]] = [
+        (None, lambda shape: 1.0),
+        (None, lambda shape: 2.0),
+        *[(i, axis(i)) for i in range(ndim)],
+        (None, lambda shape: float(np.prod(shape))),
+    ]
+
+    def quotient(
+        a: Callable[[Shape], float], b: Callable[[Shape], float], k: float = 1.0
+    ) -> Callable[[Shape], float]:
+        return lambda shape: k * a(shape) / b(shape)
+
+    one = parts[0][1]
+    made = [_Scale(quotient(a, b), i if a is one else None) for _, a in parts for i, b in parts]
+    made += [_Scale(quotient(a, one, 2.0)) for _, a in parts]
+    return [*made, *[_Scale(quotient(one, b, 0.5)) for _, b in parts]]
+
+
+def _constants(net: NetCall) -> list[float]:
+    """List the constants that sizes give, as numbers."""
+    shape = np.shape(net.output)
+    return sorted({scale.at(shape) for scale in _scales(len(shape))})
