@@ -57,6 +57,20 @@ def test_both_readings_of_a_mean_are_shown():
     rng = np.random.default_rng(0)
     inputs = {"x": rng.normal(size=(6, 4)), "w": rng.normal(size=(4, 3)), "b": rng.normal(size=3)}
     report = check_backward(lambda x, w, b: (x @ w + b, (x, w)), backward, inputs, repair=False)
-    assert [(f.gradient, f.factor_name) for f in report.problems] == [("w", "m")]
+    assert [(f.gradient, f.factor_name) for f in report.problems] == [("b", "1/m")]
     (note,) = [n for n in report.notes if n.startswith("Two readings")]
-    assert "db is exactly 1/m of the right value" in note
+    assert "dw is exactly m times the right value" in note
+
+
+def test_on_a_tie_rows_are_summed_and_the_first_repair_is_of_the_wrong_line():
+    def backward(d, cache):
+        x, gamma = cache
+        dgamma = (d * x).mean(axis=0)
+        dbeta = d.sum(axis=0)
+        return d * gamma, dgamma, dbeta
+
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.normal(size=(5, 4)), "gamma": rng.normal(size=4), "beta": rng.normal(size=4)}
+    report = check_backward(lambda x, gamma, beta: (gamma * x + beta, (x, gamma)), backward, inputs)
+    assert [(f.gradient, f.factor_name) for f in report.problems] == [("gamma", "1/m")]
+    assert report.repairs[0].after.strip() == "dgamma = (d * x).sum(axis=0)"

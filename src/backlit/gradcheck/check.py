@@ -211,7 +211,8 @@ def check_backward(
     mean_over : {"auto", "columns", "rows", None}
         Where the examples are in the output, if the cost is their mean: gradients of inputs that
         have that axis carry no 1/m, all others carry it once. "auto" finds the axis by varying m,
-        and takes the mean or the sum, whichever makes fewer gradients wrong (on a tie the mean).
+        and takes the mean or the sum, whichever makes fewer gradients wrong (on a tie the mean
+        where examples are columns, the sum where they are rows).
         None: there is no mean.
     wrt : sequence of str, optional
         The inputs whose gradients are checked; all floating arrays by default, and where parameters

@@ -250,6 +250,8 @@ def _arguments(source: Source, node: ast.AST, seen: Seen) -> Iterator[Edit]:
             yield source.replaced(value, str(not value.value), "axis")
     if isinstance(node.func, ast.Attribute):
         owner = source.text(node.func.value)
+        if not isinstance(node.func.value, (ast.Name, ast.Attribute, ast.Call, ast.Subscript)):
+            owner = f"({owner})"  # of (d * x).mean() the tree has d * x without its brackets
         twin = {"sum": "mean", "mean": "sum", "dot": "multiply", "multiply": "dot"}
         if node.func.attr in twin:
             yield source.replaced(node.func, f"{owner}.{twin[node.func.attr]}", "scale")

@@ -17,7 +17,7 @@ from backlit.gradcheck.diagnosis.check_state import (
 )
 from backlit.gradcheck.diagnosis.diagnose import repair_sentence
 from backlit.gradcheck.diagnosis.repair import find_repairs, without_assertions
-from backlit.gradcheck.diagnosis.verdicts import judge
+from backlit.gradcheck.diagnosis.verdicts import TWO_READINGS, judge
 from backlit.gradcheck.probing.axes import (
     Dimension,
     Examples,
@@ -103,7 +103,13 @@ def with_repairs(state: CheckState, mean_over: str | None, report: Report) -> Re
     if not wrong:
         return report
     seconds = 0.6 * state.subject.seconds
-    search = find_repairs(state, readings(state.examples, mean_over), seconds)
+    tried = readings(state.examples, mean_over)
+    search = find_repairs(state, tried, seconds)
+    if search.repairs and any(note.startswith(TWO_READINGS) for note in report.notes):
+        # an edit towards the other reading alone would change a line that is right under this one
+        meant = [r for r in tried if r.mean == (report.convention == "mean")]
+        first_of = find_repairs(state, meant, seconds).repairs
+        search = replace(search, repairs=tuple(dict.fromkeys([*first_of, *search.repairs])))
     notes = list(report.notes)
     if search.tried < search.of:
         notes.append(

@@ -137,6 +137,11 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
         for reading, row in zip(tried, verdicts, strict=True)
         if sum(not v.ok for v in row) == fewest
     ]
+    if fewest and mean_over == "auto":
+        # where examples are rows the 1/m usually comes from above, with the loss's gradient
+        tied.sort(
+            key=lambda row: row[0].mean and row[0].axis is not None and row[0].axis[0] == "rows"
+        )
     best: tuple[float, Reading, list[Verdict]] | None = None
     totals: list[tuple[float, Reading, list[Verdict]]] = []
     for reading, row in tied:
@@ -183,6 +188,9 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
     )
 
 
+TWO_READINGS = "Two readings explain this."
+
+
 def _other_readings(
     best: tuple[float, Reading, list[Verdict]], totals: list[tuple[float, Reading, list[Verdict]]]
 ) -> list[str]:
@@ -197,8 +205,7 @@ def _other_readings(
         cost = "mean" if another.mean else "sum"
         sentences = " ".join(v.finding.message for v in there if v.finding is not None)
         said.append(
-            f"Two readings explain this. If the cost is the {cost} over the examples instead: "
-            f"{sentences}"
+            f"{TWO_READINGS} If the cost is the {cost} over the examples instead: {sentences}"
         )
     return said[:1] if wrong else []
 

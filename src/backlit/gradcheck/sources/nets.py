@@ -616,7 +616,7 @@ def _cost_feed(
         x, y = given["input"], given["target"]
         came, held = net.after_forward(given)
         value = cost(held, x, y, output_of(came))
-        factor = scale.at(np.shape(output_of(came)))
+        factor = scale.at(np.asarray(output_of(came)).shape)
         return np.asarray(value).reshape(()) * factor, _After(came, held, x, y)
 
     def backward(d: Any, kept: _After) -> dict[str, Any]:
