@@ -302,6 +302,13 @@ REASONS = {
         "def twice_forward(x):\n    return 2 * x, x\n"
         "def twice_backward(dout, cache):\n    return 2 * dout, dout.sum(0)\n"
     ),
+    " holds no number before forward was called once": (
+        "class Affine:\n    def __init__(self, units):\n        self.units, self.W = units, None\n"
+        "    def __call__(self, x):\n        if self.W is None:\n"
+        "            self.W = np.random.randn(x.shape[1], self.units)\n"
+        "        self.x = x\n        return x.dot(self.W)\n"
+        "    def grad(self, d):\n        self.dW = d.T @ self.x\n        return d.dot(self.W.T)\n"
+    ),
     " keeps the cell's text from Python: it is not run there": None,
     "it is no Python that can be read: ": None,
     " is a blank that is not filled in yet (": None,

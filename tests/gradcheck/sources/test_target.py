@@ -263,3 +263,12 @@ def test_a_report_is_printed_safely_by_any_console(tmp_path):
     Console(file=file, width=100).print(report)
     assert r"\x1b[31mred" in file.getvalue()
     assert "\x1b" not in file.getvalue()
+
+
+def test_messages_name_the_folder_and_the_file(tmp_path):
+    code, _, err = run(tmp_path)
+    assert (code, err) == (2, f"error: nothing in {tmp_path} looks like a backward pass.\n")
+    path = tmp_path / "mine.py"
+    path.write_text("def f(x):\n    return x\n", encoding="utf-8")
+    _, _, err = run(f"{path}:Nope")
+    assert err == f"error: there is no function Nope in {path}.\n"

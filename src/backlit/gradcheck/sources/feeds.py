@@ -115,6 +115,10 @@ def check_feed(
     def called(d_output: Any, cache: Any) -> Any:
         return backward(d_output, cache)
 
+    for name in feed.wrt:  # None as an array is one NaN
+        value = np.asarray(feed.inputs.get(name, 0.0))
+        if has_numbers(value) and value.ndim == 0 and np.isnan(value):
+            raise CannotFeed(f"{name} holds no number before forward was called once")
     if feed.original is not None:
         called.__wrapped__ = feed.original  # type: ignore[attr-defined]
     try:

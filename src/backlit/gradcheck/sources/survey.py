@@ -527,7 +527,8 @@ def check_layer(
         feeds = _given_feeds(layer, str(names[0]), str(names[1]), given)
         report = best_report(fitting_first(feeds), seed, seconds=seconds)
     except CannotFeed as error:
-        raise SettingError(f"check_layer: {cls.__name__}: {error}.") from error
+        why = str(error).removesuffix(".").removeprefix("check_backward: ")
+        raise SettingError(f"check_layer: {cls.__name__}: {why}.") from error
     title = f"{cls.__name__}.{names[1]}"
     return replace(report, title=title, seconds=time.perf_counter() - begun)
 

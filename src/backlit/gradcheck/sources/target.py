@@ -213,7 +213,8 @@ def check_targets(
             console.print(printable_lines(target), style="bold")
         console.print(report)
     if not codes:
-        stderr.write("error: nothing in it looks like a backward pass.\n")
+        said = printable_lines(", ".join(targets))
+        stderr.write(f"error: nothing in {said} looks like a backward pass.\n")
     code = together(codes)
     if format == "json" and (checked or not codes):
         data: Any = (
@@ -292,6 +293,7 @@ class Loaded:
     candidates: list[Candidate] = field(default_factory=list)
     unread: list[Unchecked] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    path: str = ""
 
 
 def check_loaded(
@@ -337,7 +339,7 @@ def check_loaded(
     wanted = loaded.only
     owner, _, method = wanted.partition(".")
     if owner not in loaded.names:
-        raise SettingError(f"there is no function {wanted} in it.")
+        raise SettingError(f"there is no function {wanted} in {loaded.path or 'it'}.")
     chosen = [
         c
         for c in loaded.candidates
@@ -433,7 +435,7 @@ def _load_file(path: Path, only: str | None) -> Loaded:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(f"{path} cannot be read: {error}") from error
     cells = notebook_cells(text, path) if path.suffix == ".ipynb" else [Cell(str(path), text)]
-    loaded = Loaded({}, only)
+    loaded = Loaded({}, only, path=str(path))
     cells = [as_python3(cell, loaded.notes) for cell in cells]
     try:
         wanted = None if only is None else only.partition(".")[0]
