@@ -298,7 +298,7 @@ REASONS = {
     "what it returns beside the cost is not its derivative, nor called like one": (
         "def mse(p, y):\n    return np.mean((p - y) ** 2), np.cos(p - 3 * y) / 2\n"
     ),
-    "it could not be told of which of forward's arguments it is": (
+    "it is unclear of which of forward's arguments it is": (
         "def twice_forward(x):\n    return 2 * x, x\n"
         "def twice_backward(dout, cache):\n    return 2 * dout, dout.sum(0)\n"
     ),

@@ -143,6 +143,7 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
             key=lambda row: row[0].mean and row[0].axis is not None and row[0].axis[0] == "rows"
         )
     best: tuple[float, Reading, list[Verdict]] | None = None
+    least = 0  # gradients that are more than fragile under the best reading
     totals: list[tuple[float, Reading, list[Verdict]]] = []
     for reading, row in tied:
         for verdict in row:
@@ -150,8 +151,9 @@ def judge(state: CheckState, mean_over: str | None) -> Report:
                 explain_verdict(state, reading, verdict)
         total = sum(v.complexity for v in row)
         totals.append((total, reading, row))
-        if best is None or total < best[0] - 0.5:
-            best = (total, reading, row)
+        wrong = sum(v.finding is not None and v.finding.level == "wrong" for v in row)
+        if best is None or wrong < least or (wrong == least and total < best[0] - 0.5):
+            best, least = (total, reading, row), wrong
         if fewest == 0:
             break
     if best is None:

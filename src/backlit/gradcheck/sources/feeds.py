@@ -131,7 +131,7 @@ def check_feed(
     except BacklitError as error:
         raise CannotFeed(str(error)) from error
     left = tuple(
-        Unchecked("", f"{what}: it could not be told of which of forward's arguments it is", "")
+        Unchecked("", f"{what}: it is unclear of which of forward's arguments it is", "")
         for what in feed.dropped
     )
     return replace(report, notes=(*report.notes, *feed.notes), unchecked=left)
