@@ -33,7 +33,8 @@ from backlit.training import fit
 X = np.random.default_rng(0).standard_normal((150, 4))
 fit(X, np.arange(150) % 3, hidden=(16,), output="softmax", epochs=20)
 """
-_FETCHED = re.compile(r"Downloading \S+(?: \S+)*? \(([\d.]+) (bytes|kB|MB)\)")
+#: a line of pip's log; those of a build environment are there once more, further to the right
+_FETCHED = re.compile(r"^\S+ {3}Downloading .*\(([\d.]+) (bytes|kB|MB)\)", re.MULTILINE)
 _UNITS = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0}
 
 
