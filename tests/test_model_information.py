@@ -153,7 +153,7 @@ def test_json_and_refusals(tmp_path, saved):
 
 
 def test_predict_refuses_a_table_s_model_and_says_what_reads_it(tmp_path, saved):
-    code, _, err = command("predict", tmp_path, "--model", saved)
+    code, _, err = command("predict", saved, "--model", saved)
     assert code == 1
     words = " ".join(err.split())
     assert "holds an estimator for tables: use backlit.load(" in words
